@@ -1,0 +1,102 @@
+"""Every field of beadseg, with its meaning and unit; other configs change a few.
+
+Numbers under `optim`, `loss` and `model.dropout`, and `seed`, are traced: they may
+differ between the members of a sweep. All else is static.
+"""
+
+from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
+
+
+def get_config() -> ConfigDict:
+    """The settings that everything else derives from: beads, two CPU cores."""
+    c = ConfigDict()
+    c.seed = 0  # of weights and dropout (traced)
+
+    c.data = data = ConfigDict()
+    data.dir = ""  # folder with images/ and masks/; "": generated beads
+    data.cache_dir = placeholder(str)  # None: $BEADSEG_CACHE or ~/.cache/beadseg
+    data.stack = "pages"  # a page is an image; or project z with "max", "mean"
+    data.channel = placeholder(int)  # of several; None: luminance of RGB, else first
+    data.group_pattern = ""  # regex; files whose group(1) agrees stay on one side
+    data.bead_diameter = 24.0  # px of the median bead after resampling; 0: as it is
+    data.tile_size = 512  # px; larger images are cut into tiles of this size
+    data.crop = 128  # px, side of a training crop
+    data.batch_size = 8  # crops a step, over all devices
+    data.seed = 0  # of batches and augmentation: members of a sweep share them
+    data.workers = 0  # processes that prepare batches; 0: threads of this one
+    data.validation_fraction = 0.15  # of the labelled images
+    data.split_seed = 42  # of the split
+    data.density_bins = (0, 20, 50, 100)  # beads an image: lower edges of strata
+
+    data.normalise = normalise = ConfigDict()
+    normalise.low = 1.0  # percentile of the image that becomes 0
+    normalise.high = 99.5  # percentile of the image that becomes 1
+    normalise.flatten = 0.0  # background flattening radius, bead diameters; 0: off
+
+    data.generated = generated = ConfigDict()
+    generated.preset = "beads"  # or "mitochondria"
+    generated.count = 200  # images
+    generated.size = 256  # px, side of an image
+    generated.seed = 0  # of the images
+    generated.damage = "none"  # label damage, see beadseg/data/damage.py
+    generated.amount = 0.0  # share of beads dropped, or px
+
+    data.augment = augment = ConfigDict()
+    augment.enabled = True
+    augment.rotate = 180.0  # degrees, drawn from [-rotate, rotate]
+    augment.flip = True  # left-right and up-down, each with probability 1/2
+    augment.shift = 0.2  # share of the crop
+    augment.zoom = 0.15  # scale drawn from [1 - zoom, 1 + zoom]
+    augment.brightness = 0.2  # intensity factor drawn from [1 - b, 1 + b]
+    augment.gamma = 0.2  # exponent drawn from exp([-gamma, gamma])
+    augment.noise = 0.05  # largest standard deviation of added Gaussian noise
+    augment.blur = 1.0  # px, largest standard deviation of a Gaussian blur
+    augment.invert = 0.0  # probability of swapping dark and bright
+
+    c.model = model = ConfigDict()
+    model.name = "unet"  # or attention_unet, attention_resunet
+    model.width = 16  # channels of the first level; doubled at each level
+    model.depth = 4  # times that the image is halved
+    model.norm = "batch"  # or weight, channel, group, none: beadseg/models/blocks.py
+    model.dropout = 0.1  # in each decoder block (traced)
+    model.deep_supervision = False  # logits at every decoder level add to the loss
+    model.heads = ("mask",)  # outputs, one channel each
+    model.bfloat16 = placeholder(bool)  # compute type; None: on a GPU only
+
+    c.loss = loss = ConfigDict()
+    loss.name = "dice"  # bce, focal, dice, tversky, combined
+    loss.gamma = 2.0  # focal: focus on hard pixels; 0: plain cross-entropy
+    loss.positive_weight = 0.5  # focal: weight of bead pixels against background
+    loss.alpha = 0.5  # tversky: weight of false positives
+    loss.beta = 0.5  # tversky: weight of false negatives
+    loss.mix = 0.5  # combined: mix * BCE + (1 - mix) * Dice
+    loss.boundary = 0.0  # weight of the boundary term added to any loss
+
+    c.optim = optim = ConfigDict()
+    optim.learning_rate = 1e-3  # peak
+    optim.weight_decay = 1e-4  # decoupled; not on norms and biases
+    optim.clip_norm = 1.0  # of the gradient, over all parameters
+    optim.warmup_steps = 0  # linear, from 0 to the peak
+    optim.cosine = False  # decay to 0 over all steps after warm-up
+
+    c.plateau = plateau = ConfigDict()  # lowers the rate when validation loss stalls
+    plateau.enabled = True
+    plateau.factor = 0.5  # of the rate, at each stall
+    plateau.patience = 10  # evaluations without improvement
+    plateau.min_learning_rate = 1e-6
+
+    c.train = train = ConfigDict()
+    train.epochs = 40  # at most; an evaluation and a checkpoint after each
+    train.steps_per_epoch = placeholder(int)  # None: every pixel seen once
+    train.early_stopping = 20  # evaluations without a better Jaccard; 0: off
+    train.parallel = "jit"  # over all local devices; or "pmap"
+    train.threshold = placeholder(float)  # None: chosen on validation data
+
+    c.log = log = ConfigDict()
+    log.every = 10  # steps between lines of metrics.jsonl
+    log.images_every = 5  # epochs between image panels
+    log.wandb = "auto"  # online with a key, else offline; "online", "offline", "off"
+    log.project = "beadseg"
+    log.group = ""  # W&B group
+    return c.lock()

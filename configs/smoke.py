@@ -1,0 +1,20 @@
+"""Small and short: shows in a minute that everything works.
+
+  python -m beadseg.main --config=configs/smoke.py
+"""
+
+from configs import base
+
+
+def get_config():
+    c = base.get_config()
+    c.data.generated.count = 24
+    c.data.generated.size = 128
+    c.data.crop = 64
+    c.data.batch_size = 4
+    c.model.width = 8
+    c.model.depth = 3
+    c.train.epochs = 3
+    c.train.steps_per_epoch = 20
+    c.log.images_every = 1
+    return c
