@@ -1,0 +1,1 @@
+"""Reading and writing images; generated beads; tiles; batches."""

@@ -1,0 +1,156 @@
+"""What is in the picture but is no bead: debris, dust, scratches, bubbles, bars."""
+
+import numpy as np
+
+# Three by five pixels a glyph, rows from the top, one bit a column.
+_GLYPHS = {
+    "0": "75557", "1": "26227", "2": "71747", "3": "71717", "4": "55711",
+    "5": "74717", "6": "74757", "7": "71122", "8": "75757", "9": "75717",
+    "k": "45655", "V": "55552", "x": "00525", "u": "00557", "n": "00655",
+    "m": "00775", ".": "00002", " ": "00000", "W": "55575", "D": "65556",
+    "=": "07070",
+}  # fmt: skip
+
+
+def _disc(size: int, y: float, x: float, extent: float):
+    top, left = max(int(y - extent), 0), max(int(x - extent), 0)
+    bottom, right = min(int(y + extent) + 2, size), min(int(x + extent) + 2, size)
+    if top >= bottom or left >= right:
+        return None
+    dy = np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(y)
+    dx = np.arange(left, right, dtype=np.float32)[None] - np.float32(x)
+    return (slice(top, bottom), slice(left, right)), np.sqrt(dy * dy + dx * dx)
+
+
+def _soft(distance: np.ndarray) -> np.ndarray:
+    return np.clip(0.5 - distance, 0, 1)
+
+
+def add_bubbles(signal: np.ndarray, rng: np.random.Generator, radius: float) -> None:
+    """Air under the cover slip: far larger than a bead, with a thick black rim."""
+    size = len(signal)
+    for _ in range(int(rng.integers(1, 3))):
+        large = radius * rng.uniform(2.5, 4.5)
+        y, x = rng.uniform(-0.2 * size, 1.2 * size, 2)
+        rim = large * rng.uniform(0.06, 0.15)
+        drawn = _disc(size, y, x, large + 4 * rim)
+        if drawn:
+            box, distance = drawn
+            ring = np.exp(-0.5 * ((distance - large) / (0.6 * rim)) ** 2)
+            signal[box] *= 1 - rng.uniform(0.5, 0.9) * ring
+
+
+def add_dust(signal: np.ndarray, rng: np.random.Generator, radius: float) -> None:
+    """Dust far from focus, on the glass or the sensor: faint wide spots and rings."""
+    size = len(signal)
+    for _ in range(int(rng.integers(1, 6))):
+        wide = radius * rng.uniform(0.8, 2.5) + 2
+        strength = rng.uniform(0.02, 0.08)
+        drawn = _disc(size, *rng.uniform(0, size, 2), 2.2 * wide)
+        if drawn:
+            box, distance = drawn
+            spot = np.exp(-0.5 * (distance / (0.6 * wide)) ** 2)
+            if rng.random() < 0.5:
+                spot *= 1.5 * np.cos(distance * (4.5 / wide))
+            signal[box] *= 1 - strength * spot
+
+
+def add_debris(
+    signal: np.ndarray, rng: np.random.Generator, radius: float, dark: bool
+) -> None:
+    """Irregular specks, well below the size of a bead, unlike the ground."""
+    size = len(signal)
+    change = rng.uniform(0.08, 0.4) * (1 if dark or rng.random() < 0.2 else -1)
+    for _ in range(int(rng.integers(3, 30))):
+        y, x = rng.uniform(0, size, 2)
+        own = change * rng.uniform(0.3, 1)
+        core = max(0.6, radius * rng.uniform(0.05, 0.2))
+        for _ in range(int(rng.integers(1, 4))):
+            drawn = _disc(size, y, x, core + 1.5)
+            if drawn:
+                box, distance = drawn
+                signal[box] += own * _soft(distance - core)
+            y, x = np.array([y, x]) + rng.normal(0, 1.2 * core, 2)
+
+
+def add_scratches(signal: np.ndarray, rng: np.random.Generator) -> None:
+    """Thin, slightly bent lines, brighter or darker than what they cross."""
+    size = len(signal)
+    at = np.arange(size, dtype=np.float32)
+    for _ in range(int(rng.integers(1, 4))):
+        turn = rng.uniform(0, np.pi)
+        y, x = rng.uniform(0, size, 2)
+        cos, sin = np.float32(np.cos(turn)), np.float32(np.sin(turn))
+        along = (at - y)[:, None] * sin + (at - x)[None] * cos
+        across = (at - y)[:, None] * cos - (at - x)[None] * sin
+        across += along * along * np.float32(rng.normal(0, 0.1) / size)
+        line = _soft(np.abs(across) - np.float32(rng.uniform(0.1, 1.0)))
+        line *= np.abs(along) < rng.uniform(0.1, 1.0) * size
+        line *= np.float32(rng.uniform(0.05, 0.3) * rng.choice([-1, 1]))
+        signal += line
+
+
+def write_text(text: str, scale: int) -> np.ndarray:
+    """Small capitals on a grid: bool[5 * scale, 4 * scale * len(text)]."""
+    rows = [
+        [[int(row) >> bit & 1 for bit in (2, 1, 0)] + [0] for row in _GLYPHS[letter]]
+        for letter in text
+    ]
+    small = np.concatenate([np.array(glyph, bool) for glyph in rows], axis=1)
+    return small.repeat(scale, 0).repeat(scale, 1)
+
+
+def _stamp(image: np.ndarray, shape: np.ndarray, top: int, left: int, value) -> None:
+    place = image[max(top, 0) : top + shape.shape[0], left : left + shape.shape[1]]
+    place[shape[: place.shape[0], : place.shape[1]]] = value
+
+
+def _bar_length(size: int, pixel_size: float) -> tuple[float, int]:
+    best = 0.25 * size * pixel_size
+    decade = 10.0 ** np.floor(np.log10(best))
+    length = max(k * decade for k in (1, 2, 5) if k * decade <= best)
+    return length, round(length / pixel_size)
+
+
+def burn_scale_bar(
+    image: np.ndarray, rng: np.random.Generator, pixel_size: float, white: int
+) -> None:
+    """A bar of a round length with its text in a corner, black or white, no blur."""
+    size = len(image)
+    length, pixels = _bar_length(size, pixel_size)
+    text = f"{round(1000 * length)} nm" if length < 1 else f"{round(length)} um"
+    scale = int(rng.integers(1, 3))
+    words = write_text(text, scale)
+    margin, thick = int(rng.integers(4, 14)), int(rng.integers(1, 5))
+    left = margin if rng.random() < 0.4 else size - margin - max(pixels, words.shape[1])
+    top = size - margin - thick if rng.random() < 0.85 else margin + 6 * scale
+    near = image[top - 4 : top + 4, left : left + pixels]
+    bright = float(np.mean(near)) < 0.5 * white if near.size else True
+    value = white if bright else 0
+    image[top : top + thick, left : left + pixels] = value
+    if rng.random() < 0.75:
+        middle = left + max(0, (pixels - words.shape[1]) // 2)
+        _stamp(image, words, top - 6 * scale - 1, middle, value)
+
+
+def burn_data_bar(
+    image: np.ndarray,
+    rng: np.random.Generator,
+    height: int,
+    pixel_size: float,
+    white: int,
+) -> None:
+    """The strip below an electron micrograph, from row `height` on."""
+    ground, ink = (0, white) if rng.random() < 0.7 else (white, 0)
+    strip = image[height:]
+    strip[:] = ground
+    length, pixels = _bar_length(len(image), pixel_size)
+    unit = f"{round(1000 * length)}nm" if length < 1 else f"{round(length)}um"
+    text = (
+        f"{rng.integers(1, 30)}.0kV {rng.uniform(3, 12):.1f}mm x{rng.integers(1, 90)}k"
+    )
+    top = max(1, (len(strip) - 5) // 2)
+    _stamp(strip, write_text(text, 1), top, 5, ink)
+    right = len(image) - 6
+    _stamp(strip, write_text(unit, 1), top, right - 4 * len(unit) - pixels - 3, ink)
+    strip[top + 2 : top + 4, right - pixels : right] = ink

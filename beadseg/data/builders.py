@@ -1,0 +1,297 @@
+"""Folders and generated beads as tfds data sets of tiles, built once and kept.
+
+A build goes into the cache under a key made of the files' content, the settings that
+shape the tiles and the code that makes them. tfds' ShardBasedBuilder writes as it goes;
+the default kind holds up to 1 GB of records to shuffle them, and needs TensorFlow
+beyond that.
+"""
+
+import contextlib
+import io
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow_datasets as tfds
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from beadseg.data import scaling
+from beadseg.data.cache import (
+    build_folder,
+    cache_dir,
+    hash_code,
+    hash_json,
+    write_json,
+)
+from beadseg.data.dataset import INDEX, SPLIT, Dataset, read_index
+from beadseg.data.facts import ordered_map
+from beadseg.data.folder import require_labels, scan
+from beadseg.data.pages import (
+    FolderPages,
+    GeneratedPages,
+    Pages,
+    Tiles,
+    Treatment,
+    about_now,
+    cut,
+)
+from beadseg.data.reading import ReadError
+from beadseg.data.tiles import RecordInfo
+from beadseg.errors import BeadsegError
+
+__all__ = ["Dataset", "FolderBeads", "GeneratedBeads", "open_dataset"]
+
+_SHARD_BYTES = 64 * 2**20  # of raw tiles: tfds holds a shard in memory to count it
+_BYTES_PER_PIXEL = 6  # u16 image, i32 labels
+
+
+@dataclass
+class _Found:
+    """What a build saw; `lost` beads vanished in resampling."""
+
+    records: list[RecordInfo] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    beads: int = 0
+    lost: int = 0
+
+
+class _TileBuilder(tfds.core.ShardBasedBuilder):
+    """Writes the tiles of pages, and keeps what is known of each in `found`."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    url_infos = None  # nothing is downloaded; looking for them needs one more package
+
+    def __init__(self, pages: Pages, treatment: Treatment, progress: bool, **options):
+        self._pages, self._treatment, self._progress = pages, treatment, progress
+        self.found = _Found()
+        super().__init__(file_format="array_record", **options)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        def array(shape: tuple, dtype: type) -> tfds.features.Tensor:
+            # ArrayRecord compresses; zlib on top of it doubles the time of a read.
+            return tfds.features.Tensor(shape=shape, dtype=dtype, encoding="bytes")
+
+        features = {
+            "image": array((None, None), np.uint16),
+            "labels": array((None, None), np.int32),
+            "points": array((None, 2), np.float32),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=tfds.features.FeaturesDict(features),
+            disable_shuffling=True,
+        )
+
+    def _shard_iterators_per_split(self, dl_manager) -> dict[str, list]:
+        bar = tqdm(
+            total=len(self._pages),
+            desc="preparing images",
+            disable=None if self._progress else True,
+        )
+        key = iter(range(2**62))
+
+        def examples(pages: list[int]) -> Iterator[tuple[int, dict]]:
+            for tiles in ordered_map(self._cut, pages):
+                bar.update()
+                if isinstance(tiles, ReadError):
+                    self.found.problems.append(str(tiles))
+                    continue
+                self.found.beads += tiles.beads
+                self.found.lost += tiles.lost
+                for info, arrays in tiles.records:
+                    self.found.records.append(info)
+                    yield next(key), arrays
+
+        def shard(pages: list[int]):
+            return lambda: examples(pages)
+
+        return {SPLIT: [shard(pages) for pages in self._shards()]}
+
+    def _cut(self, index: int) -> Tiles | ReadError:
+        try:
+            return cut(self._pages.load(index), self._treatment)
+        except ReadError as error:
+            return error
+
+    def _shards(self) -> list[list[int]]:
+        """Numbers of pages that go into one file."""
+        shards, room = [], 0
+        for index in range(len(self._pages)):
+            shape = scaling.scaled_shape(
+                self._pages.shape(index), self._treatment.scale
+            )
+            size = shape[0] * shape[1] * _BYTES_PER_PIXEL
+            if not shards or size > room:
+                shards.append([])
+                room = _SHARD_BYTES
+            shards[-1].append(index)
+            room -= size
+        return shards
+
+
+class FolderBeads(_TileBuilder):
+    """The images of a folder."""
+
+
+class GeneratedBeads(_TileBuilder):
+    """Rendered images."""
+
+
+def open_dataset(config: ConfigDict, progress: bool = True) -> Dataset:
+    """The data set that a config asks for, built if the cache does not hold it.
+
+    Args:
+      config: `data` is read.
+      progress: bars on stderr, if that is a terminal.
+
+    Raises:
+      BeadsegError: the folder cannot be trained on, or the cache not be written.
+    """
+    data = config.data
+    if data.crop > data.tile_size:
+        raise BeadsegError(
+            f"data.crop = {data.crop} is larger than data.tile_size = "
+            f"{data.tile_size}: lower the one or raise the other"
+        )
+    if data.dir:
+        dataset = _open_folder(data, progress)
+    else:
+        dataset = _open_generated(data, progress)
+    small = sum(min(record.shape) < data.crop for record in dataset.records)
+    if small:
+        note = (
+            f"{small} of {len(dataset)} tiles are smaller than data.crop = "
+            f"{data.crop} px: mirrored at their edges to fill it"
+        )
+        return replace(dataset, notes=(*dataset.notes, note))
+    return dataset
+
+
+class _Plan(NamedTuple):
+    """What to build, and what to keep of how it was decided."""
+
+    builder: type[_TileBuilder]
+    pages: Pages
+    treatment: Treatment
+    bead_diameter_px: float | None
+    notes: list[str]
+
+
+def _open_folder(data: ConfigDict, progress: bool) -> Dataset:
+    folder = scan(data, progress)
+    require_labels(folder)
+    samples = {sample.name: sample for sample in folder.samples}
+
+    def plan() -> _Plan:
+        diameters = np.concatenate([s.diameters for s in folder.samples])
+        return _plan(FolderBeads, FolderPages(folder.samples), data, diameters)
+
+    content = [(name, sample.digest) for name, sample in samples.items()]
+    channel = folder.samples[0].image.channel
+    settings = _shaping(data) | {"stack": data.stack, "channel": channel}
+    key = hash_json([content, settings])
+    dataset = _open(plan, key, data, progress)
+    now = [replace(r, **about_now(samples[r.image])) for r in dataset.records]
+    problems = (*folder.problems, *dataset.problems)
+    return replace(
+        dataset,
+        records=tuple(now),
+        fingerprint=key,
+        problems=problems,
+        notes=(*problems, *folder.notes, *dataset.notes),
+    )
+
+
+def _open_generated(data: ConfigDict, progress: bool) -> Dataset:
+    if data.generated.count < 2:
+        raise BeadsegError(
+            f"data.generated.count = {data.generated.count}: training needs two "
+            "images, one of them for validation"
+        )
+
+    def plan() -> _Plan:
+        pages = GeneratedPages(data.generated)
+        return _plan(GeneratedBeads, pages, data, pages.diameters())
+
+    settings = _shaping(data) | {"generated": data.generated.to_dict()}
+    dataset = _open(plan, hash_json(settings), data, progress)
+    content = [record.uid for record in dataset.records]
+    return replace(dataset, fingerprint=hash_json([content, settings]))
+
+
+def _shaping(data: ConfigDict) -> dict[str, Any]:
+    """The settings that decide what is in a tile."""
+    return {
+        "bead_diameter": data.bead_diameter,
+        "tile_size": data.tile_size,
+        "normalise": data.normalise.to_dict(),
+    }
+
+
+def _plan(
+    builder: type[_TileBuilder], pages: Pages, data: ConfigDict, diameters: np.ndarray
+) -> _Plan:
+    scale, note = scaling.choose_scale(diameters, data.bead_diameter)
+    median = float(np.median(diameters)) if len(diameters) else None
+    low, high, flatten = (data.normalise[k] for k in ("low", "high", "flatten"))
+    treatment = Treatment(low, high, flatten * (median or 0.0), scale, data.tile_size)
+    return _Plan(builder, pages, treatment, median, [note] if note else [])
+
+
+def _open(
+    plan: Callable[[], _Plan], key: str, data: ConfigDict, progress: bool
+) -> Dataset:
+    """The built data set of a key; built by `plan` where the cache does not hold it."""
+    home = cache_dir(data.cache_dir) / "tiles" / hash_json([key, hash_code()])
+    index = read_index(home)
+    if index is None:
+        try:
+            with build_folder(home) as temporary:
+                _build(plan(), temporary, progress)
+        except OSError as error:
+            raise BeadsegError(
+                f"cannot write the cache {home} ({error.strerror or error}): free "
+                "space, or name another with --config.data.cache_dir"
+            ) from error
+        index = read_index(home)
+    treatment = Treatment(**index["treatment"])
+    return Dataset(
+        directory=home / index["builder"],
+        records=tuple(index["records"]),
+        bead_diameter_px=index["bead_diameter_px"],
+        scale=treatment.scale,
+        normalise={k: index["treatment"][k] for k in ("low", "high", "flatten_sigma")},
+        fingerprint=key,
+        problems=tuple(index["problems"]),
+        notes=tuple(index["notes"]),
+    )
+
+
+def _build(plan: _Plan, folder: Path, progress: bool) -> None:
+    builder = plan.builder(plan.pages, plan.treatment, progress, data_dir=folder)
+    with contextlib.redirect_stdout(io.StringIO()):  # tfds speaks of downloads
+        downloads = folder / "downloads"
+        builder.download_and_prepare(download_dir=downloads)
+        shutil.rmtree(downloads)  # tfds makes it, empty
+    found = builder.found
+    if not found.records:
+        raise BeadsegError(f"no image could be read, the first: {found.problems[0]}")
+    notes = list(plan.notes)
+    if found.lost:
+        notes.append(
+            f"{found.lost} of {found.beads} beads are too small for a pixel after "
+            "resampling and are lost: raise data.bead_diameter"
+        )
+    index = {
+        "builder": Path(builder.data_dir).relative_to(folder).as_posix(),
+        "records": [record.to_json() for record in found.records],
+        "problems": found.problems,
+        "notes": notes,
+        "bead_diameter_px": plan.bead_diameter_px,
+        "treatment": plan.treatment._asdict(),
+    }
+    write_json(folder / INDEX, index)

@@ -1,0 +1,111 @@
+"""Where prepared data is kept between runs, and writing to it safely."""
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from beadseg.errors import BeadsegError
+
+_ABANDONED_AFTER = 24 * 3600  # seconds without a write in a folder being built
+_USERS = {"augment", "cache", "pipeline", "splits"}
+
+
+def cache_dir(configured: str | None) -> Path:
+    """The folder of `data.cache_dir`, else of $BEADSEG_CACHE, else ~/.cache/beadseg.
+
+    Raises:
+      BeadsegError: it cannot be written to.
+    """
+    chosen = configured or os.environ.get("BEADSEG_CACHE") or "~/.cache/beadseg"
+    folder = Path(chosen).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise BeadsegError(
+            f"cannot write to the cache {folder} ({error.strerror}): name another "
+            "with --config.data.cache_dir or $BEADSEG_CACHE"
+        ) from None
+    return folder
+
+
+def hash_file(path: Path) -> str:
+    """Hash of a file's content, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, _blake2b).hexdigest()
+
+
+def hash_json(value: object) -> str:
+    """Hash of anything JSON can hold; the order of keys does not matter."""
+    text = json.dumps(value, sort_keys=True, default=str)
+    return _blake2b(text.encode()).hexdigest()
+
+
+def hash_arrays(*arrays: np.ndarray) -> str:
+    """Hash of the numbers in arrays; their shapes and types do not matter."""
+    digest = _blake2b()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+@functools.cache
+def hash_code() -> str:
+    """Hash of the modules that shape stored data: new code forgets what old code made.
+
+    That is all of this package but those that only use what is stored.
+    """
+    modules = sorted(Path(__file__).parent.glob("*.py"))
+    return hash_json([hash_file(m) for m in modules if m.stem not in _USERS])
+
+
+def _blake2b(content: bytes = b"", **options: bool) -> "hashlib._Hash":
+    return hashlib.blake2b(content, digest_size=16, **options)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Writes a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+    with os.fdopen(handle, "w") as file:
+        json.dump(value, file)
+    os.replace(temporary, path)
+
+
+@contextlib.contextmanager
+def build_folder(target: Path) -> Iterator[Path]:
+    """A folder to fill that becomes `target` in one step when the block ends well.
+
+    Where another process was first, its folder stays and this one is discarded; a
+    folder that a killed process left behind is removed after a day.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(target.parent)
+    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=".tmp-"))
+    try:
+        yield temporary
+        with contextlib.suppress(OSError):  # it is there: another process won
+            temporary.rename(target)
+        if not target.is_dir():
+            raise BeadsegError(f"cannot write {target}: is the disk full or read-only?")
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    for left in folder.glob(".tmp-*"):
+        with contextlib.suppress(OSError):
+            written = [left, *left.rglob("*")]
+            newest = max(path.stat().st_mtime for path in written)
+            if time.time() - newest > _ABANDONED_AFTER:
+                shutil.rmtree(left, ignore_errors=True)

@@ -1,0 +1,94 @@
+"""From a signal of light or electrons to the numbers of a file."""
+
+import numpy as np
+from scipy import fft
+
+from beadseg.data.fields import smooth_noise
+
+# Luminance steps of the JPEG standard (ITU T.81, 1992, table K.1).
+_JPEG_STEPS = np.array(
+    """16 11 10 16 24 40 51 61 12 12 14 19 26 58 60 55 14 13 16 24 40 57 69 56
+    14 17 22 29 51 87 80 62 18 22 37 56 68 109 103 77 24 35 55 64 81 104 113 92
+    49 64 78 87 103 121 120 101 72 92 95 98 112 100 103 99""".split(),
+    np.float32,
+).reshape(8, 8)
+
+
+def light_field(rng: np.random.Generator, size: int, loss: float) -> np.ndarray:
+    """Uneven illumination, f32[size, size], largest 1, least about 1 - `loss`.
+
+    Vignetting around a centre that is off axis, a slope and soft blotches, mixed.
+    """
+    at = (np.arange(size, dtype=np.float32) + 0.5) / size - 0.5
+    y, x = (at - rng.uniform(-0.15, 0.15))[:, None], (at - rng.uniform(-0.15, 0.15))
+    parts = rng.dirichlet((1.0, 0.8, 0.5)).astype(np.float32)
+    distance = y * y + x[None] * x[None]
+    fall = distance * np.float32(2) if rng.random() < 0.6 else distance**2 * 4
+    turn = rng.uniform(0, 2 * np.pi)
+    slope = y * np.float32(np.sin(turn)) + x[None] * np.float32(np.cos(turn))
+    dark = parts[0] * fall + parts[1] * slope
+    if parts[2] > 0.1:
+        dark += parts[2] * 0.25 * smooth_noise(rng, size, size / rng.integers(2, 6))
+    low, high = float(dark.min()), float(dark.max())
+    return 1 - (dark - low) * np.float32(loss / max(high - low, 1e-6))
+
+
+def expose(
+    signal: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    bits: int,
+    electrons: float,
+    read: float,
+    noise: float,
+    saturate: bool,
+) -> np.ndarray:
+    """Records a signal: exposure, shot and read noise, clipping, quantisation.
+
+    Args:
+      signal: f32[H, W] >= 0; changed in place.
+      rng: source of all randomness.
+      bits: depth of the camera, 8 to 16.
+      electrons: quanta at full scale; shot noise is sqrt of the quanta (Gaussian).
+      read: standard deviation of the read noise, share of full scale.
+      noise: factor on both; 0 switches them off.
+      saturate: exposes for the ground, so that the brightest parts clip.
+
+    Returns:
+      uint8 (8 bits) or uint16.
+    """
+    sample = signal[::3, ::3]
+    brightest = float(np.quantile(sample, 0.97 if saturate else 0.9995))
+    goal = rng.uniform(1.0, 1.15) if saturate else rng.uniform(0.45, 0.95)
+    signal *= np.float32(goal / max(brightest, 1e-6))
+    np.maximum(signal, 0, out=signal)
+    if noise > 0:
+        spread = np.sqrt(signal / np.float32(electrons) + np.float32(read**2))
+        spread *= np.float32(noise)
+        signal += spread * rng.standard_normal(signal.shape, np.float32)
+    white = 2**bits - 1
+    offset = rng.uniform(0, 0.03) * white
+    signal *= np.float32(white - offset)
+    signal += np.float32(offset + 0.5)
+    np.clip(signal, 0, white, out=signal)
+    return signal.astype(np.uint8 if bits <= 8 else np.uint16)
+
+
+def jpeg_blocks(image: np.ndarray, quality: float) -> np.ndarray:
+    """Rounds the cosine coefficients of 8 x 8 blocks as JPEG does, without the file.
+
+    Args:
+      image: uint8[H, W]; rows and columns beyond a multiple of 8 are left alone.
+      quality: 1..100 on the scale of libjpeg.
+    """
+    scale = 50 / quality if quality < 50 else 2 - quality / 50
+    steps = np.maximum(_JPEG_STEPS * np.float32(scale), 1)[None, :, None, :]
+    rows, columns = image.shape[0] // 8, image.shape[1] // 8
+    whole = image[: rows * 8, : columns * 8]
+    blocks = whole.astype(np.float32).reshape(rows, 8, columns, 8)
+    waves = fft.dctn(blocks, axes=(1, 3), norm="ortho")
+    waves = np.round(waves / steps) * steps
+    blocks = fft.idctn(waves, axes=(1, 3), norm="ortho").reshape(whole.shape)
+    result = image.copy()
+    result[: rows * 8, : columns * 8] = np.clip(np.round(blocks), 0, 255)
+    return result

@@ -1,0 +1,77 @@
+"""A data set made ready: random access to its tiles, and what is known of each."""
+
+import functools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from beadseg.data.tiles import RecordInfo, dequantise
+
+SPLIT = "records"  # the one split of the tfds builders
+INDEX = "records.json"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Tiles on disk. Cheap to pickle: each process opens the files for itself."""
+
+    directory: Path  # of the tfds builder
+    records: tuple[RecordInfo, ...]
+    bead_diameter_px: float | None  # median, in the files; None: no bead is labelled
+    scale: float  # pixels of a tile to a pixel of the file
+    normalise: dict[str, float]  # low and high percentile; flatten_sigma, px of file
+    fingerprint: str  # of the content and the settings that shaped it
+    problems: tuple[str, ...]  # a line for each file or page left out
+    notes: tuple[str, ...]  # lines to print, problems included
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        """A tile: image f32[h, w], labels i32[h, w] (-1 unknown), points f32[N, 2]."""
+        record = self._tiles[index]
+        return {
+            "image": dequantise(record["image"]),
+            "labels": record["labels"],
+            "points": record["points"],
+        }
+
+    @functools.cached_property
+    def _tiles(self) -> Sequence[dict[str, np.ndarray]]:
+        builder = tfds.builder_from_directory(self.directory)
+        return builder.as_data_source(SPLIT)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in vars(self).items() if k != "_tiles"}
+
+    def __repr__(self) -> str:
+        return f"Dataset({len(self)} tiles, {self.fingerprint})"
+
+    def as_json(self) -> dict[str, Any]:
+        """What a run keeps of the data it saw."""
+        labelled = [record for record in self.records if record.has_mask]
+        return {
+            "fingerprint": self.fingerprint,
+            "bead_diameter_px": self.bead_diameter_px,
+            "scale": self.scale,
+            "normalise": self.normalise,
+            "images": len({record.image for record in self.records}),
+            "labelled_images": len({record.image for record in labelled}),
+            "tiles": len(self.records),
+            "notes": list(self.notes),
+        }
+
+
+def read_index(directory: Path) -> dict[str, Any] | None:
+    """What a build wrote beside its tiles; None where there is none."""
+    try:
+        index = json.loads((directory / INDEX).read_text())
+    except FileNotFoundError:
+        return None
+    index["records"] = [RecordInfo.from_json(fields) for fields in index["records"]]
+    return index

@@ -1,0 +1,172 @@
+"""What a file of a data set holds, found by reading it once and then remembered.
+
+A file is read again when its path, size or modification time differs from what the
+index in the cache says.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from tqdm import tqdm
+
+from beadseg.data import labels as labelling
+from beadseg.data import reading
+from beadseg.data.cache import hash_code, hash_file, hash_json, write_json
+from beadseg.data.scaling import bead_diameters
+
+KINDS = ("images", "masks", "ignore", "points")  # the folders of a data set
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class PageFacts:
+    """One page; `problem` says why it cannot be used."""
+
+    name: str = ""
+    shape: tuple[int, ...] = ()
+    pixel_size: float | None = None  # um
+    beads: int = 0  # in a mask or in points
+    diameters: tuple[float, ...] = ()  # px, of the beads of a mask
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """One file; no pages and a `problem` where it cannot be opened."""
+
+    digest: str
+    pages: tuple[PageFacts, ...] = ()
+    notes: tuple[str, ...] = ()
+    problem: str | None = None
+
+    @classmethod
+    def from_json(cls, fields: dict) -> "FileFacts":
+        pages = tuple(
+            PageFacts(
+                **(
+                    page
+                    | {"shape": tuple(page["shape"])}
+                    | {"diameters": tuple(page["diameters"])}
+                )
+            )
+            for page in fields["pages"]
+        )
+        return cls(**(fields | {"pages": pages, "notes": tuple(fields["notes"])}))
+
+
+@dataclass(frozen=True)
+class Task:
+    """A file to look into."""
+
+    path: Path
+    kind: str  # of KINDS
+    channel: int | None
+    stack: str
+
+    def open(self) -> list[reading.PageRef]:
+        """Its pages; raises ReadError."""
+        if self.kind == "images":
+            return reading.open_pages(self.path, channel=self.channel, stack=self.stack)
+        return reading.open_pages(self.path)
+
+
+def gather(
+    tasks: list[Task], folder: Path, cache: Path, progress: bool
+) -> dict[Path, FileFacts]:
+    """Facts of every file, from the index in `cache` where the file is unchanged."""
+    index_path = cache / "index" / f"{hash_json(str(folder.resolve()))}.json"
+    code = hash_code()
+    index = _load(index_path, code)
+    keys = {task.path: _key(task, folder) for task in tasks}
+    facts = {
+        task.path: FileFacts.from_json(index[keys[task.path]])
+        for task in tasks
+        if keys[task.path] in index
+    }
+    missing = [task for task in tasks if task.path not in facts]
+    found = ordered_map(look_into, missing)
+    bar = tqdm(found, "reading images", len(missing), disable=_hidden(progress))
+    facts |= {task.path: fact for task, fact in zip(missing, bar, strict=True)}
+    if missing or len(index) != len(facts):
+        entries = {keys[path]: asdict(fact) for path, fact in facts.items()}
+        write_json(index_path, {"code": code, "files": entries})
+    return facts
+
+
+def _hidden(progress: bool) -> bool | None:
+    return None if progress else True  # None: tqdm hides itself off a terminal
+
+
+def _load(path: Path, code: str) -> dict[str, dict]:
+    try:
+        stored = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return stored["files"] if stored.get("code") == code else {}
+
+
+def _key(task: Task, folder: Path) -> str:
+    stat = task.path.stat()
+    how = f"{task.channel}:{task.stack}" if task.kind == "images" else ""
+    where = task.path.relative_to(folder).as_posix()
+    return f"{where}:{stat.st_size}:{stat.st_mtime_ns}:{how}"
+
+
+def look_into(task: Task) -> FileFacts:
+    """Reads a file, one page at a time."""
+    digest = ""
+    try:
+        digest = hash_file(task.path)
+        pages = task.open()
+    except reading.ReadError as error:
+        return FileFacts(digest, problem=str(error))
+    except OSError as error:
+        return FileFacts(digest, problem=f"{task.path}: {error.strerror}")
+    notes = tuple(dict.fromkeys(note for page in pages for note in page.notes))
+    return FileFacts(digest, tuple(_page(task.kind, p) for p in pages), notes)
+
+
+def _page(kind: str, page: reading.PageRef) -> PageFacts:
+    facts = {"name": page.name, "shape": tuple(page.shape)}
+    try:
+        match kind:
+            case "images":
+                facts["pixel_size"] = page.pixel_size
+                reading.check_image(page.read(), page.where)
+            case "masks":
+                labels = labelling.read_labels(page)
+                facts["beads"] = len(np.unique(labels[labels > 0]))
+                facts["diameters"] = tuple(bead_diameters(labels).round(2).tolist())
+            case "ignore":
+                page.read()
+            case "points":
+                facts["beads"] = len(labelling.read_points(page))
+    except reading.ReadError as error:
+        facts["problem"] = str(error)
+    return PageFacts(**facts)
+
+
+def ordered_map(
+    function: Callable[[Item], Result], items: Iterable[Item]
+) -> Iterator[Result]:
+    """Like `map`, on a few threads; never more results ahead than threads."""
+    threads = min(os.cpu_count() or 1, 4)
+    waiting = []
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > threads:
+                    yield waiting.pop(0).result()
+            while waiting:
+                yield waiting.pop(0).result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,200 @@
+"""A data set on disk: which file belongs to which, and what is wrong with it.
+
+One bad file never stops the rest: it is named in `Folder.problems`, with its page and
+the reason, and left out.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+
+from beadseg.data.cache import cache_dir
+from beadseg.data.facts import KINDS, Task, gather
+from beadseg.data.reading import file_stem
+from beadseg.data.samples import Sample, match
+from beadseg.data.settings_file import FILE, BeadsToml, read_beads_toml
+from beadseg.errors import BeadsegError
+
+ENDINGS = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
+
+
+class Folder(NamedTuple):
+    """What `scan` found; `problems` and `notes` are lines to print."""
+
+    path: Path
+    samples: tuple[Sample, ...]  # in the order of their names
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def scan(data: ConfigDict, progress: bool = True) -> Folder:
+    """Matches the files of `data.dir` and reads those not read before.
+
+    Args:
+      data: `config.data`.
+      progress: a bar on stderr, if that is a terminal.
+
+    Raises:
+      BeadsegError: no such folder, no `images/` in it, nothing in that, a bad
+        `beads.toml` or `data.group_pattern`, or no cache to write to.
+    """
+    folder = Path(data.dir).expanduser()
+    _check_layout(folder)
+    problems: list[str] = []
+    settings = read_beads_toml(folder, _stem_of)
+    channel = settings.channel if data.channel is None else data.channel
+    files = {kind: _list(folder / kind, kind, problems) for kind in KINDS}
+    if not files["images"]:
+        raise BeadsegError(
+            f"{folder / 'images'}: no image in it: put {_endings()} files there"
+        )
+    tasks = {
+        kind: {s: Task(p, kind, channel, data.stack) for s, p in files[kind].items()}
+        for kind in KINDS
+    }
+    everything = [task for of_kind in tasks.values() for task in of_kind.values()]
+    facts = gather(everything, folder, cache_dir(data.cache_dir), progress)
+    for kind in KINDS[1:]:
+        for stem in sorted(files[kind].keys() - files["images"].keys()):
+            problems.append(f"{files[kind][stem]}: no image of this name in images/")
+    for stem in sorted(settings.named() - files["images"].keys()):
+        problems.append(f"{folder / FILE}: no image {stem} in images/")
+    group_of = _grouping(data.group_pattern, settings)
+    samples, unlabelled = [], []
+    for stem in sorted(files["images"]):
+        parts = {kind: tasks[kind].get(stem) for kind in KINDS}
+        group = group_of(stem)
+        found = match(stem, parts, facts, settings, group, problems)
+        samples += found
+        unlabelled += [sample.name for sample in found if sample.mask is None]
+    notes = dict.fromkeys(
+        f"{task.path}: {note}" for task in everything for note in facts[task.path].notes
+    )
+    return Folder(
+        folder, tuple(samples), tuple(problems), (*notes, *_without_mask(unlabelled))
+    )
+
+
+def require_labels(folder: Folder) -> None:
+    """Says in one line why nothing can be trained on a folder.
+
+    Raises:
+      BeadsegError: no readable image, no mask, only empty masks, or masks for fewer
+        than two files or groups (one is for validation).
+    """
+    where, hint = folder.path, _first(folder.problems)
+    if not folder.samples:
+        raise BeadsegError(f"{where}: none of its images can be read{hint}")
+    labelled = [sample for sample in folder.samples if sample.mask]
+    if not labelled and any(sample.points for sample in folder.samples):
+        raise BeadsegError(
+            f"{where}: only points, no masks: training needs outlines, draw or import "
+            f"label images into masks/{hint}"
+        )
+    if not labelled:
+        raise BeadsegError(
+            f"{where}: no image has a mask: put label images of the same names into "
+            f"masks/{hint}"
+        )
+    if not any(sample.beads for sample in labelled):
+        raise BeadsegError(
+            f"{where}: all masks are empty: label some beads (values above 0){hint}"
+        )
+    if len({sample.group for sample in labelled}) < 2:
+        if len(labelled) == 1:
+            what = "only one image has a mask"
+        elif len({sample.source for sample in labelled}) == 1:
+            what = "all masks are for pages of one file, which stay together"
+        else:
+            what = "all images with masks are of one group, which stays together"
+        raise BeadsegError(
+            f"{where}: {what}: training needs two, one of them for validation{hint}"
+        )
+
+
+def _check_layout(folder: Path) -> None:
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "no such folder"
+        raise BeadsegError(f"{folder}: {what}: check --config.data.dir")
+    if (folder / "images").is_dir():
+        return
+    inside = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
+    images = sum(Path(name).suffix.lower() in ENDINGS for name in inside)
+    if images:
+        raise BeadsegError(
+            f"{folder}: {images} images lie in the folder itself: move them to "
+            f"{folder / 'images'} and their masks to {folder / 'masks'}"
+        )
+    found = f"only {', '.join(inside[:5])}" if inside else "the folder is empty"
+    raise BeadsegError(
+        f"{folder}: no images/ in it ({found}): put the images in "
+        f"{folder / 'images'} and their masks in {folder / 'masks'}"
+    )
+
+
+def _list(folder: Path, kind: str, problems: list[str]) -> dict[str, Path]:
+    """Files by stem; of two with one stem the first."""
+    files: dict[str, Path] = {}
+    if not folder.is_dir():
+        return files
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name == "Thumbs.db":
+            continue
+        stem = _stem_of(path.name)
+        if path.is_dir():
+            problems.append(f"{path}: a folder inside {kind}/ is not looked into")
+        elif path.suffix.lower() not in ENDINGS:
+            problems.append(f"{path}: not a type that is read ({_endings()})")
+        elif stem in files:
+            problems.append(
+                f"{path}: of one name with {files[stem].name}, which is used instead"
+            )
+        else:
+            files[stem] = path
+    return files
+
+
+def _stem_of(name: str) -> str:
+    ending = Path(name).suffix.lower()
+    return file_stem(Path(name)) if ending in ENDINGS else name
+
+
+def _endings() -> str:
+    return ", ".join(ending[1:] for ending in ENDINGS)
+
+
+def _grouping(pattern: str, settings: BeadsToml) -> Callable[[str], str]:
+    """From a stem to its group: of beads.toml, else of the pattern, else itself."""
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise BeadsegError(
+            f"data.group_pattern {pattern!r} is not a regular expression: {error}"
+        ) from None
+    if pattern and not compiled.groups:
+        raise BeadsegError(
+            f"data.group_pattern {pattern!r} has no group: put the part of the file "
+            "name that files share in parentheses"
+        )
+
+    def group_of(stem: str) -> str:
+        if stem in settings.group:
+            return settings.group[stem]
+        match = compiled.search(stem) if pattern else None
+        return (match and match.group(1)) or stem
+
+    return group_of
+
+
+def _without_mask(names: list[str]) -> list[str]:
+    if not names:
+        return []
+    some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return [f"{len(names)} images have no usable mask and are not trained on: {some}"]
+
+
+def _first(problems: tuple[str, ...]) -> str:
+    return f" (problems: {len(problems)}, the first: {problems[0]})" if problems else ""

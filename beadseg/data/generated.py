@@ -1,0 +1,210 @@
+"""Generated microscope images with exact instance truth.
+
+`generate(settings, seed, index)` depends on its arguments alone, so that image i is
+the same whatever was drawn before it, in whatever process. Truth is the geometric
+outline of each bead, cut by the beads on top of it; blur, light and noise do not move
+it. Debris, dust, bubbles, scratches and bars are background; a scale bar drawn over a
+bead leaves its label, a data bar below a micrograph is outside the scene.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from beadseg.data import artefacts, mitochondria
+from beadseg.data.beads import BEAD_TABLE, crowding, on_border
+from beadseg.data.camera import expose, jpeg_blocks, light_field
+from beadseg.data.fields import smooth_noise
+from beadseg.data.generated_settings import GeneratedSettings
+from beadseg.data.optics import LOOKS, RESOLUTION, Look, Radial
+from beadseg.data.outlines import Outlines, patches
+from beadseg.data.scene import lay_out
+
+__all__ = ["GeneratedImage", "GeneratedSettings", "generate"]
+
+# Diameters of beads, um, that each kind of microscope is used for.
+_DIAMETER = {"scanning_electron": (0.1, 20), "transmission_electron": (0.03, 1)}
+
+
+class GeneratedImage(NamedTuple):
+    """One image and all that is known about it."""
+
+    image: np.ndarray  # uint8 or uint16 [H, W]
+    labels: np.ndarray  # int32 [H, W], 0 background, 1..N, each of at least one pixel
+    beads: np.ndarray  # BEAD_TABLE[N], row i describes label i + 1
+    modality: str
+    bits: int  # depth of the camera: 8, 12 or 16
+    pixel_size: float  # um
+
+
+def generate(settings: GeneratedSettings, seed: int, index: int) -> GeneratedImage:
+    """Draws image `index` of the endless set that `settings` and `seed` stand for.
+
+    Raises:
+      BeadsegError: the ranges of `settings` contradict each other.
+    """
+    rng = np.random.default_rng([seed, index])
+    if settings.preset == "mitochondria":
+        return _tissue(settings, rng)
+    modality = str(rng.choice(settings.modalities))
+    height = settings.size
+    if modality == "scanning_electron" and rng.random() < 0.2 * settings.artefacts:
+        height -= max(9, round(rng.uniform(0.05, 0.09) * settings.size))
+    outlines, labels = lay_out(settings, rng, height)
+    brightness, blur = _conditions(
+        settings, rng, outlines.radius, modality == "fluorescence"
+    )
+    typical = float(np.median(outlines.radius))
+    reach = float(np.clip(0.7 * typical + 2.5 * blur.max(), 6, 24))
+    look = LOOKS[modality](
+        rng, Radial(outlines.radius, blur, reach), brightness[:, None]
+    )
+    bits = int(rng.choice(look.bits))
+    low, high = np.log(_DIAMETER.get(modality, (2, 100)))
+    pixel_size = float(np.exp(rng.uniform(low, high)) / (2 * typical))
+
+    signal = _draw(settings, rng, outlines, look, reach, typical)
+    image = _record(settings, rng, signal, look, bits)
+    white = 2**bits - 1
+    electron = modality.endswith("electron")
+    if height < settings.size:
+        artefacts.burn_data_bar(image, rng, height, pixel_size, white)
+    elif rng.random() < (0.4 if electron else 0.12) * settings.artefacts:
+        artefacts.burn_scale_bar(image, rng, pixel_size, white)
+    if bits == 8 and rng.random() < settings.jpeg_share:
+        image = jpeg_blocks(image, rng.uniform(35, 90))
+    beads = _table(outlines, labels, brightness, blur)
+    return GeneratedImage(image, labels, beads, modality, bits, pixel_size)
+
+
+def _conditions(settings, rng, radius, soft: bool) -> tuple[np.ndarray, np.ndarray]:
+    number = len(radius)
+    spread = settings.contrast_spread * rng.random()
+    brightness = 1 - spread * rng.random(number)
+
+    def share(limits):
+        return limits[0] + (limits[1] - limits[0]) * max(0.0, 1.7 * rng.random() - 0.7)
+
+    dim = rng.random(number) < share(settings.dim_share)
+    brightness = np.where(dim, rng.uniform(*settings.dim, number), brightness)
+    focus = rng.uniform(*settings.blur) * (1 + 0.7 * soft * rng.random())
+    blur = np.minimum(focus, 0.3 * radius)
+    blurred = rng.random(number) < share(settings.blurred_share)
+    extra = rng.uniform(*settings.defocus, number) * radius
+    return brightness, np.where(blurred, np.hypot(blur, extra), blur)
+
+
+def _draw(settings, rng, outlines, look: Look, reach, typical) -> np.ndarray:
+    size = settings.size
+    signal = np.full((size, size), look.ground, np.float32)
+    chance = settings.artefacts
+    if settings.texture * look.ground_texture > 0.004:
+        coarse = smooth_noise(rng, size, rng.uniform(2, 12))
+        signal *= 1 + np.float32(settings.texture * look.ground_texture) * coarse
+    wet = look.light and not look.dark and look.grain == 0
+    if wet and rng.random() < 0.06 * chance:
+        artefacts.add_bubbles(signal, rng, typical)
+    if look.light and rng.random() < 0.3 * chance:
+        artefacts.add_dust(signal, rng, typical)
+    if rng.random() < 0.35 * chance:
+        artefacts.add_debris(signal, rng, typical, look.dark)
+    draw_beads(settings, rng, signal, outlines, look, reach)
+    if rng.random() < 0.08 * chance:
+        artefacts.add_scratches(signal, rng)
+    return signal
+
+
+def draw_beads(
+    settings: GeneratedSettings,
+    rng: np.random.Generator,
+    signal: np.ndarray,
+    outlines: Outlines,
+    look: Look,
+    reach: float,
+) -> None:
+    """Adds beads to `signal` f32[H, H] in place, in order, each `reach` px around."""
+    size = len(signal)
+    amount = np.float32(settings.texture * look.texture)
+    if amount > 0.01:
+        surface = 1 + amount * smooth_noise(rng, size, look.texture_period)
+        corners = rng.random((len(outlines.y), 2))
+    resolution = np.float32(RESOLUTION)
+    for i, patch in enumerate(patches(outlines, size, reach)):
+        place = (patch.distance * resolution).astype(np.intp)
+        below = signal[patch.box]
+        grain = None
+        if amount > 0.01:
+            h, w = place.shape
+            top, left = (corners[i] * (size - h + 1, size - w + 1)).astype(int)
+            grain = surface[top : top + h, left : left + w]
+        if look.gain is not None:
+            gain = look.gain[i].take(place, mode="clip")
+            if grain is not None and look.glow is None:
+                gain = 1 + (gain - 1) * grain
+            below *= gain
+        if look.glow is not None:
+            glow = look.glow[i].take(place, mode="clip")
+            if grain is not None:
+                glow *= grain
+            if look.lean != (0, 0):
+                scale = 1 / outlines.radius[i]
+                down, right = np.float32(np.multiply(look.lean, scale))
+                glow *= 1 + np.clip(patch.dy * down + patch.dx * right, -0.6, 0.6)
+            for dy, dx, width, level in look.spots:
+                inner = outlines.radius[i]
+                wide = max(width * inner, 0.6)
+                y = (patch.dy - np.float32(dy * inner)) ** 2
+                x = (patch.dx - np.float32(dx * inner)) ** 2
+                fall = np.float32(-0.5 / wide**2)
+                glow += np.float32(level) * np.exp(fall * y) * np.exp(fall * x)
+            below += glow
+
+
+def _record(settings, rng, signal, look: Look, bits: int) -> np.ndarray:
+    size = settings.size
+    loss = settings.uneven * rng.random() ** 1.5 * (1.0 if look.light else 0.4)
+    if look.light and rng.random() < 0.1:
+        loss = min(1.5 * settings.uneven, 0.85)  # the edge of the field of view
+    if loss > 0.02:
+        signal *= light_field(rng, size, loss)
+    grain = settings.noise * look.grain
+    if grain > 0.008:
+        signal *= 1 + np.float32(grain) * smooth_noise(rng, size, rng.uniform(1.2, 2.2))
+    return expose(
+        signal,
+        rng,
+        bits=bits,
+        electrons=float(np.exp(rng.uniform(*np.log(look.electrons)))),
+        read=rng.uniform(0.002, 0.012),
+        noise=settings.noise,
+        saturate=rng.random() < settings.saturated_share,
+    )
+
+
+def _table(outlines: Outlines, labels, brightness, blur) -> np.ndarray:
+    beads = np.zeros(len(outlines.y), BEAD_TABLE)
+    beads["label"] = np.arange(1, len(beads) + 1)
+    for field in ("y", "x", "radius"):
+        beads[field] = getattr(outlines, field)
+    beads["brightness"], beads["blur"] = brightness, blur
+    beads["crowding"] = crowding(outlines.y, outlines.x, outlines.radius)
+    beads["touches_border"] = np.isin(beads["label"], on_border(labels))
+    return beads
+
+
+def _tissue(settings, rng) -> GeneratedImage:
+    signal, labels, beads = mitochondria.draw(settings, rng)
+    loss = settings.uneven * 0.5 * rng.random()
+    if loss > 0.02:
+        signal *= light_field(rng, settings.size, loss)
+    image = expose(
+        signal,
+        rng,
+        bits=8,
+        electrons=float(np.exp(rng.uniform(*np.log((400, 4000))))),
+        read=0.01,
+        noise=settings.noise,
+        saturate=False,
+    )
+    pixel_size = float(rng.uniform(0.004, 0.012))
+    return GeneratedImage(image, labels, beads, "tissue_section", 8, pixel_size)

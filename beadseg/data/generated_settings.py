@@ -1,0 +1,99 @@
+"""What a generated image may look like; every range is a field with its unit."""
+
+from dataclasses import dataclass
+
+from beadseg.errors import BeadsegError
+
+MODALITIES = (
+    "bright_field",
+    "fluorescence",
+    "phase_contrast",
+    "reflected_light",
+    "scanning_electron",
+    "transmission_electron",
+)
+PATTERNS = ("scattered", "clusters", "chains", "crystal")
+PRESETS = {
+    "beads": {"beads": (20, 150), "coverage": (0.05, 0.65)},
+    "mitochondria": {"beads": (2, 3), "coverage": (0.05, 0.15)},
+}
+
+
+@dataclass(frozen=True)
+class GeneratedSettings:
+    """The ranges that generated images are drawn from.
+
+    A pair is (lowest, highest), drawn once an image unless said otherwise. `beads` and
+    `coverage` hold for the visible truth of nearly every image: a scene outside them
+    is laid out again up to `scene.ATTEMPTS` times, then the nearest one is taken.
+
+    Raises:
+      BeadsegError: an unknown preset, modality or pattern, or a range upside down.
+    """
+
+    preset: str = "beads"  # or "mitochondria": few, branching, in a section of tissue
+    size: int = 256  # px, side of the square image
+    modalities: tuple[str, ...] = ()  # of MODALITIES; (): all; "beads" only
+    patterns: tuple[str, ...] = ()  # of PATTERNS; (): all; "beads" only
+    beads: tuple[int, int] | None = None  # objects an image; None: of the preset
+    coverage: tuple[float, float] | None = None  # share of pixels; None: of the preset
+    radius: tuple[float, float] = (4.0, 40.0)  # px, of the typical bead of an image
+    polydispersity: tuple[float, float] = (0.0, 0.4)  # std over mean of the radii
+    overlap: tuple[float, float] = (0.0, 0.25)  # share of r_i + r_j that may overlap
+    overlap_share: float = 0.25  # of images where beads overlap by more than 2 %
+    irregular_share: float = 0.35  # of images whose beads are not quite round
+    ellipticity: float = 0.4  # largest (long / short axis) - 1
+    roughness: float = 0.04  # largest relative standard deviation of the outline
+    blur: tuple[float, float] = (
+        0.5,
+        1.2,
+    )  # px, deviation in focus; fluorescence to 1.7x
+    defocus: tuple[float, float] = (0.12, 0.35)  # of the radius, a blurred bead
+    blurred_share: tuple[float, float] = (0.0, 0.2)  # of the beads; often the lowest
+    dim: tuple[float, float] = (0.3, 0.5)  # contrast of a dim bead, full beads are 1
+    dim_share: tuple[float, float] = (0.0, 0.2)  # of the beads; often the lowest
+    contrast_spread: float = 0.25  # largest spread of contrast among the others
+    texture: float = 1.0  # factor on the grain of surfaces and grounds
+    uneven: float = 0.55  # largest share of the light lost between two places
+    artefacts: float = 1.0  # factor on the chances of debris, dust, scratches, bars...
+    noise: float = 1.0  # factor on shot and read noise
+    saturated_share: float = 0.08  # of images with clipped highlights
+    jpeg_share: float = 0.12  # of 8-bit images with the blocks of JPEG
+
+    def __post_init__(self):
+        if self.preset not in PRESETS:
+            raise BeadsegError(
+                f"unknown preset {self.preset!r} of generated images: choose one of "
+                f"{', '.join(PRESETS)}"
+            )
+        for what, given, known in (
+            ("modality", self.modalities, MODALITIES),
+            ("pattern", self.patterns, PATTERNS),
+        ):
+            for name in given:
+                if name not in known:
+                    raise BeadsegError(
+                        f"unknown {what} {name!r} of generated images: choose among "
+                        f"{', '.join(known)}"
+                    )
+        for field in ("modalities", "patterns", "beads", "coverage"):
+            given = getattr(self, field)
+            if not given:
+                default = {"modalities": MODALITIES, "patterns": PATTERNS}
+                default |= PRESETS[self.preset]
+                object.__setattr__(self, field, default[field])
+        for name, value in vars(self).items():
+            if isinstance(value, tuple) and not isinstance(value[0], str):
+                if len(value) != 2 or not 0 <= value[0] <= value[1]:
+                    raise BeadsegError(
+                        f"{name} = {value} of generated images: give (lowest, highest)"
+                    )
+        if self.beads[0] < 1 or self.coverage[1] > 1:
+            raise BeadsegError(
+                f"generated images: beads = {self.beads}, coverage = {self.coverage}: "
+                "give at least 1 bead and a share of at most 1"
+            )
+        if self.size < 32:
+            raise BeadsegError(
+                f"size = {self.size} px of generated images: give at least 32"
+            )

@@ -1,0 +1,233 @@
+"""Batches for training and evaluation, from tiles."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import grain
+import numpy as np
+from absl import flags
+from ml_collections import ConfigDict
+
+from beadseg.data.augment import augment
+from beadseg.data.dataset import Dataset
+
+_SHAPES = 3  # of evaluation batches, at most: each is compiled
+_WASTE = 0.15  # share of padding that is cheaper than compiling for one more shape
+
+Batch = dict[str, np.ndarray]
+
+
+class EvalBatch(NamedTuple):
+    """Whole tiles, padded to one shape."""
+
+    arrays: Batch  # image, mask, weight: f32[B, H, W, 1]; weight is 0 on padding
+    records: tuple[int, ...]  # of the first rows; rows beyond are padding
+
+
+def steps_per_epoch(
+    dataset: Dataset, indices: Sequence[int], config: ConfigDict
+) -> int:
+    """Batches that hold as many pixels as the tiles of `indices`."""
+    crops = len(_crops(dataset, indices, config))
+    return math.ceil(crops / config.data.batch_size)
+
+
+class TrainBatches(grain.DatasetIterator):
+    """Endless batches; its state is the number of those drawn, nothing else.
+
+    The states of grain's own iterators depend on the number of worker processes: a
+    run could not go on with another.
+    """
+
+    def __init__(self, batches: grain.MapDataset, workers: int):
+        super().__init__()
+        self._batches, self._workers = batches, workers
+        self._drawn, self._ahead = 0, None
+
+    def __next__(self) -> Batch:
+        self._assert_not_closed()
+        self.start_prefetch()
+        batch = next(self._ahead)
+        self._drawn += 1
+        return batch
+
+    def start_prefetch(self) -> None:
+        """Begins to prepare batches, if that has not begun."""
+        if self._ahead is None:
+            left = self._batches.slice(slice(self._drawn, None))
+            self._ahead = iter(_prefetched(left, self._workers))
+
+    def get_state(self) -> dict[str, int]:
+        return {"batches": self._drawn}
+
+    def set_state(self, state: dict[str, int]) -> None:
+        self._stop()
+        self._drawn = state["batches"]
+
+    def close(self) -> None:
+        """Ends the threads or processes that prepare batches."""
+        super().close()
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None
+
+
+def _prefetched(batches: grain.MapDataset, workers: int) -> grain.IterDataset:
+    if not workers:
+        # Two threads: more would wait for each other.
+        return batches.to_iter_dataset(grain.ReadOptions(2, prefetch_buffer_size=4))
+    if not flags.FLAGS.is_parsed():  # grain's workers read flags
+        flags.FLAGS.mark_as_parsed()
+    batches = batches.to_iter_dataset(grain.ReadOptions(0, prefetch_buffer_size=0))
+    options = grain.MultiprocessingOptions(workers, per_worker_buffer_size=4)
+    return batches.mp_prefetch(options)
+
+
+def train_batches(
+    dataset: Dataset, indices: Sequence[int], config: ConfigDict
+) -> TrainBatches:
+    """Endless batches of augmented crops; `close` them when done.
+
+    Every pixel is as likely as any other: a tile gives crops in proportion to its
+    area. A batch depends on `config.seed` and its number alone, not on
+    `config.data.workers`. `get_state` and `set_state` go on with the same bits.
+
+    Returns:
+      An iterator of {"image", "mask", "weight"}: f32[B, H, W, 1]; image normalised,
+      mask 1 on beads, weight 0 where unknown.
+    """
+    data = config.data
+    source = _crops(dataset, indices, config)
+    crops = grain.MapDataset.source(source).seed(config.seed).shuffle().repeat()
+    settings = data.augment.copy_and_resolve_references()
+    crops = crops.random_map(_Augment(settings, data.crop))
+    batches = crops.batch(data.batch_size, drop_remainder=True)
+    return TrainBatches(batches, data.workers)
+
+
+def close(batches: TrainBatches) -> None:
+    """Ends the threads or processes behind `train_batches`."""
+    batches.close()
+
+
+def eval_batches(
+    dataset: Dataset, indices: Sequence[int], config: ConfigDict, batch_size: int
+) -> Iterator[EvalBatch]:
+    """Every tile once, in few shapes.
+
+    Sides are rounded up to what `config.model.depth` halvings divide. Images are
+    mirrored into the padding, the mask there is 0.
+    """
+    multiple = 2**config.model.depth
+    shapes = {
+        i: tuple(math.ceil(n / multiple) * multiple for n in dataset.records[i].shape)
+        for i in indices
+    }
+    padded = _merge_shapes(Counter(shapes.values()))
+    buckets: dict[tuple[int, ...], list[int]] = {}
+    for i in indices:
+        buckets.setdefault(padded[shapes[i]], []).append(i)
+    for shape in sorted(buckets):
+        for start in range(0, len(buckets[shape]), batch_size):
+            chosen = buckets[shape][start : start + batch_size]
+            yield _eval_batch(dataset, chosen, shape, batch_size)
+
+
+@dataclass(frozen=True)
+class _Crops:
+    """A grain source: tiles, each as often as crops of it make up its area."""
+
+    dataset: Dataset
+    numbers: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.dataset[self.numbers[index]]
+
+    def __repr__(self) -> str:  # grain stores it to check that a state fits
+        return f"crops of {self.dataset!r}"
+
+
+def _crops(dataset: Dataset, indices: Sequence[int], config: ConfigDict) -> _Crops:
+    area = config.data.crop**2
+    numbers = []
+    for i in indices:
+        height, width = dataset.records[i].shape
+        numbers += [i] * math.ceil(height * width / area)
+    return _Crops(dataset, tuple(numbers))
+
+
+class _Augment(grain.transforms.RandomMap):
+    def __init__(self, settings: ConfigDict, crop: int):
+        self._settings, self._crop = settings, crop
+
+    def random_map(self, tile: Batch, rng: np.random.Generator) -> Batch:
+        image, labels = augment(
+            tile["image"], tile["labels"], rng, self._settings, self._crop
+        )
+        return _targets(image, labels)
+
+
+def _targets(image: np.ndarray, labels: np.ndarray) -> Batch:
+    return {
+        "image": image[..., None],
+        "mask": (labels > 0).astype(np.float32)[..., None],
+        "weight": (labels >= 0).astype(np.float32)[..., None],
+    }
+
+
+def _eval_batch(
+    dataset: Dataset, chosen: list[int], shape: tuple[int, ...], batch_size: int
+) -> EvalBatch:
+    arrays = {
+        key: np.zeros((batch_size, *shape, 1), np.float32)
+        for key in ("image", "mask", "weight")
+    }
+    for row, i in enumerate(chosen):
+        tile = dataset[i]
+        height, width = tile["image"].shape
+        pad = [(0, n - m) for n, m in zip(shape, (height, width), strict=True)]
+        parts = _targets(tile["image"], tile["labels"])
+        arrays["image"][row] = np.pad(parts["image"], [*pad, (0, 0)], "symmetric")
+        for key in ("mask", "weight"):
+            arrays[key][row, :height, :width] = parts[key]
+    return EvalBatch(arrays, tuple(chosen))
+
+
+def _merge_shapes(
+    counts: Counter[tuple[int, ...]],
+) -> dict[tuple[int, ...], tuple[int, ...]]:
+    """The shape that tiles of each shape are padded to: at most _SHAPES of them.
+
+    The two that cost the least padding are merged, until there are few enough and
+    the next merge would cost more than it saves.
+    """
+    groups = {shape: [shape] for shape in counts}
+    total = sum(n * math.prod(shape) for shape, n in counts.items())
+
+    def pixels(shapes: list, padded: tuple) -> int:
+        return sum(counts[s] for s in shapes) * math.prod(padded)
+
+    while len(groups) > 1:
+        options = []
+        for a in groups:
+            for b in groups:
+                if a < b:
+                    both = tuple(map(max, a, b))
+                    members = groups[a] + groups[b]
+                    extra = pixels(members, both) - pixels(groups[a], a)
+                    options.append((extra - pixels(groups[b], b), a, b, both))
+        extra, a, b, both = min(options)
+        if len(groups) <= _SHAPES and extra > _WASTE * total:
+            break
+        members = groups.pop(a) + groups.pop(b)
+        groups[both] = groups.get(both, []) + members
+    return {shape: padded for padded, shapes in groups.items() for shape in shapes}

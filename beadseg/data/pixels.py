@@ -1,0 +1,97 @@
+"""What the numbers of a pixel mean: channels, colours, palettes, projections."""
+
+import functools
+from collections.abc import Iterator
+
+import numpy as np
+
+_LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601
+
+
+def choose_channel(
+    channel: int | None, count: int, kind: str
+) -> tuple[int | None, tuple[str, ...]]:
+    """The channel to take, and what to tell the user about it.
+
+    Args:
+      channel: asked for, or None.
+      count: of the channels there are.
+      kind: "grey" (one channel), "colour" or "samples".
+
+    Returns:
+      The channel (None: luminance, or the only one) and notes.
+
+    Raises:
+      ValueError: there is no such channel.
+    """
+    count = 1 if kind == "grey" else count
+    if channel is not None and not 0 <= channel < count:
+        raise ValueError(
+            f"there is no channel {channel} in {count}; set data.channel below {count}"
+        )
+    if kind == "colour" or count == 1:
+        return (channel if kind == "colour" else None), ()
+    if channel is None:
+        note = f"{count} channels, using channel 0 (choose with data.channel)"
+        return 0, (note,)
+    return channel, ()
+
+
+def to_grey(array: np.ndarray, kind: str, channel: int | None) -> np.ndarray:
+    """Turns [H, W] or [H, W, S] into [H, W].
+
+    Of colours without a `channel`, their luminance as float32, or the plain numbers
+    where red, green and blue agree; else the channel (None: the first).
+    """
+    if array.ndim == 2:
+        return array
+    if channel is not None or kind != "colour":
+        return array[..., channel or 0]
+    red, green, blue = (array[..., i] for i in range(3))
+    if np.array_equal(red, green) and np.array_equal(red, blue):
+        return red
+    channels = (red, green, blue)
+    return sum(
+        np.float32(w) * c.astype(np.float32)
+        for w, c in zip(_LUMINANCE, channels, strict=True)
+    )
+
+
+def project(arrays: Iterator[np.ndarray], projection: str) -> np.ndarray:
+    """Joins images [H, W] one at a time: their "max", or "mean" as float32."""
+    first = next(arrays)
+    if projection == "mean":
+        total, count = first.astype(np.float64), 1
+        for array in arrays:
+            total, count = total + array, count + 1
+        return (total / count).astype(np.float32)
+    return functools.reduce(np.maximum, arrays, first)
+
+
+def through_palette(indices: np.ndarray, table: np.ndarray, stored: bool) -> np.ndarray:
+    """Colours [H, W, 3] of palette indices [H, W]; `table` is [N, 3].
+
+    `stored` asks for numbers, not colours: the indices, or the grey values if the
+    palette is grey and tells all used indices apart.
+    """
+    if not stored:
+        return table[indices]
+    used = table[np.unique(indices)]
+    grey = (used == used[:, :1]).all() and len(np.unique(used[:, 0])) == len(used)
+    return table[indices, 0] if grey else indices
+
+
+def inverted(array: np.ndarray, bits: int) -> np.ndarray:
+    """Values of an image in which the smallest number means white."""
+    if array.dtype == bool:
+        return ~array
+    if array.dtype.kind == "u":
+        return array.dtype.type(2**bits - 1) - array
+    return -1 - array if array.dtype.kind == "i" else array.max() - array
+
+
+def eight_bit(table: np.ndarray) -> np.ndarray:
+    """A palette in the 8 bits that it was made with, where it was."""
+    if (table % 257).any() and (table & 255).any():
+        return table
+    return (table >> 8).astype(np.uint8)

@@ -1,0 +1,113 @@
+"""The pages of an image file, each with the pages of mask, ignore and points of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from beadseg.data.facts import FileFacts, PageFacts, Task
+from beadseg.data.settings_file import BeadsToml
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A page of an image file, with the files that speak of it."""
+
+    name: str  # NAME, or NAME_p000 in a file of several pages
+    source: str  # NAME
+    page: int
+    image: Task
+    mask: Task | None
+    ignore: Task | None
+    points: Task | None
+    shape: tuple[int, ...]
+    beads: int  # in the mask
+    diameters: tuple[float, ...]  # px, of the beads of the mask that are whole
+    group: str
+    pixel_size: float | None  # um
+    completeness: float | None
+    digest: str  # of the content of the files, and the page
+
+
+def match(
+    stem: str,
+    tasks: dict[str, Task | None],
+    facts: dict[Path, FileFacts],
+    settings: BeadsToml,
+    group: str,
+    problems: list[str],
+) -> list[Sample]:
+    """The usable pages of an image file, each with the usable pages that match it.
+
+    Args:
+      stem: of the file.
+      tasks: its image file, and the others of the same stem, by kind.
+      facts: of all files.
+      settings: of the folder.
+      group: of the file.
+      problems: gets a line for each file and page that is left out.
+    """
+    known = {kind: facts[task.path] for kind, task in tasks.items() if task}
+    problems += [fact.problem for fact in known.values() if fact.problem]
+    images = known.pop("images").pages
+    for kind, fact in known.items():
+        if images and fact.pages and len(fact.pages) != len(images):
+            problems.append(
+                f"{tasks[kind].path}: {len(fact.pages)} pages, but its image has "
+                f"{len(images)}: only pages that both have are matched"
+            )
+    samples = []
+    for number, page in enumerate(images):
+        if page.problem:
+            problems.append(page.problem)
+            continue
+        matched = _matching(number, page, known, tasks, len(images), problems)
+        if "ignore" in known and "ignore" not in matched:
+            matched.pop("masks", None)  # its unknown pixels would pass for background
+        mask = matched.get("masks", PageFacts())
+        used = {kind: tasks[kind] for kind in matched}
+        digests = {kind: facts[tasks[kind].path].digest for kind in ("images", *used)}
+        sample = Sample(
+            name=page.name,
+            source=stem,
+            page=number,
+            image=tasks["images"],
+            mask=used.get("masks"),
+            ignore=used.get("ignore"),
+            points=used.get("points"),
+            shape=page.shape,
+            beads=mask.beads,
+            diameters=mask.diameters,
+            group=group,
+            pixel_size=settings.pixel_size or page.pixel_size,
+            completeness=settings.completeness_of(stem),
+            digest=f"{digests} {number}",
+        )
+        samples.append(sample)
+    return samples
+
+
+def _matching(
+    number: int,
+    image: PageFacts,
+    known: dict[str, FileFacts],
+    tasks: dict[str, Task | None],
+    count: int,
+    problems: list[str],
+) -> dict[str, PageFacts]:
+    """Facts of the usable pages for one page of an image, by kind."""
+    matched = {}
+    for kind, fact in known.items():
+        if number >= len(fact.pages):
+            continue
+        page = fact.pages[number]
+        if page.problem:
+            problems.append(page.problem)
+        elif page.shape != image.shape:
+            where = f" page {number}" if count > 1 else ""
+            problems.append(
+                f"{tasks[kind].path}{where}: {page.shape[0]} x {page.shape[1]} px, but "
+                f"its image is {image.shape[0]} x {image.shape[1]} px: export both at "
+                "the same size"
+            )
+        else:
+            matched[kind] = page
+    return matched

@@ -1,0 +1,168 @@
+"""Brightness and size of a page brought to what the network sees.
+
+Training and prediction both call `prepare`, so they cannot drift apart.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+SMALLEST_SCALE, LARGEST_SCALE = 1 / 16, 8.0
+_PERCENTILE_PIXELS = 2**22  # a grid of so many pixels gives the same percentiles
+
+
+class Prepared(NamedTuple):
+    """A page as the network sees it, with what undoes it."""
+
+    image: np.ndarray  # f32[h, w]; percentile `low` at 0, `high` at 1
+    low: float  # in units of the page (less its background, if flattened)
+    high: float
+
+
+def prepare(
+    page: np.ndarray,
+    *,
+    low: float,
+    high: float,
+    flatten_sigma: float = 0.0,
+    scale: float = 1.0,
+) -> Prepared:
+    """Flattens the background, normalises to percentiles, resamples: in this order.
+
+    Args:
+      page: [H, W] of any real type.
+      low: percentile that becomes 0.
+      high: percentile that becomes 1.
+      flatten_sigma: pixels of the page; 0 leaves the background alone.
+      scale: output pixels to a pixel of the page.
+    """
+    exact = page.dtype.itemsize <= 2 or page.dtype == np.float32
+    values = page.astype(np.float32 if exact else np.float64)
+    if flatten_sigma:
+        values = values - background(values, flatten_sigma)
+    bottom, top = _percentiles(values, low, high)
+    values = ((values - bottom) / (top - bottom)).astype(np.float32)
+    return Prepared(resample(values, scaled_shape(page.shape, scale)), bottom, top)
+
+
+def _percentiles(values: np.ndarray, low: float, high: float) -> tuple[float, float]:
+    step = math.ceil(math.sqrt(values.size / _PERCENTILE_PIXELS))
+    bottom, top = np.percentile(values[::step, ::step], (low, high))
+    if bottom == top:  # a few bright specks on an even ground
+        bottom, top = values.min(), values.max()
+    if bottom == top:
+        top = bottom + 1
+    return float(bottom), float(top)
+
+
+def background(values: np.ndarray, sigma: float) -> np.ndarray:
+    """Slow changes of brightness: a Gaussian mean, for uneven light.
+
+    A mean takes no side between dark and bright beads, as an opening or a rolling
+    ball does. It follows the beads as well where sigma is near their size: use three
+    diameters or more. It is subtracted, not divided by: a black ground is no light
+    to divide by.
+
+    Args:
+      values: f[H, W].
+      sigma: standard deviation in pixels.
+
+    Returns:
+      f32[H, W].
+    """
+    step = max(1.0, sigma / 8)  # a coarse grid holds all that sigma leaves
+    coarse_shape = tuple(max(1, math.ceil(n / step)) for n in values.shape)
+    coarse = _resize(values.astype(np.float32), coarse_shape, Image.Resampling.BOX)
+    sigmas = [sigma * c / n for c, n in zip(coarse_shape, values.shape, strict=True)]
+    smooth = ndimage.gaussian_filter(coarse, sigmas, mode="reflect")
+    return _resize(smooth, values.shape, Image.Resampling.BICUBIC)
+
+
+def bead_diameters(labels: np.ndarray) -> np.ndarray:
+    """Diameters of the discs with the areas of the beads, in pixels.
+
+    Beads that touch the border are left out: their area is unknown. Where all touch
+    it, all count.
+
+    Args:
+      labels: i32[H, W]; beads are > 0.
+
+    Returns:
+      f64[N], by label.
+    """
+    beads, areas = np.unique(labels[labels > 0], return_counts=True)
+    edges = np.concatenate((labels[0], labels[-1], labels[:, 0], labels[:, -1]))
+    whole = ~np.isin(beads, edges)
+    chosen = areas[whole] if whole.any() else areas
+    return 2 * np.sqrt(chosen / np.pi)
+
+
+def choose_scale(
+    diameters: Sequence[float] | np.ndarray, wanted: float
+) -> tuple[float, str | None]:
+    """The factor that gives the median bead the wanted diameter, and a remark.
+
+    Args:
+      diameters: pixels, of all beads of a data set.
+      wanted: pixels; 0 keeps the images as they are.
+
+    Returns:
+      The factor (1.0 within 10 %: resampling would only blur), and what a person
+      should hear about it, or None.
+    """
+    if not wanted or not len(diameters):
+        return 1.0, None
+    median = float(np.median(diameters))
+    scale = min(max(wanted / median, SMALLEST_SCALE), LARGEST_SCALE)
+    if scale != wanted / median:
+        return scale, (
+            f"the median bead is {median:.1f} px across: resampled by the limit of "
+            f"{scale:g} to {median * scale:.1f} px, not to {wanted:g} px"
+        )
+    if abs(scale - 1) < 0.1:
+        return 1.0, None
+    return scale, (
+        f"the median bead is {median:.1f} px across: images are resampled by "
+        f"{scale:.3g} to {wanted:g} px"
+    )
+
+
+def scaled_shape(shape: tuple[int, ...], scale: float) -> tuple[int, int]:
+    """Shape [h, w] of a page of `shape` [H, W] after resampling."""
+    height, width = (max(1, round(n * scale)) for n in shape)
+    return height, width
+
+
+def resample(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """f32[H, W] to f32[h, w]: bicubic, with an antialiasing filter when shrinking."""
+    return _resize(image.astype(np.float32), shape, Image.Resampling.BICUBIC)
+
+
+def resample_labels(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """i32[H, W] to i32[h, w] by the nearest pixel: no new labels."""
+    rows, columns = (
+        ((np.arange(new) + 0.5) * (old / new)).astype(np.intp)
+        for new, old in zip(shape, labels.shape, strict=True)
+    )
+    return labels[rows[:, None], columns]
+
+
+def resample_points(
+    points: np.ndarray, shape: tuple[int, ...], new_shape: tuple[int, int]
+) -> np.ndarray:
+    """f32[N, 2] (y, x) at pixel centres, from a grid of `shape` to `new_shape`."""
+    factors = np.divide(new_shape, shape)
+    return ((points + 0.5) * factors - 0.5).astype(np.float32)
+
+
+def _resize(
+    image: np.ndarray, shape: tuple[int, ...], filter_: Image.Resampling
+) -> np.ndarray:
+    if image.shape == tuple(shape):
+        return image
+    resized = Image.fromarray(image).resize(shape[::-1], filter_)
+    return np.array(resized, np.float32)

@@ -1,0 +1,171 @@
+"""Training and validation: stratified by density, nothing of a source on both sides."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from beadseg.data.tiles import RecordInfo
+from beadseg.errors import BeadsegError
+
+
+class Stratum(NamedTuple):
+    """How many units and images of one density lie on each side."""
+
+    name: str  # "20-49 beads"
+    train_units: int
+    train_images: int
+    validation_units: int
+    validation_images: int
+
+
+class Split(NamedTuple):
+    """Numbers of records on each side; records without a mask are on neither.
+
+    A unit is all that must stay together: the tiles and pages of a file, the files of
+    a group.
+    """
+
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+    strata: tuple[Stratum, ...]
+
+    def as_json(self, records: Sequence[RecordInfo]) -> dict[str, Any]:
+        """By names, which outlive the order of records."""
+        return {
+            "train": [records[i].name for i in self.train],
+            "validation": [records[i].name for i in self.validation],
+            "strata": [stratum._asdict() for stratum in self.strata],
+        }
+
+
+def from_json(stored: dict[str, Any], records: Sequence[RecordInfo]) -> Split:
+    """The split that `Split.as_json` stored.
+
+    Raises:
+      BeadsegError: a record of it is gone.
+    """
+    number = {record.name: i for i, record in enumerate(records)}
+    sides = []
+    for side in ("train", "validation"):
+        gone = [name for name in stored[side] if name not in number]
+        if gone:
+            raise BeadsegError(
+                f"{gone[0]} of the stored split is not in the data ({len(gone)} such): "
+                "give the images that the split was made of"
+            )
+        sides.append(tuple(number[name] for name in stored[side]))
+    return Split(*sides, tuple(Stratum(**stratum) for stratum in stored["strata"]))
+
+
+def split(
+    records: Sequence[RecordInfo],
+    fraction: float = 0.15,
+    seed: int = 42,
+    bins: Sequence[int] = (0, 20, 50, 100),
+) -> Split:
+    """Chooses validation units: of each density its share, the same on every machine.
+
+    The order of records does not matter. A unit's density is the mean number of
+    labelled beads in its images.
+
+    Args:
+      records: of the data set.
+      fraction: of the units, for validation; at least one is on each side.
+      seed: of the choice.
+      bins: lower edges of the densities, beads an image.
+
+    Raises:
+      BeadsegError: fewer than two units have masks, or `fraction` is not in (0, 1).
+    """
+    if not 0 < fraction < 1:
+        raise BeadsegError(
+            f"data.validation_fraction = {fraction}: give a share between 0 and 1"
+        )
+    units = defaultdict(list)
+    for i, record in enumerate(records):
+        if record.has_mask:
+            units[record.group].append(i)
+    if len(units) < 2:
+        raise BeadsegError(
+            f"{len(units)} image or group has a mask: training needs two, one of them "
+            "for validation"
+        )
+    strata = defaultdict(list)
+    for name, members in units.items():
+        strata[_stratum(_beads(members, records), bins)].append(name)
+    wanted = _shares({s: len(names) for s, names in strata.items()}, fraction)
+    chosen = set()
+    for stratum, names in strata.items():
+        chosen.update(sorted(names, key=lambda n: _rank(seed, n))[: wanted[stratum]])
+    table = []
+    for stratum in sorted(strata):
+        held = [name for name in strata[stratum] if name in chosen]
+        kept = [name for name in strata[stratum] if name not in chosen]
+        counts = []
+        for names in (kept, held):
+            images = {records[i].image for name in names for i in units[name]}
+            counts += [len(names), len(images)]
+        table.append(Stratum(_range(stratum, bins), *counts))
+    sides = ([], [])
+    for name, members in units.items():
+        sides[name in chosen].extend(members)
+    train, validation = (tuple(sorted(side)) for side in sides)
+    return Split(train, validation, tuple(table))
+
+
+def format_split(sides: Split) -> str:
+    """A small table to print."""
+    total = Stratum("all", *(sum(n) for n in list(zip(*sides.strata, strict=True))[1:]))
+    rows = [("images by density", "train", "validation")]
+    for stratum in (*sides.strata, total):
+        counts = (stratum.train_images, stratum.validation_images)
+        rows.append((stratum.name, *map(str, counts)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        f"{name:<{widths[0]}}  {train:>{widths[1]}}  {validation:>{widths[2]}}"
+        for name, train, validation in rows
+    )
+
+
+def _beads(members: list[int], records: Sequence[RecordInfo]) -> float:
+    beads = {records[i].image: records[i].beads for i in members}
+    return float(np.mean(list(beads.values())))
+
+
+def _stratum(beads: float, bins: Sequence[int]) -> int:
+    return max(int(np.digitize(beads, bins)) - 1, 0)
+
+
+def _range(stratum: int, bins: Sequence[int]) -> str:
+    if stratum + 1 == len(bins):
+        return f"{bins[-1]} beads or more"
+    return f"{bins[stratum]}-{bins[stratum + 1] - 1} beads"
+
+
+def _shares(sizes: dict[int, int], fraction: float) -> dict[int, int]:
+    """Validation units of each stratum: largest remainders, and one is left behind.
+
+    A stratum of one unit trains, unless every stratum is such.
+    """
+    total = sum(sizes.values())
+    wanted = min(max(round(fraction * total), 1), total - 1)
+    most = {s: n - 1 for s, n in sizes.items()}
+    if not any(most.values()):
+        most = sizes
+    wanted = min(wanted, sum(most.values()))
+    shares = {s: min(int(fraction * n), most[s]) for s, n in sizes.items()}
+    by_need = sorted(
+        sizes, key=lambda s: (shares[s] - fraction * sizes[s], -sizes[s], s)
+    )
+    while sum(shares.values()) < wanted:
+        for s in by_need:
+            if shares[s] < most[s] and sum(shares.values()) < wanted:
+                shares[s] += 1
+    return shares
+
+
+def _rank(seed: int, name: str) -> bytes:
+    return hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=16).digest()

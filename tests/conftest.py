@@ -1,0 +1,24 @@
+"""Strictness for every test: dtypes, ranks, two devices, warnings as errors."""
+
+import os
+
+os.environ["JAX_NUM_CPU_DEVICES"] = "2"  # before jax starts its backend
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
+os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
+os.environ["WANDB_MODE"] = "offline"
+os.environ["WANDB_SILENT"] = "true"
+os.environ["MPLBACKEND"] = "agg"
+
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real images, where the machine has it."""
+    folder = os.environ.get("BEADSEG_REAL_DATA")
+    if not folder:
+        pytest.skip("BEADSEG_REAL_DATA is unset: no real images here")
+    return Path(folder)

@@ -1,0 +1,319 @@
+"""Folders good and bad: what is matched, what is said, and in which words."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from beadseg.data.folder import require_labels, scan
+from beadseg.errors import BeadsegError
+
+
+def refusal(config, *, labels: bool = False) -> str:
+    with pytest.raises(BeadsegError) as caught:
+        folder = scan(config.data, progress=False)
+        if labels:
+            require_labels(folder)
+    line = str(caught.value)
+    assert "\n" not in line
+    return line
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    return tmp_path / "data"
+
+
+def scanned(config):
+    return scan(config.data, progress=False)
+
+
+# What is found
+
+
+def test_images_are_matched_with_masks_ignore_and_points_by_stem(
+    config, save, save_pairs
+):
+    save_pairs([4, 9])
+    save("ignore/b.ome.tif", np.eye(96, dtype=np.uint8))
+    save("points/a.tif", np.eye(96, dtype=np.uint8))
+    a, b = scanned(config).samples
+    assert (a.name, a.beads, a.points.path.name, a.ignore) == ("a", 4, "a.tif", None)
+    assert (b.name, b.beads, b.points, b.ignore.path.name) == (
+        "b",
+        9,
+        None,
+        "b.ome.tif",
+    )
+
+
+def test_diameters_are_those_of_discs_inside_the_image(config, save, discs):
+    labels = discs((96, 96), [(48, 48), (0, 48)], 10)
+    save("images/a.tif", labels.astype(np.uint8) * 50)
+    save("masks/a.tif", labels.astype(np.uint16))
+    (sample,) = scanned(config).samples
+    assert sample.beads == 2
+    assert sample.diameters == pytest.approx((20.0,), abs=0.3)
+
+
+def test_page_i_goes_with_page_i(config, save, grid, picture):
+    labels = np.stack([grid(n) for n in (2, 5, 8)])
+    save("images/stack.tif", np.stack([picture(page) for page in labels]))
+    save("masks/stack.tif", labels.astype(np.uint16))
+    samples = scanned(config).samples
+    assert [s.name for s in samples] == [f"stack_p00{i}" for i in range(3)]
+    assert [s.beads for s in samples] == [2, 5, 8]
+    assert {s.group for s in samples} == {"stack"}
+
+
+def test_beads_toml_is_heard(config, data, save_pairs):
+    save_pairs([2, 3, 4])
+    (data / "beads.toml").write_text(
+        "pixel_size = 0.5\n[completeness]\n'a.tif' = 0.4\n[group]\na = 'p'\nb = 'p'\n"
+    )
+    a, b, c = scanned(config).samples
+    assert (a.group, b.group, c.group) == ("p", "p", "c")
+    assert (a.completeness, b.completeness) == (0.4, None)
+    assert a.pixel_size == 0.5
+
+
+def test_files_whose_names_share_the_pattern_are_one_group(config, save, grid, picture):
+    for name in ("plate1_a", "plate1_b", "other"):
+        save(f"images/{name}.tif", picture(grid(3)))
+    config.data.group_pattern = r"(plate\d+)_"
+    assert [s.group for s in scanned(config).samples] == ["other", "plate1", "plate1"]
+
+
+# One bad file does not stop the rest
+
+
+@pytest.mark.parametrize(
+    ("break_it", "file", "words"),
+    [
+        (lambda p: p.write_bytes(b""), "images/b.tif", "the file is empty (0 bytes)"),
+        (lambda p: p.write_bytes(p.read_bytes()[:300]), "images/b.tif", "corrupt"),
+        (lambda p: p.write_text("no image"), "images/b.tif", "not an image"),
+        (lambda p: p.write_bytes(b""), "masks/b.tif", "the file is empty (0 bytes)"),
+        (lambda p: save_nan(p), "images/b.tif", "1 of 9216 pixels are NaN or infinite"),
+        (lambda p: save_constant(p), "images/b.tif", "every pixel is 7"),
+        (lambda p: save_photograph(p), "masks/b.tif", "no mask but a photograph"),
+        (lambda p: save_colours(p), "masks/b.tif", "the mask is in colour (RGB)"),
+    ],
+)
+def test_a_bad_file_is_named_and_the_rest_is_used(
+    config, data, save_pairs, break_it, file, words
+):
+    save_pairs([3, 4, 5])
+    break_it(data / file)
+    folder = scanned(config)
+    (problem,) = folder.problems
+    assert problem.startswith(f"{data / file}") and words in problem
+    assert "\n" not in problem
+    usable = [sample.name for sample in folder.samples if sample.mask]
+    assert usable == ["a", "c"]
+    require_labels(folder)
+
+
+def save_nan(path):
+    image = np.random.default_rng(0).random((96, 96)).astype(np.float32)
+    image[5, 5] = np.nan
+    tifffile.imwrite(path, image)
+
+
+def save_constant(path):
+    tifffile.imwrite(path, np.full((96, 96), 7, np.uint8))
+
+
+def save_photograph(path):
+    grey = np.random.default_rng(0).integers(0, 256, (96, 96), np.uint8)
+    tifffile.imwrite(path, grey)
+
+
+def save_colours(path):
+    colours = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)
+    tifffile.imwrite(path, colours, photometric="rgb")
+
+
+def test_one_bad_page_among_good_ones_is_named(config, save, grid, picture):
+    labels = np.stack([grid(n) for n in (2, 5, 8)])
+    images = np.stack([picture(page) for page in labels])
+    images[1] = 9
+    path = save("images/s.tif", images)
+    save("masks/s.tif", labels.astype(np.uint16))
+    folder = scanned(config)
+    assert [sample.name for sample in folder.samples] == ["s_p000", "s_p002"]
+    (problem,) = folder.problems
+    assert problem.startswith(f"{path} page 1: every pixel is 9")
+
+
+def test_sizes_that_differ_are_named(config, save, save_pairs, grid):
+    save_pairs([3, 4, 5])
+    path = save("masks/b.tif", grid(4, (90, 96)).astype(np.uint16))
+    folder = scanned(config)
+    assert folder.problems == (
+        f"{path}: 90 x 96 px, but its image is 96 x 96 px: export both at the same size",
+    )
+    assert folder.notes == ("1 images have no usable mask and are not trained on: b",)
+
+
+def test_a_bad_ignore_file_takes_the_mask_out_of_training(config, save, save_pairs):
+    save_pairs([3, 4])
+    save("ignore/b.tif", np.ones((5, 5), np.uint8))
+    assert [s.mask is None for s in scanned(config).samples] == [False, True]
+
+
+def test_page_counts_that_differ_are_named(config, save, grid, picture):
+    labels = np.stack([grid(2), grid(5)])
+    save("images/s.tif", np.stack([picture(page) for page in labels]))
+    path = save("masks/s.tif", labels[0].astype(np.uint16))
+    folder = scanned(config)
+    assert folder.problems == (
+        f"{path}: 1 pages, but its image has 2: only pages that both have are matched",
+    )
+    assert [s.mask is not None for s in folder.samples] == [True, False]
+
+
+def test_an_image_without_mask_is_kept_and_said(
+    config, save, save_pairs, grid, picture
+):
+    save_pairs([3, 4])
+    save("images/z.tif", picture(grid(2)))
+    folder = scanned(config)
+    assert [s.name for s in folder.samples] == ["a", "b", "z"]
+    assert folder.notes == ("1 images have no usable mask and are not trained on: z",)
+    assert folder.problems == ()
+
+
+def test_a_mask_without_image_is_named(config, save, save_pairs, grid):
+    save_pairs([3, 4])
+    path = save("masks/z.tif", grid(2).astype(np.uint16))
+    assert scanned(config).problems == (f"{path}: no image of this name in images/",)
+
+
+def test_two_files_of_one_stem_are_named(config, data, save_pairs):
+    save_pairs([3, 4])
+    Image.fromarray(np.eye(96, dtype=np.uint8)).save(data / "images" / "a.png")
+    (problem,) = scanned(config).problems
+    assert problem == (
+        f"{data / 'images' / 'a.tif'}: of one name with a.png, which is used instead"
+    )
+
+
+def test_files_of_other_types_and_folders_are_named(config, data, save_pairs):
+    save_pairs([3, 4])
+    (data / "images" / "notes.txt").write_text("x")
+    (data / "images" / ".hidden").write_text("x")
+    (data / "images" / "old").mkdir()
+    assert scanned(config).problems == (
+        f"{data / 'images' / 'notes.txt'}: not a type that is read "
+        "(tif, tiff, png, jpg, jpeg)",
+        f"{data / 'images' / 'old'}: a folder inside images/ is not looked into",
+    )
+
+
+# What cannot be trained on
+
+
+def test_no_such_folder(config, data):
+    assert refusal(config) == f"{data}: no such folder: check --config.data.dir"
+
+
+def test_an_empty_folder(config, data):
+    data.mkdir()
+    assert refusal(config) == (
+        f"{data}: no images/ in it (the folder is empty): put the images in "
+        f"{data / 'images'} and their masks in {data / 'masks'}"
+    )
+
+
+def test_images_in_the_folder_itself(config, data, save, grid, picture):
+    save("a.tif", picture(grid(3)))
+    save("b.tif", picture(grid(3)))
+    assert refusal(config) == (
+        f"{data}: 2 images lie in the folder itself: move them to {data / 'images'} "
+        f"and their masks to {data / 'masks'}"
+    )
+
+
+def test_no_image_in_images(config, data):
+    (data / "images").mkdir(parents=True)
+    assert refusal(config) == (
+        f"{data / 'images'}: no image in it: put tif, tiff, png, jpg, jpeg files there"
+    )
+
+
+def test_no_mask_at_all(config, data, save_pairs):
+    save_pairs([3, 4])
+    shutil.rmtree(data / "masks")
+    assert refusal(config, labels=True) == (
+        f"{data}: no image has a mask: put label images of the same names into masks/"
+    )
+
+
+def test_only_points(config, data, save, save_pairs):
+    save_pairs([3, 4])
+    shutil.rmtree(data / "masks")
+    save("points/a.tif", np.eye(96, dtype=np.uint8))
+    assert refusal(config, labels=True) == (
+        f"{data}: only points, no masks: training needs outlines, draw or import label "
+        "images into masks/"
+    )
+
+
+def test_all_masks_empty(config, data, save_pairs):
+    save_pairs([0, 0])
+    assert refusal(config, labels=True) == (
+        f"{data}: all masks are empty: label some beads (values above 0)"
+    )
+
+
+def test_one_image_only(config, data, save_pairs):
+    save_pairs([3])
+    assert refusal(config, labels=True) == (
+        f"{data}: only one image has a mask: training needs two, one of them for "
+        "validation"
+    )
+
+
+def test_the_first_problem_is_said_where_nothing_is_left(config, data, save_pairs):
+    save_pairs([3])
+    (data / "images" / "a.tif").write_bytes(b"")
+    line = refusal(config, labels=True)
+    assert line.startswith(
+        f"{data}: none of its images can be read (problems: 1, the first: "
+        f"{data / 'images' / 'a.tif'}: the file is empty (0 bytes)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "pixelsize = 1",
+            "unknown key 'pixelsize' (known: channel, completeness, group, pixel_size)",
+        ),
+        ("pixel_size = -1", "pixel_size must be a number of um above 0"),
+        ("channel = 1.5", "channel must be a whole number from 0"),
+        (
+            "completeness = 80",
+            "completeness must be a share above 0 and at most 1, or a table of them",
+        ),
+        ("group = 'x'", "group must be a table from file names to group names"),
+    ],
+)
+def test_a_wrong_beads_toml_is_refused(config, data, save_pairs, text, words):
+    save_pairs([3, 4])
+    (data / "beads.toml").write_text(text)
+    assert refusal(config) == f"{data / 'beads.toml'}: {words}"
+
+
+def test_a_pattern_without_group_is_refused(config, save_pairs):
+    save_pairs([3, 4])
+    config.data.group_pattern = "plate"
+    assert refusal(config) == (
+        "data.group_pattern 'plate' has no group: put the part of the file name that "
+        "files share in parentheses"
+    )
