@@ -1,0 +1,65 @@
+"""python -m beadseg.main --config=configs/dice.py [--workdir=RUN] [--config.FIELD=...]
+
+Trains on the images of --config.data.dir=DIR, or on generated beads. The same command
+goes on where a run was stopped.
+"""
+
+import sys
+from pathlib import Path
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from beadseg.errors import BeadsegError
+
+CONFIG = config_flags.DEFINE_config_file("config", None, "settings of the run")
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "run folder; by default runs/NAME-KEY, KEY made from the settings"
+)
+
+
+def main(argv: list[str]) -> None:
+    """Trains one run as the flags say."""
+    if len(argv) > 1:
+        raise BeadsegError(f"unexpected argument {argv[1]!r}: settings start with --")
+    if CONFIG.value is None:
+        raise BeadsegError("no config: give --config=configs/dice.py")
+    from beadseg.training.loop import train  # jax takes seconds: help comes without
+    from beadseg.training.run_folder import default_workdir
+    from beadseg.training.summary import sentence
+
+    config = CONFIG.value
+    file = config_flags.get_config_filename(flags.FLAGS["config"])
+    name = Path(file.split(":")[0]).stem
+    workdir = Path(WORKDIR.value or default_workdir(name, config))
+    print(f"run folder: {workdir}")
+    summary = train(config, workdir, workdir.name)
+    print(sentence(summary))
+    print(f"curves, samples and checkpoints: {workdir}")
+
+
+def run() -> None:
+    """The command: errors of the user are one line and exit code 2."""
+    logging.set_verbosity(logging.ERROR)
+    try:
+        app.run(main, flags_parser=_parse)
+    except BeadsegError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(128 + error.signal if hasattr(error, "signal") else 2)
+    except KeyboardInterrupt:
+        print("stopped before there was anything to save", file=sys.stderr)
+        sys.exit(130)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    try:
+        return flags.FLAGS(argv)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        line = str(error).strip("'\"").replace("\n", " ")
+        raise BeadsegError(f"{line} (fields are in configs/base.py)") from error
+    except (OSError, flags.Error) as error:
+        raise BeadsegError(str(error).replace("\n", " ")) from error
+
+
+if __name__ == "__main__":
+    run()

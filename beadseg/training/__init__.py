@@ -1,0 +1,1 @@
+"""Training: pure steps inside, the loop, checkpoints and tracking around them."""

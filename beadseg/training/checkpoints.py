@@ -1,0 +1,108 @@
+"""Checkpoints of a run: the last and the best, written aside and then renamed.
+
+Order in which a checkpoint is looked for:
+  to resume   `checkpoints/`: the latest whole one (after an epoch, or at a signal)
+  to predict  `checkpoints/`: the one with the best validation Jaccard
+"""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from orbax.checkpoint import v1 as ocp
+
+from beadseg.errors import BeadsegError
+
+POLICIES = ocp.training.preservation_policies
+
+
+class Checkpoints:
+    """Keeps the last and the best of a run, asynchronously, with orbax."""
+
+    def __init__(self, folder: Path):
+        self._checkpointer = ocp.training.Checkpointer(
+            folder.absolute(),
+            save_decision_policy=(
+                ocp.training.save_decision_policies.FixedIntervalPolicy(1)
+            ),
+            preservation_policy=POLICIES.AnyPreservationPolicy(
+                [
+                    POLICIES.LatestN(1),
+                    POLICIES.BestN(
+                        get_metric_fn=lambda metrics: metrics["jaccard"],
+                        n=1,
+                        keep_checkpoints_without_metrics=False,
+                    ),
+                ]
+            ),
+            cleanup_tmp_directories=True,
+        )
+        self._pending = None
+
+    @property
+    def latest_step(self) -> int | None:
+        """Step of the latest whole checkpoint, or None."""
+        latest = self._checkpointer.latest
+        return None if latest is None else latest.step
+
+    @property
+    def best_step(self) -> int | None:
+        """Step of the checkpoint with the highest Jaccard; of equals, the first."""
+        scored = [c for c in self._checkpointer.checkpoints if c.metrics]
+        if not scored:
+            return None
+        return max(scored, key=lambda c: (c.metrics["jaccard"], -c.step)).step
+
+    def save(
+        self, step: int, state: Any, iterator: Any, jaccard: float | None = None
+    ) -> None:
+        """Starts writing a checkpoint; waits only for the one before it.
+
+        `state` is a pytree of arrays and `iterator` a grain iterator not yet advanced
+        past `step`. `jaccard` is given after an evaluation, and makes it eligible as
+        the best.
+        """
+        self.wait()
+        metrics = None if jaccard is None else {"jaccard": jaccard}
+        self._pending = self._checkpointer.save_checkpointables_async(
+            step,
+            {"state": state, "iterator": iterator},
+            metrics=metrics,
+            overwrite=step == self.latest_step,
+        )
+
+    def wait(self) -> None:
+        """Blocks until the checkpoint under way is whole."""
+        if self._pending is not None:
+            self._pending.result()
+            self._pending = None
+
+    def restore(self, like: Any, step: int, iterator: Any | None = None) -> Any:
+        """Loads the state of a step, and sets `iterator` to its place if given.
+
+        Raises:
+          BeadsegError: the checkpoint does not fit `like`, or is damaged.
+        """
+        wanted = {"state": jax.tree.map(_abstract, like)}
+        if iterator is not None:
+            wanted["iterator"] = iterator
+        try:
+            return self._checkpointer.load_checkpointables(step, wanted)["state"]
+        except Exception as error:  # orbax raises many kinds; all mean the same here
+            reason = str(error).strip().split("\n")[0][:200]
+            raise BeadsegError(
+                f"{self._checkpointer.directory}/{step}: this checkpoint cannot be "
+                f"read ({reason}): delete that folder to go on from an older one"
+            ) from error
+
+    def close(self) -> None:
+        """Waits and lets go of the folder."""
+        self.wait()
+        self._checkpointer.close()
+
+
+def _abstract(x):
+    if isinstance(x, jax.Array):
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
+    return np.asarray(x)

@@ -1,0 +1,126 @@
+"""Pictures of a run: learning curves, and validation images beside what was found."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+
+from beadseg.training.evaluation import Evaluation, Sample
+from beadseg.training.run_folder import writing
+
+matplotlib.use("agg")
+
+from matplotlib import pyplot as plt  # noqa: E402
+
+BEAD = (0.18, 0.72, 0.45)  # found and true
+MISSED = (0.95, 0.65, 0.10)  # true, not found
+INVENTED = (0.90, 0.20, 0.35)  # found, not true
+UNKNOWN = (0.45, 0.45, 0.60)
+
+
+def panels(samples: list[Sample], threshold: float) -> dict[str, np.ndarray]:
+    """Image, truth, probability and errors side by side: u8 [H, 4 W, 3] by title."""
+    return {
+        f"{s.name}: Jaccard {s.jaccard:.3f}": np.concatenate(
+            [(255 * part).astype(np.uint8) for part in _parts(s, threshold)], axis=1
+        )
+        for s in samples
+    }
+
+
+def draw_samples(found: Evaluation, file: Path) -> None:
+    """Writes `samples.png`: the worst, the median and the best validation images."""
+    titles = ("image", "truth", "probability", "found, missed, invented")
+    rows = len(found.samples)
+    figure, axes = plt.subplots(
+        rows, 4, figsize=(12, 3.1 * rows), squeeze=False, layout="constrained"
+    )
+    for line, sample in zip(axes, found.samples, strict=True):
+        parts = _parts(sample, found.threshold)
+        for axis, part, title in zip(line, parts, titles, strict=True):
+            axis.imshow(part, interpolation="nearest")
+            axis.set_axis_off()
+            axis.set_title(title, fontsize=9)
+        line[0].set_title(f"{sample.name}: Jaccard {sample.jaccard:.3f}", fontsize=9)
+    line[3].text(
+        1.0,
+        -0.03,
+        "green: found   orange: missed   red: invented   grey: unknown",
+        transform=line[3].transAxes,
+        ha="right",
+        va="top",
+        fontsize=8,
+    )
+    _save(figure, file)
+
+
+def draw_curves(rows: list[dict[str, Any]], file: Path) -> None:
+    """Writes `curves.png`: Jaccard, loss, learning rate and gradient norm by epoch."""
+    kinds = {
+        kind: [row for row in rows if row["kind"] == kind]
+        for kind in ("train_epoch", "validation")
+    }
+    figure, axes = plt.subplots(2, 2, figsize=(10, 6.4), layout="constrained")
+    names = {"train_epoch": "training crops", "validation": "validation images"}
+    colours = {"train_epoch": "0.55", "validation": "#1f6fb4"}
+    for axis, field in ((axes[0, 0], "jaccard"), (axes[0, 1], "loss")):
+        for kind, found in kinds.items():
+            axis.plot(
+                [row["epoch"] for row in found],
+                [row[field] for row in found],
+                color=colours[kind],
+                label=names[kind],
+                marker="." if len(found) < 60 else None,
+            )
+        axis.legend(frameon=False)
+        axis.set_ylabel(field.capitalize())
+    best = max(kinds["validation"], key=lambda row: (row["jaccard"], -row["epoch"]))
+    axes[0, 0].axvline(best["epoch"], color="0.8", zorder=0)
+    axes[0, 0].set_title(
+        f"best {best['jaccard']:.3f} at epoch {best['epoch']}", fontsize=10
+    )
+    for axis, field, label in (
+        (axes[1, 0], "learning_rate", "Learning rate"),
+        (axes[1, 1], "gradient_norm", "Gradient norm before clipping"),
+    ):
+        found = kinds["train_epoch"]
+        axis.plot(
+            [row["epoch"] for row in found],
+            [row[field] for row in found],
+            color=colours["train_epoch"],
+        )
+        axis.set_yscale("log")
+        axis.set_ylabel(label)
+    for axis in axes.flat:
+        axis.set_xlabel("Epoch")
+        axis.grid(alpha=0.25)
+    _save(figure, file)
+
+
+def _parts(sample: Sample, threshold: float) -> list[np.ndarray]:
+    """Image, truth, probability and errors, each f32 [H, W, 3] in 0..1."""
+    grey = np.clip(sample.image, 0, 1)[..., None] * np.ones(3, np.float32)
+    true, found = sample.mask > 0.5, sample.probability >= threshold
+    known = sample.weight > 0
+    truth = np.where(true, 1.0, 0.0)[..., None] * np.ones(3, np.float32)
+    truth[~known] = UNKNOWN
+    probability = plt.colormaps["viridis"](sample.probability)[..., :3]
+    errors = 0.6 * grey
+    for colour, where in (
+        (BEAD, true & found),
+        (MISSED, true & ~found),
+        (INVENTED, ~true & found),
+        (UNKNOWN, np.ones_like(true)),
+    ):
+        where = where & (~known if colour is UNKNOWN else known)
+        errors[where] = 0.45 * grey[where] + 0.55 * np.array(colour)
+    return [grey, truth, probability.astype(np.float32), errors]
+
+
+def _save(figure, file: Path) -> None:
+    beside = file.with_name(f".{file.stem}.part.png")
+    with writing(file):
+        figure.savefig(beside, dpi=110)
+        beside.replace(file)
+    plt.close(figure)

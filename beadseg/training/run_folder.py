@@ -1,0 +1,140 @@
+"""The run folder: what a run is, on disk, readable without the code that made it.
+
+config.json    every setting           split.json    which image is on which side
+dataset.json   fingerprint, bead size, normalisation, what was said about the data
+versions.json  python, packages, machine
+metrics.jsonl  a line for each log and each evaluation
+checkpoints/   the last and the best   summary.json  what came of it
+curves.png samples.png                 wandb/        the W&B run
+"""
+
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from beadseg import __version__
+from beadseg.errors import BeadsegError
+
+# A run goes on with other values of these; they change no number that it computes.
+FREE_FIELDS = ("data.workers", "data.cache_dir", "log.wandb", "log.project")
+PACKAGES = (
+    ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "scipy")
+    + ("tensorflow-datasets", "array-record", "ml-collections", "tifffile", "wandb")
+    + ("imagecodecs", "scikit-image", "pillow")
+)
+
+
+class RunFolder:
+    """A folder that belongs to one config; made, or opened to go on."""
+
+    def __init__(self, path: Path, config: ConfigDict):
+        """Raises BeadsegError if it cannot be written or belongs to another config."""
+        self.path = Path(path)
+        settings = json.loads(json.dumps(config.to_dict()))
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            before = self.read("config.json")
+            if before is not None:
+                self._check_same(before, settings)
+            elif any(self.path.iterdir()):
+                raise BeadsegError(
+                    f"{self.path}: this folder holds other files and no run: "
+                    "give an empty or new folder with --workdir"
+                )
+            self.write("config.json", settings)
+            self.write("versions.json", versions())
+
+    def read(self, name: str) -> Any | None:
+        """The content of a JSON file of the run, or None where there is none."""
+        file = self.path / name
+        if not file.exists():
+            return None
+        try:
+            return json.loads(file.read_text())
+        except ValueError as error:
+            raise BeadsegError(
+                f"{file}: damaged ({error}): delete the run folder and train again"
+            ) from error
+
+    def write(self, name: str, content: Any) -> None:
+        """Writes a JSON file whole or not at all."""
+        with writing(self.path / name):
+            write_whole(self.path / name, json.dumps(content, indent=2) + "\n")
+
+    def _check_same(self, before: dict, now: dict) -> None:
+        before, now = flatten(before), flatten(now)
+        free = set(FREE_FIELDS)
+        if not now["optim.cosine"]:  # more epochs only add to what has been done
+            free.add("train.epochs")
+        for field in sorted(before.keys() | now.keys()):
+            if field not in free and before.get(field) != now.get(field):
+                raise BeadsegError(
+                    f"{self.path}: this run was made with {field} = "
+                    f"{before.get(field)!r}, not {now.get(field)!r}: give the same "
+                    "config, or another folder with --workdir"
+                )
+
+
+def default_workdir(name: str, config: ConfigDict) -> Path:
+    """`runs/NAME-KEY`: the same settings find their run again, others get their own."""
+    settings = flatten(config.to_dict())
+    for field in (*FREE_FIELDS, "train.epochs"):
+        settings.pop(field)
+    text = json.dumps(settings, sort_keys=True)
+    return Path("runs") / f"{name}-{hashlib.blake2b(text.encode()).hexdigest()[:6]}"
+
+
+def flatten(tree: dict, prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    flat = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def versions() -> dict[str, str | int | None]:
+    """Python, packages and machine that a run is made with."""
+    found = {"beadseg": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found | {"platform": platform.platform(), "cpus": os.cpu_count()}
+
+
+def write_whole(file: Path, content: str | bytes) -> None:
+    """Writes beside the file, then renames: readers see the old or the new content."""
+    beside = file.with_name(f".{file.name}.{os.getpid()}.{time.monotonic_ns()}")
+    try:
+        with open(beside, "wb") as f:
+            f.write(content.encode() if isinstance(content, str) else content)
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(beside, file)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(where: Path) -> Iterator[None]:
+    """Turns a failure of the disk into one line that says where and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise BeadsegError(
+            f"{where}: cannot be written ({error.strerror or error}): free space or "
+            "give another folder with --workdir, then run the same command again"
+        ) from error

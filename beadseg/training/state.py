@@ -1,0 +1,151 @@
+"""What a member of a sweep is: its hyperparameters and its state, both pytrees.
+
+Everything here is a pure function of arrays, so that a plain run and one member of a
+vmapped sweep are the same code.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from ml_collections import ConfigDict
+from optax import contrib
+
+from beadseg.errors import BeadsegError
+from beadseg.losses import loss_options
+
+Params = Any
+
+
+class Hyperparameters(NamedTuple):
+    """The traced numbers of a run: they may differ between members of one program.
+
+    All are f32 scalars but `seed` (u32) and `loss` (the options of the loss by name,
+    and "boundary" where that term is on: off, it costs nothing).
+    """
+
+    seed: jax.Array
+    learning_rate: jax.Array
+    weight_decay: jax.Array
+    clip_norm: jax.Array
+    dropout: jax.Array
+    loss: dict[str, jax.Array]
+
+
+class EarlyStopping(NamedTuple):
+    """The best validation Jaccard so far and the evaluations since (scalars)."""
+
+    best: jax.Array
+    best_epoch: jax.Array
+    stale: jax.Array
+
+
+class TrainState(NamedTuple):
+    """All that changes in training.
+
+    `key` is u32[2], folded with `step` at each use. `statistics` are the running means
+    and variances of the norms that keep them, else empty.
+    """
+
+    step: jax.Array
+    key: jax.Array
+    params: Params
+    statistics: Params
+    adam: optax.OptState
+    plateau: contrib.ReduceLROnPlateauState
+    stopping: EarlyStopping
+
+
+def hyperparameters(config: ConfigDict) -> Hyperparameters:
+    """Reads the traced numbers out of a config.
+
+    Raises:
+      BeadsegError: a number is out of its range; the line names the field.
+    """
+    _check_ranges(config)
+    options = list(loss_options(config.loss.name))
+    if config.loss.boundary:
+        options.append("boundary")
+    return Hyperparameters(
+        seed=jnp.uint32(config.seed),
+        learning_rate=jnp.float32(config.optim.learning_rate),
+        weight_decay=jnp.float32(config.optim.weight_decay),
+        clip_norm=jnp.float32(config.optim.clip_norm),
+        dropout=jnp.float32(config.model.dropout),
+        loss={name: jnp.float32(config.loss[name]) for name in options},
+    )
+
+
+def plateau_transform(config: ConfigDict) -> optax.GradientTransformationExtraArgs:
+    """Reduce-on-plateau, updated once an evaluation; only its `scale` is used."""
+    return contrib.reduce_on_plateau(
+        factor=config.plateau.factor, patience=config.plateau.patience
+    )
+
+
+def create_state(model, config: ConfigDict, hp: Hyperparameters) -> TrainState:
+    """Fresh weights and optimiser state for the seed in `hp`; jit and vmap safe."""
+    key = jax.random.key(hp.seed)
+    side = 2**config.model.depth
+    image = jnp.zeros((1, side, side, 1))
+    variables = model.init(jax.random.fold_in(key, 0), image)
+    params = variables["params"]
+    return TrainState(
+        step=jnp.int32(0),
+        key=jax.random.key_data(jax.random.fold_in(key, 1)),
+        params=params,
+        statistics=variables.get("batch_stats", {}),
+        adam=optax.scale_by_adam().init(params),
+        plateau=plateau_transform(config).init(params),
+        stopping=EarlyStopping(jnp.float32(-1), jnp.int32(0), jnp.int32(0)),
+    )
+
+
+def after_evaluation(
+    state: TrainState,
+    validation_loss: jax.Array,
+    jaccard: jax.Array,
+    epoch: jax.Array,
+    config: ConfigDict,
+) -> TrainState:
+    """Updates plateau and early stopping with one evaluation's f32 scalars."""
+    plateau = state.plateau
+    if config.plateau.enabled:
+        with jax.numpy_dtype_promotion("standard"):  # optax adds int32 to float32
+            _, plateau = plateau_transform(config).update(
+                {}, plateau, value=validation_loss
+            )
+    better = jaccard > state.stopping.best
+    stopping = EarlyStopping(
+        best=jnp.where(better, jaccard, state.stopping.best),
+        best_epoch=jnp.where(better, epoch, state.stopping.best_epoch),
+        stale=jnp.where(better, 0, state.stopping.stale + 1),
+    )
+    return state._replace(plateau=plateau, stopping=stopping)
+
+
+def _check_ranges(config: ConfigDict) -> None:
+    ranges = {
+        "seed": (0, 2**32 - 1),
+        "optim.learning_rate": (0.0, 1e3),
+        "optim.weight_decay": (0.0, 1e3),
+        "optim.clip_norm": (1e-12, math.inf),
+        "model.dropout": (0.0, 0.95),
+        "loss.boundary": (0.0, 1e6),
+        "loss.gamma": (0.0, 100.0),
+        "loss.positive_weight": (0.0, 1.0),
+        "loss.alpha": (0.0, 1e3),
+        "loss.beta": (0.0, 1e3),
+        "loss.mix": (0.0, 1.0),
+    }
+    flat = config.to_dict()
+    for field, (low, high) in ranges.items():
+        value = flat
+        for part in field.split("."):
+            value = value[part]
+        if not low <= value <= high:
+            raise BeadsegError(
+                f"config.{field} = {value} is out of range: give {low} to {high}"
+            )

@@ -1,0 +1,68 @@
+"""What came of a run, in numbers and in one sentence."""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+WITHIN = 0.9  # of the best: a final score below has fallen
+LEARNT = 0.3  # Jaccard; below it nothing useful was learnt
+RISING = 0.01  # Jaccard gained over the last fifth of the epochs: more would follow
+
+
+def summarise(rows: list[dict[str, Any]], config: ConfigDict) -> dict[str, Any]:
+    """Best and final validation Jaccard, the threshold of the best, and a verdict.
+
+    `rows` are those of `metrics.jsonl`; at least one is of kind "validation".
+    """
+    scores = [row for row in rows if row["kind"] == "validation"]
+    best = max(scores, key=lambda row: (row["jaccard"], -row["epoch"]))
+    final = scores[-1]
+    steady = [row for row in rows if row["kind"] == "train"][1:] or rows
+    rates = [r["images_per_second"] for r in steady if "images_per_second" in r]
+    verdict = judge([row["jaccard"] for row in scores], config.train.epochs)
+    return {
+        "best_jaccard": best["jaccard"],
+        "best_epoch": best["epoch"],
+        "best_jaccard_at_half": best["jaccard_at_half"],
+        "final_jaccard": final["jaccard"],
+        "final_epoch": final["epoch"],
+        "final_within_10_percent": final["jaccard"] >= WITHIN * best["jaccard"],
+        "threshold": best["threshold"],
+        "verdict": verdict,
+        "images_per_second": sorted(rates)[len(rates) // 2] if rates else None,
+    }
+
+
+def judge(jaccards: list[float], epochs: int) -> str:
+    """One word for a run: converged, still rising, collapsed or did not learn.
+
+    Args:
+      jaccards: validation Jaccard after each epoch.
+      epochs: how many there were to be; a run stopped early has stopped rising.
+    """
+    best, final = max(jaccards), jaccards[-1]
+    if final < WITHIN * best:
+        return "collapsed"
+    if best < LEARNT:
+        return "did not learn"
+    tail = max(len(jaccards) // 5, 1)
+    before = jaccards[:-tail] or [0.0]
+    if len(jaccards) >= epochs and best - max(before) > RISING:
+        return "still rising"
+    return "converged"
+
+
+def sentence(summary: dict[str, Any]) -> str:
+    """The summary as one line."""
+    meaning = {
+        "converged": "converged: more epochs would add little",
+        "still rising": "still rising: give it more with --config.train.epochs",
+        "collapsed": "collapsed: it fell far below its best, whose weights were kept",
+        "did not learn": "did not learn: look at the masks and the learning rate",
+    }
+    return (
+        f"validation Jaccard {summary['best_jaccard']:.3f} at epoch "
+        f"{summary['best_epoch']} (threshold {summary['threshold']:.2f}), "
+        f"{summary['final_jaccard']:.3f} at the end (epoch {summary['final_epoch']}), "
+        f"{meaning[summary['verdict']]}"
+    )

@@ -1,0 +1,101 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from beadseg import models
+from beadseg.errors import BeadsegError
+from beadseg.training.state import after_evaluation, create_state, hyperparameters
+from beadseg.training.step import learning_rate
+
+
+def state_of(config):
+    return create_state(models.build(config.model), config, hyperparameters(config))
+
+
+def evaluated(state, config, losses, jaccards):
+    for epoch, (loss, jaccard) in enumerate(zip(losses, jaccards, strict=True), 1):
+        state = after_evaluation(
+            state, jnp.float32(loss), jnp.float32(jaccard), jnp.int32(epoch), config
+        )
+    return state
+
+
+def test_equal_seeds_give_equal_weights_and_others_do_not(tiny):
+    first, again = state_of(tiny), state_of(tiny)
+    tiny.seed = 1
+    other = state_of(tiny)
+    kernels = [jax.tree.leaves(s.params)[-1] for s in (first, again, other)]
+    np.testing.assert_array_equal(kernels[0], kernels[1])
+    assert np.abs(kernels[0] - kernels[2]).max() > 1e-3
+
+
+def test_plateau_halves_the_rate_after_patience_evaluations_without_gain(tiny):
+    tiny.plateau.patience = 3
+    hp, state = hyperparameters(tiny), state_of(tiny)
+    falling = evaluated(state, tiny, [0.5, 0.4, 0.3, 0.2], [0, 0, 0, 0])
+    assert float(learning_rate(falling, hp, tiny, 100)) == pytest.approx(1e-3)
+    stalled = evaluated(state, tiny, [0.5, 0.5, 0.5, 0.5], [0, 0, 0, 0])
+    assert float(learning_rate(stalled, hp, tiny, 100)) == pytest.approx(5e-4)
+
+
+def test_plateau_stops_at_the_floor(tiny):
+    tiny.plateau.patience = 1
+    tiny.plateau.min_learning_rate = 3e-4
+    hp = hyperparameters(tiny)
+    state = evaluated(state_of(tiny), tiny, [0.5] * 10, [0.0] * 10)
+    assert float(learning_rate(state, hp, tiny, 100)) == pytest.approx(3e-4)
+
+
+def test_a_disabled_plateau_leaves_the_rate(tiny):
+    tiny.plateau.enabled = False
+    hp = hyperparameters(tiny)
+    state = evaluated(state_of(tiny), tiny, [0.5] * 30, [0.0] * 30)
+    assert float(learning_rate(state, hp, tiny, 100)) == pytest.approx(1e-3)
+
+
+def test_warm_up_is_linear_and_cosine_follows_its_closed_form(tiny):
+    tiny.optim.warmup_steps = 10
+    tiny.optim.cosine = True
+    hp, state = hyperparameters(tiny), state_of(tiny)
+
+    def rate(step):
+        return float(
+            learning_rate(state._replace(step=jnp.int32(step)), hp, tiny, 110)
+        )
+
+    assert rate(0) == pytest.approx(1e-4)
+    assert rate(4) == pytest.approx(5e-4)
+    for step in (10, 35, 60, 85):
+        expected = 0.5e-3 * (1 + np.cos(np.pi * (step - 10) / 100))
+        assert rate(step) == pytest.approx(expected, rel=1e-5)
+    assert rate(110) == pytest.approx(tiny.plateau.min_learning_rate)
+
+
+def test_early_stopping_counts_evaluations_since_the_best(tiny):
+    state = evaluated(state_of(tiny), tiny, [1] * 5, [0.2, 0.6, 0.5, 0.6, 0.1])
+    assert float(state.stopping.best) == pytest.approx(0.6)
+    assert int(state.stopping.best_epoch) == 2
+    assert int(state.stopping.stale) == 3
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("optim.learning_rate", -1e-3),
+        ("optim.clip_norm", 0.0),
+        ("model.dropout", 1.0),
+        ("loss.mix", 1.5),
+        ("seed", -1),
+    ],
+)
+def test_a_number_out_of_range_is_named(tiny, field, value):
+    tiny.update_from_flattened_dict({field: value})
+    with pytest.raises(BeadsegError, match=rf"config\.{field} = .*out of range"):
+        hyperparameters(tiny)
+
+
+def test_an_unknown_loss_is_answered_with_the_known_ones(tiny):
+    tiny.loss.name = "dise"
+    with pytest.raises(BeadsegError, match="'dise' is unknown.*bce.*dice.*tversky"):
+        hyperparameters(tiny)
