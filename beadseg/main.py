@@ -4,11 +4,12 @@ Trains on the images of --config.data.dir=DIR, or on generated beads. The same c
 goes on where a run was stopped.
 """
 
+import re
 import sys
 from pathlib import Path
 
 from absl import app, flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from beadseg.errors import BeadsegError
 
@@ -28,7 +29,7 @@ def main(argv: list[str]) -> None:
     from beadseg.training.run_folder import default_workdir
     from beadseg.training.summary import sentence
 
-    config = CONFIG.value
+    config = _loaded(CONFIG.value)
     file = config_flags.get_config_filename(flags.FLAGS["config"])
     name = Path(file.split(":")[0]).stem
     workdir = Path(WORKDIR.value or default_workdir(name, config))
@@ -51,11 +52,22 @@ def run() -> None:
         sys.exit(130)
 
 
+def _loaded(config: ConfigDict) -> ConfigDict:
+    try:
+        config.to_dict()
+    except OSError as error:  # raised at first use, not when the flag is read
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise BeadsegError(f"--config cannot be loaded: {reason}") from error
+    return config
+
+
 def _parse(argv: list[str]) -> list[str]:
     try:
         return flags.FLAGS(argv)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        line = str(error).strip("'\"").replace("\n", " ")
+        # ml_collections gives a quoted copy of another error's text.
+        line = re.sub(r"\\n|\n", " ", str(error)).replace("\\'", "'")
+        line = line.strip("'\"")
         raise BeadsegError(f"{line} (fields are in configs/base.py)") from error
     except (OSError, flags.Error) as error:
         raise BeadsegError(str(error).replace("\n", " ")) from error

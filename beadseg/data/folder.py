@@ -193,7 +193,7 @@ def _without_mask(names: list[str]) -> list[str]:
     if not names:
         return []
     some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-    return [f"{len(names)} images have no usable mask and are not trained on: {some}"]
+    return [f"images without a usable mask, not trained on ({len(names)}): {some}"]
 
 
 def _first(problems: tuple[str, ...]) -> str:

@@ -87,3 +87,8 @@ def save_pairs(save: Callable[..., Path]) -> Callable[..., None]:
             save(f"masks/{chr(97 + i)}.tif", labels.astype(np.uint16))
 
     return write
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)

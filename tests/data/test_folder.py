@@ -94,7 +94,7 @@ def test_files_whose_names_share_the_pattern_are_one_group(config, save, grid, p
     ("break_it", "file", "words"),
     [
         (lambda p: p.write_bytes(b""), "images/b.tif", "the file is empty (0 bytes)"),
-        (lambda p: p.write_bytes(p.read_bytes()[:300]), "images/b.tif", "corrupt"),
+        (lambda p: p.write_bytes(p.read_bytes()[:300]), "images/b.tif", "(cut short)"),
         (lambda p: p.write_text("no image"), "images/b.tif", "not an image"),
         (lambda p: p.write_bytes(b""), "masks/b.tif", "the file is empty (0 bytes)"),
         (lambda p: save_nan(p), "images/b.tif", "1 of 9216 pixels are NaN or infinite"),
@@ -154,9 +154,10 @@ def test_sizes_that_differ_are_named(config, save, save_pairs, grid):
     path = save("masks/b.tif", grid(4, (90, 96)).astype(np.uint16))
     folder = scanned(config)
     assert folder.problems == (
-        f"{path}: 90 x 96 px, but its image is 96 x 96 px: export both at the same size",
+        f"{path}: 90 x 96 px, but its image is 96 x 96 px: export both at the same "
+        "size",
     )
-    assert folder.notes == ("1 images have no usable mask and are not trained on: b",)
+    assert folder.notes == ("images without a usable mask, not trained on (1): b",)
 
 
 def test_a_bad_ignore_file_takes_the_mask_out_of_training(config, save, save_pairs):
@@ -183,7 +184,7 @@ def test_an_image_without_mask_is_kept_and_said(
     save("images/z.tif", picture(grid(2)))
     folder = scanned(config)
     assert [s.name for s in folder.samples] == ["a", "b", "z"]
-    assert folder.notes == ("1 images have no usable mask and are not trained on: z",)
+    assert folder.notes == ("images without a usable mask, not trained on (1): z",)
     assert folder.problems == ()
 
 

@@ -1,0 +1,207 @@
+"""Losses: pure functions from logits to one number per example.
+
+Every loss is `fn(logits, mask, weight, *, options) -> f32[B]` with logits, mask and
+weight [B, H, W, 1]; options are keywords and may be traced, so that the members of a
+sweep can differ in them. Pixels of weight 0 are unknown: neither their logits nor their
+mask changes the value or the gradient, whatever they hold. An example without a known
+pixel has loss 0. The mask may be fractional, as it is at the lower levels of deep
+supervision.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from beadseg.errors import BeadsegError
+
+# Added to both sides of the Dice ratio, as a share of the known pixels. It decides how
+# an example without beads is judged: predicting this share of it costs 1/2. Counted in
+# pixels (smooth=1, as is common) it would call one wrong pixel in 10,000 a failure.
+SMOOTHING = 0.01
+BOUNDARY_WIDTH = 5  # px, side of the square that meets both bead and background
+
+
+def bce(logits: jax.Array, mask: jax.Array, weight: jax.Array) -> jax.Array:
+    """Binary cross-entropy, weighted mean over the pixels: f32[B]."""
+    logits, mask, weight = _known(logits, mask, weight)
+    return _mean(optax.sigmoid_binary_cross_entropy(logits, mask), weight)
+
+
+def focal(
+    logits: jax.Array,
+    mask: jax.Array,
+    weight: jax.Array,
+    *,
+    gamma: jax.Array | float = 2.0,
+    positive_weight: jax.Array | float = 0.5,
+) -> jax.Array:
+    """Cross-entropy times (1 - probability of the truth)**gamma, weighted mean: f32[B].
+
+    Bead pixels count `positive_weight`, background `1 - positive_weight` (alpha of
+    Lin et al. 2017, arXiv 1708.02002); gamma 0 and 0.5 give half of `bce`.
+    """
+    logits, mask, weight = _known(logits, mask, weight)
+    each = optax.sigmoid_focal_loss(logits, mask, alpha=positive_weight, gamma=gamma)
+    return _mean(each, weight)
+
+
+def dice(logits: jax.Array, mask: jax.Array, weight: jax.Array) -> jax.Array:
+    """1 - 2 |P M| / (|P| + |M|) with P the probability, soft Dice: f32[B].
+
+    Milletari et al. 2016, arXiv 1606.04797, without its squares; smoothed as said at
+    `SMOOTHING`, so that an example without beads costs about 0 when none is predicted.
+    """
+    return tversky(logits, mask, weight, alpha=0.5, beta=0.5)
+
+
+def tversky(
+    logits: jax.Array,
+    mask: jax.Array,
+    weight: jax.Array,
+    *,
+    alpha: jax.Array | float = 0.5,
+    beta: jax.Array | float = 0.5,
+) -> jax.Array:
+    """1 - TP / (TP + alpha FP + beta FN) in soft counts: f32[B].
+
+    alpha weighs false positives, beta false negatives (Salehi et al. 2017, arXiv
+    1706.05721): beta > alpha finds more and is wrong more often.
+    """
+    logits, mask, weight = _known(logits, mask, weight)
+    probability = nn.sigmoid(logits)
+    true_positive = _sum(weight * probability * mask)
+    false_positive = _sum(weight * probability * (1.0 - mask))
+    false_negative = _sum(weight * (1.0 - probability) * mask)
+    known = _sum(weight)
+    # Half, because Dice counts the true positives twice.
+    smoothing = 0.5 * SMOOTHING * known
+    errors = alpha * false_positive + beta * false_negative
+    total = true_positive + errors + smoothing
+    return errors / jnp.where(known > 0.0, total, 1.0)
+
+
+def combined(
+    logits: jax.Array,
+    mask: jax.Array,
+    weight: jax.Array,
+    *,
+    mix: jax.Array | float = 0.5,
+) -> jax.Array:
+    """mix * bce + (1 - mix) * dice: f32[B]."""
+    cross_entropy = bce(logits, mask, weight)
+    return mix * cross_entropy + (1.0 - mix) * dice(logits, mask, weight)
+
+
+def boundary(logits: jax.Array, mask: jax.Array, weight: jax.Array) -> jax.Array:
+    """Binary cross-entropy on the pixels next to the edge of a bead, mean: f32[B].
+
+    The edge is where the `BOUNDARY_WIDTH` square around a pixel holds both known bead
+    and known background: the narrow gaps that part touching beads, to which
+    Ronneberger et al. 2015 (arXiv 1505.04597) give weight in the same intent.
+    0 where there is no such pixel.
+    """
+    logits, mask, weight = _known(logits, mask, weight)
+    known = weight > 0.0
+    bead = _near(jnp.where(known, mask, 0.0))
+    background = _near(jnp.where(known, 1.0 - mask, 0.0))
+    edge = jnp.minimum(bead, background)
+    each = optax.sigmoid_binary_cross_entropy(logits, mask)
+    return _mean(each, weight * edge)
+
+
+LOSSES: dict[str, Callable[..., jax.Array]] = {
+    "bce": bce,
+    "focal": focal,
+    "dice": dice,
+    "tversky": tversky,
+    "combined": combined,
+}
+
+
+def loss_options(name: str) -> tuple[str, ...]:
+    """The names of the options that loss `name` takes, in `config.loss`.
+
+    Raises:
+      BeadsegError: for a loss that is not in `LOSSES`.
+    """
+    if name not in LOSSES:
+        raise BeadsegError(
+            f"loss.name: {name!r} is unknown; known are {', '.join(LOSSES)}"
+        )
+    parameters = inspect.signature(LOSSES[name]).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+
+
+def total_loss(
+    name: str,
+    outputs: Mapping[str, jax.Array | tuple[jax.Array, ...]],
+    mask: jax.Array,
+    weight: jax.Array,
+    options: Mapping[str, jax.Array | float],
+) -> jax.Array:
+    """Loss `name` of the "mask" head, with deep supervision and boundary term: f32[B].
+
+    `options` may hold all fields of `config.loss`; those that the loss does not take
+    are ignored, but for "boundary", the weight of that term. Where the model gives
+    "deep", level k (halved k times) counts 2**-k and all levels together 1
+    (Lee et al. 2015, arXiv 1409.5185).
+
+    Raises:
+      BeadsegError: for a loss that is not in `LOSSES`.
+    """
+    chosen = {key: options[key] for key in loss_options(name) if key in options}
+    loss = LOSSES[name]
+    value = loss(outputs["mask"], mask, weight, **chosen)
+    share, coarse_mask, coarse_weight = 1.0, mask, weight
+    for level, logits in enumerate(outputs.get("deep", ()), start=1):
+        coarse_mask, coarse_weight = _halve(coarse_mask, coarse_weight)
+        value += 0.5**level * loss(logits, coarse_mask, coarse_weight, **chosen)
+        share += 0.5**level
+    value = value / share
+    if "boundary" in options:
+        value += options["boundary"] * boundary(outputs["mask"], mask, weight)
+    return value
+
+
+def _known(
+    logits: jax.Array, mask: jax.Array, weight: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """All in f32, with 0 in unknown pixels: 0 times infinity would be NaN."""
+    known = weight > 0
+    logits = jnp.where(known, logits, 0).astype(jnp.float32)
+    mask = jnp.where(known, mask, 0).astype(jnp.float32)
+    return logits, mask, weight.astype(jnp.float32)
+
+
+def _sum(x: jax.Array) -> jax.Array:
+    return x.sum((1, 2, 3))
+
+
+def _mean(x: jax.Array, weight: jax.Array) -> jax.Array:
+    total = _sum(weight)
+    return _sum(x * weight) / jnp.where(total > 0.0, total, 1.0)
+
+
+def _near(x: jax.Array) -> jax.Array:
+    """The maximum in the square around each pixel, one axis after the other."""
+    x = nn.max_pool(x, (BOUNDARY_WIDTH, 1), padding="SAME")
+    return nn.max_pool(x, (1, BOUNDARY_WIDTH), padding="SAME")
+
+
+def _halve(mask: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Means of 2x2 known pixels; an odd last row or column is joined by unknown."""
+    rest = [(0, 0), *((0, size % 2) for size in mask.shape[1:3]), (0, 0)]
+    bead, total = jnp.where(weight > 0, weight * mask, 0), weight
+
+    def mean(x):
+        x = jnp.pad(x, rest)
+        batch, height, width, _ = x.shape
+        x = x.reshape(batch, height // 2, 2, width // 2, 2)
+        return x.mean((2, 4))[..., None]
+
+    bead, total = mean(bead), mean(total)
+    return bead / jnp.where(total > 0, total, 1), total

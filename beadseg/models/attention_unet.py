@@ -1,0 +1,12 @@
+"""UNet with attention gates on its skip connections (Oktay et al. 2018)."""
+
+from collections.abc import Callable
+
+from beadseg.models.blocks import AttentionGate
+from beadseg.models.unet import UNet
+
+
+class AttentionUNet(UNet):
+    """UNet whose decoder chooses, pixel by pixel, what it takes from the encoder."""
+
+    gate: Callable | None = AttentionGate

@@ -1,0 +1,12 @@
+"""attention_resunet on generated beads, all else as in dice.py.
+
+  python -m beadseg.main --config=configs/attention_resunet.py
+"""
+
+from configs import dice
+
+
+def get_config():
+    c = dice.get_config()
+    c.model.name = "attention_resunet"
+    return c

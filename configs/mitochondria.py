@@ -1,0 +1,21 @@
+"""The settings that failed on beads: focal loss, high rate, small batch, no dropout.
+
+  python -m beadseg.main --config=configs/mitochondria.py
+
+They come from sparse mitochondria; here they meet generated mitochondria. Add
+--config.data.generated.preset=beads, --config.data.generated.damage=drop_random and
+--config.data.generated.amount=0.5 to see what half-labelled beads make of them.
+"""
+
+from configs import dice
+
+
+def get_config():
+    c = dice.get_config()
+    c.data.generated.preset = "mitochondria"
+    c.loss.name = "focal"
+    c.loss.gamma = 2.0
+    c.optim.learning_rate = 1e-3
+    c.data.batch_size = 8
+    c.model.dropout = 0.0
+    return c

@@ -1,0 +1,217 @@
+"""The command as a user types it, in processes of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TINY = {
+    "model.width": 4,
+    "model.depth": 2,
+    "data.crop": 32,
+    "data.batch_size": 4,
+    "data.generated.count": 8,
+    "data.generated.size": 96,
+    "train.epochs": 3,
+    "train.steps_per_epoch": 6,
+    "log.every": 4,
+    "log.wandb": "off",
+}
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Builds the command line of a tiny run."""
+
+    def build(workdir: Path, config: str = "dice.py", **fields) -> list[str]:
+        flags = TINY | {name.replace("__", "."): v for name, v in fields.items()}
+        return [
+            *(sys.executable, "-m", "beadseg.main"),
+            f"--config={ROOT / 'configs' / config}",
+            f"--workdir={workdir}",
+            f"--config.data.cache_dir={tmp_path / 'cache'}",
+            *(f"--config.{name}={value}" for name, value in flags.items()),
+        ]
+
+    return build
+
+
+def run(command: list[str], **options) -> subprocess.CompletedProcess:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_NUM_CPU_DEVICES": "1"}
+    return subprocess.run(
+        command, capture_output=True, text=True, env=environment, timeout=300, **options
+    )
+
+
+def start(command: list[str]) -> subprocess.Popen:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_NUM_CPU_DEVICES": "1"}
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+def rows(workdir: Path) -> list[dict]:
+    """Rows of metrics.jsonl without the times."""
+    kept = []
+    for line in (workdir / "metrics.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        timed = [k for k in row if k.startswith(("seconds", "images_per_second"))]
+        kept.append({k: v for k, v in row.items() if k not in timed})
+    return kept
+
+
+def steps_done(workdir: Path) -> int:
+    file = workdir / "metrics.jsonl"
+    lines = file.read_text().splitlines() if file.exists() else []
+    return json.loads(lines[-1])["step"] if lines else 0
+
+
+def error_of(done: subprocess.CompletedProcess) -> str:
+    """The one line that a failed command says, without a traceback."""
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+@pytest.mark.slow
+def test_one_command_trains_and_leaves_a_run_that_explains_itself(command, tmp_path):
+    workdir = tmp_path / "run"
+    done = run(command(workdir))
+    assert done.returncode == 0, done.stderr
+    assert "validation Jaccard" in done.stdout.splitlines()[-2]
+    summary = json.loads((workdir / "summary.json").read_text())
+    scores = [row for row in rows(workdir) if row["kind"] == "validation"]
+    assert len(scores) == 3
+    best = max(scores, key=lambda row: row["jaccard"])
+    assert summary["best_jaccard"] == best["jaccard"]
+    assert summary["threshold"] == best["threshold"]
+    assert summary["final_jaccard"] == scores[-1]["jaccard"]
+    assert summary["final_epoch"] == 3
+    assert summary["verdict"] in (
+        "converged",
+        "still rising",
+        "collapsed",
+        "did not learn",
+    )
+    assert summary["images_per_second"] > 0
+    config = json.loads((workdir / "config.json").read_text())
+    assert config["model"]["width"] == 4
+    split = json.loads((workdir / "split.json").read_text())
+    assert not set(split["train"]) & set(split["validation"])
+    for picture in ("curves.png", "samples.png"):
+        assert (workdir / picture).read_bytes().startswith(b"\x89PNG")
+    again = run(command(workdir))
+    assert again.returncode == 0
+    assert "come to its end before" in again.stdout
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_a_run_ends_with_the_same_bits(command, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    fields = {"train__epochs": 6, "train__steps_per_epoch": 10}
+    assert run(command(whole, **fields)).returncode == 0
+    rng = np.random.default_rng(7)
+    total = 60
+    for after in sorted(rng.integers(5, total - 10, 3)):
+        process = start(command(killed, **fields))
+        while steps_done(killed) < after and process.poll() is None:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+    assert run(command(killed, **fields)).returncode == 0
+    assert rows(killed) == rows(whole)
+    assert weights(killed) == weights(whole)
+
+
+def weights(workdir: Path) -> dict[str, bytes]:
+    """Every array of the last checkpoint, as bytes, read in a process of its own."""
+    script = (
+        "import jax, numpy as np, pathlib, sys, hashlib\n"
+        "from orbax.checkpoint import v1 as ocp\n"
+        "with ocp.training.Checkpointer(sys.argv[1]) as found:\n"
+        "    state = found.load_checkpointables(found.latest)['state']\n"
+        "for path, leaf in jax.tree_util.tree_leaves_with_path(state):\n"
+        "    digest = hashlib.sha256(np.asarray(leaf).tobytes()).hexdigest()\n"
+        "    print(jax.tree_util.keystr(path), digest)\n"
+    )
+    done = run([sys.executable, "-c", script, str(workdir / "checkpoints")])
+    assert done.returncode == 0, done.stderr
+    found = dict(line.split() for line in done.stdout.splitlines())
+    assert len(found) > 50
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_the_same_command_goes_on(command, tmp_path, number):
+    workdir = tmp_path / "run"
+    fields = {"train__epochs": 500}
+    process = start(command(workdir, **fields))
+    while steps_done(workdir) < 8 and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 128 + number
+    line = next(x for x in errors.splitlines() if x.startswith("error: "))
+    assert f"stopped by {number.name} and saved at step" in line
+    assert "the same command goes on from there" in line
+    saved = int(line.split("at step ")[1].split()[0])
+    done = run(command(workdir, train__epochs=saved // 6 + 1))
+    assert done.returncode == 0, done.stderr
+    assert [r["epoch"] for r in rows(workdir) if r["kind"] == "validation"] == list(
+        range(1, saved // 6 + 2)
+    )
+
+
+@pytest.mark.slow
+def test_damaged_training_labels_do_not_damage_validation(command, tmp_path):
+    fields = {"data__generated__damage": "drop_random", "train__epochs": 1}
+    coverages = []
+    for amount in (0.0, 0.8):
+        workdir = tmp_path / f"run{amount}"
+        fields["data__generated__amount"] = amount
+        assert run(command(workdir, **fields)).returncode == 0
+        coverages.append(json.loads((workdir / "split.json").read_text()))
+    assert coverages[0] == coverages[1]
+
+
+BAD = {
+    "typo": (["--config.optim.leraning_rate=1"], "learning_rate"),
+    "type": (["--config.optim.learning_rate=fast"], "learning_rate"),
+    "loss": (["--config.loss.name=dise"], "bce, focal, dice, tversky, combined"),
+    "model": (["--config.model.name=vnet"], "unet, attention_unet"),
+    "folder": (["--config.data.dir=/no/such/folder"], "/no/such/folder"),
+    "crop": (["--config.data.crop=600"], "larger than data.tile_size"),
+    "argument": (["extra"], "unexpected argument 'extra'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_wrong_setting_is_answered_in_one_line(command, tmp_path, case):
+    flags, words = BAD[case]
+    line = error_of(run([*command(tmp_path / "run"), *flags]))
+    assert words in line
+
+
+def test_without_a_config_it_says_what_to_give(tmp_path):
+    line = error_of(run([sys.executable, "-m", "beadseg.main"]))
+    assert "--config=configs/dice.py" in line
+
+
+def test_a_config_that_is_not_there_is_named(tmp_path):
+    line = error_of(run([sys.executable, "-m", "beadseg.main", "--config=none.py"]))
+    assert "none.py" in line
