@@ -15,6 +15,7 @@ from beadseg.data.augment import augment
 from beadseg.data.dataset import Dataset
 
 _SHAPES = 3  # of evaluation batches, at most: each is compiled
+_CANDIDATES = 32  # shapes to merge them from: the time grows with its cube
 _WASTE = 0.15  # share of padding that is cheaper than compiling for one more shape
 
 Batch = dict[str, np.ndarray]
@@ -125,11 +126,13 @@ def eval_batches(
     mirrored into the padding, the mask there is 0.
     """
     multiple = 2**config.model.depth
-    shapes = {
-        i: tuple(math.ceil(n / multiple) * multiple for n in dataset.records[i].shape)
-        for i in indices
-    }
-    padded = _merge_shapes(Counter(shapes.values()))
+    while True:
+        shapes = {i: _round_up(dataset.records[i].shape, multiple) for i in indices}
+        counts = Counter(shapes.values())
+        if len(counts) <= _CANDIDATES:
+            break
+        multiple *= 2
+    padded = _merge_shapes(counts)
     buckets: dict[tuple[int, ...], list[int]] = {}
     for i in indices:
         buckets.setdefault(padded[shapes[i]], []).append(i)
@@ -200,6 +203,11 @@ def _eval_batch(
         for key in ("mask", "weight"):
             arrays[key][row, :height, :width] = parts[key]
     return EvalBatch(arrays, tuple(chosen))
+
+
+def _round_up(shape: tuple[int, int], multiple: int) -> tuple[int, int]:
+    height, width = (math.ceil(n / multiple) * multiple for n in shape)
+    return height, width
 
 
 def _merge_shapes(

@@ -34,7 +34,7 @@ def draw_samples(found: Evaluation, file: Path) -> None:
     titles = ("image", "truth", "probability", "found, missed, invented")
     rows = len(found.samples)
     figure, axes = plt.subplots(
-        rows, 4, figsize=(12, 3.1 * rows), squeeze=False, layout="constrained"
+        rows, 4, figsize=(12, 3.0 * rows), squeeze=False, layout="compressed"
     )
     for line, sample in zip(axes, found.samples, strict=True):
         parts = _parts(sample, found.threshold)
@@ -43,14 +43,10 @@ def draw_samples(found: Evaluation, file: Path) -> None:
             axis.set_axis_off()
             axis.set_title(title, fontsize=9)
         line[0].set_title(f"{sample.name}: Jaccard {sample.jaccard:.3f}", fontsize=9)
-    line[3].text(
-        1.0,
-        -0.03,
-        "green: found   orange: missed   red: invented   grey: unknown",
-        transform=line[3].transAxes,
-        ha="right",
-        va="top",
-        fontsize=8,
+    figure.supxlabel(
+        f"green: found   orange: missed   red: invented   grey: unknown   "
+        f"(threshold {found.threshold:.2f})",
+        fontsize=9,
     )
     _save(figure, file)
 
@@ -94,6 +90,7 @@ def draw_curves(rows: list[dict[str, Any]], file: Path) -> None:
         axis.set_ylabel(label)
     for axis in axes.flat:
         axis.set_xlabel("Epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.25)
     _save(figure, file)
 
@@ -121,6 +118,6 @@ def _parts(sample: Sample, threshold: float) -> list[np.ndarray]:
 def _save(figure, file: Path) -> None:
     beside = file.with_name(f".{file.stem}.part.png")
     with writing(file):
-        figure.savefig(beside, dpi=110)
+        figure.savefig(beside, dpi=110, bbox_inches="tight")
         beside.replace(file)
     plt.close(figure)

@@ -56,6 +56,7 @@ def test_unknown_pixels_weigh_nothing(dataset, config):
     assert 0 < columns.mean() < 1
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(dataset, config):
     found = []
     for workers in (0, 2):
@@ -184,7 +185,7 @@ def test_padding_of_evaluation_weighs_nothing(config, save, grid, picture):
 
 def test_many_sizes_make_few_shapes_with_little_padding():
     rng = np.random.default_rng(0)
-    sizes = [tuple(16 * rng.integers(4, 33, 2)) for _ in range(200)]
+    sizes = [tuple(16 * rng.integers(4, 33, 2)) for _ in range(30)]
     padded = pipeline._merge_shapes(Counter(sizes))
     assert len(set(padded.values())) <= 3
     for size in sizes:

@@ -71,10 +71,9 @@ def test_the_split_of_today_is_that_of_tomorrow():
     records = [record(f"image{i:02d}", 10 * i) for i in range(20)]
     found = split(records, 0.15, 42, BINS)
     # Hashes decide, so this holds on every machine. A change splits runs anew.
-    assert names(records, found.validation) == {f"image{i:02d}_p0@0,0" for i in PINNED}
-
-
-PINNED = ()
+    assert names(records, found.validation) == {
+        f"image{i:02d}_p0@0,0" for i in (9, 14, 18)
+    }
 
 
 @given(
