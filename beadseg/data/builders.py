@@ -6,8 +6,6 @@ the default kind holds up to 1 GB of records to shuffle them, and needs TensorFl
 beyond that.
 """
 
-import contextlib
-import io
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -69,6 +67,12 @@ class _TileBuilder(tfds.core.ShardBasedBuilder):
         self._pages, self._treatment, self._progress = pages, treatment, progress
         self.found = _Found()
         super().__init__(file_format="array_record", **options)
+
+    def _log_download_bytes(self) -> None:
+        """tfds prints that it downloads; it does not."""
+
+    def _log_download_done(self) -> None:
+        """As above."""
 
     def _info(self) -> tfds.core.DatasetInfo:
         def array(shape: tuple, dtype: type) -> tfds.features.Tensor:
@@ -273,10 +277,9 @@ def _open(
 
 def _build(plan: _Plan, folder: Path, progress: bool) -> None:
     builder = plan.builder(plan.pages, plan.treatment, progress, data_dir=folder)
-    with contextlib.redirect_stdout(io.StringIO()):  # tfds speaks of downloads
-        downloads = folder / "downloads"
-        builder.download_and_prepare(download_dir=downloads)
-        shutil.rmtree(downloads)  # tfds makes it, empty
+    downloads = folder / "downloads"
+    builder.download_and_prepare(download_dir=downloads)
+    shutil.rmtree(downloads)  # tfds makes it, empty
     found = builder.found
     if not found.records:
         raise BeadsegError(f"no image could be read, the first: {found.problems[0]}")

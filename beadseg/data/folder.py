@@ -63,19 +63,29 @@ def scan(data: ConfigDict, progress: bool = True) -> Folder:
     for stem in sorted(settings.named() - files["images"].keys()):
         problems.append(f"{folder / FILE}: no image {stem} in images/")
     group_of = _grouping(data.group_pattern, settings)
-    samples, unlabelled = [], []
+    samples, unlabelled, taken = [], [], set()
     for stem in sorted(files["images"]):
         parts = {kind: tasks[kind].get(stem) for kind in KINDS}
         group = group_of(stem)
         found = match(stem, parts, facts, settings, group, problems)
+        for sample in [s for s in found if s.name in taken]:
+            problems.append(f"{sample.image.path}: {sample.name} is also another file")
+            found.remove(sample)
+        taken.update(sample.name for sample in found)
         samples += found
         unlabelled += [sample.name for sample in found if sample.mask is None]
-    notes = dict.fromkeys(
-        f"{task.path}: {note}" for task in everything for note in facts[task.path].notes
-    )
-    return Folder(
-        folder, tuple(samples), tuple(problems), (*notes, *_without_mask(unlabelled))
-    )
+    files_of: dict[str, list[Path]] = {}
+    for task in everything:
+        for note in facts[task.path].notes:
+            files_of.setdefault(note, []).append(task.path)
+    notes = [f"{_some(paths)}: {note}" for note, paths in files_of.items()]
+    if unlabelled:
+        notes.append(
+            f"images without a usable mask, not trained on ({len(unlabelled)}): "
+            + ", ".join(unlabelled[:3])
+            + (", ..." if len(unlabelled) > 3 else "")
+        )
+    return Folder(folder, tuple(samples), tuple(problems), tuple(notes))
 
 
 def require_labels(folder: Folder) -> None:
@@ -146,6 +156,8 @@ def _list(folder: Path, kind: str, problems: list[str]) -> dict[str, Path]:
         stem = _stem_of(path.name)
         if path.is_dir():
             problems.append(f"{path}: a folder inside {kind}/ is not looked into")
+        elif not path.exists():
+            problems.append(f"{path}: a link to nothing")
         elif path.suffix.lower() not in ENDINGS:
             problems.append(f"{path}: not a type that is read ({_endings()})")
         elif stem in files:
@@ -189,11 +201,8 @@ def _grouping(pattern: str, settings: BeadsToml) -> Callable[[str], str]:
     return group_of
 
 
-def _without_mask(names: list[str]) -> list[str]:
-    if not names:
-        return []
-    some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-    return [f"images without a usable mask, not trained on ({len(names)}): {some}"]
+def _some(paths: list[Path]) -> str:
+    return f"{paths[0]}" + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
 
 
 def _first(problems: tuple[str, ...]) -> str:

@@ -106,6 +106,21 @@ def separate(mask: np.ndarray) -> np.ndarray:
       int32 [H, W]: 0 background, 1..N beads. Every pixel of the mask is in a bead.
     """
     mask = np.asarray(mask, bool)
+    parts, _ = ndimage.label(mask, np.ones((3, 3)))
+    cut = np.zeros(mask.shape, np.int32)
+    beads = 0
+    for part, (rows, columns) in enumerate(ndimage.find_objects(parts), 1):
+        # One pixel more on each side, so that the part meets its background.
+        box = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in (rows, columns))
+        inside = parts[box] == part
+        found = _cut(inside)
+        cut[box][inside] = found[inside] + beads
+        beads += int(found.max())
+    return cut
+
+
+def _cut(mask: np.ndarray) -> np.ndarray:
+    """`separate` for one connected part."""
     if mask.all():
         return mask.astype(np.int32)
     distance = ndimage.distance_transform_edt(mask)
@@ -115,7 +130,7 @@ def separate(mask: np.ndarray) -> np.ndarray:
     tops = morphology.local_maxima(dome) & mask
     seeds = measure.label(tops, connectivity=2)
     cut = segmentation.watershed(-distance, seeds, mask=mask, connectivity=2)
-    return segmentation.relabel_sequential(cut)[0].astype(np.int32)
+    return segmentation.relabel_sequential(cut)[0]
 
 
 def _one_page(source: PageRef | str | Path) -> PageRef:

@@ -96,7 +96,7 @@ def train_batches(
     """Endless batches of augmented crops; `close` them when done.
 
     Every pixel is as likely as any other: a tile gives crops in proportion to its
-    area. A batch depends on `config.seed` and its number alone, not on
+    area. A batch depends on `config.data.seed` and its number alone, not on
     `config.data.workers`. `get_state` and `set_state` go on with the same bits.
 
     Returns:
@@ -105,7 +105,7 @@ def train_batches(
     """
     data = config.data
     source = _crops(dataset, indices, config)
-    crops = grain.MapDataset.source(source).seed(config.seed).shuffle().repeat()
+    crops = grain.MapDataset.source(source).seed(data.seed).shuffle().repeat()
     settings = data.augment.copy_and_resolve_references()
     crops = crops.random_map(_Augment(settings, data.crop))
     batches = crops.batch(data.batch_size, drop_remainder=True)

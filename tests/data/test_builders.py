@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from beadseg.data.builders import open_dataset
+from beadseg.data.builders import FolderBeads, open_dataset
 from beadseg.data.cache import build_folder
+from beadseg.data.pages import Page, Treatment
+from beadseg.data.reading import ReadError
 from beadseg.errors import BeadsegError
 
 
@@ -131,6 +133,40 @@ def test_a_pickled_data_set_reads_the_same(config, save_pairs):
     assert again == dataset
     for first, second in zip(before, content(again), strict=True):
         np.testing.assert_array_equal(first, second)
+
+
+class Pages:
+    """Three pages, of which the second can no longer be read when its turn comes."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def shape(self, index: int) -> tuple[int, int]:
+        return 40, 40
+
+    def load(self, index: int) -> Page:
+        if index == 1:
+            raise ReadError("b.tif: it has changed since it was listed; start again")
+        about = dict.fromkeys(("pixel_size", "completeness"), None)
+        about |= dict.fromkeys(("image", "source", "group", "uid"), f"page{index}")
+        image = np.random.default_rng(index).random((40, 40))
+        return Page(image, None, None, about | {"page": 0, "beads": 0})
+
+
+def test_a_page_lost_while_building_is_named_and_the_rest_kept(tmp_path):
+    treatment = Treatment(1.0, 99.0, 0.0, 1.0, 512)
+    builder = FolderBeads(Pages(), treatment, progress=False, data_dir=tmp_path)
+    builder.download_and_prepare(download_dir=tmp_path / "downloads")
+    found = builder.found
+    assert [record.image for record in found.records] == ["page0", "page2"]
+    assert found.problems == ["b.tif: it has changed since it was listed; start again"]
+    assert len(builder.as_data_source("records")) == 2
+
+
+def test_building_prints_nothing(config, save_pairs, capfd):
+    save_pairs([3, 4])
+    opened(config)
+    assert capfd.readouterr() == ("", "")
 
 
 # The cache

@@ -215,6 +215,38 @@ def test_files_of_other_types_and_folders_are_named(config, data, save_pairs):
     )
 
 
+def test_a_link_to_nothing_is_named(config, data, save_pairs):
+    save_pairs([3, 4])
+    (data / "images" / "z.tif").symlink_to(data / "gone.tif")
+    assert scanned(config).problems == (
+        f"{data / 'images' / 'z.tif'}: a link to nothing",
+    )
+
+
+def test_a_file_named_like_a_page_of_another_is_named(config, save, grid, picture):
+    save("images/s.tif", np.stack([picture(grid(2))] * 2))
+    path = save("images/s_p001.tif", picture(grid(3)))
+    folder = scanned(config)
+    assert folder.problems == (f"{path}: s_p001 is also another file",)
+    assert len({sample.name for sample in folder.samples}) == 2
+
+
+def test_a_note_on_many_files_is_one_line(config, data, save_pairs, grid):
+    save_pairs([3, 4])
+    for name in "ab":
+        planes = np.stack([grid(5).astype(np.uint8) + i for i in range(2)])
+        tifffile.imwrite(
+            data / "images" / f"{name}.tif",
+            planes,
+            imagej=True,
+            metadata={"axes": "CYX"},
+        )
+    assert scanned(config).notes == (
+        f"{data / 'images' / 'a.tif'} and 1 more: 2 channels, using channel 0 (choose "
+        "with data.channel)",
+    )
+
+
 # What cannot be trained on
 
 

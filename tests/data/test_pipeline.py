@@ -108,7 +108,7 @@ def test_orbax_stores_and_restores_the_place(dataset, config, tmp_path):
 
 def test_seeds_give_other_batches(dataset, config):
     found = []
-    for config.seed in (0, 1):
+    for config.data.seed in (0, 1):
         batches = pipeline.train_batches(dataset, (0, 1, 2), config)
         found.append(draw(batches, 1)[0]["image"])
         pipeline.close(batches)
