@@ -24,7 +24,7 @@ def get_config() -> ConfigDict:
     data.crop = 128  # px, side of a training crop
     data.batch_size = 8  # crops a step, over all devices
     data.seed = 0  # of batches and augmentation: members of a sweep share them
-    data.workers = 0  # processes that prepare batches; 0: threads of this one
+    data.workers = 0  # processes that prepare batches (10 s to start); 0: threads
     data.validation_fraction = 0.15  # of the labelled images
     data.split_seed = 42  # of the split
     data.density_bins = (0, 20, 50, 100)  # beads an image: lower edges of strata
@@ -32,13 +32,14 @@ def get_config() -> ConfigDict:
     data.normalise = normalise = ConfigDict()
     normalise.low = 1.0  # percentile of the image that becomes 0
     normalise.high = 99.5  # percentile of the image that becomes 1
-    normalise.flatten = 0.0  # background flattening radius, bead diameters; 0: off
+    normalise.flatten = 0.0  # sigma of the mean subtracted, bead diameters; 0: off
 
     data.generated = generated = ConfigDict()
     generated.preset = "beads"  # or "mitochondria"
     generated.count = 200  # images
     generated.size = 256  # px, side of an image
     generated.seed = 0  # of the images
+    generated.bead_diameter = 0.0  # px, instead of data.bead_diameter; 0: as drawn
     generated.damage = "none"  # label damage, see beadseg/data/damage.py
     generated.amount = 0.0  # share of beads dropped, or px
 

@@ -8,9 +8,11 @@ from configs import base
 
 def get_config():
     c = base.get_config()
-    c.data.generated.count = 160
+    c.data.generated.count = 120
+    c.data.crop = 96
     c.train.steps_per_epoch = 40
     c.train.epochs = 30
+    c.optim.learning_rate = 2e-3
     c.optim.warmup_steps = 20
     c.optim.cosine = True
     return c

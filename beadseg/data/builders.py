@@ -217,6 +217,9 @@ def _open_generated(data: ConfigDict, progress: bool) -> Dataset:
             "images, one of them for validation"
         )
 
+    data = data.copy_and_resolve_references()
+    data.bead_diameter = data.generated.bead_diameter
+
     def plan() -> _Plan:
         pages = GeneratedPages(data.generated)
         return _plan(GeneratedBeads, pages, data, pages.diameters())

@@ -1,0 +1,80 @@
+"""Validation Jaccard of the default command, over seeds, on generated and real data.
+
+  python -m tests.bench.accuracy generated --seeds 3 --write
+  BEADSEG_REAL_DATA=DIR python -m tests.bench.accuracy emps_spheres_dev --seeds 3 --write
+
+A seed sets the weights and the batches; `--split-seeds` also changes the split.
+Each run is the command of the README with nothing changed but seeds and data.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from beadseg.training.run_folder import versions
+
+RESULTS = Path(__file__).parent / "results"
+FIELDS = ("best_jaccard", "best_jaccard_at_half", "final_jaccard", "best_epoch")
+
+
+def run(name: str, seed: int, split_seed: int, extra: list[str]) -> dict:
+    """One run of the command in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [
+            *(sys.executable, "-m", "beadseg.main", "--config=configs/dice.py"),
+            f"--workdir={folder}/run",
+            f"--config.seed={seed}",
+            f"--config.data.seed={seed}",
+            f"--config.data.split_seed={split_seed}",
+            *extra,
+        ]
+        if name != "generated":
+            data = Path(os.environ["BEADSEG_REAL_DATA"]) / name
+            command.append(f"--config.data.dir={data}")
+        started = time.monotonic()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        seconds = time.monotonic() - started
+        summary = json.loads(Path(folder, "run", "summary.json").read_text())
+    return {
+        "seed": seed,
+        "split_seed": split_seed,
+        "minutes": round(seconds / 60, 2),
+        "verdict": summary["verdict"],
+        "threshold": summary["threshold"],
+    } | {field: round(summary[field], 4) for field in FIELDS}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", help="generated, or a folder of $BEADSEG_REAL_DATA")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--split-seeds", action="store_true")
+    parser.add_argument("--write", action="store_true", help="keep in results/")
+    options, extra = parser.parse_known_args()
+    runs = []
+    for seed in range(options.seeds):
+        split_seed = 42 + seed if options.split_seeds else 42
+        runs.append(run(options.data, seed, split_seed, extra))
+        print(runs[-1], flush=True)
+        best = [r["best_jaccard"] for r in runs]
+        result = {
+            "command": " ".join(["python -m tests.bench.accuracy", *sys.argv[1:]]),
+            "mean": round(statistics.mean(best), 4),
+            "spread": round(max(best) - min(best), 4),
+            "runs": runs,
+            "versions": versions(),
+        }
+        if options.write:  # after each run: a bench cut short has told something
+            file = RESULTS / f"accuracy_{options.data}.json"
+            file.write_text(json.dumps(result, indent=2) + "\n")
+    print(f"{options.data}: mean {result['mean']}, spread {result['spread']}")
+
+
+if __name__ == "__main__":
+    main()
