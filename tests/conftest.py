@@ -1,6 +1,7 @@
 """Strictness for every test: dtypes, ranks, two devices, warnings as errors."""
 
 import os
+import tempfile
 
 os.environ["JAX_NUM_CPU_DEVICES"] = "2"  # before jax starts its backend
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -9,6 +10,11 @@ os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["WANDB_MODE"] = "offline"
 os.environ["WANDB_SILENT"] = "true"
 os.environ["MPLBACKEND"] = "agg"
+# Workers and the commands that tests start compile the same programs: once is enough.
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", f"{tempfile.gettempdir()}/beadseg-tests-{os.getuid()}"
+)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
 
 from pathlib import Path  # noqa: E402
 

@@ -98,7 +98,11 @@ class GeneratedPages:
 
     def __init__(self, generated: ConfigDict):
         self._config = generated
-        self._settings = GeneratedSettings(preset=generated.preset, size=generated.size)
+        self._settings = GeneratedSettings(
+            preset=generated.preset,
+            size=generated.size,
+            modalities=tuple(generated.modalities),
+        )
         # The first ones are drawn for their size and kept until they are asked for.
         self._drawn = {i: self._draw(i) for i in range(min(_FEW, len(self)))}
 
