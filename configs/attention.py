@@ -1,6 +1,6 @@
 """attention_unet on generated beads, all else as in dice.py.
 
-  python -m beadseg.main --config=configs/attention.py
+python -m beadseg.main --config=configs/attention.py
 """
 
 from configs import dice

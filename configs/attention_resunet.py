@@ -1,6 +1,6 @@
 """attention_resunet on generated beads, all else as in dice.py.
 
-  python -m beadseg.main --config=configs/attention_resunet.py
+python -m beadseg.main --config=configs/attention_resunet.py
 """
 
 from configs import dice

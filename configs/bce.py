@@ -1,6 +1,6 @@
 """bce loss.
 
-  python -m beadseg.main --config=configs/bce.py
+python -m beadseg.main --config=configs/bce.py
 """
 
 from configs import dice

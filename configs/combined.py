@@ -1,6 +1,6 @@
 """combined loss.
 
-  python -m beadseg.main --config=configs/combined.py
+python -m beadseg.main --config=configs/combined.py
 """
 
 from configs import dice

@@ -1,6 +1,6 @@
 """focal loss.
 
-  python -m beadseg.main --config=configs/focal.py
+python -m beadseg.main --config=configs/focal.py
 """
 
 from configs import dice

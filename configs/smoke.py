@@ -1,6 +1,6 @@
 """Small and short: shows in a minute that everything works.
 
-  python -m beadseg.main --config=configs/smoke.py
+python -m beadseg.main --config=configs/smoke.py
 """
 
 from configs import base

@@ -1,6 +1,6 @@
 """tversky loss.
 
-  python -m beadseg.main --config=configs/tversky.py
+python -m beadseg.main --config=configs/tversky.py
 """
 
 from configs import dice

@@ -1,7 +1,7 @@
 """Validation Jaccard of the default command, over seeds, on generated and real data.
 
   python -m tests.bench.accuracy generated --seeds 3 --write
-  BEADSEG_REAL_DATA=DIR python -m tests.bench.accuracy emps_spheres_dev --seeds 3 --write
+  BEADSEG_REAL_DATA=DIR python -m tests.bench.accuracy emps_spheres_dev --write
 
 A seed sets the weights and the batches; `--split-seeds` also changes the split.
 Each run is the command of the README with nothing changed but seeds and data.

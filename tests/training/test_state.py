@@ -60,9 +60,7 @@ def test_warm_up_is_linear_and_cosine_follows_its_closed_form(tiny):
     hp, state = hyperparameters(tiny), state_of(tiny)
 
     def rate(step):
-        return float(
-            learning_rate(state._replace(step=jnp.int32(step)), hp, tiny, 110)
-        )
+        return float(learning_rate(state._replace(step=jnp.int32(step)), hp, tiny, 110))
 
     assert rate(0) == pytest.approx(1e-4)
     assert rate(4) == pytest.approx(5e-4)

@@ -1,0 +1,112 @@
+import jax
+import numpy as np
+import pytest
+
+from beadseg.metrics import (
+    THRESHOLDS,
+    Confusion,
+    accuracy,
+    best_threshold,
+    confusion_at,
+    confusions,
+    dice,
+    jaccard,
+    merge,
+    nearest_threshold,
+    pooled,
+    precision,
+    probability_histogram,
+    recall,
+)
+
+SHAPE = (4, 24, 20, 1)
+
+
+@pytest.fixture
+def example():
+    rng = np.random.default_rng(1)
+    probability = rng.random(SHAPE).astype(np.float32)
+    probability.flat[:50] = 0.5  # exactly on a threshold
+    probability.flat[50:60] = 1.0
+    mask = (rng.random(SHAPE) < probability).astype(np.float32)
+    weight = (rng.random(SHAPE) < 0.7).astype(np.float32)
+    return probability, mask, weight
+
+
+def count(probability, mask, weight, threshold):
+    found, bead, known = probability >= threshold, mask > 0, weight > 0
+    return Confusion(
+        (found & bead & known).sum(),
+        (found & ~bead & known).sum(),
+        (~found & bead & known).sum(),
+        (~found & ~bead & known).sum(),
+    )
+
+
+@pytest.mark.parametrize("threshold", [1 / 256, 0.25, 0.5, 0.75, 255 / 256])
+def test_counts_equal_a_count_by_hand_at_a_threshold(example, threshold):
+    histogram = pooled(jax.jit(probability_histogram)(*example))
+    assert confusion_at(histogram, threshold) == count(*example, threshold)
+
+
+def test_every_example_is_counted_by_itself(example):
+    found = confusion_at(probability_histogram(*example), 0.5)
+    for i in range(SHAPE[0]):
+        alone = count(*(x[i] for x in example), 0.5)
+        assert tuple(part[i] for part in found) == tuple(alone)
+
+
+def test_merged_over_batches_equals_computed_at_once(example):
+    whole = pooled(probability_histogram(*example))
+    halves = [
+        pooled(probability_histogram(*(x[part] for x in example)))
+        for part in (slice(0, 1), slice(1, 4))
+    ]
+    merged = merge(*halves)
+    np.testing.assert_array_equal(merged.positive, whole.positive)
+    np.testing.assert_array_equal(merged.negative, whole.negative)
+
+
+def test_the_best_threshold_is_that_of_a_search(example):
+    threshold, value = best_threshold(probability_histogram(*example))
+    scores = [float(jaccard(count(*example, t))) for t in THRESHOLDS]
+    assert value == pytest.approx(max(scores))
+    assert scores[int(round(threshold * 256)) - 1] == pytest.approx(value)
+
+
+def test_sums_stay_exact_beyond_what_32_bits_hold():
+    histogram = probability_histogram(*(np.ones((1, 8, 8, 1), np.float32),) * 3)
+    large = merge(*[histogram] * 3)
+    for _ in range(10):
+        large = merge(*[large] * 10)
+    assert int(large.positive.sum()) == 3 * 64 * 10**10
+
+
+def test_values_by_hand():
+    counts = Confusion(6, 2, 4, 8)
+    assert float(jaccard(counts)) == pytest.approx(6 / 12)
+    assert float(dice(counts)) == pytest.approx(12 / 18)
+    assert float(accuracy(counts)) == pytest.approx(14 / 20)
+    assert float(precision(counts)) == pytest.approx(6 / 8)
+    assert float(recall(counts)) == pytest.approx(6 / 10)
+
+
+@pytest.mark.parametrize("metric", [jaccard, dice, accuracy, precision, recall])
+def test_nothing_there_and_nothing_found_is_perfect(metric):
+    assert float(metric(Confusion(0, 0, 0, 9))) == 1
+
+
+@pytest.mark.parametrize("metric", [jaccard, dice, precision, recall])
+def test_nothing_right_is_zero(metric):
+    assert float(metric(Confusion(0, 3, 4, 9))) == 0
+
+
+def test_confusions_add_up_to_the_known_pixels(example):
+    found = confusions(pooled(probability_histogram(*example)))
+    np.testing.assert_array_equal(sum(found), int(example[2].sum()))
+
+
+def test_the_nearest_threshold_is_exact():
+    assert nearest_threshold(0.5) == 0.5
+    assert nearest_threshold(0.0) == 1 / 256
+    assert nearest_threshold(1.0) == 255 / 256
