@@ -1,6 +1,6 @@
 """The networks of beadseg.models in PyTorch, with the same weights: the bench's peer.
 
-Written as a PyTorch user would write them: `torch.cat`, `ConvTranspose2d`, channels_last.
+As a PyTorch user would write them: `torch.cat`, `ConvTranspose2d`, channels_last.
 Parameters keep the tree of the flax model, so that they are copied by name.
 """
 
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from beadseg.models.norms import EPSILON, GROUP_SIZE, RELU_GAIN
+from beadseg.models.blocks import EPSILON, GROUP_SIZE, RELU_GAIN
 
 
 class Convolution(nn.Module):

@@ -1,0 +1,132 @@
+"""Speed of a training step and of a forward pass against the same network in PyTorch.
+
+  python -m tests.bench.train_step [--model unet] [--rounds 9] [--write]
+
+Weights are copied over and the outputs compared first; then the two take turns. A ratio
+above 1 means that beadseg is faster. PyTorch runs channels_last with fused AdamW.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import torch
+
+from beadseg import models
+from beadseg.training.devices import compile_steps
+from beadseg.training.run_folder import versions
+from beadseg.training.state import create_state, hyperparameters
+from configs import base
+from tests.bench import torch_peer
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def ratios(ours, peer, rounds: int) -> dict[str, float]:
+    """Times of `peer` over those of `ours`, pair by pair: median, lowest, highest."""
+    pairs = []
+    for _ in range(rounds + 2):
+        seconds = []
+        for run in (ours, peer):
+            begin = time.perf_counter()
+            run()
+            seconds.append(time.perf_counter() - begin)
+        pairs.append(seconds[1] / seconds[0])
+    pairs = pairs[2:]  # the first ones warm up
+    return {
+        "median": round(statistics.median(pairs), 3),
+        "lowest": round(min(pairs), 3),
+        "highest": round(max(pairs), 3),
+    }
+
+
+def measure(name: str, batch_size: int, side: int, rounds: int) -> dict:
+    config = base.get_config()
+    config.model.name = name
+    config.data.batch_size = batch_size
+    model, hp = models.build(config.model), hyperparameters(config)
+    state = jax.jit(lambda h: create_state(model, config, h))(hp)
+    peer = torch_peer.copy_parameters(
+        state.params,
+        torch_peer.UNet(
+            name, config.model.width, config.model.depth, config.model.norm
+        ),
+    )
+    rng = np.random.default_rng(0)
+    image = rng.random((batch_size, side, side, 1)).astype(np.float32)
+    batch = {"image": image, "mask": (image > 0.5).astype(np.float32)}
+    batch["weight"] = np.ones_like(image)
+    channels_first = torch.tensor(image).permute(0, 3, 1, 2)
+    pixels = channels_first.contiguous(memory_format=torch.channels_last)
+    mask = (pixels > 0.5).float()
+    variables = {"params": state.params, "batch_stats": state.statistics}
+    forward = jax.jit(lambda x: model.apply(variables, x)["mask"])
+
+    peer.eval()
+    with torch.inference_mode():
+        theirs = peer(pixels).permute(0, 2, 3, 1).numpy()
+    difference = float(np.abs(np.asarray(forward(image)) - theirs).max())
+    assert difference < 1e-4, f"not the same function: {difference}"
+
+    def torch_forward():
+        with torch.inference_mode():
+            peer(pixels)
+
+    result = {
+        "model": name,
+        "batch": [batch_size, side, side],
+        "largest_difference": difference,
+        "forward": ratios(
+            lambda: forward(image).block_until_ready(), torch_forward, rounds
+        ),
+    }
+    steps = compile_steps(model, config, 1000)
+    held = [steps.place(state)]
+
+    def our_step():
+        held[0], sums = steps.train(held[0], hp, batch)
+        jax.block_until_ready((held[0], sums))
+
+    peer.train()
+    optimiser = torch.optim.AdamW(peer.parameters(), 1e-3, fused=True)
+
+    def torch_step():
+        optimiser.zero_grad(set_to_none=True)
+        loss = torch_peer.dice_loss(peer(pixels, config.model.dropout), mask)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(peer.parameters(), 1.0)
+        optimiser.step()
+
+    result["training_step"] = ratios(our_step, torch_step, rounds)
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", choices=[*models.MODELS, "all"], default="unet")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--side", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--write", action="store_true", help="keep in results/")
+    options = parser.parse_args()
+    names = list(models.MODELS) if options.model == "all" else [options.model]
+    found = [measure(n, options.batch, options.side, options.rounds) for n in names]
+    for row in found:
+        for what in ("training_step", "forward"):
+            ratio = row[what]
+            print(
+                f"{row['model']:18} {what:14} {ratio['median']:.2f} times PyTorch's "
+                f"speed ({ratio['lowest']:.2f} to {ratio['highest']:.2f})"
+            )
+    if options.write:
+        result = {"rows": found, "versions": versions() | {"torch": torch.__version__}}
+        file = RESULTS / "train_step.json"
+        file.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
