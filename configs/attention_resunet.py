@@ -1,12 +1,16 @@
-"""attention_resunet on generated beads, all else as in dice.py.
+"""The model attention_resunet; all else as in dice.py.
 
-python -m beadseg.main --config=configs/attention_resunet.py
+  python -m beadseg.main --config=configs/attention_resunet.py
+
+Time: more than dice.py. Time and number are not yet measured.
 """
+
+from ml_collections import ConfigDict
 
 from configs import dice
 
 
-def get_config():
+def get_config() -> ConfigDict:
     c = dice.get_config()
     c.model.name = "attention_resunet"
     return c

@@ -1,20 +1,43 @@
-"""Dice loss on generated beads: the first run, sized for two CPU cores.
+"""Dice loss: the first run, sized for two CPU cores.
 
-python -m beadseg.main --config=configs/dice.py
+  python -m beadseg.main --config=configs/dice.py
+
+Time: 8.6 minutes on two cores. Expect: validation Jaccard 0.91 (seed 0, measured).
+
+  python -m beadseg.main --config=configs/dice.py:full
+
+The recipe of the domain-shift analysis (256 px, batch 32, rate 1e-4, 100 epochs,
+dropout 0.3), on all kinds of generated images: for a GPU, not yet measured.
 """
 
+from ml_collections import ConfigDict
+
+from beadseg.errors import BeadsegError
 from configs import base
 
 
-def get_config():
+def get_config(size: str = "small") -> ConfigDict:
+    """Settings for two CPU cores ("small") or a GPU ("full")."""
     c = base.get_config()
-    # One kind of microscope: ten minutes are too short for all six.
-    c.data.generated.modalities = ("fluorescence",)
-    c.data.generated.count = 120
-    c.data.crop = 96
-    c.train.steps_per_epoch = 40
-    c.train.epochs = 30
-    c.optim.learning_rate = 2e-3
-    c.optim.warmup_steps = 20
-    c.optim.cosine = True
+    if size == "small":
+        # One kind of microscope: ten minutes are too short for all six.
+        c.data.generated.modalities = ("fluorescence",)
+        c.data.generated.count = 120
+        c.data.crop = 96
+        c.train.steps_per_epoch = 40
+        c.train.epochs = 30
+        c.optim.learning_rate = 2e-3
+        c.optim.warmup_steps = 20
+        c.optim.cosine = True
+    elif size == "full":
+        c.data.generated.count = 1000
+        c.data.generated.size = 512
+        c.data.crop = 256
+        c.data.batch_size = 32
+        c.model.width = 32
+        c.model.dropout = 0.3
+        c.train.epochs = 100
+        c.optim.learning_rate = 1e-4
+    else:
+        raise BeadsegError(f"configs/dice.py:{size}: give dice.py or dice.py:full")
     return c

@@ -5,12 +5,16 @@
 They come from sparse mitochondria; here they meet generated mitochondria. Add
 --config.data.generated.preset=beads, --config.data.generated.damage=drop_random and
 --config.data.generated.amount=0.5 to see what half-labelled beads make of them.
+
+Time: as dice.py, some nine minutes on two cores. The number is not yet measured.
 """
+
+from ml_collections import ConfigDict
 
 from configs import dice
 
 
-def get_config():
+def get_config() -> ConfigDict:
     c = dice.get_config()
     c.data.generated.preset = "mitochondria"
     c.loss.name = "focal"

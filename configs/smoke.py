@@ -3,11 +3,14 @@
 python -m beadseg.main --config=configs/smoke.py
 """
 
+from ml_collections import ConfigDict
+
 from configs import base
 
 
-def get_config():
+def get_config() -> ConfigDict:
     c = base.get_config()
+    c.data.generated.modalities = ("fluorescence",)
     c.data.generated.count = 24
     c.data.generated.size = 128
     c.data.crop = 64

@@ -21,6 +21,7 @@ TINY = {
     "data.generated.size": 96,
     "train.epochs": 3,
     "train.steps_per_epoch": 6,
+    "optim.cosine": False,
     "log.every": 4,
     "log.wandb": "off",
 }
@@ -143,7 +144,8 @@ def weights(workdir: Path) -> dict[str, bytes]:
         "import jax, numpy as np, pathlib, sys, hashlib\n"
         "from orbax.checkpoint import v1 as ocp\n"
         "with ocp.training.Checkpointer(sys.argv[1]) as found:\n"
-        "    state = found.load_checkpointables(found.latest)['state']\n"
+        "    loaded = found.load_checkpointables(found.latest, {'state': None})\n"
+        "state = loaded['state']\n"
         "for path, leaf in jax.tree_util.tree_leaves_with_path(state):\n"
         "    digest = hashlib.sha256(np.asarray(leaf).tobytes()).hexdigest()\n"
         "    print(jax.tree_util.keystr(path), digest)\n"

@@ -1,0 +1,62 @@
+"""The loop in this process: what it does when training or the disk goes wrong."""
+
+import gc
+import json
+
+import pytest
+
+from beadseg.errors import BeadsegError
+from beadseg.training.loop import train
+
+
+@pytest.fixture
+def here(tiny, tmp_path):
+    tiny.data.cache_dir = str(tmp_path / "cache")
+    return tiny
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_not_finite_stops_with_step_and_checkpoint_named(here, tmp_path):
+    here.model.norm = "none"
+    here.loss.name = "bce"
+    here.optim.learning_rate = 1e3
+    here.train.epochs = 200
+    with pytest.raises(
+        BeadsegError, match=r"not finite at step \d+ \(member 0, last good checkpoint"
+    ):
+        train(here, tmp_path / "run", "run")
+
+
+@pytest.mark.slow
+def test_changed_images_are_noticed_when_a_run_goes_on(here, tmp_path):
+    train(here, tmp_path / "run", "run")
+    file = tmp_path / "run" / "dataset.json"
+    stored = json.loads(file.read_text())
+    file.write_text(json.dumps(stored | {"fingerprint": "of another data set"}))
+    here.train.epochs += 1
+    with pytest.raises(BeadsegError, match="changed since this run began.*--workdir"):
+        train(here, tmp_path / "run", "run")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
+def test_a_damaged_checkpoint_is_named_with_what_to_do(here, tmp_path):
+    train(here, tmp_path / "run", "run")
+    for file in (tmp_path / "run" / "checkpoints").rglob("d/*"):
+        file.write_bytes(b"not a checkpoint")
+    here.train.epochs += 1
+    with pytest.raises(BeadsegError, match=r"checkpoints/\d+: this checkpoint cannot"):
+        train(here, tmp_path / "run", "run")
+    gc.collect()  # orbax leaves a coroutine behind, whose warning is ignored here
+
+
+@pytest.mark.slow
+def test_training_stops_early_and_keeps_the_best(here, tmp_path):
+    here.train.epochs = 50
+    here.train.early_stopping = 2
+    here.optim.learning_rate = 1e-9
+    here.plateau.enabled = False
+    summary = train(here, tmp_path / "run", "run")
+    assert summary["final_epoch"] < 50
+    assert summary["final_epoch"] - summary["best_epoch"] == 2
