@@ -17,7 +17,8 @@ def get_config() -> ConfigDict:
     c.data.batch_size = 4
     c.model.width = 8
     c.model.depth = 3
-    c.train.epochs = 3
+    c.optim.learning_rate = 3e-3
+    c.train.epochs = 4
     c.train.steps_per_epoch = 20
     c.log.images_every = 1
     return c

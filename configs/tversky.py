@@ -1,4 +1,4 @@
-"""Tversky loss, false negatives weighing more (alpha 0.3, beta 0.7); all else as in dice.py.
+"""Tversky loss that minds misses more (alpha 0.3, beta 0.7); all else as in dice.py.
 
   python -m beadseg.main --config=configs/tversky.py
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from beadseg.models.blocks import EPSILON, GROUP_SIZE, RELU_GAIN
+from beadseg.models.norms import EPSILON, GROUP_SIZE, RELU_GAIN
 
 
 class Convolution(nn.Module):
