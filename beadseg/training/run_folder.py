@@ -12,9 +12,6 @@ import hashlib
 import json
 import os
 import platform
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,6 +20,7 @@ from ml_collections import ConfigDict
 
 from beadseg import __version__
 from beadseg.errors import BeadsegError
+from beadseg.files import write_whole, writing
 
 # A run goes on with other values of these; they change no number that it computes.
 FREE_FIELDS = ("data.workers", "data.cache_dir", "log.wandb", "log.project")
@@ -113,28 +111,3 @@ def versions() -> dict[str, str | int | None]:
         except PackageNotFoundError:
             found[package] = None
     return found | {"platform": platform.platform(), "cpus": os.cpu_count()}
-
-
-def write_whole(file: Path, content: str | bytes) -> None:
-    """Writes beside the file, then renames: readers see the old or the new content."""
-    beside = file.with_name(f".{file.name}.{os.getpid()}.{time.monotonic_ns()}")
-    try:
-        with open(beside, "wb") as f:
-            f.write(content.encode() if isinstance(content, str) else content)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(beside, file)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-@contextmanager
-def writing(where: Path) -> Iterator[None]:
-    """Turns a failure of the disk into one line that says where and what to do."""
-    try:
-        yield
-    except OSError as error:
-        raise BeadsegError(
-            f"{where}: cannot be written ({error.strerror or error}): free space or "
-            "give another folder with --workdir, then run the same command again"
-        ) from error

@@ -16,7 +16,8 @@ from urllib.parse import urlparse
 import numpy as np
 from ml_collections import ConfigDict
 
-from beadseg.training.run_folder import RunFolder, flatten, write_whole, writing
+from beadseg.files import write_whole, writing
+from beadseg.training.run_folder import RunFolder, flatten
 
 
 class Tracker:

@@ -1,0 +1,4 @@
+"""The subcommands of `beadseg`, a module each: `add` its parser, `run` it.
+
+These modules import what is slow inside `run`: jax is not imported to print help.
+"""

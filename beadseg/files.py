@@ -1,0 +1,37 @@
+"""Files written whole or not at all, and the line said where a disk fails."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from beadseg.errors import BeadsegError
+
+
+def write_whole(file: Path, content: str | bytes) -> None:
+    """Writes beside the file, then renames: readers see the old or the new content."""
+    beside = file.with_name(f".{file.name}.{os.getpid()}.{time.monotonic_ns()}")
+    try:
+        with open(beside, "wb") as f:
+            f.write(content.encode() if isinstance(content, str) else content)
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(beside, file)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(where: Path, option: str = "--workdir") -> Iterator[None]:
+    """Turns a failure of the disk into one line that says where and what to do.
+
+    `option` is what names another place.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise BeadsegError(
+            f"{where}: cannot be written ({error.strerror or error}): free space or "
+            f"give another with {option}, then run the same command again"
+        ) from error
