@@ -1,0 +1,1 @@
+"""What is said about data, runs and results: pages, reports, recommendations."""
