@@ -36,6 +36,7 @@ from beadseg.training.state import (
 from beadseg.training.step import TrainSums
 from beadseg.training.summary import summarise
 from beadseg.training.tracking import Tracker
+from beadseg.training.weights import WEIGHTS, write_weights
 
 
 class Interrupted(BeadsegError):
@@ -263,9 +264,10 @@ def _save(run: _Run, step: int, now: Progress, batches: Any, jaccard: float | No
 
 
 def _finish(run: _Run, progress: Progress, tracker: Tracker) -> dict[str, Any]:
-    """Restores the best weights, draws curves and samples, writes the summary."""
+    """Keeps the best weights, draws curves and samples, writes the summary."""
     run.checkpoints.wait()
     best = run.checkpoints.restore(progress, run.checkpoints.best_step)
+    write_weights(run.folder.path / WEIGHTS, best.state.params, best.state.statistics)
     found = _validate(run, best.state, look=True)
     summary = summarise(tracker.rows, run.config) | {
         "epochs": run.config.train.epochs,

@@ -4,7 +4,8 @@ config.json    every setting           split.json    which image is on which sid
 dataset.json   fingerprint, bead size, normalisation, what was said about the data
 versions.json  python, packages, machine
 metrics.jsonl  a line for each log and each evaluation
-checkpoints/   the last and the best   summary.json  what came of it
+checkpoints/   the last and the best   weights.npz   the best, for prediction
+summary.json   what came of it
 curves.png samples.png                 wandb/        the W&B run
 """
 
