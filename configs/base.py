@@ -35,12 +35,13 @@ def get_config() -> ConfigDict:
     normalise.flatten = 0.0  # sigma of the mean subtracted, bead diameters; 0: off
 
     data.generated = generated = ConfigDict()
-    generated.preset = "beads"  # or "mitochondria"
+    generated.preset = "beads"  # or "varied", "mitochondria"
     generated.modalities = ()  # kinds of microscope, generated_settings.py; (): all
     generated.count = 200  # images
     generated.size = 256  # px, side of an image
     generated.seed = 0  # of the images
     generated.bead_diameter = 0.0  # px, instead of data.bead_diameter; 0: as drawn
+    generated.per_image = False  # resample each image by its own beads, not all alike
     generated.damage = "none"  # label damage, see beadseg/data/damage.py
     generated.amount = 0.0  # share of beads dropped, or px
 

@@ -19,7 +19,7 @@ def add(commands: Subparsers) -> None:
     parser.add_argument("--size", type=int, default=256, help="px of a side (256)")
     parser.add_argument("--seed", type=int, default=0, help="of the images (0)")
     parser.add_argument(
-        "--preset", default="beads", help="beads (default) or mitochondria"
+        "--preset", default="beads", help="beads (default), varied or mitochondria"
     )
     parser.add_argument(
         "--damage", default="none", help="of the masks, such as drop_random or erode"

@@ -1,6 +1,14 @@
 """What is in the picture but is no bead: debris, dust, scratches, bubbles, bars."""
 
+import math
+
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+_LETTERING = (
+    *("bar", "bar", "bar", "a", "b", "c", "(a)", "(b)", "(e)", "A", "B", "I", "II"),
+    *("V", "200 nm", "500 nm", "50 nm", "10 um", "100um", "1 um", "5.0kV x20.0k"),
+)
 
 # Three by five pixels a glyph, rows from the top, one bit a column.
 _GLYPHS = {
@@ -131,6 +139,50 @@ def burn_scale_bar(
     if rng.random() < 0.75:
         middle = left + max(0, (pixels - words.shape[1]) // 2)
         _stamp(image, words, top - 6 * scale - 1, middle, value)
+
+
+def add_lettering(
+    image: np.ndarray, rng: np.random.Generator, white: int
+) -> np.ndarray | None:
+    """Letters, numbers and a bar, large as in the figure of a paper, some on a plate.
+
+    Returns:
+      bool[H, W], what the plates hide, or None without one.
+    """
+    size, hidden = len(image), None
+    for _ in range(int(rng.integers(1, 3))):
+        text = str(rng.choice(_LETTERING))
+        if text == "bar":
+            thick, long = size * rng.uniform((0.004, 0.1), (0.02, 0.4))
+            shape = np.ones((math.ceil(thick), math.ceil(long)), bool)
+        else:
+            shape = _letters(text, max(8, round(size * rng.uniform(0.04, 0.12))))
+        room = np.array(image.shape) - shape.shape
+        edge = rng.uniform(0.005, 0.06, 2) * size
+        at = np.where(rng.random(2) < 0.5, edge, room - edge)
+        if rng.random() < 0.15:
+            at = rng.random(2) * room
+        top, left = np.clip(at, 0, np.maximum(room - 1, 0)).astype(int)
+        ink = white if rng.random() < 0.6 else 0
+        if rng.random() < 0.3:
+            pad = max(1, round(0.01 * size))
+            plate = (
+                slice(max(top - pad, 0), top + shape.shape[0] + pad),
+                slice(max(left - pad, 0), left + shape.shape[1] + pad),
+            )
+            image[plate] = white - ink
+            hidden = np.zeros(image.shape, bool) if hidden is None else hidden
+            hidden[plate] = True
+        _stamp(image, shape, top, left, ink)
+    return hidden
+
+
+def _letters(text: str, height: int) -> np.ndarray:
+    font = ImageFont.load_default(height)
+    left, top, right, bottom = font.getbbox(text)
+    page = Image.new("L", (int(right - left) + 2, int(bottom - top) + 2))
+    ImageDraw.Draw(page).text((1 - left, 1 - top), text, 255, font)
+    return np.asarray(page) > 127
 
 
 def burn_data_bar(

@@ -33,6 +33,17 @@ def light_field(rng: np.random.Generator, size: int, loss: float) -> np.ndarray:
     return 1 - (dark - low) * np.float32(loss / max(high - low, 1e-6))
 
 
+def aperture(rng: np.random.Generator, size: int) -> np.ndarray:
+    """A round field of view, f32[size, size]: 1 in the middle, dark beyond its rim."""
+    at = (np.arange(size, dtype=np.float32) + 0.5) / size - 0.5
+    y, x = (at - rng.uniform(-0.2, 0.2))[:, None], (at - rng.uniform(-0.2, 0.2))[None]
+    rim = np.float32(rng.uniform(0.4, 0.65))
+    soft = np.float32(rng.uniform(0.03, 0.15))
+    beyond = np.clip((np.sqrt(y * y + x * x) - rim) / soft, -1, 1)
+    dark = np.float32(rng.uniform(0.08, 0.3))
+    return 1 - (1 - dark) * (0.5 + beyond * (0.75 - 0.25 * beyond * beyond))
+
+
 def expose(
     signal: np.ndarray,
     rng: np.random.Generator,

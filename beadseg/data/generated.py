@@ -13,11 +13,12 @@ import numpy as np
 
 from beadseg.data import artefacts, mitochondria
 from beadseg.data.beads import BEAD_TABLE, crowding, on_border
-from beadseg.data.camera import expose, jpeg_blocks, light_field
+from beadseg.data.camera import aperture, expose, jpeg_blocks, light_field
 from beadseg.data.fields import smooth_noise
 from beadseg.data.generated_settings import GeneratedSettings
 from beadseg.data.optics import LOOKS, RESOLUTION, Look, Radial
-from beadseg.data.outlines import Outlines, patches
+from beadseg.data.outlines import LEAST, VISIBLE, Outlines, Patch, patches
+from beadseg.data.scaling import background
 from beadseg.data.scene import lay_out
 
 __all__ = ["GeneratedImage", "GeneratedSettings", "generate"]
@@ -64,16 +65,21 @@ def generate(settings: GeneratedSettings, seed: int, index: int) -> GeneratedIma
     pixel_size = float(np.exp(rng.uniform(low, high)) / (2 * typical))
 
     signal = _draw(settings, rng, outlines, look, reach, typical)
-    image = _record(settings, rng, signal, look, bits)
+    image = _record(settings, rng, signal, look, typical, bits)
     white = 2**bits - 1
     electron = modality.endswith("electron")
     if height < settings.size:
         artefacts.burn_data_bar(image, rng, height, pixel_size, white)
     elif rng.random() < (0.4 if electron else 0.12) * settings.artefacts:
         artefacts.burn_scale_bar(image, rng, pixel_size, white)
+    hidden = None
+    if _chance(rng, settings.lettering_share):
+        hidden = artefacts.add_lettering(image, rng, white)
     if bits == 8 and rng.random() < settings.jpeg_share:
         image = jpeg_blocks(image, rng.uniform(35, 90))
     beads = _table(outlines, labels, brightness, blur)
+    if hidden is not None:
+        labels, beads = _hide(labels, beads, hidden)
     return GeneratedImage(image, labels, beads, modality, bits, pixel_size)
 
 
@@ -127,11 +133,12 @@ def draw_beads(
     amount = np.float32(settings.texture * look.texture)
     if amount > 0.01:
         surface = 1 + amount * smooth_noise(rng, size, look.texture_period)
+        np.maximum(surface, 0.05, out=surface)
         corners = rng.random((len(outlines.y), 2))
     resolution = np.float32(RESOLUTION)
     for i, patch in enumerate(patches(outlines, size, reach)):
         place = (patch.distance * resolution).astype(np.intp)
-        below = signal[patch.box]
+        below, radius = signal[patch.box], outlines.radius[i]
         grain = None
         if amount > 0.01:
             h, w = place.shape
@@ -141,32 +148,44 @@ def draw_beads(
             gain = look.gain[i].take(place, mode="clip")
             if grain is not None and look.glow is None:
                 gain = 1 + (gain - 1) * grain
+            if look.relief is not None:
+                gain += look.relief[i].take(place, mode="clip") * _slope(
+                    look, patch, radius
+                )
             below *= gain
         if look.glow is not None:
             glow = look.glow[i].take(place, mode="clip")
             if grain is not None:
                 glow *= grain
             if look.lean != (0, 0):
-                scale = 1 / outlines.radius[i]
-                down, right = np.float32(np.multiply(look.lean, scale))
-                glow *= 1 + np.clip(patch.dy * down + patch.dx * right, -0.6, 0.6)
+                glow *= 1 + _slope(look, patch, radius)
             for dy, dx, width, level in look.spots:
-                inner = outlines.radius[i]
-                wide = max(width * inner, 0.6)
-                y = (patch.dy - np.float32(dy * inner)) ** 2
-                x = (patch.dx - np.float32(dx * inner)) ** 2
+                wide = max(width * radius, 0.6)
+                y = (patch.dy - np.float32(dy * radius)) ** 2
+                x = (patch.dx - np.float32(dx * radius)) ** 2
                 fall = np.float32(-0.5 / wide**2)
                 glow += np.float32(level) * np.exp(fall * y) * np.exp(fall * x)
             below += glow
 
 
-def _record(settings, rng, signal, look: Look, bits: int) -> np.ndarray:
+def _slope(look: Look, patch: Patch, radius: float) -> np.ndarray:
+    down, right = np.float32(np.divide(look.lean, radius))
+    return np.clip(patch.dy * down + patch.dx * right, -0.6, 0.6)
+
+
+def _record(settings, rng, signal, look: Look, typical, bits: int) -> np.ndarray:
     size = settings.size
+    if settings.haze > 0 and look.light and look.gain is None:
+        spread = rng.uniform(1.5, 6) * typical
+        haze = settings.haze * rng.random() ** 2
+        signal += np.float32(haze) * background(signal, spread)
     loss = settings.uneven * rng.random() ** 1.5 * (1.0 if look.light else 0.4)
     if look.light and rng.random() < 0.1:
         loss = min(1.5 * settings.uneven, 0.85)  # the edge of the field of view
     if loss > 0.02:
         signal *= light_field(rng, size, loss)
+    if look.light and _chance(rng, settings.aperture_share):
+        signal *= aperture(rng, size)
     grain = settings.noise * look.grain
     if grain > 0.008:
         signal *= 1 + np.float32(grain) * smooth_noise(rng, size, rng.uniform(1.2, 2.2))
@@ -190,6 +209,28 @@ def _table(outlines: Outlines, labels, brightness, blur) -> np.ndarray:
     beads["crowding"] = crowding(outlines.y, outlines.x, outlines.radius)
     beads["touches_border"] = np.isin(beads["label"], on_border(labels))
     return beads
+
+
+def _chance(rng, share: float) -> bool:
+    """Draws nothing at 0: a share that is off leaves the images as they were."""
+    return share > 0 and rng.random() < share
+
+
+def _hide(labels, beads, hidden) -> tuple[np.ndarray, np.ndarray]:
+    """The truth without what lies under `hidden`; beads of few visible px are lost."""
+    before = np.bincount(labels.ravel(), minlength=len(beads) + 1)[1:]
+    labels = labels.copy()
+    labels[hidden] = 0
+    seen = np.bincount(labels.ravel(), minlength=len(beads) + 1)[1:]
+    kept = seen >= np.maximum(LEAST, VISIBLE * before)
+    if not kept.any():
+        kept[np.argmax(seen)] = True
+    number = np.concatenate([[0], np.cumsum(kept) * kept]).astype(np.int32)
+    beads = beads[kept]
+    labels = number[labels]
+    beads["label"] = np.arange(1, len(beads) + 1)
+    beads["touches_border"] = np.isin(beads["label"], on_border(labels))
+    return labels, beads
 
 
 def _tissue(settings, rng) -> GeneratedImage:

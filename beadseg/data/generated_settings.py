@@ -13,9 +13,49 @@ MODALITIES = (
     "transmission_electron",
 )
 PATTERNS = ("scattered", "clusters", "chains", "crystal")
+_BEADS = {
+    "beads": (20, 150),
+    "coverage": (0.05, 0.65),
+    "radius": (4.0, 40.0),
+    "polydispersity": (0.0, 0.4),
+    "overlap": (0.0, 0.25),
+    "overlap_share": 0.25,
+    "irregular_share": 0.35,
+    "ellipticity": 0.4,
+    "roughness": 0.04,
+    "blur": (0.5, 1.2),
+    "dim": (0.3, 0.5),
+    "contrast_spread": 0.25,
+    "texture": 1.0,
+    "uneven": 0.55,
+    "haze": 0.0,
+    "aperture_share": 0.0,
+    "lettering_share": 0.0,
+}
+# Whatever a lab may put under a microscope: the default model is trained on it.
+_VARIED = {
+    "beads": (3, 250),
+    "coverage": (0.02, 0.8),
+    "radius": (5.0, 32.0),
+    "polydispersity": (0.0, 0.6),
+    "overlap": (0.0, 0.4),
+    "overlap_share": 0.4,
+    "irregular_share": 0.45,
+    "ellipticity": 1.0,
+    "roughness": 0.07,
+    "blur": (0.4, 2.5),
+    "dim": (0.15, 0.5),
+    "contrast_spread": 0.6,
+    "texture": 2.0,
+    "uneven": 0.7,
+    "haze": 0.5,
+    "aperture_share": 0.1,
+    "lettering_share": 0.25,
+}
 PRESETS = {
-    "beads": {"beads": (20, 150), "coverage": (0.05, 0.65)},
-    "mitochondria": {"beads": (2, 3), "coverage": (0.05, 0.15)},
+    "beads": _BEADS,
+    "varied": _BEADS | _VARIED,
+    "mitochondria": _BEADS | {"beads": (2, 3), "coverage": (0.05, 0.15)},
 }
 
 
@@ -23,38 +63,39 @@ PRESETS = {
 class GeneratedSettings:
     """The ranges that generated images are drawn from.
 
-    A pair is (lowest, highest), drawn once an image unless said otherwise. `beads` and
-    `coverage` hold for the visible truth of nearly every image: a scene outside them
-    is laid out again up to `scene.ATTEMPTS` times, then the nearest one is taken.
+    A pair is (lowest, highest), drawn once an image unless said otherwise. A field left
+    at None takes the value of the preset. `beads` and `coverage` hold for the visible
+    truth of nearly every image: a scene outside them is laid out again up to
+    `scene.ATTEMPTS` times, then the nearest one is taken.
 
     Raises:
       BeadsegError: an unknown preset, modality or pattern, or a range upside down.
     """
 
-    preset: str = "beads"  # or "mitochondria": few, branching, in a section of tissue
+    preset: str = "beads"  # or "varied", or "mitochondria": few, branching, in tissue
     size: int = 256  # px, side of the square image
     modalities: tuple[str, ...] = ()  # of MODALITIES; (): all; "beads" only
     patterns: tuple[str, ...] = ()  # of PATTERNS; (): all; "beads" only
-    beads: tuple[int, int] | None = None  # objects an image; None: of the preset
-    coverage: tuple[float, float] | None = None  # share of pixels; None: of the preset
-    radius: tuple[float, float] = (4.0, 40.0)  # px, of the typical bead of an image
-    polydispersity: tuple[float, float] = (0.0, 0.4)  # std over mean of the radii
-    overlap: tuple[float, float] = (0.0, 0.25)  # share of r_i + r_j that may overlap
-    overlap_share: float = 0.25  # of images where beads overlap by more than 2 %
-    irregular_share: float = 0.35  # of images whose beads are not quite round
-    ellipticity: float = 0.4  # largest (long / short axis) - 1
-    roughness: float = 0.04  # largest relative standard deviation of the outline
-    blur: tuple[float, float] = (
-        0.5,
-        1.2,
-    )  # px, deviation in focus; fluorescence to 1.7x
+    beads: tuple[int, int] | None = None  # objects an image
+    coverage: tuple[float, float] | None = None  # share of pixels
+    radius: tuple[float, float] | None = None  # px, of the typical bead of an image
+    polydispersity: tuple[float, float] | None = None  # std over mean of the radii
+    overlap: tuple[float, float] | None = None  # share of r_i + r_j that may overlap
+    overlap_share: float | None = None  # of images where beads overlap by more than 2 %
+    irregular_share: float | None = None  # of images whose beads are not quite round
+    ellipticity: float | None = None  # largest (long / short axis) - 1
+    roughness: float | None = None  # largest relative standard deviation of the outline
+    blur: tuple[float, float] | None = None  # px in focus; fluorescence to 1.7x
     defocus: tuple[float, float] = (0.12, 0.35)  # of the radius, a blurred bead
     blurred_share: tuple[float, float] = (0.0, 0.2)  # of the beads; often the lowest
-    dim: tuple[float, float] = (0.3, 0.5)  # contrast of a dim bead, full beads are 1
+    dim: tuple[float, float] | None = None  # contrast of a dim bead, full beads are 1
     dim_share: tuple[float, float] = (0.0, 0.2)  # of the beads; often the lowest
-    contrast_spread: float = 0.25  # largest spread of contrast among the others
-    texture: float = 1.0  # factor on the grain of surfaces and grounds
-    uneven: float = 0.55  # largest share of the light lost between two places
+    contrast_spread: float | None = None  # largest spread of contrast among the others
+    texture: float | None = None  # factor on the grain of surfaces and grounds
+    uneven: float | None = None  # largest share of the light lost between two places
+    haze: float | None = None  # largest share of fluorescence spread over radii around
+    aperture_share: float | None = None  # of light images seen in a round field of view
+    lettering_share: float | None = None  # of images with letters and bars of a figure
     artefacts: float = 1.0  # factor on the chances of debris, dust, scratches, bars...
     noise: float = 1.0  # factor on shot and read noise
     saturated_share: float = 0.08  # of images with clipped highlights
@@ -76,12 +117,11 @@ class GeneratedSettings:
                         f"unknown {what} {name!r} of generated images: choose among "
                         f"{', '.join(known)}"
                     )
-        for field in ("modalities", "patterns", "beads", "coverage"):
-            given = getattr(self, field)
-            if not given:
-                default = {"modalities": MODALITIES, "patterns": PATTERNS}
-                default |= PRESETS[self.preset]
-                object.__setattr__(self, field, default[field])
+        default = {"modalities": MODALITIES, "patterns": PATTERNS}
+        default |= PRESETS[self.preset]
+        for field, value in default.items():
+            if getattr(self, field) in (None, ()):
+                object.__setattr__(self, field, value)
         for name, value in vars(self).items():
             if isinstance(value, tuple) and not isinstance(value[0], str):
                 if len(value) != 2 or not 0 <= value[0] <= value[1]:

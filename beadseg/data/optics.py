@@ -22,7 +22,8 @@ class Look(NamedTuple):
     ground: float  # signal of the empty ground, 0..1
     gain: np.ndarray  # f32[N, T], 1 far from the bead
     glow: np.ndarray  # f32[N, T], 0 far from the bead
-    lean: tuple[float, float]  # relative change of glow over a radius, down and right
+    relief: np.ndarray | None  # f32[N, T], gain that `lean` adds or takes away
+    lean: tuple[float, float]  # change over a radius, down and right: of glow, relative
     spots: tuple[tuple[float, float, float, float], ...]  # dy, dx, width [radii], level
     texture: float  # relative standard deviation of the grain inside beads
     texture_period: float  # px
@@ -80,7 +81,8 @@ def _pick(rng, *weights) -> int:
 def bright_field(rng, radial: Radial, b: np.ndarray) -> Look:
     """Transmitted light: refracting balls, dyed balls, thin outlines, near-focus."""
     u, p, r = rng.uniform, radial, radial.radius
-    kind = _pick(rng, 0.4, 0.2, 0.25, 0.15)
+    kind = _pick(rng, 0.3, 0.15, 0.2, 0.15, 0.1, 0.1)
+    relief, lean = None, (0, 0)
     if kind == 0:
         rim = u(0.12, 0.4) * r
         shadow = u(0.5, 0.9) * p.ring(-0.55 * rim, 0.5 * rim) + u(0, 0.2) * p.inside
@@ -97,13 +99,22 @@ def bright_field(rng, radial: Radial, b: np.ndarray) -> Look:
         change = change + u(0.03, 0.25) * p.ring(u(1.2, 2.5), u(0.7, 1.5))
         if rng.random() < 0.5:
             change = change + u(0.03, 0.2) * p.ring(-u(2, 3.5), u(0.7, 1.5))
-    else:
+    elif kind == 3:
         change = u(0.3, 0.8) * p.bump(u(0.25, 0.5))
         change = change - u(0.5, 0.85) * p.ring(-0.15 * r, u(0.14, 0.24) * r)
         change = change + u(0.05, 0.25) * p.ring(u(0.1, 0.25) * r, 0.1 * r)
+    elif kind == 4:  # a disc with a pale middle, as a red blood cell or a soft gel
+        change = -u(0.15, 0.55) * (p.inside - u(0.2, 0.9) * p.bump(u(0.25, 0.45)))
+        change = change - u(0, 0.2) * p.ring(-0.5, u(0.7, 1.6))
+    else:  # light from one side: a bright and a dark flank
+        change = u(-0.1, 0.1) * p.inside - u(0, 0.25) * p.ring(-0.5, u(0.7, 1.4))
+        relief = p.ring(-u(0.05, 0.2) * r, u(0.08, 0.3) * r)
+        turn, slope = u(0, 2 * np.pi), u(0.2, 0.6)
+        lean = (slope * np.sin(turn), slope * np.cos(turn))
     return Look(
         ground=u(0.5, 0.8), gain=np.maximum(1 + b * change, 0.03), glow=None,
-        lean=(0, 0), spots=(), texture=u(0, 0.12), texture_period=u(1.5, 5),
+        relief=None if relief is None else b * relief, lean=lean, spots=(),
+        texture=u(0, 0.12), texture_period=u(1.5, 5),
         ground_texture=u(0, 0.015), grain=0, light=True, bits=(8, 8, 12),
         electrons=(1500, 40000), dark=False,
     )  # fmt: skip
@@ -122,7 +133,8 @@ def fluorescence(rng, radial: Radial, b: np.ndarray) -> Look:
     haze = u(0, 0.12) * p.halo(u(0.2, 0.6) * r)
     return Look(
         ground=u(0.01, 0.12), gain=None, glow=u(0.5, 0.85) * b * (body + haze),
-        lean=(0, 0), spots=(), texture=u(0, 0.4) * u(0, 0.5) * (kind == 2) + u(0, 0.06),
+        relief=None, lean=(0, 0), spots=(),
+        texture=u(0, 0.4) * u(0, 0.5) * (kind == 2) + u(0, 0.06),
         texture_period=u(2, 6), ground_texture=u(0, 0.15), grain=0, light=True,
         bits=(8, 12, 16), electrons=(200, 8000), dark=True,
     )  # fmt: skip
@@ -140,7 +152,8 @@ def phase_contrast(rng, radial: Radial, b: np.ndarray) -> Look:
         change = change + u(0.2, 0.6) * p.bump(u(0.15, 0.35))
     return Look(
         ground=u(0.35, 0.55), gain=np.maximum(1 + b * change, 0.05), glow=None,
-        lean=(0, 0), spots=(), texture=u(0, 0.2), texture_period=u(2, 6),
+        relief=None, lean=(0, 0), spots=(), texture=u(0, 0.2),
+        texture_period=u(2, 6),
         ground_texture=u(0, 0.025), grain=0, light=True, bits=(8, 8, 12),
         electrons=(1500, 40000), dark=False,
     )  # fmt: skip
@@ -171,7 +184,7 @@ def reflected_light(rng, radial: Radial, b: np.ndarray) -> Look:
     glow = p.inside * (ground + b * (body - ground))
     return Look(
         ground=ground, gain=1 - p.inside - u(0, 0.2) * p.halo(2.0), glow=glow,
-        lean=(u(-0.12, 0.12), u(-0.12, 0.12)), spots=tuple(spots),
+        relief=None, lean=(u(-0.12, 0.12), u(-0.12, 0.12)), spots=tuple(spots),
         texture=u(0, 0.07) * u(0, 1), texture_period=u(1.2, 4),
         ground_texture=u(0, 0.06), grain=u(0, 0.03), light=True,
         bits=(8, 8, 12), electrons=(800, 20000), dark=kind < 2,
@@ -198,7 +211,7 @@ def scanning_electron(rng, radial: Radial, b: np.ndarray) -> Look:
     turn, lean = u(0, 2 * np.pi), u(0, 0.3)
     return Look(
         ground=ground, gain=1 - p.inside - shadow, glow=glow,
-        lean=(lean * np.sin(turn), lean * np.cos(turn)), spots=(),
+        relief=None, lean=(lean * np.sin(turn), lean * np.cos(turn)), spots=(),
         texture=u(0, 0.4) * u(0, 0.4), texture_period=u(1.2, 5),
         ground_texture=u(0, 0.05), grain=u(0, 0.05), light=False, bits=(8, 8, 8, 16),
         electrons=(300, 8000), dark=True,
@@ -221,7 +234,7 @@ def transmission_electron(rng, radial: Radial, b: np.ndarray) -> Look:
     texture = u(0, 0.3) * u(0.1, 1) / max(1.0, period / 2.5)
     return Look(
         ground=u(0.5, 0.85), gain=(1 - b + b * np.exp(-depth)) * (1 + b * fringe),
-        glow=None, lean=(0, 0), spots=(), texture=texture,
+        glow=None, relief=None, lean=(0, 0), spots=(), texture=texture,
         texture_period=period, ground_texture=u(0, 0.03), grain=u(0.005, 0.06),
         light=True, bits=(8, 8, 8, 16), electrons=(400, 8000), dark=False,
     )  # fmt: skip

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 VISIBLE = 0.3  # least share of the part in the frame that others must not hide
+LEAST = 9  # px of a bead that must be seen
 HARMONICS = np.arange(3, 10)  # of the angle, in a rough outline
 
 
@@ -99,14 +100,14 @@ def rasterise(
         inside.append(patch.distance <= radius)
         inside[-1][max(height - patch.box[0].start, 0) :] = False
     whole = np.array([np.count_nonzero(m) for m in inside])
-    kept = whole >= 9
+    kept = whole >= LEAST
     labels = np.zeros((size, size), np.int32)
     while True:
         labels[:] = 0
         for i in np.flatnonzero(kept).tolist():
             labels[boxes[i]][inside[i]] = i + 1
         seen = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-        hidden = kept & (seen < np.maximum(9, VISIBLE * whole))
+        hidden = kept & (seen < np.maximum(LEAST, VISIBLE * whole))
         if not hidden.any():
             return labels, kept
         # Only the worst goes: without it, those it covered may be seen well enough.

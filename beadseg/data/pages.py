@@ -1,7 +1,7 @@
 """Where pages come from, files or the renderer, and how one becomes tiles."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -16,6 +16,7 @@ from beadseg.data.labels import UNKNOWN, read_labels, read_points
 from beadseg.data.reading import check_image
 from beadseg.data.samples import Sample
 from beadseg.data.tiles import RecordInfo, points_inside, quantise, tile_boxes
+from beadseg.errors import BeadsegError
 
 _FEW = 32  # generated images that tell the size of all
 
@@ -94,9 +95,22 @@ def about_now(sample: Sample) -> dict[str, Any]:
 
 
 class GeneratedPages:
-    """Generated images, with their labels damaged if the config says so."""
+    """Generated images, with their labels damaged if the config says so.
+
+    With `generated.per_image`, a frame is as many beads wide whatever their size, and
+    each image is resampled so that its own median bead is `bead_diameter` across: blur
+    and noise then have the strength that real images of large and small beads have.
+
+    Raises:
+      BeadsegError: `per_image` without a `bead_diameter`.
+    """
 
     def __init__(self, generated: ConfigDict):
+        if generated.per_image and not generated.bead_diameter:
+            raise BeadsegError(
+                "data.generated.per_image resamples each image to "
+                "data.generated.bead_diameter, which is 0: give it in px"
+            )
         self._config = generated
         self._settings = GeneratedSettings(
             preset=generated.preset,
@@ -123,11 +137,18 @@ class GeneratedPages:
 
     def _draw(self, index: int) -> Page:
         config = self._config
-        drawn = generate(self._settings, config.seed, index)
+        drawn = generate(self._frame(index), config.seed, index)
         rng = np.random.default_rng((config.seed, index, 1))
         labels = damage_labels(
             config.damage, config.amount, drawn.labels, drawn.beads, rng
         )
+        image, scale = drawn.image, 1.0
+        if config.per_image:
+            median = float(np.median(scaling.bead_diameters(drawn.labels)))
+            scale = config.bead_diameter / median
+            shape = scaling.scaled_shape(image.shape, scale)
+            image = scaling.resample(image, shape)
+            labels = scaling.resample_labels(labels, shape)
         name = f"generated_{index:05d}"
         about = {
             "image": name,
@@ -135,11 +156,20 @@ class GeneratedPages:
             "group": name,
             "page": 0,
             "beads": len(np.unique(labels[labels > 0])),
-            "uid": hash_arrays(drawn.image, labels),
-            "pixel_size": drawn.pixel_size,
+            "uid": hash_arrays(image, labels),
+            "pixel_size": drawn.pixel_size / scale,
             "completeness": None,
         }
-        return Page(drawn.image, labels, None, about)
+        return Page(image, labels, None, about)
+
+    def _frame(self, index: int) -> GeneratedSettings:
+        if not self._config.per_image:
+            return self._settings
+        rng = np.random.default_rng((self._config.seed, index, 2))
+        radius = float(np.exp(rng.uniform(*np.log(self._settings.radius))))
+        size = round(self._settings.size * 2 * radius / self._config.bead_diameter)
+        near = (0.9 * radius, 1.1 * radius)
+        return replace(self._settings, size=max(size, 32), radius=near)
 
 
 class Tiles(NamedTuple):

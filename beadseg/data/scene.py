@@ -10,6 +10,7 @@ from beadseg.data.outlines import HARMONICS, Outlines, rasterise
 from beadseg.errors import BeadsegError
 
 ATTEMPTS = 8  # layouts tried until number and coverage are in their ranges
+SMALLEST = 2.4  # px, radius
 OUTSIDE = 0.7  # radii that a centre may lie outside the frame
 
 
@@ -128,7 +129,7 @@ _PLACE = {
 }
 
 
-def _radii(rng, typical, spread, number, least):
+def _radii(rng, typical, spread, number):
     if spread > 0.12 and rng.random() < 0.35:
         ratio = rng.uniform(0.4, 0.75)  # two sizes mixed
         share = rng.uniform(0.2, 0.8)
@@ -136,9 +137,9 @@ def _radii(rng, typical, spread, number, least):
         factor = np.where(small, ratio, 1.0) * (1 + rng.normal(0, 0.03, number))
     else:
         factor = np.exp(rng.normal(0, spread, number))
-    factor = np.clip(factor, 0.35, 2.2)
+    factor = np.clip(factor, min(0.35, np.exp(-2.5 * spread)), 2.2)
     factor /= np.sqrt(np.mean(factor**2))
-    return np.maximum(typical * factor, least)
+    return np.maximum(typical * factor, SMALLEST)
 
 
 def _shapes(settings, rng, number):
@@ -195,7 +196,7 @@ def lay_out(
         within = (height + 2 * OUTSIDE * typical) * (size + 2 * OUTSIDE * typical)
         drawn = max(1, round(number * beyond / within))
         y, x = _PLACE[pattern](rng, drawn, typical, -pad, box)
-        radius = _radii(rng, typical, spread, len(y), 0.6 * settings.radius[0])
+        radius = _radii(rng, typical, spread, len(y))
         if len(y) > 1:
             _relax(y, x, radius, 1 - overlap)
         margin = OUTSIDE * radius

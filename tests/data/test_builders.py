@@ -13,6 +13,7 @@ from beadseg.data.builders import FolderBeads, open_dataset
 from beadseg.data.cache import build_folder
 from beadseg.data.pages import Page, Treatment
 from beadseg.data.reading import ReadError
+from beadseg.data.scaling import bead_diameters
 from beadseg.errors import BeadsegError
 
 
@@ -304,6 +305,21 @@ def test_generated_images_are_the_same_for_the_same_settings(config, tmp_path):
         np.testing.assert_array_equal(one, other)
     config.data.generated.seed = 1
     assert opened(config).fingerprint != first.fingerprint
+
+
+def test_each_generated_image_can_be_resampled_by_its_own_beads(config):
+    config.data.dir = ""
+    generated = config.data.generated
+    generated.preset, generated.per_image = "varied", True
+    generated.size, generated.bead_diameter, generated.count = 128, 16.0, 6
+    dataset = opened(config)
+    assert dataset.scale == 1 and dataset.bead_diameter_px == pytest.approx(16, rel=0.1)
+    for i in range(len(dataset)):
+        diameters = bead_diameters(dataset[i]["labels"])
+        assert np.median(diameters) == pytest.approx(16, rel=0.1)
+    generated.bead_diameter = 0.0
+    with pytest.raises(BeadsegError, match="bead_diameter, which is 0"):
+        opened(config)
 
 
 def test_damaged_generated_labels_lack_beads(config):

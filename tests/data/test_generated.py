@@ -8,8 +8,9 @@ from scipy import ndimage
 from skimage.draw import disk, ellipse
 from skimage.measure import regionprops
 
+from beadseg.data.artefacts import add_lettering
 from beadseg.data.beads import BEAD_TABLE, crowding, describe_beads
-from beadseg.data.camera import expose, jpeg_blocks
+from beadseg.data.camera import aperture, expose, jpeg_blocks
 from beadseg.data.fields import smooth_noise, upsample
 from beadseg.data.generated import generate
 from beadseg.data.generated_settings import MODALITIES, PATTERNS, GeneratedSettings
@@ -221,6 +222,47 @@ def test_mitochondria_are_few_sparse_and_irregular():
         assert inside < np.median(made.image[made.labels == 0])
     # A disc or an ellipse has solidity 0.97 and more.
     assert np.median(solidity) < 0.93
+
+
+def test_varied_images_reach_beyond_the_default_and_keep_exact_truth():
+    settings = GeneratedSettings(preset="varied", size=128, radius=(5, 12))
+    ratio, contrast = [], []
+    for index in range(40):
+        made = generate(settings, 0, index)
+        found = np.unique(made.labels)
+        np.testing.assert_array_equal(found[found > 0], made.beads["label"])
+        np.testing.assert_array_equal(
+            made.beads["label"], np.arange(len(made.beads)) + 1
+        )
+        assert np.bincount(made.labels.ravel())[1:].min() >= 9
+        assert np.ptp(made.image) > 0.1 * 2**made.bits
+        whole = [r for r in regionprops(made.labels) if r.area > 60]
+        ratio += [r.axis_minor_length / r.axis_major_length for r in whole]
+        contrast += made.beads["brightness"].tolist()
+    assert np.median(ratio) > 0.85 and min(ratio) < 0.6
+    assert min(contrast) < 0.3
+
+
+def test_lettering_hides_what_lies_under_its_plates_and_nothing_else():
+    plates = 0
+    for seed in range(30):
+        image = np.full((200, 200), 128, np.uint8)
+        hidden = add_lettering(image, np.random.default_rng(seed), 255)
+        assert set(np.unique(image)) <= {0, 128, 255} and np.ptp(image)
+        if hidden is not None:
+            plates += 1
+            assert not np.any(image[hidden] == 128)
+            assert 20 < hidden.sum() < 0.3 * image.size
+    assert 3 < plates < 20
+
+
+def test_a_round_field_of_view_is_bright_inside_and_dark_beyond():
+    for seed in range(5):
+        light = aperture(np.random.default_rng(seed), 100)
+        assert light.max() == pytest.approx(1) and 0.08 <= light.min() < 1
+        bright = np.argwhere(light > 0.99)
+        gap = np.hypot(*(bright - bright.mean(0)).T)
+        assert light[tuple(bright[gap.argmin()])] > 0.99
 
 
 def test_crowding_equals_the_count_over_all_pairs():
