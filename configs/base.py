@@ -12,6 +12,7 @@ def get_config() -> ConfigDict:
     """The settings that everything else derives from: beads, two CPU cores."""
     c = ConfigDict()
     c.seed = 0  # of weights and dropout (traced)
+    c.init_from = ""  # run to take the first weights from, or "default"; "": random
 
     c.data = data = ConfigDict()
     data.dir = ""  # folder with images/ and masks/; "": generated beads

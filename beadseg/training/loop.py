@@ -26,6 +26,7 @@ from beadseg.training.devices import Steps, compile_steps
 from beadseg.training.evaluation import Evaluation, evaluate
 from beadseg.training.interrupts import Interrupts
 from beadseg.training.run_folder import RunFolder
+from beadseg.training.start import start_from
 from beadseg.training.state import (
     Hyperparameters,
     TrainState,
@@ -87,6 +88,9 @@ def train(config: ConfigDict, workdir: Path, name: str) -> dict[str, Any]:
     at = checkpoints.latest_step
     if at is not None:
         progress = checkpoints.restore(progress, at, batches)
+    elif config.init_from:
+        start = steps.place(start_from(state, config.init_from))
+        progress = progress._replace(state=start)
     tracker = Tracker(folder, config, name, at or 0)
     try:
         with Interrupts() as interrupts:
