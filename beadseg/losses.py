@@ -113,6 +113,14 @@ def boundary(logits: jax.Array, mask: jax.Array, weight: jax.Array) -> jax.Array
     return _mean(each, weight * edge)
 
 
+def depth(logits: jax.Array, distance: jax.Array, weight: jax.Array) -> jax.Array:
+    """Binary cross-entropy of the "distance" head with its soft target: f32[B].
+
+    `distance` is 0..1, see `beadseg.data.targets.distance`; below 0 it is unknown.
+    """
+    return bce(logits, distance, jnp.where(distance < 0.0, 0.0, weight))
+
+
 LOSSES: dict[str, Callable[..., jax.Array]] = {
     "bce": bce,
     "focal": focal,
@@ -142,12 +150,14 @@ def total_loss(
     mask: jax.Array,
     weight: jax.Array,
     options: Mapping[str, jax.Array | float],
+    distance: jax.Array | None = None,
 ) -> jax.Array:
-    """Loss `name` of the "mask" head, with deep supervision and boundary term: f32[B].
+    """Loss `name` of the "mask" head, with deep supervision and further terms: f32[B].
 
     `options` may hold all fields of `config.loss`; those that the loss does not take
-    are ignored, but for "boundary", the weight of that term. Where the model gives
-    "deep", level k (halved k times) counts 2**-k and all levels together 1
+    are ignored, but for "boundary" and "distance", the weights of those terms. The
+    second needs the head and its target `distance`. Where the model gives "deep",
+    level k (halved k times) counts 2**-k and all levels together 1
     (Lee et al. 2015, arXiv 1409.5185).
 
     Raises:
@@ -164,6 +174,8 @@ def total_loss(
     value = value / share
     if "boundary" in options:
         value += options["boundary"] * boundary(outputs["mask"], mask, weight)
+    if "distance" in outputs and distance is not None:
+        value += options["distance"] * depth(outputs["distance"], distance, weight)
     return value
 
 

@@ -65,7 +65,7 @@ def get_config() -> ConfigDict:
     model.norm = "batch"  # or weight, channel, group, none: beadseg/models/blocks.py
     model.dropout = 0.1  # in each decoder block (traced)
     model.deep_supervision = False  # logits at every decoder level add to the loss
-    model.heads = ("mask",)  # outputs, one channel each
+    model.heads = ("mask",)  # or ("mask", "distance"), to tell touching beads apart
     model.bfloat16 = placeholder(bool)  # compute type; None: on a GPU only
 
     c.loss = loss = ConfigDict()
@@ -76,6 +76,7 @@ def get_config() -> ConfigDict:
     loss.beta = 0.5  # tversky: weight of false negatives
     loss.mix = 0.5  # combined: mix * BCE + (1 - mix) * Dice
     loss.boundary = 0.0  # weight of the boundary term added to any loss
+    loss.distance = 1.0  # weight of the distance head, where the model has it
 
     c.optim = optim = ConfigDict()
     optim.learning_rate = 1e-3  # peak

@@ -11,6 +11,7 @@ from beadseg.losses import (
     bce,
     boundary,
     combined,
+    depth,
     dice,
     focal,
     loss_options,
@@ -177,6 +178,41 @@ def test_the_boundary_term_is_added_with_its_weight(example):
     found = total_loss("dice", outputs, *example[1:], {"boundary": 0.5})
     expected = dice(*example) + 0.5 * boundary(*example)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+class TestDepth:
+    def test_the_term_is_added_with_its_weight(self, example):
+        logits, mask, weight = example
+        outputs = {"mask": logits, "distance": logits[::-1]}
+        found = total_loss("dice", outputs, mask, weight, {"distance": 0.5}, mask / 2)
+        expected = dice(*example) + 0.5 * bce(logits[::-1], mask / 2, weight)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+    def test_it_is_least_at_the_target(self, example):
+        _, _, weight = example
+        share = np.random.default_rng(1).uniform(0.05, 0.95, SHAPE).astype(np.float32)
+        logits = np.log(share / (1 - share))
+        slope = jax.grad(lambda x: depth(x, share, weight).sum())(logits)
+        np.testing.assert_allclose(slope, 0, atol=1e-7)
+
+    def test_unknown_distances_have_no_influence_and_gradients_are_finite(
+        self, example
+    ):
+        logits, mask, weight = example
+        unknown = np.where(mask > 0, -1, mask).astype(np.float32)
+        wild = np.where(mask > 0, np.inf, logits).astype(np.float32)
+        outputs = {"mask": logits, "distance": wild}
+
+        def loss(outputs):
+            options = {"distance": 1.0}
+            return total_loss("dice", outputs, mask, weight, options, unknown).sum()
+
+        value, slope = jax.jit(jax.value_and_grad(loss))(outputs)
+        known = weight * (mask == 0)
+        expected = dice(logits, mask, weight) + bce(logits, mask, known)
+        np.testing.assert_allclose(value, expected.sum(), rtol=1e-5)
+        assert all(np.isfinite(s).all() for s in slope.values())
+        assert (slope["distance"][mask > 0] == 0).all()
 
 
 def test_an_unknown_loss_is_answered_with_the_known_ones():

@@ -16,7 +16,7 @@ import numpy as np
 from beadseg.errors import BeadsegError
 
 _ABANDONED_AFTER = 24 * 3600  # seconds without a write in a folder being built
-_USERS = {"augment", "cache", "export", "pipeline", "splits"}
+_USERS = {"augment", "cache", "export", "pipeline", "splits", "targets"}
 
 
 def cache_dir(configured: str | None) -> Path:

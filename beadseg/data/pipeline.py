@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from beadseg.data.augment import augment
 from beadseg.data.dataset import Dataset
+from beadseg.data.targets import targets
 
 _SHAPES = 3  # of evaluation batches, at most: each is compiled
 _CANDIDATES = 32  # shapes to merge them from: the time grows with its cube
@@ -24,7 +25,7 @@ Batch = dict[str, np.ndarray]
 class EvalBatch(NamedTuple):
     """Whole tiles, padded to one shape."""
 
-    arrays: Batch  # image, mask, weight: f32[B, H, W, 1]; weight is 0 on padding
+    arrays: Batch  # as of `train_batches`; weight is 0 on padding
     records: tuple[int, ...]  # of the first rows; rows beyond are padding
 
 
@@ -100,14 +101,15 @@ def train_batches(
     `config.data.workers`. `get_state` and `set_state` go on with the same bits.
 
     Returns:
-      An iterator of {"image", "mask", "weight"}: f32[B, H, W, 1]; image normalised,
-      mask 1 on beads, weight 0 where unknown.
+      An iterator of {"image", "mask", "weight"} and the targets that
+      `config.model.heads` ask for: f32[B, H, W, 1], see `beadseg.data.targets`.
     """
     data = config.data
     source = _crops(dataset, indices, config)
     crops = grain.MapDataset.source(source).seed(data.seed).shuffle().repeat()
     settings = data.augment.copy_and_resolve_references()
-    crops = crops.random_map(_Augment(settings, data.crop))
+    heads = tuple(config.model.heads)
+    crops = crops.random_map(_Augment(settings, data.crop, heads))
     batches = crops.batch(data.batch_size, drop_remainder=True)
     return TrainBatches(batches, data.workers)
 
@@ -139,7 +141,9 @@ def eval_batches(
     for shape in sorted(buckets):
         for start in range(0, len(buckets[shape]), batch_size):
             chosen = buckets[shape][start : start + batch_size]
-            yield _eval_batch(dataset, chosen, shape, batch_size)
+            tiles = [dataset[i] for i in chosen]
+            arrays = _eval_arrays(tiles, shape, batch_size, tuple(config.model.heads))
+            yield EvalBatch(arrays, tuple(chosen))
 
 
 @dataclass(frozen=True)
@@ -169,40 +173,31 @@ def _crops(dataset: Dataset, indices: Sequence[int], config: ConfigDict) -> _Cro
 
 
 class _Augment(grain.transforms.RandomMap):
-    def __init__(self, settings: ConfigDict, crop: int):
-        self._settings, self._crop = settings, crop
+    def __init__(self, settings: ConfigDict, crop: int, heads: tuple[str, ...]):
+        self._settings, self._crop, self._heads = settings, crop, heads
 
     def random_map(self, tile: Batch, rng: np.random.Generator) -> Batch:
         image, labels = augment(
             tile["image"], tile["labels"], rng, self._settings, self._crop
         )
-        return _targets(image, labels)
+        return targets(image, labels, self._heads)
 
 
-def _targets(image: np.ndarray, labels: np.ndarray) -> Batch:
-    return {
-        "image": image[..., None],
-        "mask": (labels > 0).astype(np.float32)[..., None],
-        "weight": (labels >= 0).astype(np.float32)[..., None],
-    }
-
-
-def _eval_batch(
-    dataset: Dataset, chosen: list[int], shape: tuple[int, ...], batch_size: int
-) -> EvalBatch:
-    arrays = {
-        key: np.zeros((batch_size, *shape, 1), np.float32)
-        for key in ("image", "mask", "weight")
-    }
-    for row, i in enumerate(chosen):
-        tile = dataset[i]
+def _eval_arrays(
+    tiles: list[Batch], shape: tuple[int, ...], batch_size: int, heads: tuple[str, ...]
+) -> Batch:
+    arrays: Batch = {}
+    for row, tile in enumerate(tiles):
         height, width = tile["image"].shape
         pad = [(0, n - m) for n, m in zip(shape, (height, width), strict=True)]
-        parts = _targets(tile["image"], tile["labels"])
-        arrays["image"][row] = np.pad(parts["image"], [*pad, (0, 0)], "symmetric")
-        for key in ("mask", "weight"):
-            arrays[key][row, :height, :width] = parts[key]
-    return EvalBatch(arrays, tuple(chosen))
+        for key, part in targets(tile["image"], tile["labels"], heads).items():
+            if key == "image":
+                part = np.pad(part, [*pad, (0, 0)], "symmetric")
+            whole = arrays.setdefault(
+                key, np.zeros((batch_size, *shape, 1), np.float32)
+            )
+            whole[row, : part.shape[0], : part.shape[1]] = part
+    return arrays
 
 
 def _round_up(shape: tuple[int, int], multiple: int) -> tuple[int, int]:

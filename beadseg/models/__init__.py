@@ -16,6 +16,7 @@ MODELS: dict[str, type[nn.Module]] = {
     "attention_unet": AttentionUNet,
     "attention_resunet": AttentionResUNet,
 }
+HEADS = {"mask", "distance"}
 
 
 def build(config: ConfigDict) -> nn.Module:
@@ -71,7 +72,8 @@ def _check(config: ConfigDict) -> None:
             "both must be at least 1"
         )
     heads = tuple(config.heads)
-    if not heads or "deep" in heads or len(set(heads)) != len(heads):
+    if heads[:1] != ("mask",) or len(set(heads)) != len(heads) or set(heads) - HEADS:
         raise BeadsegError(
-            f"model.heads: {heads!r} must be different names, at least one, not 'deep'"
+            f"model.heads: {heads!r} must be different names: mask, then any of "
+            f"{', '.join(sorted(HEADS - {'mask'}))}"
         )

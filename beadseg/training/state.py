@@ -23,7 +23,8 @@ class Hyperparameters(NamedTuple):
     """The traced numbers of a run: they may differ between members of one program.
 
     All are f32 scalars but `seed` (u32) and `loss` (the options of the loss by name,
-    and "boundary" where that term is on: off, it costs nothing).
+    and the weights "boundary" and "distance" of terms that are on: off, they cost
+    nothing).
     """
 
     seed: jax.Array
@@ -68,6 +69,8 @@ def hyperparameters(config: ConfigDict) -> Hyperparameters:
     options = list(loss_options(config.loss.name))
     if config.loss.boundary:
         options.append("boundary")
+    if "distance" in config.model.heads:
+        options.append("distance")
     return Hyperparameters(
         seed=jnp.uint32(config.seed),
         learning_rate=jnp.float32(config.optim.learning_rate),
@@ -134,6 +137,7 @@ def _check_ranges(config: ConfigDict) -> None:
         "optim.clip_norm": (1e-12, math.inf),
         "model.dropout": (0.0, 0.95),
         "loss.boundary": (0.0, 1e6),
+        "loss.distance": (0.0, 1e6),
         "loss.gamma": (0.0, 100.0),
         "loss.positive_weight": (0.0, 1.0),
         "loss.alpha": (0.0, 1e3),

@@ -90,9 +90,7 @@ def make_train_step(
                 dropout_keys=keys,
                 mutable=["batch_stats"],
             )
-            losses = total_loss(
-                config.loss.name, outputs, batch["mask"], batch["weight"], hp.loss
-            )
+            losses = _losses(config, outputs, batch, hp)
             return losses.mean(), (outputs["mask"], updated.get("batch_stats", {}))
 
         gradient_of = jax.value_and_grad(mean_loss, has_aux=True)
@@ -124,15 +122,23 @@ def make_eval_step(
     def eval_step(state: TrainState, hp: Hyperparameters, batch: Batch) -> Evaluated:
         variables = {"params": state.params, "batch_stats": state.statistics}
         outputs = model.apply(variables, batch["image"])
-        mask, weight = batch["mask"], batch["weight"]
         probability = jax.nn.sigmoid(outputs["mask"])
         return Evaluated(
-            loss=total_loss(config.loss.name, outputs, mask, weight, hp.loss),
-            histogram=probability_histogram(probability, mask, weight),
+            loss=_losses(config, outputs, batch, hp),
+            histogram=probability_histogram(
+                probability, batch["mask"], batch["weight"]
+            ),
             probability=probability,
         )
 
     return eval_step
+
+
+def _losses(config, outputs, batch, hp) -> jax.Array:
+    targets = {
+        key: batch[key] for key in ("mask", "weight", "distance") if key in batch
+    }
+    return total_loss(config.loss.name, outputs, options=hp.loss, **targets)
 
 
 def _confusion(logits, mask, weight) -> Confusion:

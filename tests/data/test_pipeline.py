@@ -46,6 +46,19 @@ def test_batches_have_the_promised_form(dataset, config):
     assert (batch["mask"] * (1 - batch["weight"])).sum() == 0
 
 
+def test_heads_get_their_targets(dataset, config):
+    config.model.heads = ("mask", "distance")
+    batches = pipeline.train_batches(dataset, (1, 2), config)
+    (batch,) = draw(batches, 1)
+    pipeline.close(batches)
+    (evaluation,) = pipeline.eval_batches(dataset, (1, 2), config, 3)
+    for arrays in (batch, evaluation.arrays):
+        assert arrays["distance"].shape == arrays["mask"].shape
+        assert (arrays["distance"][arrays["mask"] == 0] == 0).all()
+        assert arrays["distance"].max() == 1
+    assert (evaluation.arrays["distance"][2:] == 0).all()
+
+
 def test_unknown_pixels_weigh_nothing(dataset, config):
     config.data.augment.enabled = False
     batches = pipeline.train_batches(dataset, (0,), config)

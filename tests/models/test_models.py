@@ -164,6 +164,7 @@ def test_bfloat16_gives_float32_logits_near_those_of_float32():
         ("norm", "instance", "batch, weight, channel, group, none"),
         ("depth", 0, "at least 1"),
         ("heads", ("mask", "mask"), "different names"),
+        ("heads", ("mask", "centre"), "mask, then any of distance"),
     ],
 )
 def test_what_makes_no_network_is_refused(field, value, words):

@@ -153,6 +153,19 @@ def test_golden_step(tiny, batch):
         )
 
 
+def test_the_distance_head_learns_beside_the_mask(tiny, batch):
+    tiny.model.heads = ("mask", "distance")
+    tiny.model.dropout = 0.0
+    batch = batch | {"distance": 0.5 * batch["mask"]}
+    _, first, _ = run_steps(tiny, batch, jax.devices()[:1], count=1)
+    tiny.optim.learning_rate = 5e-3
+    state, later, found = run_steps(tiny, batch, jax.devices()[:1], count=12)
+    assert float(later.loss) < float(first.loss)
+    assert np.isfinite(found.loss).all()
+    moved = state.params["head_distance"]["kernel"]
+    assert np.isfinite(moved).all() and np.abs(moved).max() > 0.02
+
+
 def test_an_uneven_share_of_a_batch_is_refused(tiny):
     tiny.data.batch_size = 3
     model, _, _ = begin(tiny)
