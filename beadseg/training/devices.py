@@ -24,6 +24,7 @@ class Steps(NamedTuple):
     train: Callable
     evaluate: Callable
     place: Callable  # a state or hyperparameters from the host onto the devices
+    feed: Callable  # a host batch onto the devices: runs that share it copy it once
 
 
 def compile_steps(
@@ -54,9 +55,12 @@ def _jit(model, config, total_steps, devices) -> Steps:
     whole = NamedSharding(mesh, PartitionSpec())
 
     def on_devices(batch):
-        return jax.tree.map(
-            lambda x: jax.make_array_from_process_local_data(spread, x), batch
-        )
+        def move(x):
+            if isinstance(x, jax.Array):
+                return x
+            return jax.make_array_from_process_local_data(spread, x)
+
+        return jax.tree.map(move, batch)
 
     train = jax.jit(
         make_train_step(model, config, total_steps),
@@ -73,6 +77,7 @@ def _jit(model, config, total_steps, devices) -> Steps:
         train=lambda state, hp, batch: train(state, hp, on_devices(batch)),
         evaluate=lambda state, hp, batch: evaluate(state, hp, on_devices(batch)),
         place=lambda tree: jax.device_put(tree, whole),
+        feed=on_devices,
     )
 
 
@@ -107,6 +112,7 @@ def _pmap(model, config, total_steps, devices) -> Steps:
         train=lambda state, hp, batch: train(state, hp, shared(batch)),
         evaluate=evaluate_whole,
         place=lambda tree: jax.device_put(tree, devices[0]),
+        feed=lambda batch: batch,
     )
 
 

@@ -61,11 +61,13 @@ class Tracker:
 
         self._to_wandb(send)
 
-    def finish(self, summary: dict[str, Any] | None = None) -> None:
-        """Closes the logs; `summary` is given when the run has come to its end."""
+    def summarise(self, summary: dict[str, Any]) -> None:
+        """Gives W&B what came of the run."""
+        self._to_wandb(lambda run: run.summary.update(flatten(summary)))
+
+    def finish(self) -> None:
+        """Closes the logs."""
         self._out.close()
-        if summary is not None:
-            self._to_wandb(lambda run: run.summary.update(flatten(summary)))
         self._to_wandb(lambda run: run.finish())
         self._wandb = None
 

@@ -47,7 +47,8 @@ def test_an_offline_wandb_run_holds_config_history_summary_and_images(tiny, tmp_
     for step in (1, 2):
         tracker.log(row(step, loss=0.5 / step))
     tracker.log_images(2, {"a: Jaccard 0.9": np.zeros((8, 32, 3), np.uint8)})
-    tracker.finish({"best_jaccard": 0.75, "verdict": "converged"})
+    tracker.summarise({"best_jaccard": 0.75, "verdict": "converged"})
+    tracker.finish()
     (file,) = (folder.path / "wandb").glob("offline-run-*/run-*.wandb")
     found = read_wandb(file)
     assert json.loads(found["config"]["model"])["width"] == 4

@@ -1,0 +1,373 @@
+"""One run in motion: what follows each of its steps, until its summary.
+
+A plain run is one `Run`; a sweep is several that share data, compiled steps and
+batches. Both are the same code from the first step to the summary.
+
+A checkpoint is written before the next batch is drawn, so that the iterator in it
+stands where the state stands: a run that was killed goes on to the same bits.
+"""
+
+import math
+import time
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from beadseg import models
+from beadseg.data import pipeline, splits
+from beadseg.data.builders import Dataset, open_dataset
+from beadseg.errors import BeadsegError
+from beadseg.metrics import Confusion, accuracy, dice, jaccard, precision, recall
+from beadseg.training import pictures
+from beadseg.training.checkpoints import Checkpoints
+from beadseg.training.devices import Steps, compile_steps
+from beadseg.training.evaluation import Evaluation, evaluate
+from beadseg.training.run_folder import RunFolder
+from beadseg.training.start import start_from
+from beadseg.training.state import (
+    TrainState,
+    after_evaluation,
+    create_state,
+    hyperparameters,
+)
+from beadseg.training.step import TrainSums
+from beadseg.training.summary import summarise
+from beadseg.training.tracking import Tracker
+from beadseg.training.weights import WEIGHTS, write_weights
+
+
+class NotFinite(BeadsegError):
+    """The loss or its gradient is infinite or not a number: this run has ended."""
+
+
+class Progress(NamedTuple):
+    """What a checkpoint holds: the state, and sums since the last log and epoch."""
+
+    state: TrainState
+    window: TrainSums
+    epoch: TrainSums
+
+
+class Data(NamedTuple):
+    """What a run learns from and is measured on."""
+
+    dataset: Dataset
+    truth: Dataset  # what validation is measured against
+    sides: splits.Split
+    epoch_steps: int
+
+
+class Programs(NamedTuple):
+    """Compiled code that serves every run with the same static settings."""
+
+    create: Any  # hyperparameters -> a fresh state
+    steps: Steps
+
+
+def open_data(config: ConfigDict) -> Data:
+    """Opens or builds the data set and splits it; prints what was noticed."""
+    dataset = truth = open_dataset(config)
+    if not config.data.dir and config.data.generated.damage != "none":
+        complete = config.copy_and_resolve_references()  # labels damaged only to train
+        complete.data.generated.damage = "none"
+        truth = open_dataset(complete)
+    sides = splits.split(
+        truth.records,
+        config.data.validation_fraction,
+        config.data.split_seed,
+        config.data.density_bins,
+    )
+    for line in [*dataset.notes, *splits.format_split(sides).splitlines()]:
+        print(line)
+    epoch_steps = config.train.steps_per_epoch or pipeline.steps_per_epoch(
+        dataset, sides.train, config
+    )
+    return Data(dataset, truth, sides, epoch_steps)
+
+
+def compile_programs(
+    config: ConfigDict, data: Data, devices: list[jax.Device] | None = None
+) -> Programs:
+    """Builds network and steps; each is compiled once, at its first use."""
+    model = models.build(config.model)
+    total_steps = data.epoch_steps * config.train.epochs
+    steps = compile_steps(model, config, total_steps, devices)
+    return Programs(jax.jit(lambda hp: create_state(model, config, hp)), steps)
+
+
+class Run:
+    """A run from where it stands in its folder, to be given steps one by one.
+
+    Public attributes: `state` and `hp` for the step, `step` (steps done), `clock`.
+    """
+
+    def __init__(
+        self,
+        config: ConfigDict,
+        folder: RunFolder,
+        data: Data,
+        programs: Programs,
+        batches: pipeline.TrainBatches,
+        name: str,
+        member: int = 0,
+    ):
+        """Restores the latest checkpoint, with `batches` where it stood, or begins."""
+        self.config, self.folder, self.data = config, folder, data
+        self.clock = Clock()
+        self._batches, self._member = batches, member
+        self._steps = programs.steps
+        self._pending: TrainSums | None = None
+        self._last_row: dict[str, Any] | None = None
+        _check_data(folder, data)
+        self.hp = self._steps.place(hyperparameters(config))
+        state = self._steps.place(programs.create(self.hp))
+        self._checkpoints = Checkpoints(folder.path / "checkpoints")
+        progress = Progress(state, _no_sums(), _no_sums())
+        at = self._checkpoints.latest_step
+        try:
+            if at is not None:
+                progress = self._checkpoints.restore(progress, at, batches)
+            elif config.init_from:
+                start = self._steps.place(start_from(state, config.init_from))
+                progress = progress._replace(state=start)
+            self._tracker = Tracker(folder, config, name, at or 0)
+        except BaseException:
+            self._checkpoints.close()
+            raise
+        self.state, self._window, self._epoch = progress
+        self.step = at or 0
+
+    @property
+    def total_steps(self) -> int:
+        """Steps until the last epoch."""
+        return self.data.epoch_steps * self.config.train.epochs
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether the score has stalled for longer than the config allows."""
+        patience = self.config.train.early_stopping
+        return bool(patience) and int(self.state.stopping.stale) >= patience
+
+    def over(self, epochs: int | None = None) -> bool:
+        """Whether no step is left until epoch `epochs` (None: the last)."""
+        last = self.total_steps if epochs is None else epochs * self.data.epoch_steps
+        at_boundary = self.step % self.data.epoch_steps == 0
+        return self.step >= last or (at_boundary and self.stopped_early)
+
+    @property
+    def news(self) -> str:
+        """The latest evaluation in a few words; empty before the first."""
+        if self._last_row is None:
+            return ""
+        return (
+            f"epoch {self._last_row['epoch']}, "
+            f"validation Jaccard {self._last_row['jaccard']:.3f}, "
+            f"best {float(self.state.stopping.best):.3f}"
+        )
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """All rows of `metrics.jsonl` so far."""
+        return self._tracker.rows
+
+    def take(self, batch: dict[str, Any]) -> None:
+        """One training step, and all that is due after it."""
+        with self.clock.step:
+            state, sums = self._steps.train(self.state, self.hp, batch)
+        self.stepped(state, sums)
+
+    def stepped(self, state: TrainState, sums: TrainSums) -> None:
+        """Takes over the outcome of a step; logs, evaluates and saves when it is time.
+
+        The sums of the step before are fetched only now, while this one runs.
+
+        Raises:
+          NotFinite: the loss is not finite.
+        """
+        before, self._pending = self._pending, sums
+        self.state, self.step = state, self.step + 1
+        if before is not None:
+            with self.clock.step:
+                self._add(before, self.step - 1)
+        boundary = self.step % self.data.epoch_steps == 0
+        log = self.step % self.config.log.every == 0
+        if boundary or log:
+            self.fetch()
+        number = math.ceil(self.step / self.data.epoch_steps)
+        if log:
+            row = _train_row("train", self._window, self.step, number)
+            self._tracker.log(row | self.clock.row(self._window))
+            self._window, self.clock = _no_sums(), Clock()
+        if boundary:
+            self._end_epoch(number)
+
+    def fetch(self) -> None:
+        """Waits for the step under way and adds its sums."""
+        if self._pending is not None:
+            with self.clock.step:
+                self._add(self._pending, self.step)
+            self._pending = None
+
+    def save(self) -> None:
+        """Makes sure that the run is on disk as it stands; returns once it is."""
+        self.fetch()
+        if self.step and self.step != self._checkpoints.latest_step:
+            self._save(None)
+        self._checkpoints.wait()
+
+    def finish(self, epochs: int | None = None) -> dict[str, Any]:
+        """Keeps the best weights, draws curves and samples, writes the summary.
+
+        `epochs` is how far the run was to go, if not to its last epoch.
+        """
+        self._checkpoints.wait()
+        now = Progress(self.state, self._window, self._epoch)
+        best = self._checkpoints.restore(now, self._checkpoints.best_step)
+        weights = self.folder.path / WEIGHTS
+        write_weights(weights, best.state.params, best.state.statistics)
+        found = self._validate(best.state, look=True)
+        summary = summarise(self._tracker.rows, self.config) | {
+            "epochs": epochs or self.config.train.epochs,
+            "validation": "on known pixels",
+            "bead_diameter_px": self.data.truth.bead_diameter_px,
+            "scale": self.data.truth.scale,
+        }
+        pictures.draw_curves(self._tracker.rows, self.folder.path / "curves.png")
+        pictures.draw_samples(found, self.folder.path / "samples.png")
+        self.folder.write("summary.json", summary)
+        self._tracker.summarise(summary)
+        return summary
+
+    def close(self) -> None:
+        """Waits for what is being written and lets go of folder and logs."""
+        try:
+            self._checkpoints.close()
+        finally:
+            self._tracker.finish()
+
+    def _end_epoch(self, number: int) -> None:
+        every = self.config.log.images_every
+        look = number % every == 0 or self.step == self.total_steps
+        with self.clock.evaluation:
+            found = self._validate(self.state, look)
+            self.state = after_evaluation(
+                self.state,
+                np.float32(found.loss),
+                np.float32(found.jaccard),
+                np.int32(number),
+                self.config,
+            )
+        row = {"step": self.step, "epoch": number, "kind": "validation"}
+        self._last_row = row | found.numbers()
+        self._tracker.log(_train_row("train_epoch", self._epoch, self.step, number))
+        self._tracker.log(self._last_row)
+        if look:
+            panels = pictures.panels(found.samples, found.threshold)
+            self._tracker.log_images(self.step, panels)
+        self._epoch = _no_sums()
+        self._save(self._last_row["jaccard"])
+
+    def _validate(self, state: TrainState, look: bool) -> Evaluation:
+        return evaluate(
+            self._steps,
+            state,
+            self.hp,
+            self.data.truth,
+            self.data.sides.validation,
+            self.config,
+            with_samples=look,
+        )
+
+    def _save(self, jaccard: float | None) -> None:
+        now = Progress(self.state, self._window, self._epoch)
+        try:
+            self._checkpoints.save(self.step, now, self._batches, jaccard)
+        except OSError as error:
+            raise BeadsegError(
+                f"{self.folder.path}: checkpoint of step {self.step} cannot be written "
+                f"({error.strerror or error}): free space and run the same command "
+                "again"
+            ) from error
+
+    def _add(self, sums: TrainSums, step: int) -> None:
+        """Fetches the sums of a step and adds them on the host, in float64."""
+        sums = jax.device_get(sums)
+        if not (np.isfinite(sums.loss) and np.isfinite(sums.gradient_norm)):
+            last = self._checkpoints.latest_step
+            saved = f"step {last}" if last is not None else "none yet"
+            raise NotFinite(
+                f"{self.folder.path}: the loss is not finite at step {step} (member "
+                f"{self._member}, last good checkpoint: {saved}): lower "
+                "config.optim.learning_rate and train in a new folder"
+            )
+
+        def add(total, value):
+            return total + np.float64(value)
+
+        self._window = jax.tree.map(add, self._window, sums)
+        self._epoch = jax.tree.map(add, self._epoch, sums)
+
+
+def _check_data(folder: RunFolder, data: Data) -> None:
+    before = folder.read("dataset.json")
+    if before is not None and before["fingerprint"] != data.dataset.fingerprint:
+        raise BeadsegError(
+            f"{folder.path}: the images or masks have changed since this run began: "
+            "give another folder with --workdir"
+        )
+    folder.write("dataset.json", data.dataset.as_json())
+    folder.write("split.json", data.sides.as_json(data.dataset.records))
+
+
+def _no_sums() -> TrainSums:
+    zero = np.zeros((), np.float64)
+    return TrainSums(*[zero] * 5, confusion=Confusion(*[zero] * 4))
+
+
+def _train_row(kind: str, sums: TrainSums, step: int, epoch: int) -> dict[str, Any]:
+    counts = sums.confusion
+    return {
+        "step": step,
+        "epoch": epoch,
+        "kind": kind,
+        "loss": float(sums.loss / sums.examples),
+        "gradient_norm": float(sums.gradient_norm / sums.steps),
+        "learning_rate": float(sums.learning_rate / sums.steps),
+        "jaccard": float(jaccard(counts)),
+        "dice": float(dice(counts)),
+        "accuracy": float(accuracy(counts)),
+        "precision": float(precision(counts)),
+        "recall": float(recall(counts)),
+    }
+
+
+class Clock:
+    """Seconds spent on data, steps and evaluation since it was made."""
+
+    def __init__(self) -> None:
+        self.data, self.step, self.evaluation = Watch(), Watch(), Watch()
+
+    def row(self, sums: TrainSums) -> dict[str, float]:
+        """What a line of the logs says of speed."""
+        busy = self.data.seconds + self.step.seconds
+        return {
+            "images_per_second": float(sums.examples) / busy,
+            "seconds_data": self.data.seconds,
+            "seconds_step": self.step.seconds,
+            "seconds_evaluation": self.evaluation.seconds,
+        }
+
+
+class Watch:
+    """Adds up the time spent within its context."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __enter__(self) -> None:
+        self._since = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.monotonic() - self._since
