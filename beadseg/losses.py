@@ -6,6 +6,10 @@ sweep can differ in them. Pixels of weight 0 are unknown: neither their logits n
 mask changes the value or the gradient, whatever they hold. An example without a known
 pixel has loss 0. The mask may be fractional, as it is at the lower levels of deep
 supervision.
+
+Those that take `completeness` are for masks that label only that share of the beads: a
+pixel of the mask is a bead for certain, one outside is background or a bead that was
+left out. It is a scalar or f32[B, 1, 1, 1], and at 1 they are plain losses.
 """
 
 import inspect
@@ -22,6 +26,7 @@ from beadseg.errors import BeadsegError
 # an example without beads is judged: predicting this share of it costs 1/2. Counted in
 # pixels (smooth=1, as is common) it would call one wrong pixel in 10,000 a failure.
 SMOOTHING = 0.01
+EXCLUDED = 0.5  # probability from which an unlabelled pixel may be a bead left out
 BOUNDARY_WIDTH = 5  # px, side of the square that meets both bead and background
 
 
@@ -121,12 +126,120 @@ def depth(logits: jax.Array, distance: jax.Array, weight: jax.Array) -> jax.Arra
     return bce(logits, distance, jnp.where(distance < 0.0, 0.0, weight))
 
 
+def likelihood(
+    logits: jax.Array,
+    mask: jax.Array,
+    weight: jax.Array,
+    *,
+    completeness: jax.Array | float = 1.0,
+) -> jax.Array:
+    """-log c p on labelled pixels, -log(1 - c p) on others, mean: f32[B].
+
+    The likelihood of what was labelled, if beads were left out at random (the forward
+    correction of Patrini et al. 2017, arXiv 1609.03683, for this one kind of error).
+    Its optimum is the probability p of a bead, not of a label; what pushes an
+    unlabelled bead down fades as the network becomes sure of it. The constant
+    -log c is left out.
+    """
+    logits, mask, weight = _known(logits, mask, weight)
+    labelled = jax.nn.log_sigmoid(logits)
+    # log(1 - c p) = log((1 - c) e^z + 1) - log(e^z + 1), without overflow.
+    lacking = jnp.log(jnp.maximum(1.0 - completeness, 1e-7))
+    unlabelled = nn.softplus(logits + lacking) - nn.softplus(logits)
+    return _mean(-mask * labelled - (1.0 - mask) * unlabelled, weight)
+
+
+def expected_dice(
+    logits: jax.Array,
+    mask: jax.Array,
+    weight: jax.Array,
+    *,
+    completeness: jax.Array | float = 1.0,
+) -> jax.Array:
+    """Soft Dice of what the complete mask is expected to be: f32[B].
+
+    Labelled pixels stand for 1 / c of their kind, in overlap and size:
+    1 - 2 |P M| / (c |P| + |M|).
+    """
+    logits, mask, weight = _known(logits, mask, weight)
+    share = jnp.reshape(jnp.asarray(completeness, jnp.float32), (-1,))
+    probability = nn.sigmoid(logits)
+    overlap = 2.0 * _sum(weight * probability * mask)
+    sizes = share * _sum(weight * probability) + _sum(weight * mask)
+    smoothing = SMOOTHING * share * _sum(weight)
+    total = sizes + smoothing
+    return (sizes - overlap) / jnp.where(total > 0.0, total, 1.0)
+
+
+def likelihood_dice(
+    logits: jax.Array,
+    mask: jax.Array,
+    weight: jax.Array,
+    *,
+    completeness: jax.Array | float = 1.0,
+) -> jax.Array:
+    """Half `likelihood`, half `expected_dice`: f32[B]."""
+    options = {"completeness": completeness}
+    return 0.5 * likelihood(logits, mask, weight, **options) + 0.5 * expected_dice(
+        logits, mask, weight, **options
+    )
+
+
+def nnpu(
+    logits: jax.Array,
+    mask: jax.Array,
+    weight: jax.Array,
+    *,
+    completeness: jax.Array | float = 1.0,
+) -> jax.Array:
+    """Non-negative risk of positive and unlabelled pixels, logistic loss: f32[B].
+
+    pi R(labelled, +) + max(0, R(all, -) - pi R(labelled, -)), with R the mean loss and
+    pi = |M| / c the share of bead pixels (Kiryo et al. 2017, arXiv 1703.00593, for one
+    sample of which a part is labelled).
+    """
+    logits, mask, weight = _known(logits, mask, weight)
+    share = jnp.reshape(jnp.asarray(completeness, jnp.float32), (-1,))
+    known = jnp.maximum(_sum(weight), 1e-6)
+    as_bead, as_background = nn.softplus(-logits), nn.softplus(logits)
+    positive = _sum(weight * mask * as_bead) / (share * known)
+    negative = _sum(weight * as_background) / known
+    negative -= _sum(weight * mask * as_background) / (share * known)
+    return positive + jnp.maximum(negative, 0.0)
+
+
+def exclusive(
+    logits: jax.Array,
+    mask: jax.Array,
+    weight: jax.Array,
+    *,
+    completeness: jax.Array | float = 1.0,
+) -> jax.Array:
+    """Cross-entropy without the unlabelled pixels that look like beads: f32[B].
+
+    Pixels outside the mask count as background only while the network holds them for
+    less than `EXCLUDED` of a bead (after Panteli et al. 2021, arXiv 2104.10425).
+    `completeness` 1 counts all.
+    """
+    logits, mask, weight = _known(logits, mask, weight)
+    seen = jax.lax.stop_gradient(nn.sigmoid(logits)) >= EXCLUDED
+    partial = jnp.asarray(completeness) < 1.0
+    doubted = seen & (mask < 0.5) & partial
+    each = nn.softplus(logits) - mask * logits
+    return _mean(each, jnp.where(doubted, 0.0, weight))
+
+
 LOSSES: dict[str, Callable[..., jax.Array]] = {
     "bce": bce,
     "focal": focal,
     "dice": dice,
     "tversky": tversky,
     "combined": combined,
+    "likelihood": likelihood,
+    "expected_dice": expected_dice,
+    "likelihood_dice": likelihood_dice,
+    "nnpu": nnpu,
+    "exclusive": exclusive,
 }
 
 
@@ -172,11 +285,22 @@ def total_loss(
         value += 0.5**level * loss(logits, coarse_mask, coarse_weight, **chosen)
         share += 0.5**level
     value = value / share
+    if "completeness" in chosen:
+        weight *= _trust(outputs["mask"], mask, chosen["completeness"])
     if "boundary" in options:
         value += options["boundary"] * boundary(outputs["mask"], mask, weight)
     if "distance" in outputs and distance is not None:
         value += options["distance"] * depth(outputs["distance"], distance, weight)
     return value
+
+
+def _trust(logits, mask, completeness) -> jax.Array:
+    """How probable it is that a pixel is what the mask says, as the network sees it."""
+    probability = jax.lax.stop_gradient(nn.sigmoid(logits))
+    background = (1.0 - probability) / jnp.maximum(
+        1.0 - completeness * probability, 1e-6
+    )
+    return jnp.where(mask > 0.0, 1.0, background)
 
 
 def _known(

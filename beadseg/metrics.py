@@ -92,17 +92,43 @@ def confusion_at(histogram: ProbabilityHistogram, threshold: float) -> Confusion
     return Confusion(*(part[..., index] for part in confusions(histogram)))
 
 
+def completed(counts: Confusion, completeness: np.ndarray | float) -> Confusion:
+    """Expected counts against complete masks, where masks label a share of the beads.
+
+    If beads were left out at random, of the true positives the share `completeness`
+    is seen as such, the rest as false positives (Elkan and Noto 2008): float64 counts,
+    cut where chance would make them negative. A share of 1 changes nothing.
+    """
+    found = counts.true_positive + counts.false_positive
+    labelled = counts.true_positive + counts.false_negative
+    pixels = found + counts.false_negative + counts.true_negative
+    beads = np.minimum(labelled / completeness, pixels)
+    right = np.minimum(counts.true_positive / completeness, found)
+    missed = np.maximum(beads - right, 0.0)
+    return Confusion(
+        true_positive=right,
+        false_positive=found - right,
+        false_negative=missed,
+        true_negative=np.maximum(pixels - found - missed, 0.0),
+    )
+
+
 def nearest_threshold(threshold: float) -> float:
     """The value nearest to `threshold` at which counts are exact; 0.5 is one."""
     return float(np.clip(round(threshold * BINS), 1, BINS - 1) / BINS)
 
 
 def best_threshold(histogram: ProbabilityHistogram) -> tuple[float, float]:
-    """The threshold of the best Jaccard over all examples pooled, and that Jaccard.
+    """The threshold of the best Jaccard over all examples pooled, and that Jaccard."""
+    return choose_threshold(confusions(pooled(histogram)))
+
+
+def choose_threshold(counts: Confusion) -> tuple[float, float]:
+    """From counts at all `THRESHOLDS` [BINS - 1]: that of the best Jaccard, and this.
 
     Among equals, the nearest to 0.5.
     """
-    values = jaccard(confusions(pooled(histogram)))
+    values = jaccard(counts)
     best = np.flatnonzero(values == values.max())
     chosen = best[np.argmin(np.abs(THRESHOLDS[best] - 0.5))]
     return float(THRESHOLDS[chosen]), float(values[chosen])

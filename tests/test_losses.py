@@ -13,8 +13,12 @@ from beadseg.losses import (
     combined,
     depth,
     dice,
+    exclusive,
+    expected_dice,
     focal,
+    likelihood,
     loss_options,
+    nnpu,
     total_loss,
     tversky,
 )
@@ -218,3 +222,81 @@ class TestDepth:
 def test_an_unknown_loss_is_answered_with_the_known_ones():
     with pytest.raises(BeadsegError, match="'dise' is unknown.*bce, focal, dice"):
         loss_options("dise")
+
+
+PARTIAL = [name for name in LOSSES if "completeness" in loss_options(name)]
+
+
+class TestPartial:
+    def test_the_likelihood_equals_its_formula(self, example):
+        logits, mask, weight = example
+        p = sigmoid(logits)
+        each = -np.where(mask > 0, np.log(p), np.log(1 - 0.3 * p))
+        expected = (each * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3))
+        found = likelihood(*example, completeness=0.3)
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+    def test_the_best_probability_is_that_of_a_bead_not_of_a_label(self):
+        share, bead = 0.4, 0.7  # labelled: 0.28 of these pixels
+        labelled = np.zeros((1, 100, 100, 1), np.float32)
+        labelled.flat[: int(share * bead * labelled.size)] = 1
+        probability = np.linspace(0.01, 0.99, 99)
+        values = [
+            float(
+                likelihood(
+                    jnp.full(labelled.shape, np.float32(np.log(p / (1 - p)))),
+                    labelled,
+                    np.ones_like(labelled),
+                    completeness=share,
+                )[0]
+            )
+            for p in probability
+        ]
+        assert probability[np.argmin(values)] == pytest.approx(bead, abs=0.011)
+
+    def test_on_complete_masks_they_are_plain_losses(self, example):
+        plain = {"likelihood": bce, "expected_dice": dice, "exclusive": bce}
+        plain |= {"likelihood_dice": combined, "nnpu": bce}
+        for name in PARTIAL:
+            found = LOSSES[name](*example, completeness=1.0)
+            np.testing.assert_allclose(found, plain[name](*example), rtol=1e-4)
+
+    def test_nnpu_risk_is_unbiased_over_random_labelings(self, example):
+        logits, mask, weight = example
+        rng = np.random.default_rng(1)
+        drawn = [
+            nnpu(logits, mask * (rng.random(SHAPE) < 0.5), weight, completeness=0.5)
+            for _ in range(200)
+        ]
+        np.testing.assert_allclose(np.mean(drawn, 0), bce(*example), rtol=0.04)
+
+    def test_nnpu_risk_is_never_negative(self, example):
+        logits, mask, weight = example
+        found = nnpu(20 * (2 * mask - 1), mask, weight, completeness=0.05)
+        assert (np.asarray(found) >= 0).all()
+
+    def test_a_labelled_share_of_a_perfect_prediction_costs_next_to_nothing(self):
+        beads = np.zeros((1, 64, 64, 1), np.float32)
+        beads[:, :32] = 1
+        labelled = beads.copy()
+        labelled[:, :, 32:] = 0
+        logits = 20 * (2 * beads - 1)
+        found = expected_dice(logits, labelled, np.ones_like(beads), completeness=0.5)
+        assert float(found[0]) < 1e-3
+
+    def test_pixels_that_look_like_beads_are_excluded(self, example):
+        logits, mask, weight = example
+        seen = (logits >= 0) & (mask == 0)
+        expected = bce(logits, mask, np.where(seen, 0, weight))
+        found = exclusive(*example, completeness=0.5)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+    @pytest.mark.parametrize("name", PARTIAL)
+    def test_each_image_can_have_its_own_completeness(self, example, name):
+        shares = np.array([0.2, 0.5, 1.0], np.float32)
+        together = LOSSES[name](*example, completeness=shares.reshape(-1, 1, 1, 1))
+        alone = [
+            LOSSES[name](*(x[i : i + 1] for x in example), completeness=c)[0]
+            for i, c in enumerate(shares)
+        ]
+        np.testing.assert_allclose(together, alone, rtol=1e-5)

@@ -7,6 +7,7 @@ from beadseg.metrics import (
     Confusion,
     accuracy,
     best_threshold,
+    completed,
     confusion_at,
     confusions,
     dice,
@@ -110,3 +111,19 @@ def test_the_nearest_threshold_is_exact():
     assert nearest_threshold(0.5) == 0.5
     assert nearest_threshold(0.0) == 1 / 256
     assert nearest_threshold(1.0) == 255 / 256
+
+
+def test_counts_of_randomly_left_out_beads_are_completed_to_the_truth():
+    rng = np.random.default_rng(0)
+    bead = rng.random(400_000) < 0.4
+    found = rng.random(bead.size) < np.where(bead, 0.9, 0.1)
+    labelled = bead & (rng.random(bead.size) < 0.3)
+
+    def confusion(truth):
+        parts = (found & truth, found & ~truth, ~found & truth, ~found & ~truth)
+        return Confusion(*(part.sum() for part in parts))
+
+    seen = completed(confusion(labelled), 0.3)
+    np.testing.assert_allclose(seen, confusion(bead), rtol=0.05)
+    assert jaccard(seen) == pytest.approx(jaccard(confusion(bead)), abs=0.01)
+    np.testing.assert_allclose(completed(confusion(bead), 1.0), confusion(bead))
