@@ -69,7 +69,7 @@ def get_config() -> ConfigDict:
     model.bfloat16 = placeholder(bool)  # compute type; None: on a GPU only
 
     c.loss = loss = ConfigDict()
-    loss.name = "dice"  # bce, focal, dice, tversky, combined
+    loss.name = "dice"  # bce, focal, dice, tversky, combined; see partial.method
     loss.gamma = 2.0  # focal: focus on hard pixels; 0: plain cross-entropy
     loss.positive_weight = 0.5  # focal: weight of bead pixels against background
     loss.alpha = 0.5  # tversky: weight of false positives
@@ -77,6 +77,12 @@ def get_config() -> ConfigDict:
     loss.mix = 0.5  # combined: mix * BCE + (1 - mix) * Dice
     loss.boundary = 0.0  # weight of the boundary term added to any loss
     loss.distance = 1.0  # weight of the distance head, where the model has it
+
+    c.partial = partial = ConfigDict()  # for masks that label only part of the beads
+    partial.method = "auto"  # the loss where they fall short, or "none"; losses.py
+    partial.completeness = placeholder(float)  # share labelled; None: read or estimated
+    partial.audit = 0.3  # share of the epochs after which it is estimated
+    partial.enough = 0.9  # completeness from which masks are taken as complete
 
     c.optim = optim = ConfigDict()
     optim.learning_rate = 1e-3  # peak

@@ -102,7 +102,9 @@ def train_batches(
 
     Returns:
       An iterator of {"image", "mask", "weight"} and the targets that
-      `config.model.heads` ask for: f32[B, H, W, 1], see `beadseg.data.targets`.
+      `config.model.heads` ask for: f32[B, H, W, 1], see `beadseg.data.targets`. Where
+      masks are told to be incomplete, also "completeness", f32[B, 1, 1, 1]: 0 of those
+      that nobody told about.
     """
     data = config.data
     source = _crops(dataset, indices, config)
@@ -152,12 +154,18 @@ class _Crops:
 
     dataset: Dataset
     numbers: tuple[int, ...]
+    told: bool  # whether batches say how complete each mask is told to be
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def __getitem__(self, index: int) -> Batch:
-        return self.dataset[self.numbers[index]]
+        number = self.numbers[index]
+        tile = self.dataset[number]
+        if self.told:
+            share = self.dataset.records[number].completeness or 0.0
+            tile["completeness"] = np.full((1, 1, 1), share, np.float32)
+        return tile
 
     def __repr__(self) -> str:  # grain stores it to check that a state fits
         return f"crops of {self.dataset!r}"
@@ -169,7 +177,8 @@ def _crops(dataset: Dataset, indices: Sequence[int], config: ConfigDict) -> _Cro
     for i in indices:
         height, width = dataset.records[i].shape
         numbers += [i] * math.ceil(height * width / area)
-    return _Crops(dataset, tuple(numbers))
+    shares = [record.completeness or 1.0 for record in dataset.records]
+    return _Crops(dataset, tuple(numbers), min(shares) < 1.0)
 
 
 class _Augment(grain.transforms.RandomMap):
@@ -180,7 +189,10 @@ class _Augment(grain.transforms.RandomMap):
         image, labels = augment(
             tile["image"], tile["labels"], rng, self._settings, self._crop
         )
-        return targets(image, labels, self._heads)
+        batch = targets(image, labels, self._heads)
+        if "completeness" in tile:
+            batch["completeness"] = tile["completeness"]
+        return batch
 
 
 def _eval_arrays(

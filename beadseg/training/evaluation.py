@@ -2,7 +2,9 @@
 
 Only known pixels count (`weight`). The headline Jaccard is pooled over all images at
 the run's threshold, chosen here as the best of the pooled validation pixels unless the
-config names one; the Jaccard at 0.5 stands beside it.
+config names one; the Jaccard at 0.5 stands beside it. Where masks label only a share of
+the beads, counts are those expected against complete ones, or only complete masks
+count: imitating gaps is never rewarded (`beadseg.training.completeness.judge`).
 """
 
 from collections import defaultdict
@@ -15,10 +17,13 @@ from ml_collections import ConfigDict
 from beadseg.data import pipeline
 from beadseg.data.builders import Dataset
 from beadseg.metrics import (
+    THRESHOLDS,
+    Confusion,
     ProbabilityHistogram,
     accuracy,
-    best_threshold,
-    confusion_at,
+    choose_threshold,
+    completed,
+    confusions,
     dice,
     jaccard,
     merge,
@@ -27,6 +32,7 @@ from beadseg.metrics import (
     precision,
     recall,
 )
+from beadseg.training.completeness import Completeness, judge
 from beadseg.training.devices import Steps
 from beadseg.training.state import Hyperparameters, TrainState
 
@@ -47,28 +53,30 @@ class Evaluation(NamedTuple):
 
     loss: float  # mean over tiles
     threshold: float
-    histogram: ProbabilityHistogram  # i64[BINS], all images pooled
-    images: dict[str, float]  # Jaccard of each image, at `threshold`
+    counts: Confusion  # of the pixels of all images that count, at `threshold`
+    counts_at_half: Confusion
+    images: dict[str, float]  # Jaccard of each image that counts, at `threshold`
+    how: str  # on which masks, or how corrected
+    histogram: ProbabilityHistogram  # of all images, against the masks as they are
     samples: list[Sample]
 
     @property
     def jaccard(self) -> float:
         """Pooled over all known pixels, at `threshold`."""
-        return float(jaccard(confusion_at(self.histogram, self.threshold)))
+        return float(jaccard(self.counts))
 
     def numbers(self) -> dict[str, float]:
         """All that goes into a row of the logs."""
-        counts = confusion_at(self.histogram, self.threshold)
         return {
             "loss": self.loss,
             "threshold": self.threshold,
-            "jaccard": float(jaccard(counts)),
-            "jaccard_at_half": float(jaccard(confusion_at(self.histogram, 0.5))),
+            "jaccard": self.jaccard,
+            "jaccard_at_half": float(jaccard(self.counts_at_half)),
             "jaccard_mean_of_images": float(np.mean(list(self.images.values()))),
-            "dice": float(dice(counts)),
-            "accuracy": float(accuracy(counts)),
-            "precision": float(precision(counts)),
-            "recall": float(recall(counts)),
+            "dice": float(dice(self.counts)),
+            "accuracy": float(accuracy(self.counts)),
+            "precision": float(precision(self.counts)),
+            "recall": float(recall(self.counts)),
         }
 
 
@@ -79,6 +87,7 @@ def evaluate(
     dataset: Dataset,
     validation: tuple[int, ...],
     config: ConfigDict,
+    known: Completeness,
     with_samples: bool = False,
 ) -> Evaluation:
     """Runs the validation records through the network of `state`.
@@ -96,20 +105,36 @@ def evaluate(
             by_image[name].append(jax.tree.map(lambda h, row=row: h[row], histogram))
             at.setdefault(name, (number, row, record))
     images = {name: merge(*parts) for name, parts in by_image.items()}
-    everything = pooled(merge(*images.values()))
-    chosen = config.train.threshold
-    if chosen is None:
-        threshold, _ = best_threshold(everything)
-    else:
-        threshold = nearest_threshold(chosen)
-    scores = {
-        name: float(jaccard(confusion_at(histogram, threshold)))
-        for name, histogram in images.items()
+    judged = judge(list(images), known)
+    every = {
+        name: completed(confusions(images[name]), c)
+        for name, c in judged.completeness.items()
     }
+    counts = Confusion(
+        *(np.sum(parts, 0) for parts in zip(*every.values(), strict=True))
+    )
+    threshold, _ = choose_threshold(counts)
+    if config.train.threshold is not None:
+        threshold = nearest_threshold(config.train.threshold)
+    scores = {name: float(jaccard(_at(c, threshold))) for name, c in every.items()}
     samples = []
     if with_samples:
         samples = _samples(steps, state, hp, dataset, config, scores, at, validation)
-    return Evaluation(float(np.mean(losses)), threshold, everything, scores, samples)
+    return Evaluation(
+        loss=float(np.mean(losses)),
+        threshold=threshold,
+        counts=_at(counts, threshold),
+        counts_at_half=_at(counts, 0.5),
+        images=scores,
+        how=judged.sentence,
+        histogram=pooled(merge(*images.values())),
+        samples=samples,
+    )
+
+
+def _at(counts: Confusion, threshold: float) -> Confusion:
+    index = THRESHOLDS.searchsorted(threshold)
+    return Confusion(*(part[index] for part in counts))
 
 
 def _samples(steps, state, hp, dataset, config, scores, at, validation):

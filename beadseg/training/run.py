@@ -22,6 +22,7 @@ from beadseg.errors import BeadsegError
 from beadseg.metrics import Confusion, accuracy, dice, jaccard, precision, recall
 from beadseg.training import pictures
 from beadseg.training.checkpoints import Checkpoints
+from beadseg.training.completeness import Completeness, Gaps, estimate, gaps
 from beadseg.training.devices import Steps, compile_steps
 from beadseg.training.evaluation import Evaluation, evaluate
 from beadseg.training.run_folder import RunFolder
@@ -31,11 +32,14 @@ from beadseg.training.state import (
     after_evaluation,
     create_state,
     hyperparameters,
+    with_completeness,
 )
 from beadseg.training.step import TrainSums
 from beadseg.training.summary import summarise
 from beadseg.training.tracking import Tracker
 from beadseg.training.weights import WEIGHTS, write_weights
+
+AUDITED = 48  # tiles, at most, that tell how complete the masks are
 
 
 class NotFinite(BeadsegError):
@@ -57,6 +61,7 @@ class Data(NamedTuple):
     truth: Dataset  # what validation is measured against
     sides: splits.Split
     epoch_steps: int
+    gaps: Gaps
 
 
 class Programs(NamedTuple):
@@ -64,6 +69,7 @@ class Programs(NamedTuple):
 
     create: Any  # hyperparameters -> a fresh state
     steps: Steps
+    in_spite: Steps | None  # the same with the loss for masks that fall short
 
 
 def open_data(config: ConfigDict) -> Data:
@@ -84,7 +90,8 @@ def open_data(config: ConfigDict) -> Data:
     epoch_steps = config.train.steps_per_epoch or pipeline.steps_per_epoch(
         dataset, sides.train, config
     )
-    return Data(dataset, truth, sides, epoch_steps)
+    known = gaps(config, dataset.records, dataset is truth)
+    return Data(dataset, truth, sides, epoch_steps, known)
 
 
 def compile_programs(
@@ -94,13 +101,20 @@ def compile_programs(
     model = models.build(config.model)
     total_steps = data.epoch_steps * config.train.epochs
     steps = compile_steps(model, config, total_steps, devices)
-    return Programs(jax.jit(lambda hp: create_state(model, config, hp)), steps)
+    in_spite = None
+    if data.gaps.method is not None:
+        other = config.copy_and_resolve_references()
+        other.loss.name = data.gaps.method
+        in_spite = compile_steps(model, other, total_steps, devices)
+    create = jax.jit(lambda hp: create_state(model, config, hp))
+    return Programs(create, steps, in_spite)
 
 
 class Run:
     """A run from where it stands in its folder, to be given steps one by one.
 
-    Public attributes: `state` and `hp` for the step, `step` (steps done), `clock`.
+    Public attributes: `state` and `hp` for the step, `steps` (the compiled ones),
+    `step` (steps done), `clock`.
     """
 
     def __init__(
@@ -117,12 +131,12 @@ class Run:
         self.config, self.folder, self.data = config, folder, data
         self.clock = Clock()
         self._batches, self._member = batches, member
-        self._steps = programs.steps
+        self._programs, self.steps = programs, programs.steps
         self._pending: TrainSums | None = None
         self._last_row: dict[str, Any] | None = None
         _check_data(folder, data)
-        self.hp = self._steps.place(hyperparameters(config))
-        state = self._steps.place(programs.create(self.hp))
+        self.hp = self.steps.place(hyperparameters(config))
+        state = self.steps.place(programs.create(self.hp))
         self._checkpoints = Checkpoints(folder.path / "checkpoints")
         progress = Progress(state, _no_sums(), _no_sums())
         at = self._checkpoints.latest_step
@@ -130,7 +144,7 @@ class Run:
             if at is not None:
                 progress = self._checkpoints.restore(progress, at, batches)
             elif config.init_from:
-                start = self._steps.place(start_from(state, config.init_from))
+                start = self.steps.place(start_from(state, config.init_from))
                 progress = progress._replace(state=start)
             self._tracker = Tracker(folder, config, name, at or 0)
         except BaseException:
@@ -138,6 +152,9 @@ class Run:
             raise
         self.state, self._window, self._epoch = progress
         self.step = at or 0
+        if at is None:
+            self._begin()
+        self._choose_steps()
 
     @property
     def total_steps(self) -> int:
@@ -175,7 +192,7 @@ class Run:
     def take(self, batch: dict[str, Any]) -> None:
         """One training step, and all that is due after it."""
         with self.clock.step:
-            state, sums = self._steps.train(self.state, self.hp, batch)
+            state, sums = self.steps.train(self.state, self.hp, batch)
         self.stepped(state, sums)
 
     def stepped(self, state: TrainState, sums: TrainSums) -> None:
@@ -230,7 +247,8 @@ class Run:
         found = self._validate(best.state, look=True)
         summary = summarise(self._tracker.rows, self.config) | {
             "epochs": epochs or self.config.train.epochs,
-            "validation": "on known pixels",
+            "validation": found.how,
+            "completeness": self._completeness(best.state),
             "bead_diameter_px": self.data.truth.bead_diameter_px,
             "scale": self.data.truth.scale,
         }
@@ -267,18 +285,74 @@ class Run:
             panels = pictures.panels(found.samples, found.threshold)
             self._tracker.log_images(self.step, panels)
         self._epoch = _no_sums()
+        self._audit(number)
         self._save(self._last_row["jaccard"])
 
     def _validate(self, state: TrainState, look: bool) -> Evaluation:
         return evaluate(
-            self._steps,
+            self.steps,
             state,
             self.hp,
             self.data.truth,
             self.data.sides.validation,
             self.config,
+            Completeness(self.data.gaps.told_of_truth, _estimate_in(state)),
             with_samples=look,
         )
+
+    def _begin(self) -> None:
+        """Masks that are told to fall short need no audit."""
+        told = self.data.gaps.told
+        records = [self.data.dataset.records[i] for i in self.data.sides.train]
+        shares = [told[r.image] for r in records if r.image in told]
+        if self._programs.in_spite and shares and min(shares) < 1.0:
+            self._fall_short(float(np.mean(shares)), "as told")
+
+    def _audit(self, epoch: int) -> None:
+        """Judges the masks once, by what the network has learnt of them so far."""
+        config, known = self.config, self.data.gaps
+        due = max(1, math.ceil(config.partial.audit * config.train.epochs))
+        if not known.audited or epoch != due or _estimate_in(self.state):
+            return
+        records = self.data.dataset.records
+        judged = [
+            i for i in self.data.sides.train if records[i].image not in known.told
+        ]
+        found = evaluate(
+            self.steps,
+            self.state,
+            self.hp,
+            self.data.dataset,
+            tuple(judged[:: -(-len(judged) // AUDITED)]),
+            config,
+            Completeness({}, None),
+        )
+        share = estimate(found.histogram)
+        if share < config.partial.enough:
+            self._fall_short(share, f"as estimated after epoch {epoch}")
+
+    def _fall_short(self, share: float, how: str) -> None:
+        if share >= self.config.partial.enough:
+            return
+        state = with_completeness(jax.device_get(self.state), share, self.config)
+        self.state = self.steps.place(state)
+        self._choose_steps()
+        print(
+            f"the masks label {share:.0%} of the beads, {how}: trained in spite of it "
+            f"({self.data.gaps.method}; --config.partial.method=none: as if complete)"
+        )
+
+    def _choose_steps(self) -> None:
+        if _estimate_in(self.state) and self._programs.in_spite:
+            self.steps = self._programs.in_spite
+
+    def _completeness(self, state: TrainState) -> float | None:
+        """Of the masks trained on, as told or estimated; None: nothing is known."""
+        told = self.data.gaps.told
+        share = _estimate_in(state)
+        if share or self.data.gaps.audited:
+            return share or 1.0
+        return float(np.mean(list(told.values()))) if told else None
 
     def _save(self, jaccard: float | None) -> None:
         now = Progress(self.state, self._window, self._epoch)
@@ -308,6 +382,11 @@ class Run:
 
         self._window = jax.tree.map(add, self._window, sums)
         self._epoch = jax.tree.map(add, self._epoch, sums)
+
+
+def _estimate_in(state: TrainState) -> float | None:
+    share = float(state.completeness)
+    return share if share < 1.0 else None
 
 
 def _check_data(folder: RunFolder, data: Data) -> None:

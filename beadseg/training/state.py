@@ -47,7 +47,8 @@ class TrainState(NamedTuple):
     """All that changes in training.
 
     `key` is u32[2], folded with `step` at each use. `statistics` are the running means
-    and variances of the norms that keep them, else empty.
+    and variances of the norms that keep them, else empty. `completeness` is what the
+    masks are taken to label of the beads, f32: 1 until it is told or estimated.
     """
 
     step: jax.Array
@@ -57,6 +58,7 @@ class TrainState(NamedTuple):
     adam: optax.OptState
     plateau: contrib.ReduceLROnPlateauState
     stopping: EarlyStopping
+    completeness: jax.Array
 
 
 def hyperparameters(config: ConfigDict) -> Hyperparameters:
@@ -77,7 +79,11 @@ def hyperparameters(config: ConfigDict) -> Hyperparameters:
         weight_decay=jnp.float32(config.optim.weight_decay),
         clip_norm=jnp.float32(config.optim.clip_norm),
         dropout=jnp.float32(config.model.dropout),
-        loss={name: jnp.float32(config.loss[name]) for name in options},
+        loss={
+            name: jnp.float32(config.loss[name])
+            for name in options
+            if name != "completeness"  # of the masks, not of the loss: in the state
+        },
     )
 
 
@@ -102,7 +108,8 @@ def create_state(model, config: ConfigDict, hp: Hyperparameters) -> TrainState:
         statistics=variables.get("batch_stats", {}),
         adam=optax.scale_by_adam().init(params),
         plateau=plateau_transform(config).init(params),
-        stopping=EarlyStopping(jnp.float32(-1), jnp.int32(0), jnp.int32(0)),
+        stopping=_no_stopping(),
+        completeness=jnp.float32(1),
     )
 
 
@@ -129,6 +136,24 @@ def after_evaluation(
     return state._replace(plateau=plateau, stopping=stopping)
 
 
+def with_completeness(
+    state: TrainState, completeness: float, config: ConfigDict
+) -> TrainState:
+    """The state from which training goes on in spite of gaps in the masks.
+
+    The plateau and early stopping begin anew: losses and scores before were others.
+    """
+    return state._replace(
+        completeness=jnp.float32(completeness),
+        plateau=plateau_transform(config).init(state.params),
+        stopping=_no_stopping(),
+    )
+
+
+def _no_stopping() -> EarlyStopping:
+    return EarlyStopping(jnp.float32(-1), jnp.int32(0), jnp.int32(0))
+
+
 def _check_ranges(config: ConfigDict) -> None:
     ranges = {
         "seed": (0, 2**32 - 1),
@@ -143,6 +168,8 @@ def _check_ranges(config: ConfigDict) -> None:
         "loss.alpha": (0.0, 1e3),
         "loss.beta": (0.0, 1e3),
         "loss.mix": (0.0, 1.0),
+        "partial.audit": (0.0, 1.0),
+        "partial.enough": (0.0, 1.0),
     }
     flat = config.to_dict()
     for field, (low, high) in ranges.items():

@@ -90,7 +90,7 @@ def make_train_step(
                 dropout_keys=keys,
                 mutable=["batch_stats"],
             )
-            losses = _losses(config, outputs, batch, hp)
+            losses = _losses(config, outputs, batch, hp, state)
             return losses.mean(), (outputs["mask"], updated.get("batch_stats", {}))
 
         gradient_of = jax.value_and_grad(mean_loss, has_aux=True)
@@ -124,7 +124,7 @@ def make_eval_step(
         outputs = model.apply(variables, batch["image"])
         probability = jax.nn.sigmoid(outputs["mask"])
         return Evaluated(
-            loss=_losses(config, outputs, batch, hp),
+            loss=_losses(config, outputs, batch, hp, state),
             histogram=probability_histogram(
                 probability, batch["mask"], batch["weight"]
             ),
@@ -134,11 +134,16 @@ def make_eval_step(
     return eval_step
 
 
-def _losses(config, outputs, batch, hp) -> jax.Array:
+def _losses(config, outputs, batch, hp, state) -> jax.Array:
+    completeness = state.completeness
+    if "completeness" in batch:  # 0 where nobody has told
+        told = batch["completeness"]
+        completeness = jnp.where(told > 0.0, told, completeness)
     targets = {
         key: batch[key] for key in ("mask", "weight", "distance") if key in batch
     }
-    return total_loss(config.loss.name, outputs, options=hp.loss, **targets)
+    options = hp.loss | {"completeness": completeness}
+    return total_loss(config.loss.name, outputs, options=options, **targets)
 
 
 def _confusion(logits, mask, weight) -> Confusion:

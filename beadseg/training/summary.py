@@ -61,7 +61,8 @@ def sentence(summary: dict[str, Any]) -> str:
         "did not learn": "did not learn: look at the masks and the learning rate",
     }
     return (
-        f"validation Jaccard {summary['best_jaccard']:.3f} at epoch "
+        f"validation Jaccard {summary['best_jaccard']:.3f} "
+        f"({summary['validation']}) at epoch "
         f"{summary['best_epoch']} (threshold {summary['threshold']:.2f}), "
         f"{summary['final_jaccard']:.3f} at the end (epoch {summary['final_epoch']}), "
         f"{meaning[summary['verdict']]}"

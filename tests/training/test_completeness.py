@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+from beadseg.errors import BeadsegError
+from beadseg.metrics import BINS, ProbabilityHistogram
+from beadseg.training.completeness import (
+    Completeness,
+    estimate,
+    gaps,
+    judge,
+    method_of,
+)
+
+
+class Record:
+    """What `gaps` looks at."""
+
+    def __init__(self, image, completeness=None, has_mask=True):
+        self.image, self.completeness, self.has_mask = image, completeness, has_mask
+
+
+def histogram(beads: np.ndarray, background: np.ndarray, share: float, rng):
+    """Of probabilities on true beads and background; a share of beads is labelled."""
+    labelled = rng.random(len(beads)) < share
+    edges = np.linspace(0, 1, BINS + 1)
+    return ProbabilityHistogram(
+        positive=np.histogram(beads[labelled], edges)[0],
+        negative=np.histogram(np.r_[beads[~labelled], background], edges)[0],
+    )
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.5, 0.8, 1.0])
+@pytest.mark.parametrize("of_labels", [False, True])
+def test_the_estimate_is_the_share_of_beads_that_is_labelled(share, of_labels):
+    rng = np.random.default_rng(0)
+    beads, background = rng.beta(8, 1, 40_000), rng.beta(1, 12, 60_000)
+    if of_labels:  # as cross-entropy on the gaps would have it
+        beads, background = share * beads, share * background
+    found = estimate(histogram(beads, background, share, rng))
+    assert found == pytest.approx(share, abs=0.02)
+
+
+def test_masks_without_a_bead_say_nothing():
+    empty = ProbabilityHistogram(np.zeros(BINS, int), np.ones(BINS, int))
+    assert estimate(empty) == 1.0
+
+
+def test_validation_counts_complete_masks_where_there_are_some():
+    known = Completeness({"a": 1.0, "b": 0.5}, 0.6)
+    shares, sentence = judge(["a", "b", "c"], known)
+    assert shares == {"a": 1.0}
+    assert sentence == "on the 1 complete masks of 3"
+
+
+def test_validation_is_corrected_for_what_is_told_and_estimated():
+    shares, sentence = judge(["b", "c"], Completeness({"b": 0.5}, 0.7))
+    assert shares == {"b": 0.5, "c": 0.7}
+    assert sentence == "corrected for masks that are 60% complete, as estimated"
+    shares, sentence = judge(["a"], Completeness({}, None))
+    assert shares == {"a": 1.0} and sentence == "on known pixels"
+
+
+def test_what_is_told_decides_whether_masks_are_judged(tiny):
+    tiny.data.dir = "some"
+    known = gaps(tiny, [Record("a", 1.0), Record("b", 0.5)], True)
+    assert known.told == {"a": 1.0, "b": 0.5}
+    assert not known.audited and known.method == "likelihood_dice"
+    assert gaps(tiny, [Record("a", 1.0)], True).method is None
+    assert gaps(tiny, [Record("a")], True).audited
+    tiny.partial.completeness = 0.4
+    assert gaps(tiny, [Record("a"), Record("b", 0.5)], True).told == {
+        "a": 0.4,
+        "b": 0.5,
+    }
+    tiny.partial.method = "none"
+    assert gaps(tiny, [Record("a")], True).method is None
+
+
+def test_generated_masks_are_known_to_be_complete_unless_damaged(tiny):
+    assert gaps(tiny, [Record("a")], True).method is None
+    damaged = gaps(tiny, [Record("a")], False)
+    assert damaged.audited and damaged.told_of_truth == {"a": 1.0}
+
+
+@pytest.mark.parametrize("method", ["magic", "dice"])
+def test_a_method_that_takes_no_completeness_is_refused(tiny, method):
+    tiny.partial.method = method
+    with pytest.raises(BeadsegError, match=f"{method}.*auto, none, likelihood"):
+        method_of(tiny)
+
+
+def test_a_completeness_that_is_no_share_is_refused(tiny):
+    tiny.partial.completeness = 1.5
+    with pytest.raises(BeadsegError, match=r"completeness = 1.5.*at most 1"):
+        gaps(tiny, [], True)
