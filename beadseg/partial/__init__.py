@@ -1,0 +1,1 @@
+"""Half-labelled beads: audit them, train in spite of them, complete and review them."""

@@ -1,0 +1,374 @@
+"""What can be done to a label map, as pure functions of it: each gives a change.
+
+A change can be taken back exactly. Nothing here draws over a bead that somebody
+labelled: new pixels are taken from the background, and from proposals on which nobody
+has decided.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import ndimage
+from skimage.draw import ellipse as draw_ellipse
+
+from beadseg.errors import BeadsegError
+
+Box = tuple[slice, slice]
+
+# Where a bead comes from, and what became of it.
+PERSON, MODEL, DRAWN = "person", "model", "drawn"
+KEPT, PROPOSED, ACCEPTED, REJECTED, DELETED = (
+    "kept",
+    "proposed",
+    "accepted",
+    "rejected",
+    "deleted",
+)
+IN_MASK = (KEPT, ACCEPTED)
+_COVERED = 0.5  # of a proposal: drawn over that far, it is the same bead
+
+
+@dataclass(frozen=True)
+class Bead:
+    """One bead of a label map."""
+
+    origin: str  # person, model or drawn
+    state: str  # kept, proposed, accepted, rejected or deleted
+    score: float | None = None  # expected precision, of a proposal
+    reason: str = ""  # why it was proposed
+    run: str = ""  # that proposed it
+    by: str = ""  # who decided: "" a person, else the rule
+    edited: bool = False  # its pixels were changed by a person since
+
+
+class Change(NamedTuple):
+    """What an action did: new pixels in a box, and beads before and after."""
+
+    box: Box
+    before: np.ndarray  # i32[h, w]
+    after: np.ndarray  # i32[h, w]
+    beads_before: dict[int, Bead | None]  # None: there was none
+    beads_after: dict[int, Bead | None]
+    focus: int | None = None  # the bead to look at afterwards
+
+
+class LabelMap:
+    """Labels i32[H, W] and what is known of each: 0 is free, -1 unknown."""
+
+    def __init__(self, labels: np.ndarray, beads: Mapping[int, Bead]):
+        self.labels, self.beads = labels, dict(beads)
+        boxes = ndimage.find_objects(np.maximum(labels, 0))
+        self.boxes: dict[int, Box] = {
+            i + 1: box for i, box in enumerate(boxes) if box is not None
+        }
+        self.next_id = max(self.beads, default=0) + 1
+
+    def box(self, bead: int) -> Box | None:
+        """Where a bead's pixels lie; None where it has none."""
+        return self.boxes.get(bead)
+
+    def apply(self, change: Change) -> None:
+        """Does a change."""
+        self._put(change.box, change.after, change.beads_after)
+
+    def revert(self, change: Change) -> None:
+        """Takes the latest change back."""
+        self._put(change.box, change.before, change.beads_before)
+
+    def _put(self, box: Box, pixels: np.ndarray, beads: dict) -> None:
+        touched = set(np.unique(self.labels[box])) | set(np.unique(pixels))
+        self.labels[box] = pixels
+        for number, bead in beads.items():
+            if bead is None:
+                self.beads.pop(number, None)
+            else:
+                self.beads[number] = bead
+        self.next_id = max([self.next_id, *(n + 1 for n in beads)])
+        for number in (touched | set(beads)) - {0, -1}:
+            self._find(int(number), box)
+
+    def _find(self, number: int, box: Box) -> None:
+        """Looks where a bead is now: only its old place and `box` can hold it."""
+        old = self.boxes.pop(number, box)
+        around = tuple(
+            slice(min(a.start, b.start), max(a.stop, b.stop))
+            for a, b in zip(old, box, strict=True)
+        )
+        inside = self.labels[around] == number
+        if inside.any():
+            self.boxes[number] = tuple(
+                slice(a.start + int(where[0]), a.start + int(where[-1]) + 1)
+                for a, where in zip(
+                    around,
+                    (np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))),
+                    strict=True,
+                )
+            )
+
+
+def decide(beads: LabelMap, proposals: np.ndarray, action: Mapping[str, Any]) -> Change:
+    """Accepts or rejects proposals, or puts them back among the undecided.
+
+    Rejected ones leave the map; those that come back take the pixels that are free.
+    """
+    state = {"accept": ACCEPTED, "reject": REJECTED, "reopen": PROPOSED}[action["do"]]
+    numbers = _numbers(action, "ids")
+    boxes, after = [], {}
+    for number in numbers:
+        bead = _bead(beads, number)
+        if bead.origin != MODEL:
+            raise BeadsegError(f"bead {number} is no proposal of a model")
+        after[number] = replace(bead, state=state, by=str(action.get("by", "")))
+        box = beads.box(number)
+        if state != REJECTED and box is None:
+            box = _box_of(proposals, number)
+        if box is not None:
+            boxes.append(box)
+    box = _around(boxes, beads.labels.shape)
+    pixels = beads.labels[box].copy()
+    if state == REJECTED:
+        pixels[np.isin(pixels, numbers)] = 0
+    else:
+        gone = [n for n in numbers if beads.box(n) is None]
+        back = np.isin(proposals[box], gone) & (pixels == 0)
+        pixels[back] = proposals[box][back]
+        for number in gone:
+            if not (pixels == number).any():
+                raise BeadsegError(f"proposal {number}: another bead is there now")
+    return _change(beads, box, pixels, after, numbers[-1])
+
+
+def draw(beads: LabelMap, proposals: np.ndarray, action: Mapping[str, Any]) -> Change:
+    """A new bead: an ellipse around y, x with radii and a turn (radians)."""
+    y, x, down, right, turn = (
+        _number(action, name, default)
+        for name, default in (
+            *(("y", None), ("x", None), ("ry", None), ("rx", None)),
+            ("turn", 0.0),
+        )
+    )
+    if not (0.5 <= down <= 1e4 and 0.5 <= right <= 1e4):
+        raise BeadsegError("a bead needs radii of half a pixel or more")
+    rows, columns = draw_ellipse(
+        y, x, down, right, shape=beads.labels.shape, rotation=-turn
+    )
+    return _fill(beads, rows, columns, None)
+
+
+def paint(beads: LabelMap, proposals: np.ndarray, action: Mapping[str, Any]) -> Change:
+    """A stroke of the brush or, with `erase`, of the eraser, on a bead.
+
+    The brush without `id` makes a new bead.
+    """
+    radius = _number(action, "radius")
+    if not 0.5 <= radius <= 500:
+        raise BeadsegError("the brush is half a pixel to 500 px in radius")
+    stroke = _stroke(action, radius, beads.labels.shape)
+    number = action.get("id")
+    if number is not None:
+        number = _numbers({"ids": [number]}, "ids")[0]
+        _bead(beads, number)
+    if not action.get("erase"):
+        return _fill(beads, *np.nonzero(stroke), number)
+    if number is None or beads.box(number) is None:
+        raise BeadsegError("choose the bead to erase from")
+    box = beads.box(number)
+    pixels = beads.labels[box].copy()
+    pixels[stroke[box] & (pixels == number)] = 0
+    bead = beads.beads[number]
+    left = bool((pixels == number).any())
+    after = replace(bead, edited=True)
+    if not left:
+        after = replace(after, state=REJECTED if bead.origin == MODEL else DELETED)
+    return _change(beads, box, pixels, {number: after}, number if left else None)
+
+
+def split(beads: LabelMap, proposals: np.ndarray, action: Mapping[str, Any]) -> Change:
+    """Cuts a bead along the line from y0, x0 to y1, x1; the smaller part is new."""
+    number = _numbers({"ids": [action.get("id")]}, "ids")[0]
+    bead, box = _bead(beads, number), beads.box(number)
+    y0, x0, y1, x1 = (_number(action, name) for name in ("y0", "x0", "y1", "x1"))
+    if box is None:
+        raise BeadsegError(f"bead {number} is not in the mask")
+    pixels = beads.labels[box].copy()
+    y, x = np.mgrid[box]
+    beyond = (x1 - x0) * (y - y0) - (y1 - y0) * (x - x0) > 0
+    own = pixels == number
+    part = own & beyond
+    if 2 * part.sum() > own.sum():
+        part = own & ~beyond
+    if not part.any():
+        raise BeadsegError("the line does not cut the bead")
+    pixels[part] = beads.next_id
+    new = Bead(DRAWN, KEPT if bead.state in IN_MASK else bead.state, edited=True)
+    if bead.state == PROPOSED:  # to mend a proposal is to believe in it
+        bead, new = replace(bead, state=ACCEPTED), replace(new, state=KEPT)
+    after = {number: replace(bead, edited=True), beads.next_id: new}
+    return _change(beads, box, pixels, after, number)
+
+
+def merge(beads: LabelMap, proposals: np.ndarray, action: Mapping[str, Any]) -> Change:
+    """Makes beads one: the first keeps its number, the others are gone."""
+    numbers = list(dict.fromkeys(_numbers(action, "ids")))
+    boxes = [beads.box(n) for n in numbers]
+    if len(numbers) < 2 or None in boxes:
+        raise BeadsegError("choose two beads or more of the mask to merge")
+    box = _around(boxes, beads.labels.shape)
+    pixels = beads.labels[box].copy()
+    pixels[np.isin(pixels, numbers)] = numbers[0]
+    after = {}
+    for number in numbers:
+        bead = replace(_bead(beads, number), edited=True)
+        if number == numbers[0]:
+            state = ACCEPTED if bead.state == PROPOSED else bead.state
+        else:
+            state = REJECTED if bead.origin == MODEL else DELETED
+        after[number] = replace(bead, state=state)
+    return _change(beads, box, pixels, after, numbers[0])
+
+
+def delete(beads: LabelMap, proposals: np.ndarray, action: Mapping[str, Any]) -> Change:
+    """Takes beads out of the mask, whoever labelled them."""
+    numbers = _numbers(action, "ids")
+    after = {}
+    for number in numbers:
+        bead = _bead(beads, number)
+        state = REJECTED if bead.origin == MODEL else DELETED
+        after[number] = replace(bead, state=state, edited=True)
+    boxes = [box for n in numbers if (box := beads.box(n)) is not None]
+    box = _around(boxes, beads.labels.shape)
+    pixels = beads.labels[box].copy()
+    pixels[np.isin(pixels, numbers)] = 0
+    return _change(beads, box, pixels, after, None)
+
+
+ACTIONS: dict[str, Callable[[LabelMap, np.ndarray, Mapping[str, Any]], Change]] = {
+    "accept": decide,
+    "reject": decide,
+    "reopen": decide,
+    "draw": draw,
+    "paint": paint,
+    "split": split,
+    "merge": merge,
+    "delete": delete,
+}
+
+
+def _fill(beads: LabelMap, rows, columns, number: int | None) -> Change:
+    """Gives a bead (a new one: None) the pixels that are free or merely proposed."""
+    if not len(rows):
+        raise BeadsegError("that lies outside the image")
+    box = (slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1))
+    new = number is None
+    number = beads.next_id if new else number
+    proposed = {
+        n
+        for n in map(int, np.unique(beads.labels[box]))
+        if n > 0 and n != number and beads.beads[n].state == PROPOSED
+    }
+    wanted = np.zeros_like(beads.labels[box], bool)
+    wanted[rows - box[0].start, columns - box[1].start] = True
+    inside = beads.labels[box]
+    taken = wanted & ((inside == 0) | np.isin(inside, list(proposed)))
+    if not (taken.any() or (wanted & (inside == number)).any()):
+        raise BeadsegError("there is no free pixel: other beads are there")
+    covered = []
+    for other in proposed:
+        lost = int((taken & (inside == other)).sum())
+        if lost and lost >= _COVERED * int((beads.labels == other).sum()):
+            covered.append(other)
+    if covered:  # what is left of them goes too
+        box = _around([box, *(beads.box(n) for n in covered)], beads.labels.shape)
+        wider = np.zeros(beads.labels[box].shape, bool)
+        wider[rows - box[0].start, columns - box[1].start] = True
+        inside = beads.labels[box]
+        taken = wider & ((inside == 0) | np.isin(inside, list(proposed)))
+    pixels = inside.copy()
+    pixels[np.isin(pixels, covered)] = 0
+    pixels[taken] = number
+    after = {n: replace(beads.beads[n], state=REJECTED, by="drawn") for n in covered}
+    if new:
+        after[number] = Bead(DRAWN, KEPT)
+    else:
+        bead = beads.beads[number]
+        state = {PROPOSED: ACCEPTED, REJECTED: ACCEPTED, DELETED: KEPT}
+        state = state.get(bead.state, bead.state)
+        after[number] = replace(bead, edited=True, state=state)
+    return _change(beads, box, pixels, after, number)
+
+
+def _stroke(action: Mapping[str, Any], radius: float, shape) -> np.ndarray:
+    """Pixels within `radius` of the line through the points: bool[H, W]."""
+    points = action.get("points")
+    if not isinstance(points, list) or not 1 <= len(points) <= 10_000:
+        raise BeadsegError("a stroke needs points")
+    try:
+        points = np.array(points, float).reshape(len(points), 2)
+    except (TypeError, ValueError):
+        raise BeadsegError("the points of a stroke are pairs of y, x") from None
+    if not np.isfinite(points).all():
+        raise BeadsegError("the points of a stroke are pairs of y, x")
+    dense = [points[:1]]
+    for a, b in zip(points, points[1:], strict=False):
+        steps = int(min(np.hypot(*(b - a)) / max(0.5 * radius, 0.5) + 1, 10_000))
+        dense.append(a + (b - a) * np.linspace(0, 1, steps + 1)[1:, None])
+    stroke = np.zeros(shape, bool)
+    for y, x in np.concatenate(dense):
+        top, left = max(int(y - radius), 0), max(int(x - radius), 0)
+        box = (
+            slice(top, max(int(y + radius) + 2, top)),
+            slice(left, max(int(x + radius) + 2, left)),
+        )
+        part = stroke[box]
+        rows, columns = np.ogrid[: part.shape[0], : part.shape[1]]
+        part |= (rows + top - y) ** 2 + (columns + left - x) ** 2 <= radius**2
+    return stroke
+
+
+def _change(beads: LabelMap, box: Box, pixels, after: dict, focus) -> Change:
+    before = {number: beads.beads.get(number) for number in after}
+    return Change(box, beads.labels[box].copy(), pixels, before, after, focus)
+
+
+def _bead(beads: LabelMap, number: int) -> Bead:
+    if number not in beads.beads:
+        raise BeadsegError(f"there is no bead {number}")
+    return beads.beads[number]
+
+
+def _box_of(labels: np.ndarray, number: int) -> Box:
+    rows, columns = np.nonzero(labels == number)
+    if not len(rows):
+        raise BeadsegError(f"proposal {number} has no pixel")
+    return slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
+
+
+def _around(boxes: list[Box], shape) -> Box:
+    if not boxes:
+        return slice(0, 0), slice(0, 0)
+    return tuple(
+        slice(min(b[axis].start for b in boxes), max(b[axis].stop for b in boxes))
+        for axis in range(2)
+    )
+
+
+def _numbers(action: Mapping[str, Any], name: str) -> list[int]:
+    given = action.get(name)
+    if (
+        not isinstance(given, list)
+        or not given
+        or not all(type(n) is int for n in given)
+    ):
+        raise BeadsegError(f"{action.get('do', 'this')}: give the numbers of beads")
+    return given
+
+
+def _number(
+    action: Mapping[str, Any], name: str, default: float | None = None
+) -> float:
+    value = action.get(name, default)
+    if type(value) not in (int, float) or not np.isfinite(value) or abs(value) > 1e6:
+        raise BeadsegError(f"{action.get('do', 'this')}: {name} must be a number")
+    return float(value)
