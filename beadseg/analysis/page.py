@@ -171,6 +171,14 @@ class Page:
         svg = _inline_svg(figure, f"f{self._figures}-", caption)
         self._add(f'<figure><div class="wide">{svg}</div>{_caption(caption)}</figure>')
 
+    def legend(self, meanings: Sequence[tuple[Sequence[float], str]]) -> None:
+        """What colours mean in the pictures that follow: (RGB from 0 to 1, what)."""
+        marks = "".join(
+            f'<li><i style="background:rgb({_rgb(colour)})"></i>{_text(what)}</li>'
+            for colour, what in meanings
+        )
+        self._add(f'<ul class="legend">{marks}</ul>')
+
     def picture(self, image: np.ndarray | Path, caption: str) -> None:
         """A picture.
 
@@ -180,10 +188,16 @@ class Page:
         """
         self._add(_picture(image, caption))
 
-    def pictures(self, pictures: Sequence[tuple[np.ndarray | Path, str]]) -> None:
-        """Pictures with captions, side by side as the width allows."""
+    def pictures(
+        self, pictures: Sequence[tuple[np.ndarray | Path, str]], width: float = 10.0
+    ) -> None:
+        """Pictures with captions, side by side as the page's width allows.
+
+        `width`: the least of a picture, in letters' heights: 10 makes rows of five on a
+        desk and two on a phone, 20 rows of two and one.
+        """
         grid = "".join(_picture(image, caption) for image, caption in pictures)
-        self._add(f'<div class="grid">{grid}</div>')
+        self._add(f'<div class="grid" style="--least: {width:g}rem">{grid}</div>')
 
     def command(self, command: str) -> None:
         """What to type, in a block of its own."""
@@ -229,6 +243,10 @@ class Page:
 
 def _text(text: Any) -> str:
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(str(text)))
+
+
+def _rgb(colour: Sequence[float]) -> str:
+    return ", ".join(str(round(255 * part)) for part in colour)
 
 
 def _cell(value: Any) -> str:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
-from skimage import measure, morphology, segmentation
+from skimage import measure
 
+from beadseg.data.hills import hills
 from beadseg.data.reading import PageRef, ReadError, open_pages
 
 UNKNOWN = -1
@@ -13,7 +14,7 @@ UNKNOWN = -1
 # A neck below this share of the width of the thinner part it joins separates two beads:
 # equal discs of radius R do so when their centres are more than 0.9 R apart, an
 # ellipse or a bent rod has no neck. Outlines of pixels move a neck by about half a px.
-_NECK = 0.9
+NECK = -float(np.log(0.9))
 _OUTLINE = 0.5  # px
 _SHADES = 8  # numbers fewer than these are classes, not a photograph's grey levels
 
@@ -93,11 +94,11 @@ def interpret(array: np.ndarray, where: str) -> np.ndarray:
 
 
 def separate(mask: np.ndarray) -> np.ndarray:
-    """Cuts a binary mask into its beads where they touch.
+    """Cuts a binary mask into its beads where they touch, by its necks alone.
 
-    Watershed of the distance to the background. A seed is a maximum of the distance
-    that the way to any higher one leaves by a neck (h-maxima of its logarithm, so
-    that what counts as a neck does not depend on the size of the bead).
+    The hills of the distance to the background: two tops are two beads if the way
+    between them leaves by a neck. On a logarithm of the distance, so that what counts
+    as a neck does not depend on the size of the bead.
 
     Args:
       mask: bool [H, W].
@@ -106,31 +107,14 @@ def separate(mask: np.ndarray) -> np.ndarray:
       int32 [H, W]: 0 background, 1..N beads. Every pixel of the mask is in a bead.
     """
     mask = np.asarray(mask, bool)
-    parts, _ = ndimage.label(mask, np.ones((3, 3)))
-    cut = np.zeros(mask.shape, np.int32)
-    beads = 0
-    for part, (rows, columns) in enumerate(ndimage.find_objects(parts), 1):
-        # One pixel more on each side, so that the part meets its background.
-        box = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in (rows, columns))
-        inside = parts[box] == part
-        found = _cut(inside)
-        cut[box][inside] = found[inside] + beads
-        beads += int(found.max())
-    return cut
-
-
-def _cut(mask: np.ndarray) -> np.ndarray:
-    """`separate` for one connected part."""
     if mask.all():
         return mask.astype(np.int32)
-    distance = ndimage.distance_transform_edt(mask)
-    height = np.log1p(distance / _OUTLINE)
-    lowered = np.maximum(height + np.log(_NECK), 0.0)
-    dome = morphology.reconstruction(lowered, height)
-    tops = morphology.local_maxima(dome) & mask
-    seeds = measure.label(tops, connectivity=2)
-    cut = segmentation.watershed(-distance, seeds, mask=mask, connectivity=2)
-    return segmentation.relabel_sequential(cut)[0]
+    return hills(neck_height(ndimage.distance_transform_edt(mask)), mask, NECK)
+
+
+def neck_height(distance: np.ndarray) -> np.ndarray:
+    """A distance to the background, px, as a height with necks `NECK` deep: f32."""
+    return np.log1p(distance / _OUTLINE).astype(np.float32)
 
 
 def _one_page(source: PageRef | str | Path) -> PageRef:

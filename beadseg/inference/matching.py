@@ -145,17 +145,28 @@ def match(
     )
 
 
-def match_points(truth: np.ndarray, predicted: np.ndarray, distance: float) -> Match:
+def match_points(
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    distance: float,
+    doubtful: np.ndarray | None = None,
+) -> Match:
     """Matches centres that lie within a distance.
 
     Args:
       truth: f[N, 2], y and x in px.
       predicted: f[M, 2].
       distance: px, the most.
+      doubtful: bool[M], those not wrong if unmatched.
     """
     row, column, apart = _near(truth, predicted, distance)
     row, column, score = _assign(row, column, 1 - apart / max(distance, 1e-12))
-    return Match(_counts(len(truth), len(predicted), score), row, column, score)
+    ignored = 0
+    if doubtful is not None:
+        ignored = int(doubtful.sum() - doubtful[column].sum())
+    return Match(
+        _counts(len(truth), len(predicted) - ignored, score), row, column, score
+    )
 
 
 def errors(found: Overlaps, matched: Match) -> Errors:

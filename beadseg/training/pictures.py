@@ -6,17 +6,13 @@ from typing import Any
 import matplotlib
 import numpy as np
 
+from beadseg.colours import BEAD, INVENTED, MISSED, UNKNOWN
 from beadseg.training.evaluation import Evaluation, Sample
 from beadseg.training.run_folder import writing
 
 matplotlib.use("agg")
 
 from matplotlib import pyplot as plt  # noqa: E402
-
-BEAD = (0.18, 0.72, 0.45)  # found and true
-MISSED = (0.95, 0.65, 0.10)  # true, not found
-INVENTED = (0.90, 0.20, 0.35)  # found, not true
-UNKNOWN = (0.45, 0.45, 0.60)
 
 
 def panels(samples: list[Sample], threshold: float) -> dict[str, np.ndarray]:

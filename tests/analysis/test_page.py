@@ -30,6 +30,7 @@ def full_page() -> Page:
             left.plot([0, 1], [0, 1], label="a < b & c")
             left.legend()
             right.bar([0, 1], [2, 3])
+    page.legend([((1, 0.5, 0), NASTY)])
     page.picture(np.zeros((8, 9)), f"Picture {NASTY}")
     page.pictures([(np.zeros((300, 300, 3), np.uint8), NASTY)])
     page.command(f"beadseg predict {NASTY}")

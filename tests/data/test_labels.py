@@ -108,7 +108,7 @@ def test_two_discs_touching_or_overlapping_are_two(radius, distance):
         at = labels[tuple(np.round(centres).astype(int).T)]
         assert set(at) == {1, 2}
         sizes = np.bincount(labels.ravel())[1:]
-        assert sizes.max() < 1.1 * sizes.min()
+        assert sizes.max() < 1.1 * sizes.min() + 3  # a pixel midway goes to either
 
 
 @pytest.mark.parametrize("radius", [4, 6, 8, 10])

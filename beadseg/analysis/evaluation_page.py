@@ -1,0 +1,263 @@
+"""The page of an evaluation: the numbers, and the worst images with their errors."""
+
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+from skimage.segmentation import find_boundaries
+
+from beadseg import colours
+from beadseg.analysis.page import Page
+from beadseg.data.labels import UNKNOWN
+from beadseg.data.reading import ReadError
+from beadseg.inference import matching
+from beadseg.inference.evaluation import ERRORS
+from beadseg.inference.matching import MIN_IOUS
+from beadseg.inference.pairing import Pair, read_predicted, read_truth
+
+WORST = 12  # images that are shown
+_WINDOW = 512  # px, side of the part shown of a big image: the one with most errors
+_SHOWN = 560  # px, about the side of a picture, so that outlines are seen
+LEGEND = (
+    (colours.BEAD, "found"),
+    (colours.MISSED, "missed"),
+    (colours.INVENTED, "invented"),
+    (colours.MERGED, "merged"),
+    (colours.SPLIT, "split"),
+    (colours.UNKNOWN, "unknown"),
+)
+
+
+def write_page(result: dict, pairs: dict[str, Pair], file: Path) -> None:
+    """Writes the page of what `beadseg evaluate` found.
+
+    Args:
+      result: as the command writes it to JSON.
+      pairs: by name, those of the images of `result`.
+      file: where to.
+    """
+    pooled = result["pooled"]
+    page = Page("Evaluation", _lead(result))
+    _numbers(page, result)
+    for problem in result["failed"]:
+        page.callout("bad", problem, "Left out.")
+    if result["without_prediction"]:
+        page.callout(
+            "warn", _some(result["without_prediction"]), "Labelled, not predicted:"
+        )
+    masks = "ap" in pooled
+    if masks:
+        page.section("Beads at each overlap")
+        _overlap(page, pooled)
+    page.section("Images")
+    _images(page, result["images"])
+    page.section("The worst images")
+    _pictures(page, result["images"], pairs, masks)
+    page.section("What the numbers mean")
+    _meanings(page, result)
+    page.write(file)
+
+
+def _lead(result: dict) -> str:
+    pooled, count = result["pooled"], len(result["images"])
+    images = "image" if count == 1 else "images"
+    found = f"{pooled['predicted']} beads found where {pooled['beads']} are labelled"
+    lead = f"{found}, in {count} {images}."
+    if "errors" in pooled:
+        parts = [f"{number} {kind}" for kind, number in pooled["errors"].items()]
+        lead += f" Of the errors: {', '.join(parts)}."
+    return lead
+
+
+def _numbers(page: Page, result: dict) -> None:
+    pooled, mean = result["pooled"], result["mean_of_images"]
+    detection = pooled["detection"]
+    tiles = [
+        ("Count error", f"{mean['count_error']:.1%}", "mean of images"),
+        ("F1 of centres", f"{detection['f1']:.3f}", _within(result)),
+    ]
+    if "ap" in pooled:
+        tiles = [
+            ("Jaccard", f"{pooled['jaccard']:.3f}", "pixels, pooled"),
+            ("F1 at IoU 0.5", f"{pooled['f1'][0]:.3f}", "beads"),
+            ("AP at IoU 0.5", f"{pooled['ap'][0]:.3f}", "beads"),
+            ("PQ", f"{pooled['pq'][0]:.3f}", "beads"),
+            *tiles,
+        ]
+    if pooled["diameter_error"] is not None:
+        size = f"{pooled['predicted_median_diameter']:.1f} px"
+        tiles.append(
+            ("Diameter error", f"{pooled['diameter_error']:+.1%}", f"median {size}")
+        )
+    page.numbers(tiles)
+
+
+def _within(result: dict) -> str:
+    given = result["distance"]
+    return "within half a diameter" if given is None else f"within {given:g} px"
+
+
+def _overlap(page: Page, pooled: dict) -> None:
+    rows = ("precision", "recall", "f1", "ap", "pq")
+    names = ("Precision", "Recall", "F1", "AP", "PQ")
+    page.table(
+        ["IoU", *(f"{least:.2f}" for least in MIN_IOUS)],
+        [
+            [name, *(f"{value:.3f}" for value in pooled[row])]
+            for name, row in zip(names, rows, strict=True)
+        ],
+    )
+    with page.plot(
+        "A metric that falls early speaks of outlines, not of beads."
+    ) as axes:
+        for name, row in zip(names, rows, strict=True):
+            axes.plot(MIN_IOUS, pooled[row], marker="o", markersize=4, label=name)
+        axes.set(xlabel="IoU from which a bead counts as found", ylim=(0, 1.02))
+        axes.legend(ncols=5, loc="lower left")
+
+
+def _images(page: Page, images: list[dict]) -> None:
+    masks = any("ap" in image for image in images)
+    header = ["image", "beads", "found", "count error"]
+    header += ["Jaccard", "F1 at 0.5", "AP at 0.5", "PQ"] if masks else []
+    header += ["centres F1", "diameter error"]
+    rows = []
+    for image in _worst_first(images):
+        row = [image["name"], image["beads"], image["predicted"]]
+        row.append(f"{image['count_error']:+.1%}")
+        if "ap" in image:
+            values = [image["jaccard"], *(image[k][0] for k in ("f1", "ap", "pq"))]
+            row += [f"{value:.3f}" for value in values]
+        elif masks:
+            row += [None] * 4
+        row.append(f"{image['detection']['f1']:.3f}")
+        error = image["diameter_error"]
+        rows.append([*row, None if error is None else f"{error:+.1%}"])
+    page.table(header, rows, "The worst first.")
+
+
+def _pictures(page: Page, images: list[dict], pairs: dict, masks: bool) -> None:
+    page.legend(LEGEND if masks else [LEGEND[0]])
+    pictures = []
+    for image in _worst_first(images)[:WORST]:
+        try:
+            drawn = draw_errors(pairs[image["name"]])
+        except ReadError as error:  # it was there a moment ago
+            page.callout("bad", str(error))
+            continue
+        errors = image.get("errors", {})
+        said = [f"{errors[kind]} {kind}" for kind in ERRORS if errors.get(kind)]
+        pictures.append((drawn, f"{image['name']}: {', '.join(said) or 'no error'}"))
+        if "errors" not in image:
+            score = image["detection"]["f1"]
+            pictures[-1] = (drawn, f"{image['name']}: F1 of the centres {score:.3f}")
+    page.pictures(pictures, width=20)
+
+
+def _meanings(page: Page, result: dict) -> None:
+    meanings = [
+        f"Centres: a predicted centre counts as found {_within(result)} of a true one, "
+        "one to one.",
+        "Count error: of beads predicted against labelled; its mean over images takes "
+        "no account of the sign.",
+        "Diameter: of the disc of equal area, median over beads that do not touch the "
+        "border.",
+    ]
+    if "ap" in result["pooled"]:
+        meanings = [
+            "Pooled: counts of all images are added up and divided once.",
+            "IoU: shared area over joint area of a predicted and a true bead, matched "
+            "one to one so that most match.",
+            "AP: found / (found + invented + missed). PQ: sum of the IoU of the found, "
+            "over found + half of the others.",
+            "Boundary F1: of the pixels on outlines, within "
+            f"{result['tolerance']:g} px.",
+            "Merged: one prediction covers more than half of several true beads. "
+            "Split: several predictions lie in one true bead.",
+            *meanings,
+        ]
+    page.items(meanings)
+
+
+def _worst_first(images: list[dict]) -> list[dict]:
+    def quality(image):
+        f1 = image["f1"][0] if "f1" in image else image["detection"]["f1"]
+        return f1, image.get("jaccard", 0), image["name"]
+
+    return sorted(images, key=quality)
+
+
+def draw_errors(pair: Pair) -> np.ndarray:
+    """An image with the outlines of its beads in the colour of what became of them.
+
+    Returns:
+      u8[h, w, 3]: all of a small image, the part with most errors of a big one.
+
+    Raises:
+      ReadError: a file of the pair cannot be read.
+    """
+    truth, centres = read_truth(pair)
+    predicted = read_predicted(pair)
+    found = matching.overlaps(truth, predicted)
+    named = matching.errors(found, matching.match(found))
+    if centres is None:
+        drawn = [
+            (predicted, matching.match(found).predicted, colours.BEAD),
+            (truth, named.missed, colours.MISSED),
+            (predicted, named.invented, colours.INVENTED),
+            (truth, named.merged, colours.MERGED),
+            (truth, named.split, colours.SPLIT),
+        ]
+    else:
+        drawn = [(predicted, found.predicted, colours.BEAD)]
+    wrong = np.zeros(truth.shape, bool)
+    for labels, which, _ in drawn[1:]:
+        wrong |= np.isin(labels, which)
+    window = _window(wrong)
+    grey = _grey(pair, truth.shape)[window]
+    zoom = max(1, round(_SHOWN / max(grey.shape)))
+    picture = _enlarge(grey, zoom)[..., None] * np.ones(3, np.float32)
+    unknown = _enlarge(truth[window] == UNKNOWN, zoom)
+    picture[unknown] = 0.6 * picture[unknown] + 0.4 * np.array(colours.UNKNOWN)
+    for labels, which, colour in drawn:
+        chosen = np.where(np.isin(labels[window], which), labels[window], 0)
+        chosen = _enlarge(chosen, zoom)
+        outline = find_boundaries(chosen, mode="inner")
+        if zoom > 1:
+            outline = ndimage.binary_dilation(outline) & (chosen > 0)
+        picture[outline] = colour
+    if centres is not None:
+        top, left = (s.start for s in window)
+        for y, x in np.round((centres - (top, left) + 0.5) * zoom).astype(int):
+            mark = np.s_[max(y - 2, 0) : max(y + 3, 0), max(x - 2, 0) : max(x + 3, 0)]
+            picture[mark] = colours.MISSED
+    return np.round(255 * np.clip(picture, 0, 1)).astype(np.uint8)
+
+
+def _window(wrong: np.ndarray) -> tuple[slice, slice]:
+    """Where the most wrong pixels are."""
+    density = ndimage.uniform_filter(wrong.astype(np.float32), _WINDOW, mode="constant")
+    centre = np.unravel_index(np.argmax(density), wrong.shape)
+    starts = [
+        int(np.clip(at - _WINDOW // 2, 0, max(size - _WINDOW, 0)))
+        for at, size in zip(centre, wrong.shape, strict=True)
+    ]
+    rows, columns = (slice(start, start + _WINDOW) for start in starts)
+    return rows, columns
+
+
+def _grey(pair: Pair, shape: tuple[int, int]) -> np.ndarray:
+    """The image from 0 to 1, a little dimmed; dark where there is none."""
+    if pair.image is None or pair.image.shape != shape:
+        return np.full(shape, 0.12, np.float32)
+    pixels = pair.image.read().astype(np.float32)
+    low, high = np.percentile(pixels, (1, 99.5))
+    return 0.85 * np.clip((pixels - low) / max(high - low, 1e-9), 0, 1)
+
+
+def _enlarge(array: np.ndarray, zoom: int) -> np.ndarray:
+    return array.repeat(zoom, 0).repeat(zoom, 1)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")

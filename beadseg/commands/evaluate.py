@@ -1,0 +1,137 @@
+"""`beadseg evaluate PRED TRUTH`: how right a prediction is."""
+
+import argparse
+import json
+from pathlib import Path
+
+from beadseg.commands.parser import Subparsers
+
+_LINES = 20  # images in the printed table
+
+
+def add(commands: Subparsers) -> None:
+    """Adds the parser of the command."""
+    parser = commands.add_parser(
+        "evaluate",
+        help="compare predicted beads with labelled ones",
+        description="Compares predictions with the truth, file by file of the same "
+        "name: pixels, beads, counts and sizes. Unknown pixels (label -1, or ignore/) "
+        "count neither for nor against.",
+    )
+    parser.add_argument(
+        "predicted", type=Path, help="a prediction folder, or label images, or one"
+    )
+    parser.add_argument(
+        "truth", type=Path, help="a data set (masks/ or points/), or label images"
+    )
+    parser.add_argument(
+        "--distance",
+        type=float,
+        metavar="PX",
+        help="within which a centre counts as found (half the median bead diameter)",
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=2.0,
+        metavar="PX",
+        help="by which outlines may differ in the boundary F1 (2)",
+    )
+    parser.add_argument(
+        "--images", type=Path, help="folder of the images, for the page (TRUTH/images)"
+    )
+    parser.add_argument("--page", type=Path, help="write a page with the worst images")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        help="folder for evaluation.json, evaluation.csv and evaluation.html",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> dict:
+    """Evaluates and prints; returns every number, "failed" naming what was left out."""
+    from beadseg.files import write_whole, writing
+    from beadseg.inference.evaluation import evaluate, table
+    from beadseg.inference.pairing import pair
+
+    pairing = pair(options.predicted, options.truth, options.images)
+    result = evaluate(pairing, distance=options.distance, tolerance=options.tolerance)
+    _print(result)
+    pages = [options.page] if options.page else []
+    if options.output:
+        with writing(options.output, "-o"):
+            options.output.mkdir(parents=True, exist_ok=True)
+            text = json.dumps(result, indent=2) + "\n"
+            write_whole(options.output / "evaluation.json", text)
+            write_whole(options.output / "evaluation.csv", table(result))
+        pages.append(options.output / "evaluation.html")
+    for page in pages:
+        from beadseg.analysis.evaluation_page import write_page
+
+        write_page(result, {pair.name: pair for pair in pairing.pairs}, page)
+    return result
+
+
+def _print(result: dict) -> None:
+    pooled, images = result["pooled"], result["images"]
+    masks = "ap" in pooled
+    width = max(len("image"), *(len(image["name"]) for image in images[:_LINES]))
+    heads = ("Jaccard", "F1", "AP", "PQ") if masks else ()
+    heads = ("beads", "found", *heads, "centres F1", "diameter")
+    print("  ".join([f"{'image':{width}}", *heads]))
+    for image in images[:_LINES]:
+        cells = [str(image["beads"]), str(image["predicted"])]
+        if masks and "ap" in image:
+            values = (image["jaccard"], *(image[k][0] for k in ("f1", "ap", "pq")))
+            cells += [f"{value:.3f}" for value in values]
+        elif masks:
+            cells += ["-"] * 4
+        error = image["diameter_error"]
+        cells.append(f"{image['detection']['f1']:.3f}")
+        cells.append("-" if error is None else f"{error:+.1%}")
+        cells = [f"{c:>{len(h)}}" for c, h in zip(cells, heads, strict=True)]
+        print("  ".join([f"{image['name']:{width}}", *cells]))
+    if len(images) > _LINES:
+        print(f"... and {len(images) - _LINES} more: see --json or -o")
+    print(f"\n{len(images)} {'image' if len(images) == 1 else 'images'} pooled")
+    if masks:
+        from beadseg.inference.matching import MIN_IOUS
+
+        print(
+            f"  pixels      Jaccard {pooled['jaccard']:.3f}, Dice "
+            f"{pooled['dice']:.3f}, accuracy {pooled['accuracy']:.3f}, boundary F1 "
+            f"{pooled['boundary_f1']:.3f} within {result['tolerance']:g} px"
+        )
+        print("  beads, IoU  " + "  ".join(f"{least:5.2f}" for least in MIN_IOUS))
+        for key in ("precision", "recall", "f1", "ap", "pq"):
+            values = "  ".join(f"{value:5.3f}" for value in pooled[key])
+            print(f"  {key.upper() if len(key) == 2 else key:10}  {values}")
+        said = [f"{number} {kind}" for kind, number in pooled["errors"].items()]
+        print(f"  errors      {', '.join(said)}")
+    detection, given = pooled["detection"], result["distance"]
+    print(
+        f"  centres     F1 {detection['f1']:.3f}, precision "
+        f"{detection['precision']:.3f}, recall {detection['recall']:.3f} within "
+        + ("half a diameter" if given is None else f"{given:g} px")
+    )
+    print(
+        f"  count       {pooled['predicted']} for {pooled['beads']} "
+        f"({pooled['count_error']:+.1%}); mean error of an image "
+        f"{result['mean_of_images']['count_error']:.1%}"
+    )
+    if pooled["diameter_error"] is not None:
+        print(
+            f"  diameter    median {pooled['predicted_median_diameter']:.1f} px for "
+            f"{pooled['median_diameter']:.1f} px ({pooled['diameter_error']:+.1%})"
+        )
+    for what, key in (
+        ("labelled, not predicted", "without_prediction"),
+        ("predicted, not labelled", "without_truth"),
+    ):
+        if names := result[key]:
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            print(f"{what} ({len(names)}): {', '.join(names[:5])}{more}")
+    for line in result["failed"]:
+        print(f"left out: {line}")
