@@ -18,6 +18,7 @@ from tqdm import tqdm
 from beadseg.data import labels as labelling
 from beadseg.data import reading
 from beadseg.data.cache import hash_code, hash_file, hash_json, write_json
+from beadseg.data.points import spacings
 from beadseg.data.scaling import bead_diameters
 
 KINDS = ("images", "masks", "ignore", "points")  # the folders of a data set
@@ -34,6 +35,7 @@ class PageFacts:
     pixel_size: float | None = None  # um
     beads: int = 0  # in a mask or in points
     diameters: tuple[float, ...] = ()  # px, of the beads of a mask
+    spacings: tuple[float, ...] = ()  # px, of points: to the nearest other
     problem: str | None = None
 
 
@@ -50,11 +52,7 @@ class FileFacts:
     def from_json(cls, fields: dict) -> "FileFacts":
         pages = tuple(
             PageFacts(
-                **(
-                    page
-                    | {"shape": tuple(page["shape"])}
-                    | {"diameters": tuple(page["diameters"])}
-                )
+                **page | {k: tuple(page[k]) for k in ("shape", "diameters", "spacings")}
             )
             for page in fields["pages"]
         )
@@ -147,7 +145,8 @@ def _page(kind: str, page: reading.PageRef) -> PageFacts:
             case "ignore":
                 page.read()
             case "points":
-                facts["beads"] = len(labelling.read_points(page))
+                points = labelling.read_points(page)
+                facts |= {"beads": len(points), "spacings": spacings(points)}
     except reading.ReadError as error:
         facts["problem"] = str(error)
     return PageFacts(**facts)

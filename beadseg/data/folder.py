@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from beadseg.data.cache import cache_dir
 from beadseg.data.facts import KINDS, Task, gather
 from beadseg.data.reading import file_stem
-from beadseg.data.samples import Sample, match
+from beadseg.data.samples import Sample, match, with_discs
 from beadseg.data.settings_file import FILE, BeadsToml, read_beads_toml
 from beadseg.errors import BeadsegError
 
@@ -39,7 +39,8 @@ def scan(data: ConfigDict, progress: bool = True) -> Folder:
 
     Raises:
       BeadsegError: no such folder, no `images/` in it, nothing in that, a bad
-        `beads.toml` or `data.group_pattern`, or no cache to write to.
+        `beads.toml`, `data.group_pattern` or `data.point_diameter`, or no cache to
+        write to.
     """
     folder = Path(data.dir).expanduser()
     _check_layout(folder)
@@ -63,7 +64,7 @@ def scan(data: ConfigDict, progress: bool = True) -> Folder:
     for stem in sorted(settings.named() - files["images"].keys()):
         problems.append(f"{folder / FILE}: no image {stem} in images/")
     group_of = _grouping(data.group_pattern, settings)
-    samples, unlabelled, taken = [], [], set()
+    samples, taken = [], set()
     for stem in sorted(files["images"]):
         parts = {kind: tasks[kind].get(stem) for kind in KINDS}
         group = group_of(stem)
@@ -73,12 +74,15 @@ def scan(data: ConfigDict, progress: bool = True) -> Folder:
             found.remove(sample)
         taken.update(sample.name for sample in found)
         samples += found
-        unlabelled += [sample.name for sample in found if sample.mask is None]
     files_of: dict[str, list[Path]] = {}
     for task in everything:
         for note in facts[task.path].notes:
             files_of.setdefault(note, []).append(task.path)
     notes = [f"{_some(paths)}: {note}" for note, paths in files_of.items()]
+    samples, note = with_discs(samples, data.point_diameter)
+    if note:
+        notes.append(note)
+    unlabelled = [sample.name for sample in samples if not sample.labelled]
     if unlabelled:
         notes.append(
             f"images without a usable mask, not trained on ({len(unlabelled)}): "
@@ -98,11 +102,11 @@ def require_labels(folder: Folder) -> None:
     where, hint = folder.path, _first(folder.problems)
     if not folder.samples:
         raise BeadsegError(f"{where}: none of its images can be read{hint}")
-    labelled = [sample for sample in folder.samples if sample.mask]
+    labelled = [sample for sample in folder.samples if sample.labelled]
     if not labelled and any(sample.points for sample in folder.samples):
         raise BeadsegError(
-            f"{where}: only points, no masks: training needs outlines, draw or import "
-            f"label images into masks/{hint}"
+            f"{where}: no masks, and points too few to tell how large the beads are: "
+            f"give their diameter in px with --config.data.point_diameter{hint}"
         )
     if not labelled:
         raise BeadsegError(

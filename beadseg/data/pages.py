@@ -13,6 +13,7 @@ from beadseg.data.damage import damage_labels
 from beadseg.data.generated import generate
 from beadseg.data.generated_settings import GeneratedSettings
 from beadseg.data.labels import UNKNOWN, read_labels, read_points
+from beadseg.data.points import discs
 from beadseg.data.reading import check_image
 from beadseg.data.samples import Sample
 from beadseg.data.tiles import RecordInfo, points_inside, quantise, tile_boxes
@@ -68,13 +69,15 @@ class FolderPages:
         image = page.read()
         check_image(image, page.where)
         labels = points = None
+        if sample.points:
+            points = read_points(sample.points.open()[sample.page])
         if sample.mask:
             labels = read_labels(sample.mask.open()[sample.page])
+        elif sample.disc is not None:
+            labels = discs(points, sample.disc, image.shape)
         if sample.ignore and labels is not None:
             ignored = sample.ignore.open()[sample.page].read() != 0
             labels = np.where(ignored, np.int32(UNKNOWN), labels)
-        if sample.points:
-            points = read_points(sample.points.open()[sample.page])
         about = {
             "image": sample.name,
             "source": sample.source,

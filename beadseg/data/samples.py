@@ -1,10 +1,16 @@
 """The pages of an image file, each with the pages of mask, ignore and points of it."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from beadseg.data.facts import FileFacts, PageFacts, Task
 from beadseg.data.settings_file import BeadsToml
+from beadseg.errors import BeadsegError
+
+SMALLEST_DISC = 2.0  # px; one of less across has no shape
 
 
 @dataclass(frozen=True)
@@ -19,12 +25,20 @@ class Sample:
     ignore: Task | None
     points: Task | None
     shape: tuple[int, ...]
-    beads: int  # in the mask
+    beads: int  # in the mask, or discs
     diameters: tuple[float, ...]  # px, of the beads of the mask that are whole
+    centres: int  # in points
+    spacings: tuple[float, ...]  # px, from each centre to the nearest other
     group: str
     pixel_size: float | None  # um
     completeness: float | None
     digest: str  # of the content of the files, and the page
+    disc: float | None = None  # px across; what points are taken for without a mask
+
+    @property
+    def labelled(self) -> bool:
+        """Whether it can be trained on."""
+        return self.mask is not None or self.disc is not None
 
 
 def match(
@@ -61,8 +75,9 @@ def match(
             continue
         matched = _matching(number, page, known, tasks, len(images), problems)
         if "ignore" in known and "ignore" not in matched:
-            matched.pop("masks", None)  # its unknown pixels would pass for background
-        mask = matched.get("masks", PageFacts())
+            for kind in ("masks", "points"):  # unknown pixels would pass for background
+                matched.pop(kind, None)
+        mask, points = (matched.get(k, PageFacts()) for k in ("masks", "points"))
         used = {kind: tasks[kind] for kind in matched}
         digests = {kind: facts[tasks[kind].path].digest for kind in ("images", *used)}
         sample = Sample(
@@ -76,6 +91,8 @@ def match(
             shape=page.shape,
             beads=mask.beads,
             diameters=mask.diameters,
+            centres=points.beads,
+            spacings=points.spacings,
             group=group,
             pixel_size=settings.pixel_size or page.pixel_size,
             completeness=settings.completeness_of(stem),
@@ -83,6 +100,49 @@ def match(
         )
         samples.append(sample)
     return samples
+
+
+def with_discs(
+    samples: Sequence[Sample], diameter: float | None
+) -> tuple[list[Sample], str | None]:
+    """Samples whose beads are discs where there are points and no mask, and a remark.
+
+    Args:
+      samples: of a folder.
+      diameter: px, `data.point_diameter`; None: the median distance from a centre to
+        the nearest other, which is a diameter where beads lie close.
+
+    Raises:
+      BeadsegError: a diameter of less than `SMALLEST_DISC`.
+    """
+    if diameter is not None and not diameter >= SMALLEST_DISC:
+        raise BeadsegError(
+            f"data.point_diameter = {diameter}: give {SMALLEST_DISC:g} px or more"
+        )
+    bare = [s for s in samples if s.points is not None and s.mask is None]
+    found = [spacing for sample in bare for spacing in sample.spacings]
+    source = "data.point_diameter"
+    if diameter is None and found:
+        diameter = max(round(float(np.median(found)), 2), SMALLEST_DISC)
+        source = "the median distance between nearest centres; where beads lie apart, "
+        source += "set data.point_diameter"
+    if diameter is None or not bare:
+        return list(samples), None
+
+    def drawn(sample: Sample) -> Sample:
+        return replace(
+            sample,
+            disc=diameter,
+            beads=sample.centres,
+            diameters=(diameter,) * sample.centres,
+            digest=f"{sample.digest} discs of {diameter} px",
+        )
+
+    names = {sample.name for sample in bare}
+    return [drawn(s) if s.name in names else s for s in samples], (
+        f"images with points and no mask ({len(bare)}): their beads are taken for "
+        f"discs of {diameter:g} px ({source}), parted midway where they meet"
+    )
 
 
 def _matching(

@@ -291,9 +291,17 @@ def test_only_points(config, data, save, save_pairs):
     shutil.rmtree(data / "masks")
     save("points/a.tif", np.eye(96, dtype=np.uint8))
     assert refusal(config, labels=True) == (
-        f"{data}: only points, no masks: training needs outlines, draw or import label "
-        "images into masks/"
+        f"{data}: no masks, and points too few to tell how large the beads are: give "
+        "their diameter in px with --config.data.point_diameter"
     )
+    config.data.point_diameter = 8.0
+    assert [sample.disc for sample in scanned(config).samples] == [8.0, None]
+
+
+def test_a_diameter_of_points_that_makes_no_disc(config, save_pairs):
+    save_pairs([3, 4])
+    config.data.point_diameter = 0.5
+    assert refusal(config) == "data.point_diameter = 0.5: give 2 px or more"
 
 
 def test_all_masks_empty(config, data, save_pairs):
