@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 UNKNOWN_DISTANCE = -1.0
+RING = 4  # px around a bead where it is known that it has ended
 
 
 def targets(
@@ -28,11 +29,13 @@ def targets(
 
 
 def distance(labels: np.ndarray) -> np.ndarray:
-    """How deep in its own bead each pixel lies: 0 outside, 1 at the deepest.
+    """How deep in its own bead each pixel lies: 0 around it, 1 at the deepest.
 
     The distance to the outermost pixels of the bead and one pixel more, by the largest
     such distance in the bead. A bead that the border cuts goes on beyond it; one that
-    is deepest at the border may have its centre beyond, and is unknown.
+    is deepest at the border may have its centre beyond, and is unknown. So is all that
+    is further than `RING` from a bead: it is not needed to part beads, and where masks
+    lack some, they teach nothing wrong.
 
     Args:
       labels: i32[H, W]; beads are > 0.
@@ -43,7 +46,7 @@ def distance(labels: np.ndarray) -> np.ndarray:
     beads = labels > 0
     rim = _rim(labels)
     if not rim.any():  # all one bead, or none
-        return np.where(beads, np.float32(UNKNOWN_DISTANCE), np.float32(0))
+        return np.full(labels.shape, UNKNOWN_DISTANCE, np.float32)
     # Beyond an array nothing is measured to: a bead goes on there. One transform for
     # all beads: exact, it would be one for each and four times slower. This is at most
     # 2 - sqrt(2) px more than the distance to the nearest pixel that is another's.
@@ -57,7 +60,8 @@ def distance(labels: np.ndarray) -> np.ndarray:
     for side in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]):
         cut[bead[side][share[side] == 1]] = True
     share[cut[bead]] = UNKNOWN_DISTANCE
-    return np.where(beads, share, np.float32(0))
+    around = np.where(depth > RING, np.float32(UNKNOWN_DISTANCE), np.float32(0))
+    return np.where(beads, share, around)
 
 
 def _rim(labels: np.ndarray) -> np.ndarray:

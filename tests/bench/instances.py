@@ -1,0 +1,173 @@
+"""Beads found in images of papers that were not trained on, fold by fold.
+
+  BEADSEG_REAL_DATA=DIR python -m tests.bench.instances emps_spheres_dev --write
+  ... python -m tests.bench.instances beadnet_latex_dev --folds 5 --write
+
+Each fold trains `configs/dice.py` on the images of the others, as it stands but for the
+flags given, and predicts its own as `beadseg predict` does. A data set with
+`papers.json` (image: paper) is folded by paper, unless `--by image`; the papers are
+groups in training too, so that the threshold is chosen on another paper.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+import beadseg
+from beadseg.data.labels import read_labels, read_points
+from beadseg.data.reading import open_pages
+from beadseg.inference.evaluation import Score, metrics, pool, score
+from beadseg.inference.matching import MIN_IOUS
+from beadseg.training.run_folder import versions
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def folds(groups: dict[str, str], count: int) -> list[list[str]]:
+    """Images of each fold: the largest group first, each to the smallest fold."""
+    members: dict[str, list[str]] = {}
+    for image in sorted(groups):
+        members.setdefault(groups[image], []).append(image)
+    found: list[list[str]] = [[] for _ in range(count)]
+    for group in sorted(members, key=lambda g: (-len(members[g]), g)):
+        min(found, key=len).extend(members[group])
+    return found
+
+
+def training_folder(data: Path, groups: dict[str, str], held: list[str], folder: Path):
+    """Links to all files of a data set but those held out."""
+    for kind in ("images", "masks", "points"):
+        for file in sorted((data / kind).glob("*")):
+            if file.stem not in held:
+                (folder / kind).mkdir(parents=True, exist_ok=True)
+                (folder / kind / file.name).symlink_to(file.resolve())
+    lines = [f'"{i}" = "{g}"' for i, g in groups.items() if i not in held]
+    (folder / "beads.toml").write_text("\n".join(["[group]", *lines]) + "\n")
+
+
+def train(data: Path, run: Path, seed: int, extra: list[str]) -> dict:
+    """One run of the command in a process of its own; its summary."""
+    command = [
+        *(sys.executable, "-m", "beadseg.main", "--config=configs/dice.py"),
+        f"--config.data.dir={data}",
+        f"--workdir={run}",
+        f"--config.seed={seed}",
+        f"--config.data.seed={seed}",
+        *extra,
+    ]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return json.loads((run / "summary.json").read_text())
+
+
+def predict(data: Path, run: Path, held: list[str]) -> tuple[dict[str, Score], float]:
+    """Scores by image, and MPix/s of finding their beads."""
+    predictor = beadseg.load(run)
+    scores, pixels, seconds = {}, 0, 0.0
+    for name in held:
+        (image,) = (data / "images").glob(f"{name}.*")
+        mask = next(data.glob(f"masks/{name}.*"), None)
+        pages = open_pages(image)[0].read()
+        predictor.predict(pages)  # compiles
+        started = time.monotonic()
+        labels = predictor.predict(pages).labels
+        seconds += time.monotonic() - started
+        pixels += labels.size
+        if mask is not None:
+            scores[name] = score(read_labels(mask), None, labels)
+        else:
+            (points,) = data.glob(f"points/{name}.*")
+            nothing = np.zeros(labels.shape, np.int32)
+            scores[name] = score(nothing, read_points(points), labels)
+    return scores, pixels / seconds / 1e6
+
+
+def brief(scores: dict[str, Score]) -> dict:
+    """The numbers that are compared: pooled, and means over images of the errors."""
+    found = metrics(pool(list(scores.values())))
+    each = [metrics(one) for one in scores.values()]
+    result = {
+        "images": len(scores),
+        "beads": found["beads"],
+        "predicted": found["predicted"],
+        "count_error": found["count_error"],
+        "count_error_of_images": np.mean([abs(e["count_error"]) for e in each]),
+        "detection_f1": found["detection"]["f1"],
+    }
+    if "ap" in found:
+        at = {f"{m:g}".lstrip("0"): i for i, m in enumerate(MIN_IOUS)}
+        result |= {
+            "ap50": found["ap"][at[".5"]],
+            "ap75": found["ap"][at[".75"]],
+            "pq": found["pq"][at[".5"]],
+            "jaccard": found["jaccard"],
+            "errors": found["errors"],
+            "diameter_error": found["diameter_error"],
+            "diameter_error_of_images": np.mean(
+                [abs(e["diameter_error"]) for e in each if e["diameter_error"]]
+            ),
+        }
+    return {k: round(float(v), 4) if np.isscalar(v) else v for k, v in result.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", help="a folder of $BEADSEG_REAL_DATA")
+    parser.add_argument("--folds", type=int, default=4)
+    parser.add_argument("--only", type=int, nargs="*", help="these folds, from 0")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--by", choices=("paper", "image"), default="paper")
+    parser.add_argument("--runs", type=Path, help="folder that keeps the runs")
+    parser.add_argument("--write", action="store_true", help="keep in results/")
+    options, extra = parser.parse_known_args()
+    with tempfile.TemporaryDirectory() as folder:
+        bench(options, extra, options.runs or Path(folder))
+
+
+def bench(options: argparse.Namespace, extra: list[str], runs: Path) -> None:
+    """Trains and predicts every fold; runs that are in `runs` are not trained again."""
+    data = Path(os.environ["BEADSEG_REAL_DATA"]) / options.data
+    groups = {file.stem: file.stem for file in sorted((data / "images").iterdir())}
+    if options.by == "paper" and (data / "papers.json").exists():
+        groups = json.loads((data / "papers.json").read_text())
+    rows, pooled = [], {}
+    for fold, held in enumerate(folds(groups, options.folds)):
+        if options.only and fold not in options.only:
+            continue
+        home = runs / f"{options.data}_by_{options.by}_{fold}"
+        if not (home / "data").exists():
+            training_folder(data, groups, held, home / "data")
+        for seed in range(options.seeds):
+            run = home / f"seed_{seed}"
+            started = time.monotonic()
+            summary = train(home / "data", run, seed, extra)
+            minutes = (time.monotonic() - started) / 60
+            scores, speed = predict(data, run, held)
+            row = {"fold": fold, "seed": seed, "minutes": round(minutes, 1)}
+            row |= {"threshold": summary["threshold"], "mpix_per_second": speed}
+            rows.append(row | brief(scores))
+            print(rows[-1], flush=True)
+            if seed == 0:
+                pooled |= scores
+        result = {
+            "command": f"python -m tests.bench.instances {options.data} --folds "
+            f"{options.folds} --seeds {options.seeds} --by {options.by} "
+            + " ".join(extra),
+            "pooled": brief(pooled),
+            "runs": rows,
+            "versions": versions(),
+        }
+        if options.write:  # after each fold: a bench cut short has told something
+            file = RESULTS / f"instances_{options.data}_by_{options.by}.json"
+            file.write_text(json.dumps(result, indent=2) + "\n")
+    print("pooled", result["pooled"])
+
+
+if __name__ == "__main__":
+    main()
