@@ -1,0 +1,182 @@
+"""The mask-free estimate against the truth, on generated and on real data sets.
+
+  python -m tests.bench.estimate --sets 200 --write
+  BEADSEG_REAL_DATA=DIR python -m tests.bench.estimate --sets 200 --write
+
+A generated set is five images of one kind: one modality and pattern, and ranges drawn
+from those of `GeneratedSettings` (size of beads, overlap, noise, light, dirt...). Its
+count is the sum over its images, its diameter the median over its beads, its coverage
+the mean. The seeds are not those that `quick_count.npz` was fitted on. Time is on one
+core, of one image of 1024 x 1024.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from beadseg.analysis.quick_count import Estimate, estimate
+from beadseg.data.generated import generate
+from beadseg.data.generated_settings import MODALITIES, PATTERNS, GeneratedSettings
+from beadseg.data.labels import read_labels, read_points
+from beadseg.data.reading import open_pages
+from beadseg.data.scaling import bead_diameters
+from beadseg.errors import BeadsegError
+from beadseg.training.run_folder import versions
+
+RESULTS = Path(__file__).parent / "results"
+IMAGES = 5  # of a generated set
+REAL = (
+    ("emps_spheres_dev", "masks"),
+    ("dsb2018_nuclei_dev", "masks"),
+    ("vnc_mitochondria_em", "masks"),
+    ("beadnet_latex_dev", "points"),
+)
+
+
+def draw_settings(number: int) -> GeneratedSettings:
+    """Settings of set `number`: each kind and pattern in turn, all else by chance."""
+    rng = np.random.default_rng([7, number])
+
+    def between(low, high):
+        a, b = np.sort(rng.uniform(low, high, 2))
+        return float(a), float(b)
+
+    radius = float(np.exp(rng.uniform(np.log(4), np.log(36))))
+    return GeneratedSettings(
+        modalities=(MODALITIES[number % len(MODALITIES)],),
+        patterns=(PATTERNS[number // len(MODALITIES) % len(PATTERNS)],),
+        radius=(radius, 1.25 * radius),
+        polydispersity=between(0, 0.4),
+        overlap=between(0, 0.25),
+        overlap_share=rng.uniform(0, 0.5),
+        irregular_share=rng.uniform(0, 0.7),
+        blurred_share=between(0, 0.2),
+        dim_share=between(0, 0.2),
+        contrast_spread=rng.uniform(0, 0.25),
+        texture=rng.uniform(0, 1),
+        uneven=rng.uniform(0, 0.55),
+        artefacts=rng.uniform(0, 1),
+        noise=rng.uniform(0.2, 1),
+    )
+
+
+def errors(found: list[Estimate], beads: int, diameters, coverage) -> dict:
+    """Relative errors of count and diameter; of coverage the difference in points."""
+    count = sum(e.count for e in found)
+    sizes = np.concatenate([e.diameters for e in found])
+    size = float(np.median(sizes)) if len(sizes) else np.nan
+    row = {"beads": beads, "count": round(count / beads - 1, 4)}
+    if diameters is not None:
+        true = float(np.median(diameters))
+        row |= {"diameter_px": round(true, 1), "diameter": round(size / true - 1, 4)}
+        seen = float(np.mean([e.coverage for e in found]))
+        row |= {"coverage": round(100 * (seen - coverage), 2)}
+    return row
+
+
+def generated_set(number: int) -> dict:
+    """One set, drawn and estimated."""
+    for attempt in range(20):
+        try:
+            settings = draw_settings(number + 1000 * attempt)
+            drawn = [generate(settings, 1, 100 * number + i) for i in range(IMAGES)]
+            break
+        except BeadsegError:  # no image of 256 px holds such beads
+            continue
+    found = [estimate(each.image) for each in drawn]
+    return {
+        "modality": settings.modalities[0],
+        "pattern": settings.patterns[0],
+    } | errors(
+        found,
+        sum(len(each.beads) for each in drawn),
+        np.concatenate([bead_diameters(each.labels) for each in drawn]),
+        float(np.mean([np.mean(each.labels > 0) for each in drawn])),
+    )
+
+
+def real_sets(folder: Path) -> dict:
+    """Each real set as a whole, and the median error of its single images."""
+    rows = {}
+    for name, kind in REAL:
+        found, counts, diameters, coverage = [], [], [], []
+        for file in sorted((folder / name / kind).iterdir()):
+            image = next((folder / name / "images").glob(f"{file.stem}.*"))
+            found.append(estimate(open_pages(image)[0].read()))
+            if kind == "points":
+                counts.append(len(read_points(file)))
+                continue
+            labels = read_labels(file)
+            counts.append(len(np.unique(labels[labels > 0])))
+            diameters.append(bead_diameters(labels))
+            coverage.append(float(np.mean(labels > 0)))
+        sizes = np.concatenate(diameters) if diameters else None
+        row = errors(found, sum(counts), sizes, np.mean(coverage) if coverage else 0)
+        each = [abs(e.count / n - 1) for e, n in zip(found, counts, strict=True)]
+        rows[name] = row | {"median_image_count": round(float(np.median(each)), 4)}
+        print(name, rows[name], flush=True)
+    return rows
+
+
+def shares(rows: list[dict]) -> dict:
+    """Share of the sets within the limits of each quantity."""
+    limits = {"count": 0.1, "diameter": 0.1, "coverage": 5}
+    return {
+        name: round(float(np.mean([abs(row[name]) <= limit for row in rows])), 4)
+        for name, limit in limits.items()
+    }
+
+
+def seconds(repeats: int = 3) -> dict[str, float]:
+    """Of an image of 1024 x 1024 px: large beads, and small ones."""
+    times = {}
+    for name, radius in (("radius 20", (20, 24)), ("radius 5", (5, 6))):
+        settings = GeneratedSettings(
+            size=1024, radius=radius, beads=(100, 3000), coverage=(0.1, 0.5)
+        )
+        image = generate(settings, 1, 0).image
+        took = []
+        for _ in range(repeats):
+            started = time.perf_counter()
+            estimate(image)
+            took.append(time.perf_counter() - started)
+        times[name] = round(min(took), 3)
+    return times
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sets", type=int, default=200)
+    parser.add_argument("--write", action="store_true", help="keep in results/")
+    options = parser.parse_args()
+    rows = []
+    for number in range(options.sets):
+        rows.append(generated_set(number))
+        print(number, rows[-1], flush=True)
+    result = {
+        "command": " ".join(["python -m tests.bench.estimate", *sys.argv[1:]]),
+        "sets": len(rows),
+        "within_limits": shares(rows),
+        "by_modality": {
+            name: shares([r for r in rows if r["modality"] == name])
+            for name in MODALITIES
+            if any(r["modality"] == name for r in rows)
+        },
+        "seconds": seconds(),
+    }
+    print(json.dumps(result, indent=2), flush=True)
+    if folder := os.environ.get("BEADSEG_REAL_DATA"):
+        result["real"] = real_sets(Path(folder))
+    result |= {"rows": rows, "versions": versions()}
+    if options.write:
+        file = RESULTS / "estimate.json"
+        file.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
