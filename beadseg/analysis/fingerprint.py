@@ -1,0 +1,299 @@
+"""The fingerprint of a data set: every image measured once, and all of them together.
+
+Images are read one at a time, in a few processes; what is kept of each is a row of
+numbers and a small picture, so that memory does not grow with their size.
+"""
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from beadseg.analysis.image_facts import ImageFacts, discs, measure_image, thumbnail
+from beadseg.analysis.mask_facts import MaskFacts, measure_mask
+from beadseg.analysis.quick_count import Estimate, estimate
+from beadseg.data import splits
+from beadseg.data.folder import Folder
+from beadseg.data.labels import UNKNOWN, read_labels, read_points
+from beadseg.data.reading import ReadError
+from beadseg.data.samples import Sample
+from beadseg.errors import BeadsegError
+
+SAME = 0.97  # correlation of two small pictures of one field
+_SURE = 0.5  # score from which an estimated bead is taken for one
+_FEW = 12  # images for which starting processes costs more than it saves
+_AHEAD = 2  # results waiting, a process
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image. `mask` is None without one; `labelled` None where nobody can say."""
+
+    name: str
+    group: str
+    shape: tuple[int, int]
+    pixel_size: float | None  # um
+    image: ImageFacts
+    mask: MaskFacts | None
+    points: int | None
+    count: int  # estimated from the image alone, like the next two
+    diameter_px: float
+    coverage: float  # 0..1
+    labelled: float | None  # share of the beads seen that the mask or points have
+    seen: float | None  # share of the labelled beads that the estimate sees
+
+
+class Pair(NamedTuple):
+    """Two images that are one: copies, or a field taken twice."""
+
+    first: str
+    second: str
+    exact: bool
+    correlation: float
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """All that is measured on a data set."""
+
+    rows: tuple[Row, ...]
+    duplicates: tuple[Pair, ...]
+    leaks: tuple[Pair, ...]  # duplicates with one in training, one in validation
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict:
+        return {
+            "images": [plain(asdict(row)) for row in self.rows],
+            "duplicates": [pair._asdict() for pair in self.duplicates],
+            "leaks": [pair._asdict() for pair in self.leaks],
+            "problems": list(self.problems),
+            "notes": list(self.notes),
+        }
+
+
+def take_fingerprint(
+    folder: Folder,
+    fraction: float = 0.15,
+    seed: int = 42,
+    bins: tuple[int, ...] = (0, 20, 50, 100),
+    processes: int | None = None,
+    progress: bool = True,
+) -> Fingerprint:
+    """Measures every readable image of a folder.
+
+    Args:
+      folder: of `data.folder.scan`.
+      fraction, seed, bins: of the split in which leaks are looked for.
+      processes: that measure; None: one a core, at most 4.
+      progress: a bar on stderr, if that is a terminal.
+    """
+    rows, pictures, digests, problems = [], [], [], list(folder.problems)
+    bar = tqdm(
+        _measured(folder.samples, processes),
+        "measuring images",
+        len(folder.samples),
+        disable=None if progress else True,
+    )
+    for found in bar:
+        if isinstance(found, str):
+            problems.append(found)
+            continue
+        row, picture, digest = found
+        rows.append(row)
+        pictures.append(picture)
+        digests.append(digest)
+    duplicates = find_duplicates([row.name for row in rows], pictures, digests)
+    groups = {row.name: row.group for row in rows}
+    duplicates = [
+        p for p in duplicates if p.exact or groups[p.first] != groups[p.second]
+    ]
+    sides = _sides(folder.samples, fraction, seed, bins)
+    leaks = [p for p in duplicates if {sides.get(n) for n in p[:2]} == {"train", "val"}]
+    return Fingerprint(
+        tuple(rows), tuple(duplicates), tuple(leaks), tuple(problems), folder.notes
+    )
+
+
+def read_sample(
+    sample: Sample,
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """The image [H, W], its labels i32[H, W] (-1 unknown) and its points f32[N, 2].
+
+    Raises:
+      ReadError: a file is damaged or has changed.
+    """
+    page = sample.image.open()[sample.page].read()
+    labels = points = None
+    if sample.mask:
+        labels = read_labels(sample.mask.open()[sample.page])
+        if sample.ignore:
+            ignore = sample.ignore.open()[sample.page].read_stored()
+            ignore = ignore.any(-1) if ignore.ndim == 3 else ignore != 0
+            labels = np.where(ignore, np.int32(UNKNOWN), labels)
+    if sample.points:
+        points = read_points(sample.points.open()[sample.page])
+    return page, labels, points
+
+
+def measure(sample: Sample) -> tuple[Row, np.ndarray, bytes] | str:
+    """One image: row, small picture and hash of pixels; or why it cannot be read."""
+    try:
+        page, labels, points = read_sample(sample)
+    except ReadError as error:
+        return str(error)
+    except OSError as error:
+        return f"{sample.image.path}: {error.strerror}"
+    found = estimate(page)
+    mask, inside = None, None
+    if labels is not None:
+        mask = measure_mask(labels, _finite(page))
+        inside = labels > 0 if mask.objects else None
+    if inside is None or not 0.002 < inside.mean() < 0.98:
+        inside = discs(found, page.shape)
+    labelled, seen = _share_labelled(found, labels, points)
+    row = Row(
+        name=sample.name,
+        group=sample.group,
+        shape=tuple(page.shape),
+        pixel_size=sample.pixel_size,
+        image=measure_image(page, inside),
+        mask=mask,
+        points=None if points is None else len(points),
+        count=found.count,
+        diameter_px=found.diameter_px,
+        coverage=found.coverage,
+        labelled=labelled,
+        seen=seen,
+    )
+    digest = blake2b(np.ascontiguousarray(page).tobytes(), digest_size=16).digest()
+    return row, thumbnail(page).astype(np.float16), digest
+
+
+def find_duplicates(
+    names: list[str], pictures: list[np.ndarray], digests: list[bytes]
+) -> list[Pair]:
+    """Pairs of equal images, and of those whose small pictures agree, also turned.
+
+    Args:
+      names: of the images.
+      pictures: of each, as `thumbnail` makes them.
+      digests: of each, a hash of the pixels.
+    """
+    if len(names) < 2:
+        return []
+    plain = np.stack(pictures).astype(np.float32)
+    best = np.full((len(names), len(names)), -1.0, np.float32)
+    for turn in range(4):
+        for flip in (False, True):
+            turned = np.rot90(plain, turn, (1, 2))
+            turned = turned[:, :, ::-1] if flip else turned
+            other = turned.reshape(len(names), -1)
+            np.maximum(best, plain.reshape(len(names), -1) @ other.T, out=best)
+    empty = ~plain.any((1, 2))
+    pairs = []
+    for i, j in np.argwhere(np.triu(best > SAME, 1) | _equal(digests)):
+        exact = digests[i] == digests[j]
+        if not (empty[i] or empty[j]) or exact:
+            pairs.append(Pair(names[i], names[j], exact, round(float(best[i, j]), 4)))
+    return pairs
+
+
+def _equal(digests: list[bytes]) -> np.ndarray:
+    number = {digest: i for i, digest in enumerate(dict.fromkeys(digests))}
+    ids = np.array([number[digest] for digest in digests])
+    return np.triu(ids[:, None] == ids, 1)
+
+
+def _measured(samples: tuple[Sample, ...], processes: int | None) -> Iterator:
+    """`measure` of each sample in order, never many more at a time than processes."""
+    processes = processes or min(os.cpu_count() or 1, 4)
+    if processes < 2 or len(samples) <= _FEW:
+        yield from map(measure, samples)
+        return
+    # Threads of numerical libraries do not outlive a fork: start anew.
+    method = multiprocessing.get_context("spawn")
+    waiting = []
+    with ProcessPoolExecutor(processes, method) as pool:
+        try:
+            for sample in samples:
+                waiting.append(pool.submit(measure, sample))
+                if len(waiting) > _AHEAD * processes:
+                    yield waiting.pop(0).result()
+            while waiting:
+                yield waiting.pop(0).result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _share_labelled(
+    found: Estimate, labels: np.ndarray | None, points: np.ndarray | None
+) -> tuple[float | None, float | None]:
+    """Of the beads surely seen, the share that is labelled; of the labelled, seen."""
+    sure = found.scores >= _SURE
+    centres, radius = found.centres[sure], found.diameters[sure] / 2
+    if labels is not None and (labels > 0).any():
+        y, x = (
+            np.clip(np.rint(v), 0, n - 1).astype(int)
+            for v, n in zip(centres.T, labels.shape, strict=True)
+        )
+        hit = labels[y, x]
+        ids = np.unique(labels[labels > 0])
+        known = hit != UNKNOWN
+        share = float(np.mean(hit[known] > 0)) if known.any() else None
+        return share, len(np.unique(hit[hit > 0])) / len(ids)
+    if points is not None and len(points):
+        if not len(centres):
+            return None, 0.0
+        apart = np.hypot(*(centres[:, None] - points[None]).transpose(2, 0, 1))
+        near = apart < np.maximum(radius, 2)[:, None]
+        return float(near.any(1).mean()), float(near.any(0).mean())
+    return None, None
+
+
+def _sides(samples, fraction, seed, bins) -> dict[str, str]:
+    """Side of each labelled image in the split that training would make."""
+    records = [
+        _Record(s.name, s.group, s.mask is not None or s.points is not None, s.beads)
+        for s in samples
+    ]
+    try:
+        split = splits.split(records, fraction, seed, bins)
+    except BeadsegError:
+        return {}
+    return {records[i].image: "train" for i in split.train} | {
+        records[i].image: "val" for i in split.validation
+    }
+
+
+class _Record(NamedTuple):
+    """What a split asks of a record."""
+
+    image: str
+    group: str
+    has_mask: bool
+    beads: int
+
+
+def _finite(page: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(page), page, 0).astype(np.float32)
+
+
+def plain(value):
+    """A value made ready for JSON: no NumPy numbers, no NaN, short floats."""
+    if isinstance(value, dict):
+        return {key: plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, float | np.floating):
+        return None if not np.isfinite(value) else round(float(value), 5)
+    if isinstance(value, np.integer):
+        return int(value)
+    return value

@@ -1,0 +1,269 @@
+"""What one mask is like: its beads, and what is wrong with it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import cKDTree
+from skimage.morphology import skeletonize
+
+from beadseg.data.beads import on_border
+from beadseg.data.labels import separate
+
+# A disc of pixels of radius r has r sqrt(2 pi) of perimeter error at worst: beads with
+# fewer pixels than this have no shape to speak of.
+SHAPED = 30  # px
+_SPECK = 0.04  # of the area of the median bead
+_MERGED = 1.6  # areas of the median bead
+_MOVES = 8  # px, how far outlines are looked for
+
+
+@dataclass(frozen=True)
+class MaskFacts:
+    """Numbers of one mask; lists have an entry a bead."""
+
+    objects: int
+    coverage: float  # of the known pixels
+    known: float  # share of the pixels
+    diameters: tuple[float, ...]  # px, of the disc of equal area, whole beads
+    circularity: float  # median of 4 pi area / perimeter^2; nan without shaped beads
+    aspect: float  # median of long over short axis
+    branches: float  # mean of skeleton branch points a bead
+    spacing: float  # median distance to the next centre, mean diameters; nan below 2
+    touching: float  # share of the beads that touch another
+    holes: int
+    specks: int
+    merged: int  # ids that look like several beads in one
+    twice: int  # ids with parts far apart
+    offset: tuple[float, float]  # px, down and right, that brings outlines to slopes
+    offset_gain: float  # slope under the outlines there, over that where they are
+
+    @property
+    def full(self) -> bool:
+        """No background to tell the beads from."""
+        return self.coverage > 0.98
+
+
+def measure_mask(labels: np.ndarray, image: np.ndarray) -> MaskFacts:
+    """Measures a label map.
+
+    Args:
+      labels: i32[H, W]; 0 background, > 0 beads, -1 unknown.
+      image: f[H, W], the image it belongs to.
+    """
+    ids, flat = np.unique(np.maximum(labels, 0), return_inverse=True)
+    index = flat.reshape(labels.shape).astype(np.int32)
+    index += 0 if ids[0] == 0 else 1
+    count = int(index.max())
+    known = float(np.mean(labels >= 0))
+    coverage = float(np.mean(labels > 0)) / known if known else 0.0
+    if not count:
+        none = float("nan")
+        return MaskFacts(
+            0, coverage, known, (), *[none] * 4, 0.0, *[0] * 4, (0.0, 0.0), 1.0
+        )
+    area = np.bincount(index.ravel(), minlength=count + 1)[1:]
+    whole = ~np.isin(np.arange(1, count + 1), on_border(index))
+    diameter = 2 * np.sqrt(area / np.pi)
+    usual = float(np.median(diameter[whole] if whole.any() else diameter))
+    shaped = whole & (area >= SHAPED)
+    circularity = 4 * np.pi * area / np.maximum(perimeters(index, count), 1) ** 2
+    centres, aspect = _moments(index, count)
+    offset, gain = find_offset(index, image, usual)
+    boxes = ndimage.find_objects(index)
+    return MaskFacts(
+        objects=count,
+        coverage=coverage,
+        known=known,
+        diameters=tuple((diameter[whole] if whole.any() else diameter).round(2)),
+        circularity=_median(np.minimum(circularity[shaped], 1)),
+        aspect=_median(aspect[shaped]),
+        branches=branch_points(index, usual) / count,
+        spacing=_spacing(centres, diameter),
+        touching=len(_touching(index)) / count,
+        holes=count_holes(index, float(np.median(area))),
+        specks=int(np.sum(whole & (area < max(_SPECK * np.median(area), 6)))),
+        merged=_merged(index, boxes, area, circularity),
+        twice=_twice(index, boxes, area, usual),
+        offset=offset,
+        offset_gain=gain,
+    )
+
+
+def perimeters(index: np.ndarray, count: int) -> np.ndarray:
+    """f64[N], px: Cauchy-Crofton over four directions, neighbours and border count."""
+    framed = np.pad(index, 1)
+    total = np.zeros(count + 1)
+    height, width = framed.shape
+    moves = ((0, 1, 1.0), (1, 0, 1.0), (1, 1, 2**-0.5), (1, -1, 2**-0.5))
+    for down, right, weight in moves:
+        a = framed[: height - down, max(0, -right) : width - max(0, right)]
+        b = framed[down:, max(0, right) : width + min(0, right)]
+        differ = a != b
+        for side in (a, b):
+            total += weight * np.bincount(side[differ], minlength=count + 1)
+    return np.pi / 8 * total[1:]
+
+
+def branch_points(index: np.ndarray, usual: float) -> int:
+    """Branch points of the skeletons of all beads, after outlines are smoothed.
+
+    A disc has none, a Y one. Smoothing by a tenth of the usual diameter takes away the
+    steps of the pixel grid, from which skeletons sprout.
+    """
+    step = max(1, int(usual // 24))  # shape enough, and far fewer pixels
+    small = index[::step, ::step]
+    apart = small > 0
+    for axis in (0, 1):
+        a = np.take(small, range(1, small.shape[axis]), axis)
+        b = np.take(small, range(small.shape[axis] - 1), axis)
+        edge = (a != b) & (a > 0) & (b > 0)
+        where = (
+            (slice(1, None), slice(None))
+            if axis == 0
+            else (slice(None), slice(1, None))
+        )
+        apart[where] &= ~edge
+    sigma = max(0.1 * usual / step, 0.5)
+    smooth = ndimage.gaussian_filter(apart.astype(np.float32), sigma) > 0.5
+    thin = skeletonize(smooth)
+    around = ndimage.convolve(
+        thin.astype(np.uint8), np.ones((3, 3), np.uint8), mode="constant"
+    )
+    branching = thin & (around >= 4)  # itself and three others
+    return int(ndimage.label(branching, np.ones((3, 3)))[1])
+
+
+def count_holes(index: np.ndarray, usual_area: float) -> int:
+    """Gaps in the background that one bead alone surrounds, smaller than a bead."""
+    gaps, number = ndimage.label(index == 0)
+    if number < 2:
+        return 0
+    area = np.bincount(gaps.ravel())
+    small = area < 0.6 * usual_area
+    small[0] = False
+    small[np.unique(np.concatenate([gaps[0], gaps[-1], gaps[:, 0], gaps[:, -1]]))] = (
+        False
+    )
+    low = np.full(number + 1, np.iinfo(np.int32).max)
+    high = np.zeros(number + 1, np.int64)
+    for axis in (0, 1):
+        for shift in (1, -1):
+            beside = np.roll(index, shift, axis)
+            edge = (gaps > 0) & (beside > 0)
+            np.minimum.at(low, gaps[edge], beside[edge])
+            np.maximum.at(high, gaps[edge], beside[edge])
+    return int(np.sum(small & (low == high)))
+
+
+def find_offset(
+    index: np.ndarray, image: np.ndarray, usual: float
+) -> tuple[tuple[float, float], float]:
+    """The move, px, after which outlines lie on the steepest slopes, and what it gains.
+
+    Cross-correlation of the outlines with the slope of the image. Up to a third of a
+    bead is looked for: farther, the outline of the next bead may answer.
+    """
+    reach = int(min(_MOVES, max(1, usual / 3)))
+    outline = np.zeros(index.shape, bool)
+    for axis in (0, 1):
+        differ = np.diff(index, axis=axis) != 0
+        first = (
+            (slice(1, None), slice(None))
+            if axis == 0
+            else (slice(None), slice(1, None))
+        )
+        outline[first] |= differ
+    margin = reach + 1
+    outline[:margin] = outline[-margin:] = False
+    outline[:, :margin] = outline[:, -margin:] = False
+    rows, columns = np.nonzero(outline)
+    if len(rows) < 50:
+        return (0.0, 0.0), 1.0
+    if len(rows) > 6000:
+        chosen = np.linspace(0, len(rows) - 1, 6000).astype(int)
+        rows, columns = rows[chosen], columns[chosen]
+    smooth = ndimage.gaussian_filter(image.astype(np.float32), 1.0, truncate=3)
+    slope = np.hypot(*np.gradient(smooth))
+    slope = np.minimum(slope, np.percentile(slope[::2, ::2], 99))
+    moves = np.arange(-reach, reach + 1)
+    score = np.array(
+        [[slope[rows + dy, columns + dx].mean() for dx in moves] for dy in moves]
+    )
+    score = ndimage.gaussian_filter(score, 0.7, mode="nearest")
+    best = np.unravel_index(score.argmax(), score.shape)
+    here = score[reach, reach]
+    at = tuple(float(moves[k]) for k in best)
+    return at, float(score[best] / here) if here > 0 else 1.0
+
+
+def _moments(index: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Centres f64[N, 2], and long over short axis f64[N]."""
+    rows, columns = np.nonzero(index)
+    of = index[rows, columns] - 1
+    area = np.bincount(of, minlength=count)
+    y, x = (np.bincount(of, v, count) / area for v in (rows, columns))
+    dy, dx = rows - y[of], columns - x[of]
+    # A pixel is a square, not a point: 1/12 of spread of its own.
+    yy, xx = (np.bincount(of, d * d, count) / area + 1 / 12 for d in (dy, dx))
+    xy = np.bincount(of, dy * dx, count) / area
+    middle, off = (yy + xx) / 2, np.hypot((yy - xx) / 2, xy)
+    ratio = np.sqrt((middle + off) / np.maximum(middle - off, 1e-9))
+    return np.stack([y, x], 1), ratio
+
+
+def _spacing(centres: np.ndarray, diameter: np.ndarray) -> float:
+    if len(centres) < 2:
+        return float("nan")
+    distance, other = cKDTree(centres).query(centres, 2)
+    mean = (diameter + diameter[other[:, 1]]) / 2
+    return float(np.median(distance[:, 1] / mean))
+
+
+def _touching(index: np.ndarray) -> np.ndarray:
+    """Beads with a pixel at most one px from another bead's."""
+    touching = []
+    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0)):
+        height, width = index.shape
+        a = index[: height - down, max(0, -right) : width - max(0, right)]
+        b = index[down:, max(0, right) : width + min(0, right)]
+        meet = (a != b) & (a > 0) & (b > 0)
+        touching += [np.unique(a[meet]), np.unique(b[meet])]
+    return np.unique(np.concatenate(touching))
+
+
+def _merged(index, boxes, area, circularity) -> int:
+    """Ids that a neck divides into parts that are each a good part of the whole."""
+    usual = np.median(area)
+    suspects = np.flatnonzero((area > _MERGED * usual) | (circularity < 0.75))
+    merged = 0
+    for i in suspects[:200]:
+        box = boxes[i]
+        inside = np.pad(index[box] == i + 1, 1)
+        sizes = np.bincount(separate(inside).ravel())[1:]
+        merged += int(np.sum(sizes > max(0.25 * area[i], 0.3 * usual)) >= 2)
+    return merged
+
+
+def _twice(index, boxes, area, usual) -> int:
+    """Ids with two or more parts, each a tenth of a bead, a diameter apart."""
+    extent = np.array([max(s.stop - s.start for s in box) for box in boxes])
+    suspects = np.flatnonzero(extent > 2 * usual)
+    found = 0
+    for i in suspects[:500]:
+        inside = index[boxes[i]] == i + 1
+        parts, number = ndimage.label(inside, np.ones((3, 3)))
+        if number < 2:
+            continue
+        sizes = np.bincount(parts.ravel())[1:]
+        large = np.flatnonzero(sizes > 0.1 * min(np.median(area), sizes.max())) + 1
+        if len(large) < 2:
+            continue
+        centres = np.array(ndimage.center_of_mass(inside, parts, large))
+        apart = np.hypot(*(centres[:, None] - centres[None]).transpose(2, 0, 1))
+        found += bool(apart.max() > 1.5 * usual)
+    return found
+
+
+def _median(values: np.ndarray) -> float:
+    return float(np.median(values)) if len(values) else float("nan")
