@@ -1,0 +1,474 @@
+"""The page of `beadseg analyze`: what the data are, with pictures behind numbers."""
+
+from pathlib import Path
+
+import numpy as np
+
+from beadseg.analysis import regime as regimes
+from beadseg.analysis.fingerprint import Fingerprint, Row, read_sample
+from beadseg.analysis.overview import PARTIAL, TRUSTED, Overview, objects_of
+from beadseg.analysis.page import BLUE, GREY, ORANGE, Page
+from beadseg.analysis.quick_count import estimate
+from beadseg.analysis.regime import DENSE, SPARSE, Regime
+from beadseg.analysis.rules import Complaint, recommend
+from beadseg.analysis.views import circles, densest, view
+from beadseg.data.samples import Sample
+from beadseg.errors import BeadsegError
+
+_SHOWN = 6  # images with outlines
+_LISTED = 60  # rows of the table of images
+_WINDOW = 640  # px of a large image that are shown
+DEFECTS = (
+    ("holes", "holes in beads"),
+    ("specks", "specks far smaller than a bead"),
+    ("merged", "ids that look like several beads in one"),
+    ("twice", "ids used in places far apart"),
+)
+OFFSET = 2.0  # px from which a mask is said to be shifted
+OFFSET_GAIN = 1.15  # by which slopes under the outlines must grow
+
+
+def write_page(
+    file: Path,
+    name: str,
+    fingerprint: Fingerprint,
+    overview: Overview,
+    found: Regime,
+    complaints: list[Complaint] | None,
+    samples: tuple[Sample, ...],
+    config_file: Path | None,
+) -> None:
+    """Writes the page.
+
+    Args:
+      file: where to.
+      name: of the data set.
+      fingerprint, overview, found: of it.
+      complaints: about the config that was given, or None.
+      samples: to read the pictures from.
+      config_file: the recommended config, if it was written.
+    """
+    page = Page(f"Analysis of {name}", regimes.sentence(found))
+    _numbers(page, overview)
+    for kind, text, heading in findings(fingerprint, overview):
+        page.callout(kind, text, heading)
+    page.section("Sparse or dense")
+    _regime(page, overview, found, fingerprint)
+    page.section("The images")
+    _pictures(page, fingerprint, overview, samples)
+    if fingerprint.rows:
+        _spread(page, fingerprint, overview)
+    page.section("Light, noise and focus")
+    _quality(page, fingerprint)
+    page.section("The masks")
+    _masks(page, fingerprint, overview, samples)
+    page.section("Copies")
+    _copies(page, fingerprint)
+    if complaints is not None:
+        page.section("The settings given")
+        _complaints(page, complaints)
+    page.section("Recommended settings")
+    _recommended(page, overview, config_file)
+    page.section("Every image")
+    _images(page, fingerprint, overview)
+    if fingerprint.problems:
+        page.section("Left out")
+        page.items(fingerprint.problems)
+    page.write(file, "-o")
+
+
+def findings(fingerprint: Fingerprint, o: Overview) -> list[tuple[str, str, str]]:
+    """What a person should know first: (kind, sentence, heading) for callouts."""
+    found = []
+    if fingerprint.problems:
+        number = len(fingerprint.problems)
+        found.append(
+            ("bad", f"{number}, the first: {fingerprint.problems[0]}", "Left out")
+        )
+    if fingerprint.leaks:
+        a, b, *_ = fingerprint.leaks[0]
+        found.append(
+            (
+                "bad",
+                f"{len(fingerprint.leaks)} pairs of equal images lie on both sides of "
+                f"the split, such as {a} and {b}: delete one, or give both one group "
+                "in beads.toml.",
+                "Leak from training to validation",
+            )
+        )
+    elif fingerprint.duplicates:
+        a, b, *_ = fingerprint.duplicates[0]
+        found.append(
+            (
+                "warn",
+                f"{len(fingerprint.duplicates)} pairs of equal images, such as {a} and "
+                f"{b}.",
+                "Copies",
+            )
+        )
+    if o.partial:
+        found.append(
+            (
+                "bad",
+                f"Of the beads that are seen without masks about "
+                f"{100 * o.labelled:.0f} % are labelled: a perfect model scores a "
+                f"Jaccard of about {o.labelled:.2f} on these masks. Complete them "
+                "(`beadseg complete`), or train with the losses made for it.",
+                "Masks are partial",
+            )
+        )
+    elif o.labelled_images and o.seen < TRUSTED:
+        found.append(
+            (
+                "note",
+                f"Only {100 * o.seen:.0f} % of the labelled objects are seen by the "
+                "mask-free estimate: it cannot say how complete these masks are.",
+                "Completeness unknown",
+            )
+        )
+    elif not o.labelled_images:
+        what = "centres" if o.point_images else "neither masks nor centres"
+        found.append(
+            (
+                "note",
+                f"There are {what}: counts, sizes and coverage are estimates from the "
+                "images alone.",
+                "No masks",
+            )
+        )
+    full = [row.name for row in fingerprint.rows if row.mask and row.mask.full]
+    empty = [r.name for r in fingerprint.rows if r.mask and not r.mask.objects]
+    for names, what in ((full, "full"), (empty, "empty")):
+        if names:
+            found.append(
+                ("warn", f"{len(names)}, such as {names[0]}.", f"Masks that are {what}")
+            )
+    shifted = [r.name for r in fingerprint.rows if is_shifted(r)]
+    if len(shifted) > max(0.2 * o.labelled_images, 0):
+        found.append(
+            (
+                "warn",
+                f"{len(shifted)} masks lie beside the slopes of their images, such as "
+                f"{shifted[0]}.",
+                "Masks are shifted",
+            )
+        )
+    if o.saturated > 0.005:
+        found.append(
+            (
+                "warn",
+                f"{100 * o.saturated:.1f} % of the pixels are at the upper end: expose "
+                "less.",
+                "Saturation",
+            )
+        )
+    if o.signal_to_noise < 5:
+        found.append(
+            ("warn", f"Signal to noise is {o.signal_to_noise:.1f}.", "Noisy images")
+        )
+    return found
+
+
+def is_shifted(row: Row) -> bool:
+    """Whether the mask of an image lies beside it."""
+    if row.mask is None:
+        return False
+    return bool(
+        np.hypot(*row.mask.offset) >= OFFSET and row.mask.offset_gain >= OFFSET_GAIN
+    )
+
+
+def _numbers(page: Page, o: Overview) -> None:
+    size = f"{o.diameter_px:.1f} px" if o.diameter_px > 0 else "unknown"
+    um = (
+        f"{o.diameter_px * o.pixel_size:.2f} µm"
+        if o.pixel_size > 0 and o.diameter_px > 0
+        else "pixel size unknown"
+    )
+    labels = f"{o.labelled_images} with masks, {o.point_images} with points"
+    share = f"{100 * o.labelled:.0f} %" if np.isfinite(o.labelled) else "–"
+    page.numbers(
+        [
+            ("images", o.images, labels),
+            ("objects an image", _round(o.objects), f"from {o.source}"),
+            ("coverage", f"{100 * o.coverage:.1f} %", "of the pixels"),
+            ("diameter", size, um),
+            ("labelled", share, "of the beads seen"),
+        ]
+    )
+
+
+def _regime(page: Page, o: Overview, found: Regime, fingerprint: Fingerprint) -> None:
+    page.table(
+        ["", "sparse (mitochondria)", "dense (beads)", "here", "what it means"],
+        regimes.table(o),
+        "The table of the domain-shift analysis, with measured values.",
+    )
+    caption = (
+        "Each dot an image, the cross their median; the boxes are the two references. "
+        f"Distances in doublings: {_round(found.from_sparse, 1)} from sparse, "
+        f"{_round(found.from_dense, 1)} from dense."
+    )
+    points = np.array([objects_of(row, o.source) for row in fingerprint.rows])
+    points = points.reshape(-1, 2)
+    with page.plot(caption) as axes:
+        for kind, colour in ((SPARSE, ORANGE), (DENSE, BLUE)):
+            (x0, x1), (y0, y1) = kind.objects, kind.coverage
+            axes.fill_between(
+                [x0, x1], 100 * y0, 100 * y1, color=colour, alpha=0.3, label=kind.name
+            )
+        axes.loglog(
+            np.maximum(points[:, 0], 0.5),
+            np.maximum(100 * points[:, 1], 0.1),
+            "o",
+            ms=4,
+            alpha=0.5,
+            color=GREY,
+            label="images",
+        )
+        if o.objects > 0 and o.coverage > 0:
+            axes.loglog([o.objects], [100 * o.coverage], "P", ms=11, color="black")
+        axes.set_xlabel("objects an image")
+        axes.set_ylabel("coverage, %")
+        axes.set_xlim(0.4, max(500, 1.5 * points[:, 0].max() if len(points) else 0))
+        axes.set_ylim(0.09, 110)
+        axes.set_xticks([1, 3, 10, 30, 100, 300], ["1", "3", "10", "30", "100", "300"])
+        axes.set_yticks([0.1, 1, 5, 15, 30, 60], ["0.1", "1", "5", "15", "30", "60"])
+        axes.minorticks_off()
+        axes.legend(loc="lower right")
+
+
+def _pictures(page: Page, fingerprint, o: Overview, samples) -> None:
+    rows = sorted(fingerprint.rows, key=lambda r: (objects_of(r, o.source)[0], r.name))
+    if not rows:
+        page.paragraph("No image can be read.")
+        return
+    page.paragraph(
+        "From the emptiest to the fullest. Outlines: "
+        f"{_colour_name('mask')} is the mask, {_colour_name('estimate')} what the "
+        "estimate sees without it."
+    )
+    places = np.unique(np.linspace(0, len(rows) - 1, _SHOWN).round().astype(int))
+    by_name = {sample.name: sample for sample in samples}
+    shown = []
+    for row in (rows[i] for i in places):
+        try:
+            image, labels, points = read_sample(by_name[row.name])
+        except (BeadsegError, OSError):
+            continue
+        seen = estimate(image)
+        discs = circles(image.shape, seen.centres, seen.diameters)
+        part = densest(discs > 0, _WINDOW)
+        layers = [(discs[part], _ESTIMATE)]
+        caption = f"{row.name}: {row.count} seen"
+        if labels is not None:
+            layers.append((np.maximum(labels, 0)[part], _MASK))
+            caption += f", {row.mask.objects} in the mask"
+        elif points is not None:
+            dots = circles(image.shape, points, np.full(len(points), 3.0))
+            layers.append((dots[part], _MASK))
+            caption += f", {row.points} points"
+        shown.append((view(image[part], *layers), caption))
+    page.pictures(shown)
+
+
+_MASK = tuple(int(255 * v) for v in (0.12, 0.9, 0.75))
+_ESTIMATE = tuple(int(255 * v) for v in (1.0, 0.75, 0.1))
+
+
+def _colour_name(what: str) -> str:
+    return {"mask": "turquoise", "estimate": "yellow"}[what]
+
+
+def _spread(page: Page, fingerprint, o: Overview) -> None:
+    rows = fingerprint.rows
+    diameters = np.concatenate(
+        [r.mask.diameters for r in rows if r.mask and r.mask.objects] or [[]]
+    )
+    if not len(diameters):
+        diameters = np.array([r.diameter_px for r in rows if r.diameter_px > 0])
+    data = (
+        ([objects_of(r, o.source)[0] for r in rows], "objects an image"),
+        ([100 * objects_of(r, o.source)[1] for r in rows], "coverage, %"),
+        (diameters, "diameter, px"),
+    )
+    with page.plot("How images and beads differ.", 1, 3, height=2.4) as axes:
+        for axis, (values, label) in zip(axes, data, strict=True):
+            if len(values):
+                axis.hist(values, min(20, max(5, len(values) // 2)))
+            axis.set_xlabel(label)
+        axes[0].set_ylabel("number")
+
+
+_QUALITY = (
+    ("contrast", "contrast", 100, "%", "beads against the ground beside them"),
+    ("signal to noise", "signal_to_noise", 1, "", "above 5 is comfortable"),
+    ("noise", "noise", 100, "%", "standard deviation, of the range"),
+    ("sharpest edges", "edge_px", 1, "px", "standard deviation of their blur"),
+    ("shading", "shading", 100, "%", "change of the light over an image"),
+    ("texture of the ground", "texture", 100, "%", "beyond noise and shading"),
+    ("saturated pixels", "saturated", 100, "%", "at the upper end"),
+    ("bits in use", "bits", 1, "", "of what the file type could hold"),
+)
+
+
+def _quality(page: Page, fingerprint) -> None:
+    table = []
+    for what, name, factor, unit, means in _QUALITY:
+        values = [getattr(row.image, name) for row in fingerprint.rows]
+        values = factor * np.array([v for v in values if v is not None], float)
+        values = values[np.isfinite(values)]
+        if not len(values):
+            table.append((what, "–", "–", "–", "could not be computed: " + means))
+            continue
+        numbers = (
+            f"{v:.3g} {unit}".strip() for v in np.percentile(values, (50, 5, 95))
+        )
+        table.append((what, *numbers, means))
+    page.table(["", "median", "5 %", "95 %", "what it is"], table)
+
+
+def _masks(page: Page, fingerprint, o: Overview, samples) -> None:
+    rows = [row for row in fingerprint.rows if row.mask]
+    if not rows:
+        page.paragraph("There is no mask to look into.")
+        return
+    table = []
+    for name, what in DEFECTS:
+        hit = [row for row in rows if getattr(row.mask, name)]
+        number = sum(getattr(row.mask, name) for row in rows)
+        worst = max(hit, key=lambda r: getattr(r.mask, name)).name if hit else "–"
+        table.append((what, number, len(hit), worst))
+    hit = [row for row in rows if is_shifted(row)]
+    table.append(("masks beside their image", len(hit), len(hit), _first(hit)))
+    for what, hit in (
+        ("empty masks", [r for r in rows if not r.mask.objects]),
+        ("full masks", [r for r in rows if r.mask.full]),
+    ):
+        table.append((what, len(hit), len(hit), _first(hit)))
+    page.table(["defect", "number", "images", "worst"], table)
+    unreadable = [p for p in fingerprint.problems if "/masks/" in p]
+    if unreadable:
+        page.paragraph(f"Masks that cannot be read: {len(unreadable)}.")
+        page.items(unreadable[:10])
+    if np.isfinite(o.labelled) and o.seen >= TRUSTED:
+        low = [r for r in fingerprint.rows if r.labelled is not None]
+        low = sorted((r for r in low if r.labelled < PARTIAL), key=lambda r: r.labelled)
+        text = (
+            f"Of the beads seen without masks {100 * o.labelled:.0f} % are labelled "
+            f"(median over images); {100 * o.seen:.0f} % of the labelled ones are seen."
+        )
+        if low:
+            text += f" {len(low)} images are below {100 * PARTIAL:.0f} %."
+        page.paragraph(text)
+    worst = sorted(rows, key=_defects, reverse=True)[:3]
+    worst = [row for row in worst if _defects(row)]
+    by_name = {sample.name: sample for sample in samples}
+    shown = []
+    for row in worst:
+        try:
+            image, labels, _ = read_sample(by_name[row.name])
+        except (BeadsegError, OSError):
+            continue
+        what = [
+            f"{getattr(row.mask, n)} {n}" for n, _ in DEFECTS if getattr(row.mask, n)
+        ]
+        if is_shifted(row):
+            what.append("shifted by {:.0f}, {:.0f} px".format(*row.mask.offset))
+        picture = view(image, (np.maximum(labels, 0), _MASK))
+        shown.append((picture, f"{row.name}: {', '.join(what)}"))
+    if shown:
+        page.subsection("Most defects")
+        page.pictures(shown)
+
+
+def _defects(row: Row) -> int:
+    return sum(getattr(row.mask, name) for name, _ in DEFECTS) + 5 * is_shifted(row)
+
+
+def _first(rows: list[Row]) -> str:
+    return rows[0].name if rows else "–"
+
+
+def _copies(page: Page, fingerprint) -> None:
+    if not fingerprint.duplicates:
+        page.paragraph("No image is a copy of another, turned or mirrored either.")
+        return
+    leaks = set(fingerprint.leaks)
+    page.table(
+        ["image", "image", "kind", "correlation", "split"],
+        [
+            (
+                pair.first,
+                pair.second,
+                "copy" if pair.exact else "same field",
+                f"{pair.correlation:.3f}",
+                "both sides" if pair in leaks else "one side",
+            )
+            for pair in fingerprint.duplicates[:_LISTED]
+        ],
+    )
+
+
+def _complaints(page: Page, complaints: list[Complaint]) -> None:
+    if not complaints:
+        page.callout("good", "No rule speaks against the settings given.")
+        return
+    page.table(
+        ["field", "value", "why it does not suit", "instead", "measured"],
+        [
+            (f"`{c.field}`", str(c.value), c.why, _text(c.instead), c.measured)
+            for c in complaints
+        ],
+    )
+
+
+def _recommended(page: Page, o: Overview, config_file: Path | None) -> None:
+    page.table(
+        ["field", "value", "because", "what was measured"],
+        [
+            (f"`{field}`", _text(choice.value), choice.because, rule.measured)
+            for field, (choice, rule) in recommend(o).items()
+        ],
+    )
+    if config_file is not None:
+        page.command(f"python -m beadseg.main --config={config_file}")
+
+
+def _images(page: Page, fingerprint, o: Overview) -> None:
+    rows = fingerprint.rows[:_LISTED]
+    page.table(
+        [
+            "image",
+            "size",
+            "in the mask",
+            "seen",
+            "coverage",
+            "diameter, px",
+            "labelled",
+        ],
+        [
+            (
+                row.name,
+                f"{row.shape[0]} x {row.shape[1]}",
+                row.mask.objects if row.mask else row.points,
+                row.count,
+                f"{100 * objects_of(row, o.source)[1]:.1f} %",
+                float(np.median(row.mask.diameters))
+                if row.mask and row.mask.objects
+                else row.diameter_px,
+                None if row.labelled is None else f"{100 * row.labelled:.0f} %",
+            )
+            for row in rows
+        ],
+    )
+    if len(fingerprint.rows) > _LISTED:
+        page.paragraph(f"The first {_LISTED}; all are in analysis.json.")
+
+
+def _round(value: float, digits: int = 0) -> str:
+    return f"{value:.{digits}f}" if np.isfinite(value) else "–"
+
+
+def _text(value) -> str:
+    return "–" if value is None else str(value)

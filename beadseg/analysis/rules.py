@@ -1,0 +1,435 @@
+"""What settings suit which data: one table, each rule with its reason and measurement.
+
+A rule chooses the value of a field from the overview of a data set, and says when a
+value somebody else chose does not suit. `measured` names what stands behind it:
+benchmarks of this project (tests/bench/results) and the table of half-labelled beads
+(a small UNet on 96 px images of 36 touching beads, Jaccard against complete masks).
+Where nothing was measured it says so. Claims of the domain-shift analysis that did not
+hold are corrected here.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from beadseg.analysis.overview import Overview
+from beadseg.data.scaling import LARGEST_SCALE, SMALLEST_SCALE
+
+DIAMETER = 24.0  # px of the median bead, as the network sees it
+BATCH = 8
+STEPS = 1200  # of the recipe that the benchmarks measured
+EPOCHS = 30
+SHADED = 0.15  # share of the range from which light is flattened
+TOUCHING = 0.2  # share of the beads from which they must be told apart
+_BALANCED = 0.2  # coverage
+
+
+class Choice(NamedTuple):
+    """A value, and the number that led to it."""
+
+    value: Any
+    because: str
+
+
+class Rule(NamedTuple):
+    """How one field follows from the data."""
+
+    field: str
+    choose: Callable[[Overview], Choice | None]  # None: leave it as in base
+    unsuited: Callable[[ConfigDict, Overview], str | None]  # None: it suits
+    measured: str
+
+
+class Complaint(NamedTuple):
+    """A setting that does not suit the data."""
+
+    field: str
+    value: Any
+    why: str
+    instead: Any  # None: no single value
+    measured: str
+
+
+def recommend(overview: Overview) -> dict[str, tuple[Choice, Rule]]:
+    """Fields to set for a data set, in the order of the table."""
+    chosen = ((rule, rule.choose(overview)) for rule in RULES)
+    return {rule.field: (choice, rule) for rule, choice in chosen if choice is not None}
+
+
+def complain(config: ConfigDict, overview: Overview) -> list[Complaint]:
+    """Settings of a config that do not suit a data set."""
+    found = []
+    for rule in RULES:
+        why = rule.unsuited(config, overview)
+        if why is not None:
+            choice = rule.choose(overview)
+            instead = choice.value if choice else None
+            value = read(config, rule.field)
+            found.append(Complaint(rule.field, value, why, instead, rule.measured))
+    return found
+
+
+def read(config: ConfigDict, field: str) -> Any:
+    """A field by its dotted name."""
+    for part in field.split("."):
+        config = config[part]
+    return config
+
+
+def _scale(o: Overview, wanted: float = DIAMETER) -> float:
+    """Pixels that the network sees to a pixel of the file."""
+    if not (wanted and o.diameter_px > 0):
+        return 1.0
+    return min(max(wanted / o.diameter_px, SMALLEST_SCALE), LARGEST_SCALE)
+
+
+def _seen_side(o: Overview, wanted: float = DIAMETER) -> float:
+    return o.side_px * _scale(o, wanted)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _loss(o: Overview) -> Choice:
+    if o.partial:
+        return Choice(
+            "dice", f"about {_percent(o.labelled)} of the beads seen are labelled"
+        )
+    kind = "balanced classes" if o.coverage >= _BALANCED else "a rare class"
+    return Choice("dice", f"{_percent(o.coverage)} of the pixels are bead: {kind}")
+
+
+def _loss_unsuited(c: ConfigDict, o: Overview) -> str | None:
+    if c.loss.name == "focal" and c.loss.gamma > 0:
+        if o.partial:
+            return (
+                f"focal loss (gamma {c.loss.gamma:g}) on masks that label about "
+                f"{_percent(o.labelled)}: probabilities on beads fall far below 0.5"
+            )
+        if o.coverage >= _BALANCED:
+            return (
+                f"focal loss (gamma {c.loss.gamma:g}) where {_percent(o.coverage)} of "
+                "the pixels are bead: there is no rare class to focus on"
+            )
+    if c.loss.name == "bce" and o.partial and c.partial.method == "none":
+        return (
+            "cross-entropy takes every unlabelled bead for background, and about "
+            f"{_percent(1 - o.labelled)} are unlabelled"
+        )
+    return None
+
+
+def _diameter(o: Overview) -> Choice | None:
+    if not o.diameter_px > 0:
+        return None
+    return Choice(
+        DIAMETER,
+        f"the median bead is {o.diameter_px:.1f} px: images are resampled by "
+        f"{_scale(o):.2g}",
+    )
+
+
+def _diameter_unsuited(c: ConfigDict, o: Overview) -> str | None:
+    wanted = c.data.bead_diameter
+    if not o.diameter_px > 0:
+        return None
+    seen = wanted or o.diameter_px
+    field = 2 ** (c.model.depth + 2)  # px of context that the deepest level adds, about
+    if seen < 10:
+        return f"beads of {seen:.0f} px: a touching pair is 1-2 px apart"
+    if seen > 2 * field:
+        return (
+            f"beads of {seen:.0f} px are larger than what a network of depth "
+            f"{c.model.depth} sees at once (about {field} px)"
+        )
+    return None
+
+
+def _crop(o: Overview) -> Choice:
+    most = 16 * max(int(_seen_side(o) // 16), 2) if math.isfinite(o.side_px) else 128
+    wanted = 96 if o.coverage >= _BALANCED else 128
+    value = min(wanted, most)
+    return Choice(
+        value,
+        f"{value / DIAMETER:.1f} bead diameters; the smallest image is "
+        f"{_seen_side(o):.0f} px at that scale",
+    )
+
+
+def _crop_unsuited(c: ConfigDict, o: Overview) -> str | None:
+    if not o.diameter_px > 0:
+        return None
+    seen = c.data.bead_diameter or o.diameter_px
+    if c.data.crop < 2.5 * seen:
+        return (
+            f"a crop of {c.data.crop} px holds {c.data.crop / seen:.1f} bead "
+            "diameters: most beads in it are cut"
+        )
+    side = _seen_side(o, c.data.bead_diameter)
+    if c.data.crop > 1.25 * side:
+        return (
+            f"a crop of {c.data.crop} px is larger than the smallest image as the "
+            f"network sees it ({side:.0f} px): the rest is padding"
+        )
+    return None
+
+
+def _batch(o: Overview) -> Choice:
+    return Choice(BATCH, f"{_crops(o, _crop(o).value):.0f} crops cover the images")
+
+
+def _crops(o: Overview, crop: int, wanted: float = DIAMETER) -> float:
+    """About how many crops the labelled images hold, taken as squares."""
+    images = o.labelled_images or o.point_images or o.images
+    side = _seen_side(o, wanted)
+    return images * max((side / crop) ** 2, 1) if math.isfinite(side) else images
+
+
+def _batch_unsuited(c: ConfigDict, o: Overview) -> str | None:
+    images = o.labelled_images or o.point_images
+    if not images:
+        return None
+    crops = _crops(o, c.data.crop, c.data.bead_diameter)
+    if c.data.batch_size > crops:
+        return (
+            f"a batch of {c.data.batch_size} crops is more than the data hold (about "
+            f"{crops:.0f}): every step sees the same pixels"
+        )
+    if c.data.batch_size > 2 * images and c.data.batch_size > BATCH:
+        return (
+            f"a batch of {c.data.batch_size} from {images} images: several crops of "
+            "each image in every step say much the same"
+        )
+    return None
+
+
+def _rate(o: Overview) -> Choice:
+    return Choice(
+        2e-3, f"{STEPS} steps of {BATCH} crops, with warm-up and cosine decay"
+    )
+
+
+def _rate_unsuited(c: ConfigDict, o: Overview) -> str | None:
+    rate = c.optim.learning_rate
+    steps = c.train.steps_per_epoch or max(
+        _crops(o, c.data.crop, c.data.bead_diameter) / c.data.batch_size, 1
+    )
+    total = steps * c.train.epochs
+    if rate > 1e-2:
+        return f"a rate of {rate:g} is 5 times the highest that was measured to train"
+    if rate * total < 0.3:
+        return (
+            f"a rate of {rate:g} for about {total:.0f} steps: the product "
+            f"{rate * total:.2g} is below 0.3, an eighth of the recipe measured"
+        )
+    return None
+
+
+def _steps(o: Overview) -> Choice:
+    return Choice(STEPS // EPOCHS, f"{EPOCHS} epochs make {STEPS} steps")
+
+
+def _warmup(o: Overview) -> Choice:
+    return Choice(20, "half an epoch")
+
+
+def _cosine(o: Overview) -> Choice:
+    return Choice(True, f"decay over the {STEPS} steps")
+
+
+def _epochs(o: Overview) -> Choice:
+    return Choice(EPOCHS, "the best epochs of the benchmarks were 20 to 30")
+
+
+def _patience(o: Overview) -> Choice:
+    few = 0 < (o.labelled_images or o.point_images) * 0.15 < 5
+    because = "few validation images: their Jaccard is noisy" if few else "as in base"
+    return Choice(20, because)
+
+
+def _patience_unsuited(c: ConfigDict, o: Overview) -> str | None:
+    patience = c.train.early_stopping
+    if patience and patience < 10 and c.train.epochs > 2 * patience:
+        return (
+            f"early stopping after {patience} evaluations: a plateau of that length "
+            "comes before the best epoch"
+        )
+    return None
+
+
+def _flatten(o: Overview) -> Choice | None:
+    if not o.shading > SHADED:
+        return None
+    return Choice(
+        3.0, f"light varies by {_percent(o.shading)} of the range over an image"
+    )
+
+
+def _flatten_unsuited(c: ConfigDict, o: Overview) -> str | None:
+    if o.shading > SHADED and not c.data.normalise.flatten:
+        return (
+            f"light varies by {_percent(o.shading)} of the range and is not flattened"
+        )
+    if 0 < c.data.normalise.flatten < 2:
+        return (
+            f"a mean over {c.data.normalise.flatten:g} bead diameters follows the "
+            "beads and takes them away"
+        )
+    return None
+
+
+def _invert(o: Overview) -> Choice | None:
+    if not o.mixed_polarity:
+        return None
+    return Choice(0.5, "beads are brighter in some images and darker in others")
+
+
+def _invert_unsuited(c: ConfigDict, o: Overview) -> str | None:
+    if o.mixed_polarity and not c.data.augment.invert:
+        return "beads are brighter in some images and darker in others"
+    return None
+
+
+def _heads(o: Overview) -> Choice | None:
+    if not o.touching > TOUCHING:
+        return None
+    return Choice(("mask", "distance"), f"{_percent(o.touching)} of the beads touch")
+
+
+def _heads_unsuited(c: ConfigDict, o: Overview) -> str | None:
+    if o.touching > TOUCHING and "distance" not in c.model.heads:
+        return (
+            f"{_percent(o.touching)} of the beads touch, and nothing tells them apart"
+        )
+    return None
+
+
+def _completeness(o: Overview) -> Choice | None:
+    if not o.partial:
+        return None
+    value = round(min(max(o.labelled, 0.05), 0.95), 2)
+    return Choice(
+        value,
+        f"of the beads seen without masks, {_percent(o.labelled)} are labelled, and "
+        f"{_percent(o.seen)} of the labelled are seen",
+    )
+
+
+def _completeness_unsuited(c: ConfigDict, o: Overview) -> str | None:
+    if o.partial and c.partial.method == "none":
+        return (
+            f"masks label about {_percent(o.labelled)} of the beads, taken as complete"
+        )
+    return None
+
+
+def _threshold_unsuited(c: ConfigDict, o: Overview) -> str | None:
+    if o.partial and c.train.threshold is not None and c.train.threshold >= o.labelled:
+        return (
+            f"a threshold of {c.train.threshold:g} on masks that label about "
+            f"{_percent(o.labelled)}: probabilities on beads do not reach it"
+        )
+    return None
+
+
+def _validation(o: Overview) -> Choice | None:
+    images = o.labelled_images or o.point_images
+    if not 4 <= images < 14:
+        return None
+    return Choice(round(2 / images, 2), f"two of {images} labelled images, not one")
+
+
+def _validation_unsuited(c: ConfigDict, o: Overview) -> str | None:
+    images = o.labelled_images or o.point_images
+    if images >= 4 and round(c.data.validation_fraction * images) < 2:
+        return "one validation image: its Jaccard says little about others"
+    return None
+
+
+def _suits(c: ConfigDict, o: Overview) -> None:
+    return None
+
+
+_RECIPE = (
+    "the recipe of configs/dice.py (rate 2e-3, 1200 steps of 8 crops of 96 px): "
+    "Jaccard 0.911 generated, 0.894 emps_spheres_dev, 0.819 dsb2018_nuclei_dev, the "
+    "last epoch within 1 % of the best"
+)
+_HALF = (
+    "half of the beads dropped, threshold 0.5: focal 0.127, BCE 0.454, BCE + Dice "
+    "0.817, Dice 0.885; each at its own best threshold: 0.887 to 0.899"
+)
+
+RULES = (
+    Rule(
+        "loss.name",
+        _loss,
+        _loss_unsuited,
+        f"complete masks: focal 0.920, BCE 0.917, Dice 0.910, so the analysis' claim "
+        f"that focal loss fails on balanced classes does not hold by itself; {_HALF}",
+    ),
+    Rule("data.bead_diameter", _diameter, _diameter_unsuited, _RECIPE),
+    Rule(
+        "data.crop",
+        _crop,
+        _crop_unsuited,
+        f"{_RECIPE}; other crops were not measured",
+    ),
+    Rule(
+        "data.batch_size",
+        _batch,
+        _batch_unsuited,
+        f"{_RECIPE}; that dense beads need batches of 32 to 64, as the analysis says, "
+        "is not borne out by it, and larger ones were not measured",
+    ),
+    Rule(
+        "optim.learning_rate",
+        _rate,
+        _rate_unsuited,
+        f"{_RECIPE}: 20 times the rate that the analysis calls for, and no collapse",
+    ),
+    Rule("optim.warmup_steps", _warmup, _suits, _RECIPE),
+    Rule("optim.cosine", _cosine, _suits, _RECIPE),
+    Rule("train.epochs", _epochs, _suits, "best epochs 25, 20 and 30 of 30"),
+    Rule("train.steps_per_epoch", _steps, _suits, _RECIPE),
+    Rule(
+        "train.early_stopping",
+        _patience,
+        _patience_unsuited,
+        "best epochs 25, 20 and 30 of 30",
+    ),
+    Rule(
+        "data.normalise.flatten",
+        _flatten,
+        _flatten_unsuited,
+        "no effect on Jaccard was measured",
+    ),
+    Rule(
+        "data.augment.invert",
+        _invert,
+        _invert_unsuited,
+        "no effect on Jaccard was measured",
+    ),
+    Rule(
+        "model.heads",
+        _heads,
+        _heads_unsuited,
+        "the distance head is what `beadseg predict` tells touching beads apart by",
+    ),
+    Rule("partial.completeness", _completeness, _completeness_unsuited, _HALF),
+    Rule(
+        "train.threshold",
+        lambda o: None,
+        _threshold_unsuited,
+        "half dropped: BCE 0.454 at threshold 0.5, 0.876 at half the completeness",
+    ),
+    Rule(
+        "data.validation_fraction",
+        _validation,
+        _validation_unsuited,
+        "not measured",
+    ),
+)

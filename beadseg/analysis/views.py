@@ -1,0 +1,75 @@
+"""Pictures of images with outlines, for pages."""
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+from skimage.segmentation import find_boundaries
+
+SHOWN = 520  # px, about the side of a picture
+
+
+def grey(image: np.ndarray) -> np.ndarray:
+    """f32[H, W] in 0..1, from the 1st to the 99.7th percentile."""
+    image = np.where(np.isfinite(image), image, 0).astype(np.float32)
+    low, high = np.percentile(image, (1, 99.7))
+    if high <= low:
+        low, high = float(image.min()), float(image.max())
+    return np.clip((image - low) / ((high - low) or 1), 0, 1)
+
+
+def view(image: np.ndarray, *layers: tuple[np.ndarray, tuple]) -> np.ndarray:
+    """The image with outlines, uint8[h, w, 3], at about SHOWN px.
+
+    Args:
+      image: [H, W].
+      layers: labels i[H, W] (or bool) and the colour of their outlines, 0..255.
+    """
+    factor = SHOWN / max(image.shape)
+    shape = [max(1, round(n * factor)) for n in image.shape]
+    way = Image.Resampling.BICUBIC if factor > 1 else Image.Resampling.BOX
+    shown = np.asarray(Image.fromarray(grey(image)).resize(shape[::-1], way))
+    shown = np.repeat(np.clip(shown, 0, 1)[..., None] * 255, 3, 2)
+    rows, columns = (
+        np.minimum((np.arange(n) + 0.5) / factor, old - 1).astype(int)
+        for n, old in zip(shape, image.shape, strict=True)
+    )
+    for labels, colour in layers:
+        placed = labels[rows[:, None], columns].astype(np.int32)
+        shown[find_boundaries(placed, mode="inner")] = colour
+    return shown.astype(np.uint8)
+
+
+def circles(shape: tuple[int, int], centres: np.ndarray, diameters) -> np.ndarray:
+    """i32[H, W]: discs numbered from 1, for `view`."""
+    labels = np.zeros(shape, np.int32)
+    for number, ((cy, cx), diameter) in enumerate(
+        zip(centres, diameters, strict=True), 1
+    ):
+        r = diameter / 2
+        top, left = max(0, int(cy - r)), max(0, int(cx - r))
+        y = np.arange(top, min(shape[0], int(cy + r) + 2), dtype=np.float32)
+        x = np.arange(left, min(shape[1], int(cx + r) + 2), dtype=np.float32)
+        if len(y) and len(x):
+            disc = (y[:, None] - cy) ** 2 + (x - cx) ** 2 <= r * r
+            labels[top : top + len(y), left : left + len(x)][disc] = number
+    return labels
+
+
+def window(array: np.ndarray, centre: tuple[float, float], side: int) -> tuple:
+    """Slices of about `side` px around a place, within the array."""
+    at = []
+    for middle, length in zip(centre, array.shape[:2], strict=True):
+        start = int(np.clip(middle - side / 2, 0, max(length - side, 0)))
+        at.append(slice(start, min(start + side, length)))
+    return tuple(at)
+
+
+def densest(mask: np.ndarray, side: int) -> tuple:
+    """Slices of about `side` px where a mask bool[H, W] has most pixels."""
+    if not mask.any():
+        return window(mask, (mask.shape[0] / 2, mask.shape[1] / 2), side)
+    step = max(1, min(mask.shape) // 128)
+    small = mask[::step, ::step].astype(np.float32)
+    found = ndimage.uniform_filter(small, max(1, side // step), mode="constant")
+    place = np.unravel_index(found.argmax(), found.shape)
+    return window(mask, tuple(step * p for p in place), side)

@@ -1,0 +1,139 @@
+"""`beadseg analyze DIR`: what the data are, and which settings suit them."""
+
+import argparse
+from pathlib import Path
+
+from beadseg.commands.parser import Subparsers
+
+
+def add(commands: Subparsers) -> None:
+    """Adds the parser of the command."""
+    parser = commands.add_parser(
+        "analyze",
+        help="look at images and masks, and recommend settings",
+        description="Measures every image and mask: objects, coverage, sizes, light, "
+        "noise, defects of masks, copies. Says whether the data are sparse or dense "
+        "and writes a page, analysis.json and recommended.py.",
+    )
+    parser.add_argument("dir", type=Path, help="a folder with images/")
+    parser.add_argument("--config", help="settings to check, such as configs/focal.py")
+    parser.add_argument(
+        "-o", "--output", type=Path, help="folder for what is written (DIR-analysis)"
+    )
+    parser.add_argument("--channel", type=int, help="of several")
+    parser.add_argument("--group-pattern", default="", help="as data.group_pattern")
+    parser.add_argument("--processes", type=int, help="that measure (one a core)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> dict:
+    """Measures, prints in plain words, writes; returns all numbers."""
+    import json
+    from dataclasses import asdict
+
+    from beadseg.analysis import regime as regimes
+    from beadseg.analysis.analysis_page import findings, write_page
+    from beadseg.analysis.fingerprint import plain, take_fingerprint
+    from beadseg.analysis.overview import look_over
+    from beadseg.analysis.recommendation import (
+        FILE,
+        base_config,
+        load_config,
+        write_config,
+    )
+    from beadseg.analysis.rules import complain, recommend
+    from beadseg.data.folder import scan
+    from beadseg.errors import BeadsegError
+    from beadseg.files import write_whole, writing
+
+    given = load_config(options.config) if options.config else None
+    config = base_config()
+    data = config.data
+    data.dir = str(options.dir)
+    data.channel = options.channel
+    data.group_pattern = options.group_pattern
+    folder = scan(data)
+    if not folder.samples:
+        raise BeadsegError(
+            f"{folder.path}: none of its images can be read: {folder.problems[0]}"
+        )
+    name = folder.path.resolve().name
+    output = options.output or Path(f"{name}-analysis")
+    with writing(output, "-o"):
+        output.mkdir(parents=True, exist_ok=True)
+    fingerprint = take_fingerprint(
+        folder,
+        data.validation_fraction,
+        data.split_seed,
+        data.density_bins,
+        options.processes,
+    )
+    if not fingerprint.rows:
+        raise BeadsegError(
+            f"{folder.path}: none of its images can be measured: "
+            f"{fingerprint.problems[0]}"
+        )
+    overview = look_over(fingerprint)
+    found = regimes.regime(overview)
+    complaints = None if given is None else complain(given, overview)
+    trains = bool(overview.labelled_images or overview.point_images)
+    file = output / FILE if trains else None
+    result = plain(
+        {
+            "regime": found._asdict() | {"sentence": regimes.sentence(found)},
+            "overview": asdict(overview),
+            "table": [
+                dict(zip(_COLUMNS, r, strict=True)) for r in regimes.table(overview)
+            ],
+            "findings": [
+                f"{h}: {text}" for _, text, h in findings(fingerprint, overview)
+            ],
+            "recommended": {
+                field: {"value": choice.value, "because": choice.because}
+                for field, (choice, _) in recommend(overview).items()
+            },
+            "complaints": None
+            if complaints is None
+            else [complaint._asdict() for complaint in complaints],
+        }
+        | fingerprint.as_json()
+    )
+    with writing(output, "-o"):
+        if file:
+            text = write_config(overview, folder.path, output)
+            write_whole(file, text)
+        write_whole(output / "analysis.json", json.dumps(result, indent=2) + "\n")
+    write_page(
+        output / "analysis.html",
+        name,
+        fingerprint,
+        overview,
+        found,
+        complaints,
+        folder.samples,
+        file,
+    )
+    _say(result, complaints, output, file)
+    return result
+
+
+_COLUMNS = ("what", "sparse", "dense", "measured", "means")
+
+
+def _say(result: dict, complaints, output: Path, file: Path | None) -> None:
+    o = result["overview"]
+    print(result["regime"]["sentence"])
+    for row in result["table"]:
+        print(f"  {row['what']}: {row['measured']} ({row['means']})")
+    for finding in result["findings"]:
+        print(finding)
+    if complaints is not None and not complaints:
+        print("No rule speaks against the settings given.")
+    for complaint in complaints or []:
+        instead = "" if complaint.instead is None else f"; take {complaint.instead}"
+        print(f"{complaint.field} = {complaint.value}: {complaint.why}{instead}")
+    if not o["labelled_images"] and not o["point_images"]:
+        print("No settings are recommended: there is nothing to train on yet.")
+    print(f"page: {output / 'analysis.html'}")
+    if file:
+        print(f"train: python -m beadseg.main --config={file}")

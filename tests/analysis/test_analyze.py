@@ -1,0 +1,75 @@
+import json
+
+import numpy as np
+import pytest
+
+from beadseg import cli
+from beadseg.analysis.recommendation import load_config
+from beadseg.errors import BeadsegError
+
+
+@pytest.fixture
+def analyze(tmp_path, monkeypatch):
+    """Runs the command; returns its result, what it printed and the exit code."""
+    monkeypatch.setenv("BEADSEG_CACHE", str(tmp_path / "cache"))
+
+    def of(folder, *more):
+        out = tmp_path / "out"
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["analyze", str(folder), "-o", str(out), "--processes=1", *more])
+        return out, ended.value.code
+
+    return of
+
+
+def test_page_numbers_and_settings_are_written(beads_folder, analyze, capsys):
+    out, code = analyze(beads_folder, "--config=configs/focal.py")
+    assert code == 0
+    result = json.loads((out / "analysis.json").read_text())
+    assert result["overview"]["labelled_images"] == 8
+    assert result["overview"]["source"] == "masks"
+    page = (out / "analysis.html").read_text()
+    assert "Recommended settings" in page and "The settings given" in page
+    config = load_config(str(out / "recommended.py"))
+    assert config.data.dir == str(beads_folder.resolve())
+    said = capsys.readouterr().out
+    assert result["regime"]["sentence"] in said and "recommended.py" in said
+
+
+def test_images_without_masks_get_a_page_and_no_settings(write, analyze, capsys):
+    rng = np.random.default_rng(0)
+    folder = write({"a": rng.integers(0, 255, (64, 64), np.uint8)})
+    out, code = analyze(folder)
+    assert code == 0
+    assert (out / "analysis.html").exists()
+    assert not (out / "recommended.py").exists()
+    assert "nothing to train on" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_empty_and_full_masks_get_a_page(write, analyze, value):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (64, 64), np.uint8)
+    out, code = analyze(write({"a": image}, {"a": np.full((64, 64), value, np.uint8)}))
+    assert code == 0
+    word = "full" if value else "empty"
+    assert f"Masks that are {word}" in (out / "analysis.html").read_text()
+
+
+def test_a_folder_without_a_readable_image_is_one_line(write, analyze, capsys):
+    folder = write({"a": np.zeros((64, 64), np.uint8)})
+    (folder / "images" / "a.tif").write_bytes(b"nothing")
+    _, code = analyze(folder)
+    assert code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_config_that_cannot_be_loaded_is_one_line(tmp_path):
+    with pytest.raises(BeadsegError, match="no such file"):
+        load_config(str(tmp_path / "none.py"))
+    (tmp_path / "bad.py").write_text("def get_config():\n    return 1 / 0\n")
+    with pytest.raises(BeadsegError, match="division by zero"):
+        load_config(str(tmp_path / "bad.py"))
+    (tmp_path / "odd.py").write_text("def get_config():\n    return 1\n")
+    with pytest.raises(BeadsegError, match="no beadseg settings"):
+        load_config(str(tmp_path / "odd.py"))
