@@ -1,7 +1,8 @@
 """python -m beadseg.main --config=configs/dice.py [--workdir=RUN] [--config.FIELD=...]
 
-Trains on the images of --config.data.dir=DIR, or on generated beads. The same command
-goes on where a run was stopped.
+Trains on the images of --config.data.dir=DIR, or on generated beads; all points of a
+config file with `sweep(add)`, such as configs/sweep_loss.py. The same command goes on
+where a run or a sweep was stopped.
 """
 
 import re
@@ -17,6 +18,9 @@ CONFIG = config_flags.DEFINE_config_file("config", None, "settings of the run")
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "run folder; by default runs/NAME-KEY, KEY made from the settings"
 )
+DRY_RUN = flags.DEFINE_bool("dry_run", False, "print what a sweep would do, and stop")
+TASK = flags.DEFINE_integer("task", 0, "of a sweep: which part to begin with, from 0")
+TASKS = flags.DEFINE_integer("tasks", 1, "of a sweep: parts, each with its own process")
 
 
 def main(argv: list[str]) -> None:
@@ -25,13 +29,22 @@ def main(argv: list[str]) -> None:
         raise BeadsegError(f"unexpected argument {argv[1]!r}: settings start with --")
     if CONFIG.value is None:
         raise BeadsegError("no config: give --config=configs/dice.py")
-    from beadseg.training.loop import train  # jax takes seconds: help comes without
+    from beadseg.sweep import command  # jax takes seconds: help comes without
+    from beadseg.training.loop import train
     from beadseg.training.run_folder import default_workdir
     from beadseg.training.summary import sentence
 
     config = _loaded(CONFIG.value)
     file = config_flags.get_config_filename(flags.FLAGS["config"])
     name = Path(file.split(":")[0]).stem
+    sweep = command.sweep_of(file, config)
+    if DRY_RUN.value:
+        print(command.dry_run(sweep or command.Sweep([{}], None), config))
+        return
+    if sweep is not None:
+        share = command.Share(TASK.value, TASKS.value)
+        folder = Path(WORKDIR.value) if WORKDIR.value else None
+        sys.exit(command.run(sweep, config, folder, name, share))
     workdir = Path(WORKDIR.value or default_workdir(name, config))
     print(f"run folder: {workdir}")
     summary = train(config, workdir, workdir.name)

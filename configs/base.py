@@ -1,7 +1,7 @@
 """Every field of beadseg, with its meaning and unit; other configs change a few.
 
-Numbers under `optim`, `loss` and `model.dropout`, and `seed`, are traced: they may
-differ between the members of a sweep. All else is static.
+What says (traced) may differ between the members of a sweep that share one compiled
+program; so may the numbers under `loss`. What changes shapes or code makes another.
 """
 
 from ml_collections import ConfigDict
@@ -86,9 +86,9 @@ def get_config() -> ConfigDict:
     partial.enough = 0.9  # completeness from which masks are taken as complete
 
     c.optim = optim = ConfigDict()
-    optim.learning_rate = 1e-3  # peak
-    optim.weight_decay = 1e-4  # decoupled; not on norms and biases
-    optim.clip_norm = 1.0  # of the gradient, over all parameters
+    optim.learning_rate = 1e-3  # peak (traced)
+    optim.weight_decay = 1e-4  # decoupled; not on norms and biases (traced)
+    optim.clip_norm = 1.0  # of the gradient, over all parameters (traced)
     optim.warmup_steps = 0  # linear, from 0 to the peak
     optim.cosine = False  # decay to 0 over all steps after warm-up
 
@@ -105,10 +105,19 @@ def get_config() -> ConfigDict:
     train.parallel = "jit"  # over all local devices; or "pmap"
     train.threshold = placeholder(float)  # None: chosen on validation data
 
+    c.sweep = sweep = ConfigDict()  # how a config file with sweep(add) is run
+    sweep.search = "all"  # points; "halving": in rounds; "optuna": as space() allows
+    sweep.trials = 20  # points drawn from space() by "optuna" or, if "all", at random
+    sweep.rounds = 3  # halving: all points train for a part of the epochs, then fewer
+    sweep.keep = 0.34  # halving: share that goes on to the next round
+    sweep.over_members = "auto"  # or "loop", "unroll", "vmap"; auto: measured
+    sweep.at_once = 0  # members of a group trained together; 0: as many as fit
+    sweep.lease = 180.0  # s without a sign of life before another process takes over
+
     c.log = log = ConfigDict()
     log.every = 10  # steps between lines of metrics.jsonl
     log.images_every = 5  # epochs between image panels
     log.wandb = "auto"  # online with a key, else offline; "online", "offline", "off"
     log.project = "beadseg"
-    log.group = ""  # W&B group
+    log.group = ""  # W&B group; "": of a sweep, its name
     return c.lock()

@@ -130,7 +130,7 @@ class Run:
         """Restores the latest checkpoint, with `batches` where it stood, or begins."""
         self.config, self.folder, self.data = config, folder, data
         self.clock = Clock()
-        self._batches, self._member = batches, member
+        self._batches, self.member = batches, member
         self._programs, self.steps = programs, programs.steps
         self._pending: TrainSums | None = None
         self._last_row: dict[str, Any] | None = None
@@ -373,7 +373,7 @@ class Run:
             saved = f"step {last}" if last is not None else "none yet"
             raise NotFinite(
                 f"{self.folder.path}: the loss is not finite at step {step} (member "
-                f"{self._member}, last good checkpoint: {saved}): lower "
+                f"{self.member}, last good checkpoint: {saved}): lower "
                 "config.optim.learning_rate and train in a new folder"
             )
 

@@ -24,7 +24,11 @@ from beadseg.errors import BeadsegError
 from beadseg.files import write_whole, writing
 
 # A run goes on with other values of these; they change no number that it computes.
-FREE_FIELDS = ("data.workers", "data.cache_dir", "log.wandb", "log.project")
+FREE_FIELDS = (
+    ("data.workers", "data.cache_dir", "log.wandb", "log.project", "log.group")
+    + ("sweep.search", "sweep.trials", "sweep.rounds", "sweep.keep")
+    + ("sweep.over_members", "sweep.at_once", "sweep.lease")
+)
 PACKAGES = (
     ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "scipy")
     + ("tensorflow-datasets", "array-record", "ml-collections", "tifffile", "wandb")

@@ -67,7 +67,7 @@ def hyperparameters(config: ConfigDict) -> Hyperparameters:
     Raises:
       BeadsegError: a number is out of its range; the line names the field.
     """
-    _check_ranges(config)
+    check_ranges(config)
     options = list(loss_options(config.loss.name))
     if config.loss.boundary:
         options.append("boundary")
@@ -154,7 +154,8 @@ def _no_stopping() -> EarlyStopping:
     return EarlyStopping(jnp.float32(-1), jnp.int32(0), jnp.int32(0))
 
 
-def _check_ranges(config: ConfigDict) -> None:
+def check_ranges(config: ConfigDict) -> None:
+    """Raises BeadsegError for a traced number that makes no sense."""
     ranges = {
         "seed": (0, 2**32 - 1),
         "optim.learning_rate": (0.0, 1e3),

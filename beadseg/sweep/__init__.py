@@ -1,0 +1,1 @@
+"""Sweeps: points -> groups -> members; the run; the leaderboard."""

@@ -1,0 +1,155 @@
+"""What `beadseg.main` does with a config file that is a sweep."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import jax
+from ml_collections import ConfigDict
+
+from beadseg.errors import BeadsegError
+from beadseg.sweep import plan, programs
+from beadseg.sweep.points import Point, Space, collect, configs, describe, draws
+from beadseg.sweep.report import write_report
+from beadseg.sweep.run import Outcome, Share, run_sweep
+from beadseg.training.run_folder import default_workdir
+
+
+class Sweep(NamedTuple):
+    """What a config file adds to its `get_config()`."""
+
+    points: list[Point]
+    space: Space | None
+
+
+def sweep_of(file: str, config: ConfigDict) -> Sweep | None:
+    """The sweep of a config file; None if it has neither `sweep` nor `space`.
+
+    Args:
+      file: as given to --config, perhaps with ":argument".
+      config: the base settings; `sweep.search` and `sweep.trials` say what of a space.
+    """
+    module = _load(file.split(":")[0])
+    if not (hasattr(module, "sweep") or hasattr(module, "space")):
+        return None
+    space = module.space() if hasattr(module, "space") else None
+    if config.sweep.search == "optuna":
+        return Sweep([], space)
+    if hasattr(module, "sweep"):
+        return Sweep(collect(module.sweep), space)
+    return Sweep(draws(space, config.sweep.trials, config.seed), space)
+
+
+def run(
+    sweep: Sweep, config: ConfigDict, workdir: Path | None, name: str, share: Share
+) -> int:
+    """Runs a sweep and prints what came of it; returns the exit code."""
+    workdir = workdir or sweep_workdir(sweep, config, name)
+    print(f"sweep folder: {workdir}")
+    if sweep.points:
+        print(summary(sweep, config))
+    outcome = run_sweep(config, sweep.points, workdir, name, sweep.space, share)
+    page = write_report(workdir, name, outcome.results, config)
+    print(_told(outcome))
+    print(f"leaderboard and report: {workdir / 'leaderboard.csv'}, {page}")
+    return 1 if outcome.skipped else 0
+
+
+def sweep_workdir(sweep: Sweep, config: ConfigDict, name: str) -> Path:
+    """`runs/NAME-KEY`, KEY made from the settings and the points."""
+    told = config.copy_and_resolve_references().unlock()
+    told.points = [sorted(point.items()) for point in sweep.points]
+    return default_workdir(name, told)
+
+
+def dry_run(sweep: Sweep, config: ConfigDict) -> str:
+    """Groups, members, estimated memory and time, and how members will run."""
+    if not sweep.points:
+        fields = ", ".join(sweep.space or {})
+        return f"{config.sweep.trials} trials, chosen one after another, of {fields}"
+    programs.check(config.sweep.over_members)
+    every = configs(config, sweep.points)
+    found = plan.groups(every, range(len(every)))
+    speed, memory = plan.device_speed(), plan.memory_of_device()
+    lines, total = [], 0.0
+    for number, group in enumerate(found):
+        first = every[group.members[0]]
+        cost = plan.cost(first)
+        count = len(group.members)
+        how = config.sweep.over_members
+        together = plan.at_once(cost, how, config.sweep.at_once or count, memory)
+        lines.append(
+            f"group {number}: {describe(group.static) or 'all alike'}; {count} members,"
+            f" {together} at once, {cost.parameters:,} parameters, "
+            f"{_bytes(cost.step_bytes + together * cost.state_bytes)}"
+        )
+        if first.train.steps_per_epoch:
+            steps = first.train.steps_per_epoch * first.train.epochs
+            seconds = count * steps * cost.flop / speed
+            total += seconds
+            lines[-1] += f", {_time(seconds)}"
+        for member in group.members:
+            point = sweep.points[member]
+            own = {k: v for k, v in point.items() if k not in group.static}
+            lines.append(f"  member {member:03d}: {describe(own) or 'as the group'}")
+    lines.append(summary(sweep, config))
+    lines.append(_how(config))
+    if total:
+        device = jax.devices()[0].device_kind
+        lines.append(f"estimated on this {device}: {_time(total)} of training")
+    return "\n".join(lines)
+
+
+def summary(sweep: Sweep, config: ConfigDict) -> str:
+    """How many points and programs, in one line."""
+    every = configs(config, sweep.points)
+    count = len(plan.groups(every, range(len(every))))
+    programs_ = "one compiled program" if count == 1 else f"{count} compiled programs"
+    return f"{len(every)} members in {programs_}"
+
+
+def _how(config: ConfigDict) -> str:
+    how = config.sweep.over_members
+    if how != "auto":
+        return f"members run as {how}: config.sweep.over_members says so"
+    names = ", ".join(programs.OVER_MEMBERS)
+    return f"members run as is fastest of {names}: measured when it starts"
+
+
+def _told(outcome: Outcome) -> str:
+    done = [r for r in outcome.results if r.state == "finished"]
+    lines = [f"{len(done)} of {len(outcome.results)} members have come to their end"]
+    for r in outcome.results:
+        if r.state == "failed":
+            lines.append(f"member {r.member} ended alone: {r.reason}")
+    for member, reason in outcome.skipped.items():
+        lines.append(f"member {member} was left out: {reason}")
+    if outcome.elsewhere:
+        lines.append(f"{outcome.elsewhere} members are with other processes")
+    if done:
+        best = done[0]
+        lines.append(
+            f"best: member {best.member:03d} ({describe(best.point)}), validation "
+            f"Jaccard {best.jaccard:.3f} at epoch {best.summary['best_epoch']}"
+        )
+    return "\n".join(lines)
+
+
+def _load(file: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("sweep_config", file)
+    if spec is None or spec.loader is None:
+        raise BeadsegError(f"{file}: not a config file: its name must end in .py")
+    module: Any = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _bytes(count: float) -> str:
+    return f"{count / 2**30:.1f} GiB"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

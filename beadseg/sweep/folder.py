@@ -1,0 +1,197 @@
+"""The sweep folder: what a sweep is, on disk, for any number of processes at once.
+
+sweep.json       base config and points; written once
+trials/NNN.json  points that a search has chosen since
+members/NNN/     a run folder each; `failed.json` in it if the member ended alone
+claims/          who trains which member now
+how/             how members of a group run on a kind of device, and why
+leaderboard.csv  a row a member, best first; made anew whenever a member ends
+report.html      curves, effects of the hyperparameters, what to try next
+"""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from beadseg.errors import BeadsegError
+from beadseg.files import write_whole, writing
+from beadseg.sweep.points import Point, apply, configs, describe
+from beadseg.training.run_folder import FREE_FIELDS, flatten
+from beadseg.training.tracking import read_rows
+
+SCORES = ("best_jaccard", "best_epoch", "final_jaccard", "final_epoch", "threshold")
+
+
+class Result(NamedTuple):
+    """What is known of a member: `state` is waiting, training, finished or failed."""
+
+    member: int
+    point: Point
+    state: str
+    summary: dict[str, Any]  # empty before the first
+    reason: str = ""  # why it failed
+
+    @property
+    def jaccard(self) -> float:
+        """Best validation Jaccard, for ranking; -1 where there is none."""
+        return self.summary.get("best_jaccard", -1.0)
+
+
+class SweepFolder:
+    """A folder that belongs to one base config and its points."""
+
+    def __init__(self, path: Path, name: str, base: ConfigDict, points: list[Point]):
+        """Makes the folder, or opens it to go on.
+
+        Raises:
+          BeadsegError: it cannot be written, or belongs to another sweep.
+        """
+        self.path, self.name, self.base = Path(path), name, base
+        self._points = points
+        self._configs = dict(enumerate(configs(base, points))) if points else {}
+        settings = flatten(json.loads(json.dumps(base.to_dict())))
+        content = {
+            "name": name,
+            "config": {k: v for k, v in settings.items() if k not in FREE_FIELDS},
+            "points": json.loads(json.dumps(points)),
+        }
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            before = self._read(self.path / "sweep.json")
+            if before is None:
+                if any(p.name[0] != "." for p in self.path.iterdir()):
+                    self._refuse_other_files()
+                text = json.dumps(content, indent=2) + "\n"
+                write_whole(self.path / "sweep.json", text)
+            else:
+                self._check_same(before, content)
+
+    @property
+    def members(self) -> dict[int, Point]:
+        """The points by number of their member, those of trials included."""
+        found = dict(enumerate(self._points))
+        for file in sorted((self.path / "trials").glob("*.json")):
+            found[int(file.stem)] = self._read(file)
+        return found
+
+    def config(self, member: int) -> ConfigDict:
+        """All settings of a member; those of its run alone."""
+        if member not in self._configs:
+            point = self._read(self.path / "trials" / f"{member:03d}.json")
+            self._configs[member] = apply(self.base, point, f"trial {member}")
+        config = self._configs[member]
+        config.log.group = config.log.group or self.name
+        return config
+
+    def run_path(self, member: int) -> Path:
+        """The run folder of a member."""
+        return self.path / "members" / f"{member:03d}"
+
+    def add_trial(self, member: int, point: Point) -> None:
+        """Keeps a point that a search has chosen."""
+        file = self.path / "trials" / f"{member:03d}.json"
+        with writing(file):
+            file.parent.mkdir(exist_ok=True)
+            write_whole(file, json.dumps(point) + "\n")
+
+    def fail(self, member: int, reason: str) -> None:
+        """Notes that a member has ended alone and will not be trained again."""
+        file = self.run_path(member) / "failed.json"
+        with writing(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(file, json.dumps({"reason": reason}) + "\n")
+
+    def result(self, member: int, point: Point) -> Result:
+        """What is on disk of a member."""
+        path = self.run_path(member)
+        summary = self._read(path / "summary.json") or {}
+        failed = self._read(path / "failed.json")
+        if failed is not None:
+            return Result(member, point, "failed", summary, failed["reason"])
+        if summary:
+            return Result(member, point, "finished", summary)
+        state = "training" if (path / "config.json").exists() else "waiting"
+        return Result(member, point, state, {})
+
+    def results(self) -> list[Result]:
+        """All members, best first; those without a score last."""
+        found = [self.result(number, point) for number, point in self.members.items()]
+        return sorted(found, key=lambda r: (r.state == "failed", -r.jaccard, r.member))
+
+    def rows(self, member: int) -> list[dict[str, Any]]:
+        """The rows of a member's `metrics.jsonl`."""
+        return read_rows(self.run_path(member) / "metrics.jsonl")
+
+    def write_leaderboard(self) -> list[Result]:
+        """Writes `leaderboard.csv` from what is on disk; any process may, at any time.
+
+        Looks again after writing: where two write at once, the later look wins.
+        """
+        while True:
+            results = self.results()
+            with writing(self.path):
+                write_whole(self.path / "leaderboard.csv", _table(results))
+            if self.results() == results:
+                return results
+
+    def read_how(self, key: str) -> dict[str, Any] | None:
+        """How a group was found to run best before."""
+        return self._read(self.path / "how" / f"{key}.json")
+
+    def write_how(self, key: str, how: dict[str, Any]) -> None:
+        """Keeps how a group runs, so that it goes on so after an interruption."""
+        file = self.path / "how" / f"{key}.json"
+        with writing(file):
+            file.parent.mkdir(exist_ok=True)
+            write_whole(file, json.dumps(how, indent=2) + "\n")
+
+    def _read(self, file: Path) -> Any | None:
+        try:
+            return json.loads(file.read_text())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise BeadsegError(
+                f"{file}: damaged ({error}): delete this file and run the same "
+                "command again"
+            ) from error
+
+    def _check_same(self, before: dict, now: dict) -> None:
+        for field in sorted(before["config"].keys() | now["config"].keys()):
+            was, is_ = before["config"].get(field), now["config"].get(field)
+            if was != is_:
+                raise BeadsegError(
+                    f"{self.path}: this sweep was begun with {field} = {was!r}, not "
+                    f"{is_!r}: give the same config, or another folder with --workdir"
+                )
+        if before["points"] != now["points"]:
+            raise BeadsegError(
+                f"{self.path}: this sweep was begun with {len(before['points'])} other "
+                "points: give another folder with --workdir"
+            )
+
+    def _refuse_other_files(self) -> None:
+        if not self._read(self.path / "sweep.json"):  # another process was first
+            raise BeadsegError(
+                f"{self.path}: this folder holds other files and no sweep: "
+                "give an empty or new folder with --workdir"
+            )
+
+
+def _table(results: list[Result]) -> str:
+    fields = list(dict.fromkeys(f for r in results for f in r.point))
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(
+        ["rank", "member", "state", *SCORES, "verdict", *fields, "name", "reason"]
+    )
+    for rank, r in enumerate(results, start=1):
+        scores = [r.summary.get(name) for name in SCORES]
+        values = [r.point.get(field) for field in fields]
+        row = [rank, r.member, r.state, *scores, r.summary.get("verdict"), *values]
+        writer.writerow([*row, describe(r.point), r.reason])
+    return out.getvalue()

@@ -1,0 +1,261 @@
+"""The page of a sweep: leaderboard, curves, effects of the fields, what to try next."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from beadseg.analysis.page import COLOURS, GREY, Page
+from beadseg.sweep.folder import Result
+from beadseg.sweep.points import describe
+from beadseg.training.tracking import read_rows
+
+_SHOWN = 12  # members in the plot of curves
+
+
+class Effect(NamedTuple):
+    """Mean score of the members with one value of a field, all else as in the rest."""
+
+    value: Any
+    count: int
+    mean: float
+    interval: float | None  # half of the 95 % interval; None of one member
+
+
+def effects(results: Sequence[Result]) -> dict[str, list[Effect]]:
+    """For each field that varies, the score at each of its values.
+
+    The spread includes what the other fields do: an interval that overlaps another says
+    that the sweep cannot tell the two values apart.
+    """
+    found = {}
+    for field in _varied(results):
+        at: dict[str, list[Result]] = {}
+        for r in results:
+            at.setdefault(repr(r.point.get(field)), []).append(r)
+        rows = []
+        for members in at.values():
+            scores = np.array([r.jaccard for r in members])
+            several = len(scores) > 1
+            error = scores.std(ddof=1) / math.sqrt(len(scores)) if several else None
+            rows.append(
+                Effect(
+                    members[0].point.get(field),
+                    len(scores),
+                    float(scores.mean()),
+                    None if error is None else float(_t(len(scores)) * error),
+                )
+            )
+        found[field] = sorted(rows, key=lambda e: _order(e.value))
+    return found
+
+
+def advice(results: Sequence[Result]) -> list[str]:
+    """What to try next, read off the finished members."""
+    told = []
+    best = results[0]
+    if best.summary.get("verdict") == "still rising":
+        told.append(
+            "The best member was still rising: give it more with "
+            "`--config.train.epochs`."
+        )
+    for field, rows in effects(results).items():
+        if field == "seed":
+            continue
+        top = max(rows, key=lambda e: e.mean)
+        numeric = all(isinstance(e.value, int | float) for e in rows)
+        if numeric and len(rows) > 1 and top in (rows[0], rows[-1]):
+            where = "lower" if top is rows[0] else "higher"
+            told.append(
+                f"`{field}`: the best of the values tried is the {where[:-2]}est, "
+                f"{top.value:g}: try {where} ones."
+            )
+        if all(e.interval is None for e in rows):
+            told.append(
+                f"`{field}`: one member a value: add `seed` to the sweep to tell an "
+                "effect from chance."
+            )
+    return told
+
+
+def write_report(
+    path: Path, name: str, results: list[Result], config: ConfigDict
+) -> Path:
+    """Writes `report.html` in the sweep folder.
+
+    Args:
+      path: of the sweep.
+      results: best first, as `SweepFolder.results` gives them.
+    """
+    done = [r for r in results if r.state == "finished"]
+    page = Page(f"Sweep {name}", _lead(results, done))
+    for r in results:
+        if r.state == "failed":
+            page.callout("bad", r.reason, f"Member {r.member:03d} ended alone.")
+    if done:
+        _leaderboard(page, results)
+        _curves(page, path, done)
+        if _varied(done):
+            _parallel(page, done)
+            _effects(page, done)
+        _next(page, path, done)
+    file = path / "report.html"
+    page.write(file)
+    return file
+
+
+def _lead(results: list[Result], done: list[Result]) -> str:
+    if not done:
+        return f"None of {len(results)} members has come to its end yet."
+    best = done[0]
+    return (
+        f"{len(done)} of {len(results)} members have come to their end. Best: "
+        f"{describe(best.point) or 'the base settings'}, validation Jaccard "
+        f"{best.jaccard:.3f}."
+    )
+
+
+def _leaderboard(page: Page, results: list[Result]) -> None:
+    page.section("Leaderboard")
+    fields = list(dict.fromkeys(f for r in results for f in r.point))
+    rows = []
+    for rank, r in enumerate(results, start=1):
+        s = r.summary
+        score = f"{r.jaccard:.3f}" if s else None
+        final = f"{s['final_jaccard']:.3f}" if s else None
+        values = [_text(r.point.get(f)) for f in fields]
+        verdict = s.get("verdict", r.state) if r.state == "finished" else r.state
+        row = [rank, f"{r.member:03d}", *values, score, s.get("best_epoch"), final]
+        rows.append([*row, verdict])
+    page.table(
+        ["", "member", *fields, "best Jaccard", "at epoch", "final Jaccard", "verdict"],
+        rows,
+        "Jaccard of the validation images, pooled, at each member's own threshold.",
+    )
+
+
+def _curves(page: Page, path: Path, done: list[Result]) -> None:
+    page.section("Curves")
+    caption = "Validation Jaccard after each epoch."
+    if len(done) > _SHOWN:
+        caption += f" The best {_SHOWN} members in colour, the others grey."
+    with page.plot(caption, height=4.0) as axes:
+        for rank, r in reversed(list(enumerate(done))):
+            rows = read_rows(path / "members" / f"{r.member:03d}" / "metrics.jsonl")
+            scores = [row for row in rows if row["kind"] == "validation"]
+            shown = rank < _SHOWN
+            axes.plot(
+                [row["epoch"] for row in scores],
+                [row["jaccard"] for row in scores],
+                color=COLOURS[rank % len(COLOURS)] if shown else GREY,
+                linestyle=("-", "--")[rank // len(COLOURS) % 2],
+                alpha=1.0 if shown else 0.3,
+                label=describe(r.point) if shown else None,
+            )
+        axes.set_xlabel("Epoch")
+        axes.set_ylabel("Validation Jaccard")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        handles, labels = axes.get_legend_handles_labels()
+        axes.legend(handles[::-1], labels[::-1], fontsize=8)
+
+
+def _parallel(page: Page, done: list[Result]) -> None:
+    page.section("Members")
+    fields = _varied(done)
+    columns = [[_text(r.point.get(f)) for r in done] for f in fields]
+    orders = [
+        {
+            _text(v): i
+            for i, v in enumerate(sorted({r.point.get(f) for r in done}, key=_order))
+        }
+        for f in fields
+    ]
+    scores = np.array([r.jaccard for r in done])
+    span = max(scores.max() - scores.min(), 1e-9)
+    with page.plot(
+        "A line a member, from its settings to its score; the best are strongest.",
+        height=3.8,
+    ) as axes:
+        for i in reversed(range(len(done))):
+            height = [
+                order[column[i]] / max(len(order) - 1, 1)
+                for order, column in zip(orders, columns, strict=True)
+            ]
+            share = (scores[i] - scores.min()) / span
+            axes.plot(
+                range(len(fields) + 1),
+                [*height, share],
+                color=COLOURS[0] if share > 0.67 else GREY,
+                alpha=0.25 + 0.7 * share,
+            )
+        for x, order in enumerate(orders):
+            for text, at in order.items():
+                y = at / max(len(order) - 1, 1)
+                axes.annotate(
+                    text, (x, y), xytext=(4, 4), textcoords="offset points", fontsize=8
+                )
+        for y, score in ((0, scores.min()), (1, scores.max())):
+            axes.annotate(
+                f"{score:.3f}",
+                (len(fields), y),
+                xytext=(4, 4),
+                textcoords="offset points",
+                fontsize=8,
+            )
+        axes.set_xticks(range(len(fields) + 1), [*fields, "Jaccard"])
+        axes.set_yticks([])
+        axes.set_xlim(-0.1, len(fields) + 0.35)
+        axes.set_ylim(-0.08, 1.12)
+
+
+def _effects(page: Page, done: list[Result]) -> None:
+    page.section("Effect of each setting")
+    page.paragraph(
+        "Mean of the best Jaccard of all members with a value, with a 95 % interval "
+        "where there are several. The spread includes what the other settings do: "
+        "values whose intervals overlap cannot be told apart by this sweep."
+    )
+    rows = []
+    for field, found in effects(done).items():
+        for e in found:
+            interval = "" if e.interval is None else f" ± {e.interval:.3f}"
+            rows.append(
+                [f"`{field}`", _text(e.value), e.count, f"{e.mean:.3f}{interval}"]
+            )
+    page.table(["setting", "value", "members", "mean of best Jaccard"], rows)
+
+
+def _next(page: Page, path: Path, done: list[Result]) -> None:
+    page.section("What to try next")
+    told = advice(done)
+    if told:
+        page.items(told)
+    else:
+        page.paragraph("The best settings lie inside the ranges tried.")
+    page.paragraph("To find beads with the three best members together:")
+    page.command(f"beadseg predict IMAGES --run {path} --top {min(3, len(done))}")
+
+
+def _varied(results: Sequence[Result]) -> list[str]:
+    fields = dict.fromkeys(f for r in results for f in r.point)
+    return [f for f in fields if len({repr(r.point.get(f)) for r in results}) > 1]
+
+
+def _order(value: Any) -> tuple[int, float, str]:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return 0, float(value), ""
+    return 1, 0.0, str(value)
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _t(count: int) -> float:
+    """Student's t for a 95 % interval of a mean of `count` values."""
+    from scipy import stats
+
+    return float(stats.t.ppf(0.975, count - 1))
