@@ -1,15 +1,16 @@
-"""Which loss? Five losses, two seeds each, on beads of which half are not labelled.
+"""Which loss? On beads of which half are not labelled; two seeds each.
 
   python -m beadseg.main --config=configs/sweep_loss.py
 
-Ten members in five compiled programs, then a page with the answer: report.html.
+Five losses that take the masks as complete, and the one made for gaps: twelve members
+in six groups, then a page with the answer, report.html.
 """
 
 from collections.abc import Callable
 
 from ml_collections import ConfigDict
 
-from beadseg.sweep.points import over, product
+from beadseg.sweep.points import chain, over, product
 from configs import base
 
 
@@ -21,6 +22,7 @@ def get_config() -> ConfigDict:
     c.data.generated.damage = "drop_random"
     c.data.generated.amount = 0.5
     c.data.crop = 64
+    c.partial.method = "none"
     c.model.width = 8
     c.model.depth = 3
     c.optim.learning_rate = 3e-3
@@ -31,7 +33,8 @@ def get_config() -> ConfigDict:
 
 def sweep(add: Callable) -> None:
     losses = over("loss.name", "bce", "focal", "dice", "tversky", "combined")
-    for point in product(losses, over("seed", 0, 1)):
-        if point["loss.name"] == "tversky":
+    in_spite_of_gaps = over("partial.method", "auto")
+    for point in product(chain(losses, in_spite_of_gaps), over("seed", 0, 1)):
+        if point.get("loss.name") == "tversky":
             point |= {"loss.alpha": 0.3, "loss.beta": 0.7}
         add(point)

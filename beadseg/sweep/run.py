@@ -6,10 +6,11 @@ others still train is theirs. If one is killed, the next goes on with its member
 """
 
 import errno
+import functools
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,7 +113,7 @@ class _Worker:
         self.skipped: dict[int, str] = {}
         self._width: dict[str, int] = {}  # members at once, by group
         self._data: dict[str, Data] = {}
-        self._compiled: dict[str, list[tuple[Programs, programs.Program]]] = {}
+        self._compiled: dict[str, list[_Lane]] = {}
         self._how: dict[str, programs.How] = {}
         self._disk_gone: float | None = None
 
@@ -256,7 +257,7 @@ class _Worker:
         try:
             for at, task in enumerate(tasks):
                 lane = at % len(lanes)
-                run = self._begin(task, data, lanes[lane][0], batches)
+                run = self._begin(task, data, lanes[lane].compiled, batches)
                 if run is not None:
                     runs[task.member] = (run, task, lane)
             self._steps(runs, lanes, batches)
@@ -300,30 +301,28 @@ class _Worker:
                 begin = time.monotonic()
                 batch = next(batches)
                 waited = (time.monotonic() - begin) / len(runs)
-                for lane, (compiled, program) in enumerate(lanes):
+                for number, lane in enumerate(lanes):
                     due = [
                         run
                         for run, _, at in runs.values()
-                        if at == lane and run.step == position
+                        if at == number and run.step == position
                     ]
                     if due:
-                        fed = compiled.steps.feed(batch)
-                        self._step(runs, due, program, fed, waited)
+                        fed = lane.compiled.steps.feed(batch)
+                        self._step(runs, due, lane, fed, waited)
                         bar.update(len(due))
                 position += 1
                 self._stop_if_asked([run for run, _, _ in runs.values()])
                 bar.set_postfix_str(_news(runs), refresh=False)
                 self._leave_if_over(runs)
 
-    def _step(self, runs, due: list[Run], program, batch, waited: float) -> None:
-        begin = time.monotonic()
-        pairs = program([r.state for r in due], [r.hp for r in due], batch)
-        spent = (time.monotonic() - begin) / len(due)
-        for run, (state, sums) in zip(due, pairs, strict=True):
+    def _step(self, runs, due: list[Run], lane: "_Lane", batch, waited: float) -> None:
+        """One step of the members on one device; one that is not finite ends."""
+        for run in due:
             run.clock.data.seconds += waited
-            run.clock.step.seconds += spent
+        for run, take in lane.steps_of(due, batch):
             try:
-                run.stepped(state, sums)
+                take()
             except NotFinite as error:
                 runs.pop(run.member)
                 run.close()
@@ -359,34 +358,28 @@ class _Worker:
             )
 
     def _open(self, config: ConfigDict) -> Data:
-        shaping = config.data.to_dict(), config.train.steps_per_epoch
-        key = hash_json(shaping)
+        key = hash_json(
+            [
+                config.data.to_dict(),
+                config.partial.to_dict(),
+                config.train.steps_per_epoch,
+            ]
+        )
         if key not in self._data:
             self._data[key] = open_data(config)
         return self._data[key]
 
-    def _lanes(self, config, data, key, members):
-        """Compiled code for each device that is to be used."""
+    def _lanes(self, config, data, key, members) -> "list[_Lane]":
+        """Compiled code for each device that is to be used; kept for the next time."""
         devices = jax.local_devices()[:members]
-        how = self._choose(config, data, key, members)
-        width = -(-members // len(devices))
-        name = f"{key} {how.over_members} {len(devices)} {width}"
-        if how.over_members == "loop":
-            name = f"{key} loop {len(devices)}"
+        how = self._choose(config, data, key, members).over_members
+        width = 1 if how == "loop" else -(-members // len(devices))
+        name = f"{key} {how} {len(devices)} {width}"
         if name not in self._compiled:
-            step = make_train_step(
-                models.build(config.model),
-                config,
-                data.epoch_steps * config.train.epochs,
-            )
-            lanes = []
-            for device in devices:
-                compiled = compile_programs(config, data, [device])
-                single = compiled.steps.train
-                in_turn = how.over_members == "loop"
-                build = programs.OVER_MEMBERS[how.over_members]
-                lanes.append((compiled, build(single if in_turn else step, width)))
-            self._compiled[name] = lanes
+            self._compiled[name] = [
+                _Lane(compile_programs(config, data, [d]), config, data, how, width)
+                for d in devices
+            ]
         return self._compiled[name]
 
     def _choose(self, config, data, key, members) -> programs.How:
@@ -407,6 +400,49 @@ class _Worker:
             self._how[name] = chosen
             print(f"members run as {chosen.over_members}: {chosen.why}")
         return self._how[name]
+
+
+class _Lane:
+    """The compiled code of a group on one device."""
+
+    def __init__(
+        self, compiled: Programs, config: ConfigDict, data: Data, how: str, width: int
+    ):
+        self.compiled = compiled
+        self._config, self._how, self._width = config, how, width
+        self._total_steps = data.epoch_steps * config.train.epochs
+        self._gap_loss = data.gaps.method
+        self._together: dict[bool, programs.Program] = {}
+
+    def steps_of(
+        self, due: list[Run], batch: Any
+    ) -> Iterator[tuple[Run, Callable[[], None]]]:
+        """The members with what makes each take the batch, in turn or all at once."""
+        if self._how == "loop":
+            yield from ((run, functools.partial(run.take, batch)) for run in due)
+            return
+        for in_spite in (False, True):
+            chosen = [r for r in due if (r.steps is self.compiled.in_spite) == in_spite]
+            if not chosen:
+                continue
+            begin = time.monotonic()
+            program = self._program(in_spite)
+            pairs = program([r.state for r in chosen], [r.hp for r in chosen], batch)
+            spent = (time.monotonic() - begin) / len(chosen)
+            for run, (state, sums) in zip(chosen, pairs, strict=True):
+                run.clock.step.seconds += spent
+                yield run, functools.partial(run.stepped, state, sums)
+
+    def _program(self, in_spite: bool) -> programs.Program:
+        if in_spite not in self._together:
+            config = self._config.copy_and_resolve_references()
+            if in_spite:  # of gaps in the masks: with another loss
+                config.loss.name = self._gap_loss
+            model = models.build(config.model)
+            step = make_train_step(model, config, self._total_steps)
+            build = programs.OVER_MEMBERS[self._how]
+            self._together[in_spite] = build(step, self._width)
+        return self._together[in_spite]
 
 
 def _key(config: ConfigDict) -> str:

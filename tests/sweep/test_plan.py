@@ -46,7 +46,7 @@ def test_each_field_is_of_its_kind(field, values, count):
 
 @pytest.mark.parametrize(
     ("file", "members", "programs"),
-    [(sweep_grid, 108, 18), (sweep_loss, 10, 5), (sweep_lr, 8, 1), (sweep_seeds, 5, 1)],
+    [(sweep_grid, 108, 18), (sweep_loss, 12, 6), (sweep_lr, 8, 1), (sweep_seeds, 5, 1)],
 )
 def test_shipped_sweeps_have_the_members_and_programs_they_say(file, members, programs):
     found = command.sweep_of(file.__file__, file.get_config())
