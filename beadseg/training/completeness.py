@@ -17,7 +17,7 @@ from beadseg.errors import BeadsegError
 from beadseg.losses import LOSSES, loss_options
 from beadseg.metrics import ProbabilityHistogram, confusions
 
-AUTO = "likelihood_dice"  # what measurement favours: tests/bench/partial.py
+AUTO = "likelihood"  # what measurement favours: tests/bench/partial.py
 COMPLETE = 0.98  # from here on, a mask that is told about needs no correction
 
 

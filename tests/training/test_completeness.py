@@ -64,7 +64,7 @@ def test_what_is_told_decides_whether_masks_are_judged(tiny):
     tiny.data.dir = "some"
     known = gaps(tiny, [Record("a", 1.0), Record("b", 0.5)], True)
     assert known.told == {"a": 1.0, "b": 0.5}
-    assert not known.audited and known.method == "likelihood_dice"
+    assert not known.audited and known.method == "likelihood"
     assert gaps(tiny, [Record("a", 1.0)], True).method is None
     assert gaps(tiny, [Record("a")], True).audited
     tiny.partial.completeness = 0.4
