@@ -260,7 +260,7 @@ def _fill(beads: LabelMap, rows, columns, number: int | None) -> Change:
     """Gives a bead (a new one: None) the pixels that are free or merely proposed."""
     if not len(rows):
         raise BeadsegError("that lies outside the image")
-    box = (slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1))
+    box = _box_of_pixels(rows, columns)
     new = number is None
     number = beads.next_id if new else number
     proposed = {
@@ -342,7 +342,11 @@ def _box_of(labels: np.ndarray, number: int) -> Box:
     rows, columns = np.nonzero(labels == number)
     if not len(rows):
         raise BeadsegError(f"proposal {number} has no pixel")
-    return slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
+    return _box_of_pixels(rows, columns)
+
+
+def _box_of_pixels(rows: np.ndarray, columns: np.ndarray) -> Box:
+    return tuple(slice(int(n.min()), int(n.max()) + 1) for n in (rows, columns))
 
 
 def _around(boxes: list[Box], shape) -> Box:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from contextlib import asynccontextmanager
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -65,9 +65,10 @@ class Desk:
     """
 
     def __init__(self, folder: Path):
-        """Raises BeadsegError: no completed folder, read-only, or reviewed elsewhere."""
+        """Raises BeadsegError: not a completed folder, read-only, or in review."""
         self.folder = folder
-        self._lock = threading.RLock()
+        self._lock, self._reading = threading.RLock(), threading.Lock()
+        self._picture: tuple[tuple[str, int | None], Picture] | None = None
         self._books: OrderedDict[str, Book] = OrderedDict()
         self._unsaved: set[str] = set()
         self._summaries: dict[str, dict] = {}
@@ -122,6 +123,15 @@ class Desk:
             self._books.move_to_end(name)
             return self._books[name]
 
+    def pixels(self, name: str, channel: int | None, step: int) -> tuple[bytes, dict]:
+        """Of an image: every `step`th pixel, and what they are."""
+        with self._reading:
+            if self._picture is None or self._picture[0] != (name, channel):
+                picture = read_picture(self.folder, name, channel)
+                self._picture = ((name, channel), picture)
+            picture = self._picture[1]
+        return picture.part(step)
+
     def decide(self, name: str, action: dict, version: int) -> dict[str, Any]:
         """Acts on an image, and tells what the page must draw anew."""
         with self._lock:
@@ -173,34 +183,44 @@ class Desk:
             self._alone.close()
 
 
-def pixels(folder: Path, name: str, channel: int | None, step: int) -> tuple[bytes, dict]:
-    """An image as u8 or little-endian u16, every `step`th pixel, and what it is.
+class Picture(NamedTuple):
+    """An image as the page gets it."""
 
-    Floats are spread over 16 bits between their extremes.
-    """
+    array: np.ndarray  # u8 or little-endian u16 [H, W]
+    channels: int  # that can be chosen among
+    low: float  # black and white to begin with
+    high: float
+
+    def part(self, step: int) -> tuple[bytes, dict[str, Any]]:
+        """Every `step`th pixel, and what the page must know of them."""
+        array = np.ascontiguousarray(self.array[::step, ::step])
+        facts = {
+            "height": array.shape[0],
+            "width": array.shape[1],
+            "bits": 8 * array.dtype.itemsize,
+            "channels": self.channels,
+            "low": self.low,
+            "high": self.high,
+        }
+        return array.tobytes(), facts
+
+
+def read_picture(folder: Path, name: str, channel: int | None) -> Picture:
+    """Reads an image; other types than u8 are spread over 16 bits."""
     about = read_proposals(folder, name)
     path = folder / "images" / Path(about["image"]).name
-    page = open_pages(path, channel=channel, stack=about.get("stack", "pages"))[0]
-    array = page.read()[::step, ::step]
-    channels = 1
+    stack = about.get("stack", "pages")
+    page = open_pages(path, channel=channel, stack=stack)[0]
     stored = page.read_stored()
-    if stored.ndim == 3:
-        channels = min(stored.shape[-1], 3)
-    low, high = float(np.nanmin(array)), float(np.nanmax(array))
+    channels = min(stored.shape[-1], 3) if stored.ndim == 3 else 1
+    array = stored if stored.ndim == 2 else page.read()
     if array.dtype != np.uint8:
-        span = (high - low) or 1.0
-        array = np.nan_to_num((array - low) / span).clip(0, 1) * 65535
-        array = np.round(array).astype("<u2")
-    shown = np.percentile(array[:: max(1, array.shape[0] // 512)], [0.5, 99.8])
-    facts = {
-        "height": array.shape[0],
-        "width": array.shape[1],
-        "bits": 8 * array.dtype.itemsize,
-        "channels": channels,
-        "low": float(shown[0]),
-        "high": float(max(shown[1], shown[0] + 1)),
-    }
-    return np.ascontiguousarray(array).tobytes(), facts
+        low, high = float(np.nanmin(array)), float(np.nanmax(array))
+        spread = (array - np.float32(low)) * np.float32(65535 / ((high - low) or 1.0))
+        array = np.nan_to_num(spread).clip(0, 65535).astype("<u2")
+    some = array[:: max(1, array.shape[0] // 512), :: max(1, array.shape[1] // 512)]
+    low, high = map(float, np.percentile(some, [0.5, 99.8]))
+    return Picture(array, channels, low, max(high, low + 1))
 
 
 def bead_json(book: Book, number: int) -> dict[str, Any]:
@@ -222,7 +242,7 @@ def bead_json(book: Book, number: int) -> dict[str, Any]:
         if len(shape):  # where it was, to be seen and reopened
             (top, left), (bottom, right) = shape.min(0), shape.max(0) + 1
             part = book.proposals[top:bottom, left:right] == number
-            return shown | _shape(part, top, left)
+            return shown | _shape(part, int(top), int(left))
     if box is None or bead.state in (DELETED,):
         return shown
     return shown | _shape(book.map.labels[box] == number, box[0].start, box[1].start)
@@ -259,7 +279,7 @@ def application(desk: Desk, token: str, hosts: tuple[str, ...] | None) -> Starle
             raise BeadsegError("step must be a whole number from 1 to 64")
         channel = int(channel) if channel.isdecimal() else None
         content, facts = await run_in_threadpool(
-            pixels, desk.folder, named(request), channel, int(step)
+            desk.pixels, named(request), channel, int(step)
         )
         return Response(
             content,
@@ -372,7 +392,10 @@ class _Guard(BaseHTTPMiddleware):
 
     def _problem(self, request: Request) -> str | None:
         host = request.headers.get("host", "")
-        if self._hosts is not None and urlsplit(f"//{host}").hostname not in self._hosts:
+        if (
+            self._hosts is not None
+            and urlsplit(f"//{host}").hostname not in self._hosts
+        ):
             return "this address is not served: use the one that beadseg review printed"
         origin = request.headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != host:
@@ -427,10 +450,11 @@ def _summary(book: Book) -> dict[str, Any]:
 
 def _shape(part: np.ndarray, top: int, left: int) -> dict[str, Any]:
     rows, columns = np.nonzero(part)
+    bottom, right = top + part.shape[0], left + part.shape[1]
     return {
         "y": round(float(rows.mean()) + top, 1),
         "x": round(float(columns.mean()) + left, 1),
-        "box": [int(top), int(left), int(top + part.shape[0]), int(left + part.shape[1])],
+        "box": [top, left, bottom, right],
         "outline": [
             [int(v) + (left, top)[i % 2] for i, v in enumerate(line)]
             for line in outline(part)

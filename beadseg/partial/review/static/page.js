@@ -26,6 +26,7 @@ let levels = [], facts = null, lookup = null, lightStamp = 0;
 let view = { scale: 1, x: 0, y: 0 };  // canvas px per image px; image px at the corner
 let tool = "select", cursor = null, anchor = null, drag = null, spaceHeld = false;
 let hidden = false, showRejected = false, dirty = true, stale = false;
+let overlay = null, overlayStamp = 0, lastView = {}, viewMoved = 0;
 let queue = Promise.resolve(), waiting = 0, loadNumber = 0;
 
 // --- server ------------------------------------------------------------------------
@@ -53,7 +54,7 @@ function act(action, before) {
       const response = await ask(at("act"), {
         method: "POST", body: JSON.stringify({ action, version }),
       });
-      if (image === current) take(await response.json());
+      if (image === current) take(await response.json(), action.do);
     } catch (error) {
       if (before) before();
       if (error.status === 409) tellStale();
@@ -63,12 +64,14 @@ function act(action, before) {
   return queue;
 }
 
-function take(answer) {
+function take(answer, verb) {
   version = answer.version;
   summary = answer.summary;
   images[current] = summary;
   for (const bead of answer.beads) place(bead);
-  if (answer.focus && beads.has(answer.focus)) selected = new Set([answer.focus]);
+  document.body.dataset.version = version;
+  const moves = ["draw", "paint", "split", "merge", "undo", "redo"].includes(verb);
+  if (moves && shown(beads.get(answer.focus))) selected = new Set([answer.focus]);
   for (const id of selected) if (!shown(beads.get(id))) selected.delete(id);
   banner("");
   refresh();
@@ -124,6 +127,7 @@ async function load(index, keepView = false) {
   banner("");
   $("images").value = String(index);
   selected.clear(); beads.clear(); groups = null; anchor = drag = null;
+  delete document.body.dataset.ready;
   if (!keepView) { levels = []; facts = null; $("loading").hidden = false; }
   dirty = true;
   try {
@@ -137,10 +141,8 @@ async function load(index, keepView = false) {
     refresh();
     if (!keepView && big) await loadPixels(number, 1);
     if (number !== loadNumber) return;
-    if (!keepView) {
-      next(0);
-      performance.mark("image-ready");
-    }
+    if (!keepView) next(0);
+    document.body.dataset.ready = images[current].name;
   } catch (error) {
     $("loading").hidden = true;
     banner(error.status ? error.message : "The server does not answer: is beadseg review still running?");
@@ -263,6 +265,8 @@ function frame() {
   if (!facts || !levels.length) return;
   drawPixels(width, height);
   context.setTransform(view.scale, 0, 0, view.scale, -view.x * view.scale, -view.y * view.scale);
+  if (lastView.scale !== view.scale) viewMoved = performance.now();
+  lastView = { ...view };
   if (!hidden) drawBeads(width, height);
   drawTool(ratio);
 }
@@ -293,35 +297,19 @@ function inView(bead, margin = 0) {
     bottom > view.y - margin && top < view.y + h + margin;
 }
 
-function drawBeads() {
-  const line = Math.max(1.4 * (window.devicePixelRatio || 1), 1) / view.scale;
-  context.lineJoin = "round";
-  const visible = [];
-  for (const bead of beads.values()) if (shown(bead) && inView(bead)) visible.push(bead);
-  const rough = view.scale < 1.5 ? "rough" : "path";
-  context.lineWidth = line;
-  if (visible.length > 700) {
-    if (!groups || groups.rough !== rough) {
-      groups = { rough, paths: {} };
-      for (const bead of beads.values()) {
-        if (!shown(bead)) continue;
-        const key = colourKey(bead);
-        (groups.paths[key] ||= new Path2D()).addPath(bead[rough]);
-      }
-    }
-    for (const [key, path] of Object.entries(groups.paths)) {
-      context.strokeStyle = COLOURS[key];
-      context.stroke(path);
-    }
-  } else {
-    for (const bead of visible) {
-      const key = colourKey(bead);
-      context.strokeStyle = COLOURS[key];
-      context.setLineDash(key === "proposed" || key === "rejected" ? [4 * line, 3 * line] : []);
-      context.stroke(bead[rough]);
-    }
-    context.setLineDash([]);
-  }
+function drawBeads(width, height) {
+  // All outlines but the chosen are kept as a picture, wider than the view: moving only
+  // shifts it, zooming stretches it until the view rests.
+  const same = overlay && overlay.stamp === overlayStamp && overlay.groups === groups;
+  const fits = same && overlay.scale === view.scale &&
+    overlay.x <= view.x && overlay.y <= view.y &&
+    overlay.x + overlay.canvas.width / view.scale >= view.x + width / view.scale &&
+    overlay.y + overlay.canvas.height / view.scale >= view.y + height / view.scale;
+  if (!same || (!fits && performance.now() - viewMoved > 120)) paintOverlay(width, height);
+  else if (!fits) setTimeout(() => { dirty = true; }, 130);
+  const ratio = 1 / overlay.scale;
+  context.drawImage(overlay.canvas, overlay.x, overlay.y, overlay.canvas.width * ratio, overlay.canvas.height * ratio);
+  const line = outlineWidth();
   for (const id of selected) {
     const bead = beads.get(id);
     if (!shown(bead)) continue;
@@ -330,6 +318,36 @@ function drawBeads() {
     context.lineWidth = 2.2 * line;
     context.strokeStyle = "#ffffff";
     context.stroke(bead.path);
+  }
+}
+
+const outlineWidth = () => Math.max(1.4 * (window.devicePixelRatio || 1), 1) / view.scale;
+
+function paintOverlay(width, height) {
+  const margin = 0.25;
+  overlay ||= { canvas: document.createElement("canvas") };
+  const surface = overlay.canvas;
+  surface.width = Math.round(width * (1 + 2 * margin));
+  surface.height = Math.round(height * (1 + 2 * margin));
+  groups ||= {};
+  Object.assign(overlay, {
+    scale: view.scale, stamp: overlayStamp, groups,
+    x: view.x - margin * width / view.scale, y: view.y - margin * height / view.scale,
+  });
+  const pen = surface.getContext("2d");
+  pen.setTransform(view.scale, 0, 0, view.scale, -overlay.x * view.scale, -overlay.y * view.scale);
+  pen.lineJoin = "round";
+  const line = pen.lineWidth = outlineWidth();
+  const visible = [];
+  for (const bead of beads.values()) {
+    if (shown(bead) && inView(bead, margin * Math.max(width, height) / view.scale)) visible.push(bead);
+  }
+  const shape = view.scale < 1.5 ? "rough" : "path", few = visible.length < 400;
+  for (const bead of visible) {
+    const key = colourKey(bead);
+    pen.strokeStyle = COLOURS[key];
+    pen.setLineDash(few && (key === "proposed" || key === "rejected") ? [4 * line, 3 * line] : []);
+    pen.stroke(bead[shape]);
   }
 }
 
@@ -670,7 +688,7 @@ const KEYS = [  // key, what it does in words, what it does
   ["0", "whole image", () => { fit(); countAbove(); }],
   ["h", "hide or show the outlines", () => { hidden = !hidden; $("hide").classList.toggle("on", hidden); dirty = true; }],
   ["x", "show what was rejected", () => {
-    showRejected = !showRejected; groups = null;
+    showRejected = !showRejected; overlayStamp++;
     $("rejected").classList.toggle("on", showRejected); dirty = true;
   }],
   ["i", "brighter", () => slide("high", -20)],
@@ -694,7 +712,7 @@ function turn(by) {
 }
 
 addEventListener("keydown", (event) => {
-  const typing = event.target.matches("input[type=number], select, dialog *") || $("help").open;
+  const typing = event.target.matches?.("input[type=number], select, dialog *") || $("help").open;
   if (typing || event.altKey) return;
   const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   if (event.key in arrows && !event.target.matches("input")) {
@@ -717,7 +735,6 @@ addEventListener("keydown", (event) => {
   const run = BY_KEY.get(key);
   if (!run) return;
   event.preventDefault();
-  performance.mark("key");
   run();
 });
 addEventListener("keyup", (event) => { if (event.key === " ") spaceHeld = false; });
