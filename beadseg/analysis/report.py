@@ -1,0 +1,297 @@
+"""The page of a run: what came of it, its curves, its images, its data and settings.
+
+A run that was cut short gives a page as well, which says what is missing.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from beadseg.analysis.page import BLUE, GREY, Page
+from beadseg.errors import BeadsegError
+from beadseg.training.run_folder import flatten
+from beadseg.training.summary import sentence
+from beadseg.training.tracking import read_rows
+
+_KINDS = {
+    "converged": "good",
+    "still rising": "warn",
+    "collapsed": "bad",
+    "did not learn": "bad",
+}
+_LOSS_FIELDS = {  # of config.loss, those that a loss reads
+    "focal": ("gamma", "positive_weight"),
+    "tversky": ("alpha", "beta"),
+    "combined": ("mix",),
+}
+_SETTINGS = ("seed", "init_from", "model.", "optim.", "train.", "partial.", "data.dir")
+_SETTINGS += ("data.batch_size", "data.crop", "data.bead_diameter", "data.normalise.")
+_SCORES = {
+    "jaccard": "Jaccard",
+    "jaccard_at_half": "Jaccard at threshold 0.5",
+    "jaccard_mean_of_images": "Jaccard, mean of images",
+    "dice": "Dice",
+    "accuracy": "accuracy",
+    "precision": "precision",
+    "recall": "recall",
+    "loss": "loss",
+}
+
+
+class _Files:
+    """The files of a run, as far as they are there; damaged ones are remembered."""
+
+    def __init__(self, run: Path):
+        self.damaged: list[str] = []
+        names = ("config", "dataset", "split", "summary", "versions")
+        self.content = {name: self._read(run / f"{name}.json") for name in names}
+        rows = read_rows(run / "metrics.jsonl")
+        self.rows = [row for row in rows if isinstance(row, dict) and "kind" in row]
+
+    def _read(self, file: Path) -> dict[str, Any]:
+        try:
+            content = json.loads(file.read_text())
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            self.damaged.append(f"{file.name} cannot be read ({error})")
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def of_kind(self, kind: str) -> list[dict[str, Any]]:
+        return [row for row in self.rows if row["kind"] == kind]
+
+
+def write_run_report(run: Path, file: Path) -> dict:
+    """Writes the page of a run.
+
+    Args:
+      run: a run folder, also one that training has not come to the end of.
+      file: where to.
+
+    Returns:
+      "file", "summary" (empty before the end), "best" (the validation with the best
+      Jaccard, or None) and "missing" (lines), ready for JSON.
+
+    Raises:
+      BeadsegError: it is no run folder, or the page cannot be written.
+    """
+    if not (run / "config.json").exists():
+        raise BeadsegError(
+            f"{run}: neither a run nor a sweep (no config.json, no sweep.json): give "
+            "the folder that training printed"
+        )
+    files = _Files(run)
+    validations = [r for r in files.of_kind("validation") if "jaccard" in r]
+    best = max(
+        validations, key=lambda r: (r["jaccard"], -r.get("epoch", 0)), default=None
+    )
+    summary = files.content["summary"]
+    page = Page(f"Run {run.resolve().name}", _lead(summary, best))
+    missing = _missing(run, files, best)
+    _verdict(page, summary, missing)
+    _numbers(page, summary, best)
+    _curves(page, files)
+    _images(page, run)
+    _data(page, files)
+    _settings(page, files.content["config"])
+    _versions(page, files.content["versions"])
+    _next(page, run, summary, best)
+    page.write(file, "-o")
+    return {"file": str(file), "summary": summary, "best": best, "missing": missing}
+
+
+def _lead(summary: dict, best: dict | None) -> str:
+    try:
+        said = sentence(summary)
+        return said[0].upper() + said[1:] + "."
+    except (KeyError, TypeError, ValueError):
+        pass
+    if best is None:
+        return "No epoch has come to its end yet."
+    return (
+        f"Best validation Jaccard so far {best['jaccard']:.3f}, at epoch "
+        f"{best.get('epoch', '?')}."
+    )
+
+
+def _missing(run: Path, files: _Files, best: dict | None) -> list[str]:
+    missing = list(files.damaged)
+    if not files.content["summary"]:
+        missing.append(
+            "Training has not come to its end: the same command goes on where it was."
+        )
+    if best is None:
+        missing.append("There is no validation yet, so there are no scores or curves.")
+    if not (run / "samples.png").exists():
+        missing.append("There are no pictures yet: they are drawn when training ends.")
+    return missing
+
+
+def _verdict(page: Page, summary: dict, missing: list[str]) -> None:
+    verdict = summary.get("verdict")
+    if verdict:
+        kind = _KINDS.get(verdict, "note")
+        page.callout(kind, f"The run {_said(verdict)}.", "Verdict.")
+    for line in missing:
+        page.callout("warn", line)
+
+
+def _said(verdict: str) -> str:
+    return {
+        "still rising": "was still rising when it ended: more epochs would help",
+        "collapsed": "collapsed: the score fell far below its best, whose weights are "
+        "kept",
+    }.get(verdict, verdict)
+
+
+def _numbers(page: Page, summary: dict, best: dict | None) -> None:
+    if best is None:
+        return
+    tiles = [("Jaccard", f"{best['jaccard']:.3f}", f"epoch {best.get('epoch', '?')}")]
+    for key, name in (
+        ("dice", "Dice"),
+        ("precision", "Precision"),
+        ("recall", "Recall"),
+    ):
+        if key in best:
+            tiles.append((name, f"{best[key]:.3f}", "pixels"))
+    if "threshold" in best:
+        tiles.append(("Threshold", f"{best['threshold']:.3f}", "of the probability"))
+    if summary.get("images_per_second"):
+        rate = f"{summary['images_per_second']:.3g}"
+        tiles.append(("Speed", rate, "training crops / s"))
+    page.numbers(tiles)
+    rows = [[name, f"{best[k]:.4f}"] for k, name in _SCORES.items() if k in best]
+    where = summary.get("validation")
+    page.table(
+        ["validation", "best epoch"], rows, f"Measured {where}." if where else ""
+    )
+
+
+def _curves(page: Page, files: _Files) -> None:
+    training, validation = files.of_kind("train_epoch"), files.of_kind("validation")
+    if not training and not validation:
+        return
+    page.section("Curves")
+    series = ((training, "training crops", GREY), (validation, "validation", BLUE))
+    with page.plot(
+        "Jaccard and loss. Training crops are augmented, validation images are not.",
+        1,
+        2,
+        width=9.2,
+        height=3.3,
+    ) as axes:
+        for axis, field in zip(axes, ("jaccard", "loss"), strict=True):
+            for rows, name, colour in series:
+                _draw(axis, rows, field, name, colour)
+            axis.set(title=field.capitalize(), xlabel="epoch")
+            axis.legend()
+        axes[0].set_ylim(0, 1)
+    with page.plot(
+        "Learning rate, and norm of the gradient before it is clipped.",
+        1,
+        2,
+        width=9.2,
+        height=2.8,
+    ) as axes:
+        titles = {"learning_rate": "Learning rate", "gradient_norm": "Gradient norm"}
+        for axis, (field, title) in zip(axes, titles.items(), strict=True):
+            _draw(axis, training, field, None, BLUE)
+            axis.set(title=title, xlabel="epoch")
+            if axis.lines and min(axis.lines[0].get_ydata(), default=0) > 0:
+                axis.set_yscale("log")
+
+
+def _draw(axis, rows: list[dict], field: str, name: str | None, colour: str) -> None:
+    points = [
+        (row["epoch"], row[field])
+        for row in rows
+        if isinstance(row.get(field), int | float) and "epoch" in row
+    ]
+    if points:
+        marker = "." if len(points) < 60 else None
+        axis.plot(*zip(*points, strict=True), color=colour, label=name, marker=marker)
+    axis.xaxis.get_major_locator().set_params(integer=True)
+
+
+def _images(page: Page, run: Path) -> None:
+    if (run / "samples.png").exists():
+        page.section("Images")
+        page.picture(
+            run / "samples.png",
+            "The worst, the median and the best validation image, from top to bottom.",
+        )
+
+
+def _data(page: Page, files: _Files) -> None:
+    dataset, split = files.content["dataset"], files.content["split"]
+    if not dataset and not split:
+        return
+    page.section("Data")
+    names = {
+        "images": "images",
+        "labelled_images": "of them with masks",
+        "tiles": "tiles",
+        "bead_diameter_px": "median bead diameter, px",
+        "scale": "resampled by",
+        "fingerprint": "fingerprint",
+    }
+    rows = [[name, dataset[k]] for k, name in names.items() if k in dataset]
+    rows += [[f"normalise.{k}", v] for k, v in (dataset.get("normalise") or {}).items()]
+    if rows:
+        page.table(["data", ""], rows)
+    strata = [s for s in split.get("strata", ()) if isinstance(s, dict)]
+    if strata:
+        page.table(
+            ["images with", "training", "validation"],
+            [
+                [s.get("name"), s.get("train_images"), s.get("validation_images")]
+                for s in strata
+            ],
+            "How the images were split.",
+        )
+    if notes := dataset.get("notes"):
+        page.items([str(note) for note in notes])
+
+
+def _settings(page: Page, config: dict) -> None:
+    if not config:
+        return
+    page.section("Settings")
+    page.paragraph("Those that shape training; `config.json` in the run has them all.")
+    flat = flatten(config)
+    loss = flat.get("loss.name")
+    wanted = {"loss.name", "loss.boundary"}
+    wanted |= {f"loss.{field}" for field in _LOSS_FIELDS.get(loss, ())}
+    rows = [
+        [f"`{field}`", None if value in (None, "") else str(value)]
+        for field, value in flat.items()
+        if field in wanted or field.startswith(_SETTINGS)
+    ]
+    page.table(["field", "value"], rows)
+
+
+def _versions(page: Page, versions: dict) -> None:
+    if versions:
+        page.section("Versions")
+        said = [f"{name} {value}" for name, value in versions.items() if value]
+        page.paragraph(", ".join(said))
+
+
+def _next(page: Page, run: Path, summary: dict, best: dict | None) -> None:
+    page.section("What to do next")
+    verdict = summary.get("verdict")
+    if verdict == "still rising":
+        page.paragraph("Train on: the same command with more epochs goes on.")
+        epochs = 2 * int(summary.get("epochs") or summary.get("final_epoch") or 20)
+        page.command(f"... --workdir={run} --config.train.epochs={epochs}")
+    elif verdict in ("collapsed", "did not learn") or best is None:
+        page.paragraph("Find out why: masks, learning rate or threshold.")
+        page.command(f"beadseg diagnose {run}")
+    if best is not None:
+        page.paragraph("Find beads, and compare them with masks that took no part.")
+        page.command(
+            f"beadseg predict IMAGES --run {run} -o PREDICTED\n"
+            "beadseg evaluate PREDICTED TRUTH --page errors.html"
+        )

@@ -1,0 +1,122 @@
+"""Tests of the page of a run: whole, cut short, damaged."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from beadseg import cli
+from configs import base
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    """A run folder as training leaves it, with three epochs."""
+    run = tmp_path / "run"
+    run.mkdir()
+    rows = []
+    for epoch, jaccard in ((1, 0.5), (2, 0.8), (3, 0.7)):
+        shared = {"step": 10 * epoch, "epoch": epoch, "loss": 1 / epoch}
+        more = {"learning_rate": 1e-3, "gradient_norm": 0.5, "jaccard": jaccard}
+        rows.append({"kind": "train_epoch", **shared, **more})
+        scores = {"jaccard": jaccard, "dice": 0.9, "threshold": 0.4}
+        rows.append({"kind": "validation", **shared, **scores})
+    summary = {
+        "best_jaccard": 0.8,
+        "best_epoch": 2,
+        "final_jaccard": 0.7,
+        "final_epoch": 3,
+        "threshold": 0.4,
+        "verdict": "collapsed",
+        "images_per_second": 12.5,
+        "validation": "on known pixels",
+    }
+    split = {"strata": [{"name": "20-49", "train_images": 5, "validation_images": 1}]}
+    dataset = {"images": 6, "bead_diameter_px": 11.5, "notes": ["a <note>"]}
+    contents = {
+        "config": base.get_config().to_dict(),
+        "summary": summary,
+        "split": split,
+        "dataset": dataset | {"normalise": {"low": 1.0}},
+        "versions": {"beadseg": "0.1.0", "jax": "0.10.2", "cpus": 2},
+    }
+    for name, content in contents.items():
+        (run / f"{name}.json").write_text(json.dumps(content))
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (run / "metrics.jsonl").write_text(lines)
+    Image.fromarray(np.zeros((30, 40), np.uint8)).save(run / "samples.png")
+    return run
+
+
+def report(*arguments, code=0):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["report", *map(str, arguments)])
+    assert ended.value.code == code
+
+
+def test_page_of_a_run_says_what_came_of_it(run_folder, tmp_path):
+    report(run_folder, "--json", tmp_path / "r.json")
+    page = (run_folder / "report.html").read_text()
+    assert "Validation Jaccard 0.800 (on known pixels) at epoch 2" in page
+    assert 'class="callout bad"' in page
+    assert page.count("<svg ") == 2
+    assert page.count("data:image/png") == 1
+    for said in ("20-49", "a &lt;note&gt;", "optim.learning_rate", "jax 0.10.2"):
+        assert said in page
+    assert "loss.gamma" not in page  # Dice has none
+    result = json.loads((tmp_path / "r.json").read_text())
+    assert result["best"]["epoch"] == 2
+    assert result["missing"] == []
+
+
+def test_page_goes_where_it_is_told(run_folder, tmp_path):
+    report(run_folder, "-o", tmp_path / "new" / "page.html")
+    assert (tmp_path / "new" / "page.html").exists()
+    assert not (run_folder / "report.html").exists()
+
+
+KEPT = ("summary.json", "metrics.jsonl", "dataset.json", "split.json", "samples.png")
+
+
+@pytest.mark.parametrize("kept", (0, 1, 4))
+def test_a_run_cut_short_has_a_page_that_says_so(run_folder, kept):
+    for name in KEPT[: kept + 1]:
+        (run_folder / name).unlink()
+    report(run_folder)
+    page = (run_folder / "report.html").read_text()
+    assert "Training has not come to its end" in page
+    assert ("no validation yet" in page) == (kept >= 1)
+
+
+def test_damaged_files_are_named(run_folder):
+    (run_folder / "summary.json").write_text('{"best_jacc')
+    text = (run_folder / "metrics.jsonl").read_text()
+    (run_folder / "metrics.jsonl").write_text(text[:-40])
+    report(run_folder)
+    page = (run_folder / "report.html").read_text()
+    assert "summary.json cannot be read" in page
+    assert "Best validation Jaccard so far 0.800" in page
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("none", "no such folder"),
+        ("file", "is a file, not a folder"),
+        ("other", "neither a run nor a sweep"),
+    ],
+)
+def test_what_is_no_run_is_one_line(tmp_path, capsys, name, says):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "other").mkdir()
+    report(tmp_path / name, code=2)
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
+
+
+def test_an_analysis_has_its_page_already(tmp_path, capsys):
+    (tmp_path / "analysis.html").write_text("<p>")
+    report(tmp_path)
+    assert "analysis.html" in capsys.readouterr().out
