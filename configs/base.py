@@ -66,7 +66,7 @@ def get_config() -> ConfigDict:
     model.norm = "batch"  # or weight, channel, group, none: beadseg/models/blocks.py
     model.dropout = 0.1  # in each decoder block (traced)
     model.deep_supervision = False  # logits at every decoder level add to the loss
-    model.heads = ("mask",)  # or ("mask", "distance"), to tell touching beads apart
+    model.heads = ("mask", "distance")  # or ("mask",): beads are cut at their necks
     model.bfloat16 = placeholder(bool)  # compute type; None: on a GPU only
 
     c.loss = loss = ConfigDict()

@@ -47,6 +47,7 @@ def ratios(ours, peer, rounds: int) -> dict[str, float]:
 def measure(name: str, batch_size: int, side: int, rounds: int) -> dict:
     config = base.get_config()
     config.model.name = name
+    config.model.heads = ("mask",)  # as the peer
     config.data.batch_size = batch_size
     model, hp = models.build(config.model), hyperparameters(config)
     state = jax.jit(lambda h: create_state(model, config, h))(hp)

@@ -40,7 +40,7 @@ def test_batches_have_the_promised_form(dataset, config):
     pipeline.close(batches)
     for array in batch.values():
         assert array.shape == (3, 64, 64, 1) and array.dtype == np.float32
-    assert set(batch) == {"image", "mask", "weight"}
+    assert set(batch) == {"image", "mask", "weight", "distance"}
     assert set(np.unique(batch["mask"])) == {0, 1}
     assert set(np.unique(batch["weight"])) <= {0, 1}
     assert (batch["mask"] * (1 - batch["weight"])).sum() == 0

@@ -13,6 +13,7 @@ def tiny() -> ConfigDict:
     config = base.get_config()
     config.model.width = 4
     config.model.depth = 2
+    config.model.heads = ("mask",)
     config.data.crop = 32
     config.data.batch_size = 4
     config.data.generated.count = 8
