@@ -1,3 +1,14 @@
 """beadseg finds every microbead in a microscope image."""
 
+from typing import Any
+
 __version__ = "0.1.0"
+__all__ = ["load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load":  # here: jax is not imported before it is needed
+        from beadseg.inference.predictor import load
+
+        return load
+    raise AttributeError(f"module 'beadseg' has no attribute {name!r}")

@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 from beadseg import __version__
-from beadseg.commands import analyze, evaluate, generate, report, review
+from beadseg.commands import analyze, evaluate, generate, predict, report, review
 from beadseg.errors import BeadsegError
 from beadseg.files import write_whole, writing
 
 # In the order of `beadseg --help`.
-COMMANDS = (generate, analyze, review, evaluate, report)
+COMMANDS = (predict, evaluate, generate, analyze, review, report)
 
 
 def main(arguments: list[str] | None = None) -> None:

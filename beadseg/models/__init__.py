@@ -57,6 +57,11 @@ def receptive_field(config: ConfigDict) -> int:
     return levels + 2 * 2**config.depth + 2**config.depth - 1
 
 
+def margin(config: ConfigDict) -> int:
+    """As `receptive_field`, for squares that begin and end on the pooling grid."""
+    return receptive_field(config) - (stride(config) - 1) + 2
+
+
 def _check(config: ConfigDict) -> None:
     for field, value, known in (
         ("name", config.name, MODELS),

@@ -5,6 +5,7 @@ Order in which a checkpoint is looked for:
   to predict  `checkpoints/`: the one with the best validation Jaccard
 """
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +50,7 @@ class Checkpoints:
     @property
     def best_step(self) -> int | None:
         """Step of the checkpoint with the highest Jaccard; of equals, the first."""
-        scored = [c for c in self._checkpointer.checkpoints if c.metrics]
-        if not scored:
-            return None
-        return max(scored, key=lambda c: (c.metrics["jaccard"], -c.step)).step
+        return _best_step(self._checkpointer)
 
     def save(
         self, step: int, state: Any, iterator: Any, jaccard: float | None = None
@@ -90,16 +88,51 @@ class Checkpoints:
         try:
             return self._checkpointer.load_checkpointables(step, wanted)["state"]
         except Exception as error:  # orbax raises many kinds; all mean the same here
-            reason = str(error).strip().split("\n")[0][:200]
-            raise BeadsegError(
-                f"{self._checkpointer.directory}/{step}: this checkpoint cannot be "
-                f"read ({reason}): delete that folder to go on from an older one"
-            ) from error
+            where = f"{self._checkpointer.directory}/{step}"
+            raise _unreadable(where, error) from error
 
     def close(self) -> None:
         """Waits and lets go of the folder."""
         self.wait()
         self._checkpointer.close()
+
+
+def best_state(folder: Path) -> dict[str, Any] | None:
+    """The state of the best checkpoint as nested dicts; None where there is none.
+
+    Only reads: training may go on in that folder meanwhile.
+
+    Raises:
+      BeadsegError: the checkpoint is damaged.
+    """
+    if not folder.is_dir():
+        return None
+    with ocp.training.Checkpointer(folder.absolute()) as checkpointer:
+        step = _best_step(checkpointer)
+        if step is None:
+            return None
+        try:
+            with warnings.catch_warnings():  # that it may have been on more devices
+                warnings.simplefilter("ignore", UserWarning)
+                loaded = checkpointer.load_checkpointables(step, {"state": None})
+        except Exception as error:  # as in `restore`
+            raise _unreadable(f"{folder}/{step}", error) from error
+    return jax.tree.map(np.asarray, loaded["state"]["state"])
+
+
+def _best_step(checkpointer) -> int | None:
+    scored = [c for c in checkpointer.checkpoints if c.metrics]
+    if not scored:
+        return None
+    return max(scored, key=lambda c: (c.metrics["jaccard"], -c.step)).step
+
+
+def _unreadable(where: str, error: Exception) -> BeadsegError:
+    reason = str(error).strip().split("\n")[0][:200]
+    return BeadsegError(
+        f"{where}: this checkpoint cannot be read ({reason}): delete that folder to go "
+        "on from an older one"
+    )
 
 
 def _abstract(x):

@@ -1,0 +1,177 @@
+"""`beadseg predict IMAGES...`: label images, overlays, ROIs and tables of all beads."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from beadseg.commands.parser import Subparsers
+from beadseg.errors import BeadsegError
+
+OUTPUTS = ("labels", "probability", "overlays", "rois", "geojson")
+SHOWN = 20  # images in the printed table
+
+
+def add(commands: Subparsers) -> None:
+    """Adds the parser of the command."""
+    parser = commands.add_parser(
+        "predict",
+        help="find, count and measure the beads of images",
+        description="Finds every bead of the images and writes labels, probability, "
+        "overlays, ImageJ ROIs, GeoJSON (QuPath) and tables of beads and images.",
+    )
+    parser.add_argument("images", nargs="+", help="files, folders, or patterns")
+    parser.add_argument(
+        "--run",
+        dest="runs",
+        type=Path,
+        action="append",
+        default=[],
+        help="run or sweep folder; several make an ensemble (the default model)",
+    )
+    parser.add_argument(
+        "--top", type=int, help="members of a sweep to take, best first (1)"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("predictions"), help="(predictions)"
+    )
+    parser.add_argument(
+        "--threshold",
+        type=_auto_or_number,
+        default="auto",
+        help="of the probability; auto: the run's, chosen on validation images",
+    )
+    parser.add_argument(
+        "--diameter",
+        type=_auto_or_number,
+        default="auto",
+        help="px of the beads in these images; auto: measured in each",
+    )
+    parser.add_argument(
+        "--pixel-size", type=float, help="um, instead of what the files say"
+    )
+    parser.add_argument(
+        "--channel", type=int, help="of several (luminance of RGB, else the first)"
+    )
+    parser.add_argument(
+        "--stack",
+        choices=("pages", "max", "mean"),
+        help="every page is an image, or project z (as the run was trained)",
+    )
+    parser.add_argument(
+        "--only",
+        type=_outputs,
+        default=OUTPUTS,
+        metavar="KINDS",
+        help=f"of {','.join(OUTPUTS)}; the tables are always written",
+    )
+    parser.add_argument(
+        "--tables", choices=("csv", "parquet"), default="csv", help="(csv)"
+    )
+    parser.add_argument(
+        "--augment",
+        action="store_true",
+        help="mean over 8 symmetries: 8 times slower, a little better",
+    )
+    parser.add_argument("--tile", type=int, help="px of the image at a time, a side")
+    parser.add_argument(
+        "--overlap",
+        type=int,
+        help="px that tiles share, blended (as much as makes tiling exact)",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="skip images that are done in -o"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Predicts all images; returns a dict an image, and lines on what failed."""
+    if options.pixel_size is not None and not options.pixel_size > 0:
+        raise BeadsegError(f"--pixel-size {options.pixel_size}: give um above 0")
+    from beadseg.inference.batch import Options, predict_batch
+    from beadseg.inference.inputs import find_inputs
+    from beadseg.inference.predictor import Predictor
+    from beadseg.inference.run import load_runs
+    from beadseg.inference.tiles import TILE
+
+    runs = load_runs(options.runs, options.top)
+    predictor = Predictor(
+        runs,
+        tile=TILE if options.tile is None else options.tile,
+        overlap=options.overlap,
+        augment=options.augment,
+    )
+    channel = runs[0].channel if options.channel is None else options.channel
+    inputs = find_inputs(options.images, channel, options.stack or runs[0].stack)
+    for note in [*(note for run in runs for note in run.notes), *inputs.notes]:
+        print(f"note: {note}", file=sys.stderr)
+    result = predict_batch(
+        inputs,
+        predictor,
+        Options(
+            output=options.output,
+            threshold=options.threshold,
+            diameter=options.diameter,
+            pixel_size=options.pixel_size,
+            only=tuple(options.only),
+            tables=f".{options.tables}",
+            resume=options.resume,
+        ),
+    )
+    for line in _lines(result):
+        print(line)
+    for line in result["failed"]:
+        print(f"failed: {line}", file=sys.stderr)
+    return result | {"exit_code": 1 if result["failed"] else 0}
+
+
+def _lines(result: dict[str, Any]) -> list[str]:
+    rows = result["images"]
+    width = max([len(row["image"]) for row in rows[:SHOWN]], default=5)
+    lines = []
+    if rows:
+        lines.append(f"{'image':{width}}  beads  corrected  diameter  coverage")
+    for row in rows[:SHOWN]:
+        lines.append(
+            f"{row['image']:{width}}  {row['count']:5d}  {row['count_corrected']:9.1f}"
+            f"  {_diameter(row):>8}  {row['coverage']:8.1%}"
+        )
+    if len(rows) > SHOWN:
+        lines.append(f"... and {len(rows) - SHOWN} more in images{{.csv,.parquet}}")
+    beads = sum(row["count"] for row in rows)
+    skipped = f", {result['skipped']} of them before" if result["skipped"] else ""
+    failed = f", {len(result['failed'])} failed" if result["failed"] else ""
+    lines.append(
+        f"{beads:,} beads in {len(rows)} image{'' if len(rows) == 1 else 's'}{skipped}"
+        f"{failed}: {result['output']} ({result['seconds']:.1f} s)"
+    )
+    return lines
+
+
+def _diameter(row: dict[str, Any]) -> str:
+    for unit in ("um", "px"):
+        if row[f"median_diameter_{unit}"] is not None:
+            return f"{row[f'median_diameter_{unit}']:.3g} {unit}"
+    return "-"
+
+
+def _auto_or_number(text: str) -> float | str:
+    if text == "auto":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither auto nor a number"
+        ) from None
+
+
+def _outputs(text: str) -> tuple[str, ...]:
+    kinds = tuple(dict.fromkeys(text.split(",")))
+    unknown = [kind for kind in kinds if kind not in OUTPUTS]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"{unknown[0]!r} is none of {', '.join(OUTPUTS)}"
+        )
+    return kinds

@@ -1,0 +1,116 @@
+"""Which images a command is given, and a name for each that no other has."""
+
+import glob
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+from beadseg.data.folder import ENDINGS
+from beadseg.data.reading import PageRef, ReadError, file_stem, open_pages
+from beadseg.errors import BeadsegError
+
+
+class Input(NamedTuple):
+    """One image to predict; `name` is that of its files, without an ending."""
+
+    name: str
+    page: PageRef
+
+
+class Inputs(NamedTuple):
+    """What was found; `problems` and `notes` are lines to print."""
+
+    images: list[Input]
+    problems: list[str]
+    notes: list[str]
+
+
+def find_inputs(
+    arguments: list[str], channel: int | None = None, stack: str = "pages"
+) -> Inputs:
+    """Lists the images of files, folders and patterns, in that order.
+
+    Of a folder the images in it are taken, or those in its `images/`. What cannot be
+    opened is a problem, and the rest goes on.
+
+    Raises:
+      BeadsegError: an argument under which there is no image at all.
+    """
+    files: dict[Path, None] = {}
+    for argument in arguments:
+        for file in _expand(argument):
+            files.setdefault(file)
+    images, problems, notes = [], [], {}
+    names = _names(list(files))
+    for file in files:
+        try:
+            pages = open_pages(file, channel=channel, stack=stack)
+        except ReadError as error:
+            problems.append(str(error))
+            continue
+        for page in pages:
+            name = names[file] + page.name[len(file_stem(file)) :]
+            images.append(Input(name, page))
+            notes |= {f"{file}: {note}": None for note in page.notes}
+    taken = Counter(image.name.lower() for image in images)
+    seen: Counter[str] = Counter()
+    for i, image in enumerate(images):  # a page of one file named as another file
+        key = image.name.lower()
+        if taken[key] > 1:
+            seen[key] += 1
+            images[i] = Input(f"{image.name}_{seen[key]}", image.page)
+    return Inputs(images, problems, list(notes))
+
+
+def _expand(argument: str) -> list[Path]:
+    path = Path(argument).expanduser()
+    if path.is_dir():
+        found = _images(path) or _images(path / "images")
+        if not found:
+            endings = ", ".join(ending[1:] for ending in ENDINGS)
+            raise BeadsegError(f"{path}: no image in this folder ({endings})")
+        return found
+    if not path.exists() and glob.has_magic(argument):
+        found = [Path(p) for p in sorted(glob.glob(str(path), recursive=True))]
+        found = [p for p in found if p.is_file()]
+        if not found:
+            raise BeadsegError(f"{argument}: no file has such a name")
+        return found
+    return [path]
+
+
+def _images(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in ENDINGS and not path.name.startswith(".")
+    )
+
+
+def _names(files: list[Path]) -> dict[Path, str]:
+    """A name for each file: its stem, with as much of its path as tells it apart.
+
+    a/x.tif and b/x.tif become a_x and b_x, x.tif and x.png x_tif and x_png. Names that
+    differ only in case are the same on many disks.
+    """
+    makers = [
+        file_stem,
+        lambda f: f"{f.resolve().parent.name}_{file_stem(f)}",
+        lambda f: f"{file_stem(f)}_{f.suffix[1:]}",
+        lambda f: f"{f.resolve().parent.name}_{file_stem(f)}_{f.suffix[1:]}",
+    ]
+    names: dict[Path, str] = {}
+    for make in makers:
+        left = [file for file in files if file not in names]
+        counts = Counter(make(file).lower() for file in left)
+        taken = {name.lower() for name in names.values()}
+        names |= {
+            file: make(file)
+            for file in left
+            if counts[make(file).lower()] == 1 and make(file).lower() not in taken
+        }
+    for i, file in enumerate(file for file in files if file not in names):
+        names[file] = f"{file_stem(file)}_{i + 1}"
+    return names

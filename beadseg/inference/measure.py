@@ -1,0 +1,310 @@
+"""Measurements of beads and of images, from labels, pixels and probabilities.
+
+Everything is a sum over pixels, added up in bands of rows: an image larger than memory
+gives the same numbers as one in memory, up to the rounding of float64.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+Table = dict[str, np.ndarray]  # a column a name, a row a bead
+
+BAND = 512  # rows that are added at once
+BLOCK = 16  # px, side of the squares in which the background is averaged
+CLEAR = 0.1  # of the threshold; background is what is even less probable
+SIDES = ("top", "bottom", "left", "right")
+
+
+class Measured(NamedTuple):
+    """The beads of one image and the image itself."""
+
+    table: Table
+    image: dict[str, Any]  # numbers; None where unknown
+    boxes: np.ndarray  # i64[N, 4], first and last + 1 row, first and last + 1 column
+
+
+def measure(
+    labels: np.ndarray,
+    image: np.ndarray,
+    probability: np.ndarray,
+    *,
+    threshold: float,
+    pixel_size: float | None = None,
+    uncertainty: np.ndarray | None = None,
+) -> Measured:
+    """Measures the beads of an image.
+
+    Args:
+      labels: i32[H, W], 1..N. A number without a pixel gives no row.
+      image: [H, W], as the file has it.
+      probability: f32[H, W].
+      threshold: of the probability.
+      pixel_size: um.
+      uncertainty: f32[H, W], spread of the probabilities of several networks.
+
+    Returns:
+      The table of `Measurer.finish`, and what is known of the image.
+    """
+    measurer = Measurer(labels.shape, int(labels.max(initial=0)), threshold)
+    for top in range(0, labels.shape[0], BAND):
+        rows = slice(top, top + BAND)
+        spread = None if uncertainty is None else uncertainty[rows]
+        measurer.add(labels[rows], image[rows], probability[rows], spread)
+    return measurer.finish(pixel_size)
+
+
+class Measurer:
+    """Adds up bands of rows, from the top."""
+
+    def __init__(self, shape: tuple[int, int], count: int, threshold: float):
+        """For an image of `shape` [H, W] with labels 1..`count`."""
+        self._shape, self._count = shape, count
+        self._clear = CLEAR * threshold
+        self._done = 0
+        self._above: np.ndarray | None = None  # the last row before
+        zeros = np.zeros(count + 1)
+        self._sums = {
+            name: zeros.copy()
+            for name in ("area", "y", "x", "yy", "xx", "xy", "value", "probability")
+        }
+        self._uncertainty: np.ndarray | None = None
+        self._crossings = zeros.copy()
+        self._largest = np.full(count + 1, -np.inf)
+        far = np.iinfo(np.int64).max
+        self._boxes = np.tile(np.array([far, -1, far, -1]), (count + 1, 1))
+        self._touches = np.zeros((count + 1, len(SIDES)), bool)
+        blocks = tuple(math.ceil(n / BLOCK) for n in shape)
+        self._ground = np.zeros((2, *blocks))  # sum and number of clear pixels
+
+    def add(
+        self,
+        labels: np.ndarray,
+        image: np.ndarray,
+        probability: np.ndarray,
+        uncertainty: np.ndarray | None = None,
+    ) -> None:
+        """Adds the next rows: i32, numbers and f32 [h, W]."""
+        top = self._done
+        self._done += labels.shape[0]
+        starts, y, first, length = _runs(labels)
+        beads = labels.ravel()[starts]
+        inside = beads > 0
+        beads, y = beads[inside], y[inside] + top
+        first, length = first[inside], length[inside]
+        self._box(beads, y, first, first + length)
+        # Of a run of n pixels about its middle: sums of x and x^2 in closed form.
+        n, y = length.astype(np.float64), y.astype(np.float64)
+        x = first + (n - 1) / 2
+        totals = {
+            "area": n,
+            "y": n * y,
+            "x": n * x,
+            "yy": n * y * y,
+            "xx": n * (x * x + (n * n - 1) / 12),
+            "xy": n * x * y,
+            "value": _run_sums(image, starts)[inside],
+            "probability": _run_sums(probability, starts)[inside],
+        }
+        if uncertainty is not None:
+            self._sums.setdefault("uncertainty", np.zeros(self._count + 1))
+            totals["uncertainty"] = _run_sums(uncertainty, starts)[inside]
+        for name, values in totals.items():
+            self._sums[name] += np.bincount(beads, values, self._count + 1)
+        largest = np.maximum.reduceat(image.ravel(), starts)[inside]
+        np.maximum.at(self._largest, beads, largest.astype(np.float64))
+        self._cross(labels)
+        self._touch(labels, top)
+        self._add_ground(labels, image, probability, top)
+
+    def finish(self, pixel_size: float | None = None) -> Measured:
+        """The measurements, once all rows are added.
+
+        The table has a row a bead and the columns label, y, x (of the centroid, the
+        first pixel's centre at 0), area_px, diameter_px (of the disc of equal area),
+        major_px and minor_px (axes of the ellipse of equal second moments), circularity
+        (4 pi area / perimeter^2, with the perimeter of Crofton's formula in four
+        directions), mean_intensity and max_intensity, background (mean around the bead
+        where there is none), probability (mean), on_border; with a pixel size the
+        lengths also in um and area_um2; with several networks uncertainty.
+        """
+        area = self._sums["area"]
+        here = np.flatnonzero(area > 0)
+        here = here[here > 0]
+        n = area[here]
+        mean = {k: v[here] / n for k, v in self._sums.items() if k != "area"}
+        major, minor = _axes(mean)
+        with np.errstate(divide="ignore"):
+            perimeter = math.pi / 8 * self._crossings[here]
+            circularity = 4 * math.pi * n / np.square(perimeter)
+        diameter = 2 * np.sqrt(n / math.pi)
+        whole = ~self._touches[here].any(1)
+        table: Table = {
+            "label": here.astype(np.int64),
+            "y": mean["y"],
+            "x": mean["x"],
+            "area_px": n.astype(np.int64),
+            "diameter_px": diameter,
+            "major_px": major,
+            "minor_px": minor,
+            "circularity": circularity,
+            "mean_intensity": mean["value"],
+            "max_intensity": self._largest[here],
+            "background": self._background(mean["y"], mean["x"], diameter),
+            "probability": mean["probability"],
+        }
+        if "uncertainty" in mean:
+            table["uncertainty"] = mean["uncertainty"]
+        table["on_border"] = ~whole
+        if pixel_size is not None:
+            table["y_um"], table["x_um"] = (
+                table["y"] * pixel_size,
+                mean["x"] * pixel_size,
+            )
+            table["area_um2"] = n * pixel_size**2
+            for name in ("diameter", "major", "minor"):
+                table[f"{name}_um"] = table[f"{name}_px"] * pixel_size
+        corrected = float(border_weights(self._touches[here]).sum())
+        about = self._image(table, corrected, pixel_size)
+        return Measured(table, about, self._boxes[here])
+
+    def _image(
+        self, table: Table, corrected: float, pixel_size: float | None
+    ) -> dict[str, Any]:
+        pixels = math.prod(self._shape)
+        diameters = table["diameter_px"][~table["on_border"]]
+        if not len(diameters):
+            diameters = table["diameter_px"]
+        known = bool(len(diameters))
+        median = float(np.median(diameters)) if known else None
+        spread = (
+            float(np.subtract(*np.percentile(diameters, (75, 25)))) if known else None
+        )
+        size = pixel_size
+        return {
+            "height": self._shape[0],
+            "width": self._shape[1],
+            "pixel_size_um": size,
+            "count": len(table["label"]),
+            "count_corrected": corrected,
+            "density_per_mpx": 1e6 * corrected / pixels,
+            "density_per_mm2": None
+            if size is None
+            else 1e6 * corrected / pixels / size**2,
+            "coverage": float(table["area_px"].sum()) / pixels,
+            "median_diameter_px": median,
+            "diameter_iqr_px": spread,
+            "median_diameter_um": median * size if known and size else None,
+            "diameter_iqr_um": spread * size if known and size else None,
+            "mean_probability": float(table["probability"].mean()) if known else None,
+        }
+
+    def _box(self, beads, y, left, right) -> None:
+        np.minimum.at(self._boxes[:, 0], beads, y)
+        np.maximum.at(self._boxes[:, 1], beads, y + 1)
+        np.minimum.at(self._boxes[:, 2], beads, left)
+        np.maximum.at(self._boxes[:, 3], beads, right)
+
+    def _cross(self, labels: np.ndarray) -> None:
+        """Counts where lines of four directions cross outlines, by their spacing."""
+        last = self._done == self._shape[0]
+        above = np.zeros_like(labels[:1]) if self._above is None else self._above
+        below = np.zeros_like(labels[: int(last)])
+        self._above = labels[-1:].copy()
+        framed = np.pad(np.concatenate((above, labels, below)), ((0, 0), (1, 1)))
+        pairs = (
+            (framed[1:, :-1], framed[1:, 1:], 1.0),
+            (framed[:-1], framed[1:], 1.0),
+            (framed[:-1, :-1], framed[1:, 1:], math.sqrt(0.5)),
+            (framed[:-1, 1:], framed[1:, :-1], math.sqrt(0.5)),
+        )
+        for one, other, spacing in pairs:
+            at = np.flatnonzero(one != other)
+            for side in (one, other):
+                found = np.bincount(side.ravel()[at], minlength=self._count + 1)
+                self._crossings += spacing * found
+
+    def _touch(self, labels: np.ndarray, top: int) -> None:
+        if top == 0:
+            self._touches[labels[0], 0] = True
+        if self._done == self._shape[0]:
+            self._touches[labels[-1], 1] = True
+        self._touches[labels[:, 0], 2] = True
+        self._touches[labels[:, -1], 3] = True
+
+    def _add_ground(self, labels, image, probability, top: int) -> None:
+        """Every second row and column tells as much as all."""
+        some = np.s_[top % 2 :: 2, ::2]
+        clear = (labels[some] == 0) & (probability[some] <= self._clear)
+        if not clear.any():
+            return
+        rows = np.arange(top + top % 2, top + labels.shape[0], 2) // BLOCK
+        place = rows[:, None] * self._ground.shape[2] + np.arange(clear.shape[1]) // (
+            BLOCK // 2
+        )
+        place, value = place[clear], image[some][clear].astype(np.float64)
+        size = self._ground[0].size
+        for total, weights in zip(self._ground, (value, None), strict=True):
+            found = np.bincount(place, weights, size)
+            total += found.reshape(total.shape)
+
+    def _background(self, y, x, diameter) -> np.ndarray:
+        """Gaussian mean of the clear pixels around each bead, sigma its diameter.
+
+        One sigma for all, that of the median bead. NaN where nothing is clear.
+        """
+        if not len(y) or not self._ground[1].any():
+            return np.full(len(y), np.nan)
+        sigma = max(float(np.median(diameter)) / BLOCK, 0.5)
+        while True:  # wider, until every bead has clear pixels near it
+            value, weight = (
+                ndimage.gaussian_filter(g, sigma, mode="constant", truncate=3.0)
+                for g in self._ground
+            )
+            at = tuple((c // BLOCK).astype(int) for c in (y, x))
+            near = weight[at]
+            if (near > 1e-6).all() or sigma > max(self._ground[0].shape):
+                with np.errstate(invalid="ignore", divide="ignore"):
+                    return value[at] / near
+            sigma *= 2
+
+
+def border_weights(touches: np.ndarray) -> np.ndarray:
+    """How much each bead counts, bool[N, 4] (`SIDES`) to f64[N].
+
+    Counting the beads of an image counts too many for its area, because those that are
+    cut by a side belong to the neighbouring field as well. The unbiased counting frame
+    (Gundersen 1977, J. Microsc. 111, 219) leaves out what touches two chosen adjacent
+    sides. This is the mean over the four choices: 1 for a bead inside, 1/2 for one on a
+    side, 1/4 for one on a corner, 0 for one that touches opposite sides.
+    """
+    top, bottom, left, right = touches.T
+    rows = np.where(top & bottom, 0.0, np.where(top | bottom, 0.5, 1.0))
+    columns = np.where(left & right, 0.0, np.where(left | right, 0.5, 1.0))
+    return rows * columns
+
+
+def _runs(labels: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Runs of equal labels along rows: start in the raveled array, y, x, length."""
+    begins = np.ones(labels.shape, bool)
+    np.not_equal(labels[:, 1:], labels[:, :-1], out=begins[:, 1:])
+    starts = np.flatnonzero(begins)
+    length = np.diff(starts, append=labels.size)
+    y, x = np.divmod(starts, labels.shape[1])
+    return starts, y, x, length
+
+
+def _run_sums(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    return np.add.reduceat(values.ravel(), starts, dtype=np.float64)
+
+
+def _axes(mean: Table) -> tuple[np.ndarray, np.ndarray]:
+    """Axes of the ellipses with the second moments of the pixels, which are squares."""
+    yy = mean["yy"] - mean["y"] ** 2 + 1 / 12
+    xx = mean["xx"] - mean["x"] ** 2 + 1 / 12
+    xy = mean["xy"] - mean["x"] * mean["y"]
+    half, root = (yy + xx) / 2, np.sqrt(((yy - xx) / 2) ** 2 + xy**2)
+    major, minor = half + root, np.maximum(half - root, 0.0)
+    return 4 * np.sqrt(major), 4 * np.sqrt(minor)

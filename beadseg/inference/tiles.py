@@ -1,0 +1,283 @@
+"""Exact tiling: windows through a network give what the whole image would.
+
+Windows begin on the pooling grid and reach beyond the part that is kept of them by the
+receptive field, so that a kept pixel sees in its window all that it would see in the
+image. At the right and the bottom the image goes on as inside the network, by repeating
+its edge up to the grid.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from beadseg import models
+from beadseg.errors import BeadsegError
+from beadseg.inference.run import Run
+from beadseg.models.extent import apply_within
+
+TILE = 1024  # px kept of a window, a side
+SPARE = 2**21  # pixels of padding that cost as much as compiling another program
+SYMMETRIES = 8  # of the square: four turns, each mirrored or not
+
+# From rows and columns (first, last + 1; may reach beyond the image) to f32[h, w].
+Source = Callable[[int, int, int, int], np.ndarray]
+
+
+class Span(NamedTuple):
+    """A window along one axis, px."""
+
+    start: int
+    stop: int
+    first: int  # of what is kept
+    last: int  # after it
+
+
+class Band(NamedTuple):
+    """Finished rows of the maps of an image, f32[rows, W]."""
+
+    top: int
+    probability: np.ndarray
+    distance: np.ndarray | None  # where the network has that head
+    square: np.ndarray  # mean square of the probabilities; of one, its square
+
+
+class Network:
+    """The network of a run, compiled for few shapes of windows.
+
+    Args:
+      run: to predict with.
+      tile: px kept of a window, a side.
+      overlap: px by which windows reach beyond that; None: as far as exactness needs.
+        With less, neighbours are blended into each other.
+      augment: predicts each window in its 8 symmetries and takes the mean.
+
+    Raises:
+      BeadsegError: a tile or an overlap that makes no tiling.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        tile: int = TILE,
+        overlap: int | None = None,
+        augment: bool = False,
+    ):
+        self.run = run
+        self._stride = models.stride(run.model_config)
+        self._tile = _up(tile, self._stride)
+        exact = _up(models.margin(run.model_config), self._stride)
+        self._margin = exact if overlap is None else _up(overlap, self._stride)
+        self._blend = self._margin if self._margin < exact else 0
+        if tile < 1 or self._margin < 0:
+            raise BeadsegError(f"--tile {tile} --overlap {overlap}: give 1 px or more")
+        least = 4 * (self._blend + self._stride) if self._blend else 0
+        if tile < least:
+            raise BeadsegError(
+                f"--overlap {overlap} needs --tile {least} or more: neighbours of a "
+                "tile must not meet inside it"
+            )
+        self._symmetries = range(SYMMETRIES if augment else 1)
+        self._whole = run.model_config.norm == "group"  # looks at all of a window
+        self._shapes: set[tuple[int, int]] = set()
+        self._padding: Counter[tuple[int, int]] = Counter()  # px, of windows so far
+        model, self._has_distance = run.build(), "distance" in run.model_config.heads
+        self._variables = jax.tree.map(jnp.asarray, run.variables)
+
+        def apply(variables, windows, extents):
+            if self._whole:
+                outputs = model.apply(variables, windows)
+            else:
+                outputs = apply_within(model, variables, windows, extents)
+            heads = ("mask", "distance") if self._has_distance else ("mask",)
+            return jax.nn.sigmoid(jnp.concatenate([outputs[h] for h in heads], -1))
+
+        self._apply = jax.jit(apply)
+
+    def bands(self, read: Source, shape: tuple[int, int]) -> Iterator[Band]:
+        """Predicts an image of `shape`, from the top, a row of windows at a time."""
+        height, width = (_up(n, self._stride) for n in shape)
+        columns = spans(width, self._tile, self._margin, self._stride)
+        rows = spans(height, self._tile, self._margin, self._stride)
+        carried = np.zeros((0, 0), np.float32)
+        for i, row in enumerate(rows):
+            above = self._blend if i else 0
+            below = self._blend if i < len(rows) - 1 else 0
+            top, bottom = row.first - above, min(row.last + below, shape[0])
+            sums = np.zeros((2 + self._has_distance, bottom - top, shape[1]), "f4")
+            if carried.size:
+                sums[:, : carried.shape[1]] = carried
+            for column, maps in self._row(read, row, columns):
+                self._add(sums, maps, top, row, column, rows, columns)
+            done = bottom - top - 2 * below
+            carried = sums[:, done:].copy()
+            done = sums[:, :done]
+            distance = done[1] if self._has_distance else None
+            yield Band(top, done[0], distance, done[-1])
+
+    def predict(self, image: np.ndarray) -> Band:
+        """Predicts f32[H, W] at once."""
+        bands = list(self.bands(source_of(image), image.shape))
+        if len(bands) == 1:
+            return bands[0]
+        maps = [
+            None if parts[0] is None else np.concatenate(parts)
+            for parts in zip(*(band[1:] for band in bands), strict=True)
+        ]
+        return Band(0, *maps)
+
+    def _row(self, read: Source, row: Span, columns: list[Span]):
+        """Maps f32[2 or 3, h, w] of each window; one runs while another is read."""
+        waiting = None
+        for column in columns:
+            window = read(row.start, row.stop, column.start, column.stop)
+            now = (
+                column,
+                window.shape,
+                [self._start(window, k) for k in self._symmetries],
+            )
+            if waiting is not None:
+                yield waiting[0], self._fetch(*waiting[1:])
+            waiting = now
+        yield waiting[0], self._fetch(*waiting[1:])
+
+    def _start(self, window: np.ndarray, symmetry: int) -> jax.Array:
+        window = turned(window, symmetry)
+        padded = np.zeros(self._shape_for(window.shape), np.float32)
+        padded[: window.shape[0], : window.shape[1]] = window
+        extents = np.array([window.shape], np.int32)
+        return self._apply(self._variables, padded[None, :, :, None], extents)
+
+    def _fetch(self, shape: tuple[int, int], outputs: list[jax.Array]) -> np.ndarray:
+        total = 0.0
+        for symmetry, output in zip(self._symmetries, outputs, strict=True):
+            height, width = shape if symmetry < 4 else shape[::-1]
+            maps = np.asarray(output)[0, :height, :width]
+            maps = turned_back(maps, symmetry).transpose(2, 0, 1)
+            total = total + np.concatenate((maps, np.square(maps[:1])))
+        return total / np.float32(len(outputs))
+
+    def _add(self, sums, maps, top, row, column, rows, columns) -> None:
+        """Adds a window's part to the rows that begin at `top`."""
+        height, width = sums.shape[1:]
+        weights, places, parts = [], [], []
+        for span, all_, length, offset in (
+            (row, rows, top + height, top),
+            (column, columns, width, 0),
+        ):
+            first, last, weight = _weight(span, all_, self._blend, length)
+            weights.append(weight)
+            places.append(slice(first - offset, last - offset))
+            parts.append(slice(first - span.start, last - span.start))
+        part = maps[:, parts[0], parts[1]]
+        if self._blend:
+            part = part * (weights[0][:, None] * weights[1])
+        sums[:, places[0], places[1]] += part
+
+    def _shape_for(self, window: tuple[int, int]) -> tuple[int, int]:
+        """The shape of a program that holds the window.
+
+        One compiled before, until padding windows of this shape to it has cost as much
+        as one for them.
+        """
+        if self._whole:
+            return window
+        fitting = [
+            shape
+            for shape in self._shapes
+            if all(n >= m for n, m in zip(shape, window, strict=True))
+        ]
+        if fitting:
+            best = min(fitting, key=math.prod)
+            self._padding[window] += math.prod(best) - math.prod(window)
+            if self._padding[window] <= SPARE:
+                return best
+        best = tuple(_round_length(n, self._stride) for n in window)
+        self._shapes.add(best)
+        return best
+
+
+def spans(length: int, tile: int, margin: int, stride: int) -> list[Span]:
+    """Windows over [0, length), all of one size, and what is kept of each.
+
+    All numbers are multiples of `stride`. What is kept is at least `margin` from the
+    ends of a window, but for those of the image.
+
+    >>> spans(100, 40, 8, 4)
+    [Span(start=0, stop=60, first=0, last=48), Span(start=40, stop=100, first=48, last=100)]
+    """  # noqa: E501
+    if length <= tile + 2 * margin:
+        return [Span(0, length, 0, length)]
+    count = max(2, math.ceil((length - 2 * margin) / tile))
+    core = _up(math.ceil((length - 2 * margin) / count), stride)
+    size = core + 2 * margin
+    most = length - size
+    starts = [_up(i * most // (count - 1), stride) for i in range(count)]
+    edges = [0, *(start + margin for start in starts[1:]), length]
+    return [
+        Span(start, start + size, *kept)
+        for start, kept in zip(starts, zip(edges, edges[1:], strict=False), strict=True)
+    ]
+
+
+def source_of(image: np.ndarray) -> Source:
+    """Windows of an image in memory."""
+
+    def read(top: int, bottom: int, left: int, right: int) -> np.ndarray:
+        window = image[top:bottom, left:right]
+        return extend(window, (bottom - top, right - left))
+
+    return read
+
+
+def extend(window: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Repeats the last row and column up to `shape`."""
+    rest = [(0, n - m) for n, m in zip(shape, window.shape, strict=True)]
+    return np.pad(window, rest, mode="edge") if np.any(rest) else window
+
+
+def turned(window: np.ndarray, symmetry: int) -> np.ndarray:
+    """The window [h, w, ...] mirrored (bits 0, 1) and transposed (bit 2)."""
+    window = window[:: -1 if symmetry & 1 else 1, :: -1 if symmetry & 2 else 1]
+    return window.swapaxes(0, 1) if symmetry & 4 else window
+
+
+def turned_back(window: np.ndarray, symmetry: int) -> np.ndarray:
+    """Undoes `turned`."""
+    window = window.swapaxes(0, 1) if symmetry & 4 else window
+    return window[:: -1 if symmetry & 1 else 1, :: -1 if symmetry & 2 else 1]
+
+
+def _weight(
+    span: Span, all_: list[Span], blend: int, length: int
+) -> tuple[int, int, np.ndarray]:
+    """First and last px that a window adds to, and its weight there, f32.
+
+    The weights of two neighbours cross over in `2 * blend` px around their border and
+    add up to 1.
+    """
+    before = blend if span is not all_[0] else 0
+    after = blend if span is not all_[-1] else 0
+    first, last = span.first - before, min(span.last + after, length)
+    ramp = (np.arange(2 * blend, dtype=np.float32) + 0.5) / max(2 * blend, 1)
+    weight = np.ones(span.last + after - first, np.float32)
+    if before:
+        weight[: 2 * blend] *= ramp
+    if after:
+        weight[len(weight) - 2 * blend :] *= ramp[::-1]
+    return first, last, weight[: last - first]
+
+
+def _round_length(length: int, stride: int) -> int:
+    """The next of eight lengths between powers of two."""
+    step = max(stride, 32, 2 ** (math.floor(math.log2(length)) - 3))
+    return _up(length, step)
+
+
+def _up(length: int, step: int) -> int:
+    return math.ceil(length / step) * step

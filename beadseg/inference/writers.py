@@ -1,0 +1,181 @@
+"""The files of a prediction, each written whole or not at all.
+
+Polygons are f64[n, 2] (y, x) in px from the centre of the first pixel; in files that
+measure from its corner (ImageJ, QuPath) half a pixel is added.
+"""
+
+import csv
+import io
+import json
+import math
+import zipfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from PIL import Image
+from roifile import ROI_OPTIONS, ROI_TYPE, ImagejRoi
+
+from beadseg import __version__
+from beadseg.errors import BeadsegError
+from beadseg.files import write_whole
+from beadseg.inference.measure import Table
+
+LEVELS = 2**12  # of a stored probability: finer ones are noise that does not compress
+CORNER = 0.5  # px, from the corner of the first pixel to its centre
+CLASS = {"name": "Bead", "color": [0, 158, 115]}
+TABLE_ENDINGS = (".csv", ".parquet")
+
+
+def write_labels(file: Path, labels: np.ndarray, pixel_size: float | None) -> None:
+    """Writes i32[H, W] as u16, or u32 with more than 65,535 beads."""
+    many = int(labels.max(initial=0)) > np.iinfo(np.uint16).max
+    _write_tiff(file, labels.astype(np.uint32 if many else np.uint16), pixel_size)
+
+
+def write_map(file: Path, values: np.ndarray, pixel_size: float | None) -> None:
+    """Writes f32[H, W] of 0..1, in steps of 1 / 4096."""
+    steps = np.rint(values * LEVELS) / np.float32(LEVELS)
+    _write_tiff(file, steps.astype(np.float32, copy=False), pixel_size)
+
+
+def _write_tiff(file: Path, array: np.ndarray, pixel_size: float | None) -> None:
+    """Deflate; Fiji and napari read it, with the pixel size."""
+    content = io.BytesIO()
+    options: dict[str, Any] = {"compression": "zlib", "compressionargs": {"level": 4}}
+    imagej = array.dtype != np.uint32  # which ImageJ reads, but not as its own kind
+    if imagej:
+        options |= {"imagej": True, "metadata": {"unit": "um"} if pixel_size else {}}
+        if pixel_size:
+            options["resolution"] = (1 / pixel_size, 1 / pixel_size)
+    elif pixel_size:
+        options |= {"resolution": (1e4 / pixel_size,) * 2, "resolutionunit": 3}
+    if array.dtype.kind == "u":
+        options["predictor"] = 2
+    tifffile.imwrite(content, array, rowsperstrip=64, **options)
+    write_whole(file, content.getvalue())
+
+
+def write_png(file: Path, picture: np.ndarray) -> None:
+    """Writes u8[H, W, 3]."""
+    content = io.BytesIO()
+    Image.fromarray(picture).save(content, "PNG", compress_level=3)
+    write_whole(file, content.getvalue())
+
+
+def write_rois(
+    file: Path, beads: Sequence[int], outlines: Iterable[np.ndarray]
+) -> None:
+    """Writes a zip of ImageJ ROIs, one a bead, with subpixel coordinates."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as rois:
+        for bead, outline in zip(beads, outlines, strict=True):
+            roi = ImagejRoi.frompoints(outline[:, ::-1] + CORNER, name=f"{bead:05d}")
+            roi.roitype = ROI_TYPE.POLYGON
+            roi.options |= ROI_OPTIONS.SUB_PIXEL_RESOLUTION
+            rois.writestr(f"{bead:05d}.roi", roi.tobytes())
+    write_whole(file, content.getvalue())
+
+
+def write_geojson(file: Path, table: Table, outlines: Iterable[np.ndarray]) -> None:
+    """Writes a GeoJSON collection for QuPath: a detection a bead, with measurements."""
+    names = [name for name in table if name not in ("label", "on_border")]
+    columns = [_rounded(table[name]) for name in names]
+    features = []
+    for outline, label, *values in zip(
+        outlines, table["label"].tolist(), *columns, strict=True
+    ):
+        ring = np.round(outline[:, ::-1] + CORNER, 2).tolist()
+        measurements = {n: v for n, v in zip(names, values, strict=True) if v == v}
+        feature = {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [[*ring, ring[0]]]},
+            "properties": {
+                "objectType": "detection",
+                "name": str(label),
+                "classification": CLASS,
+                "measurements": measurements,
+            },
+        }
+        features.append(json.dumps(feature))
+    head = '{"type": "FeatureCollection", "features": [\n'
+    write_whole(file, head + ",\n".join(features) + "\n]}\n")
+
+
+def write_table(file: Path, tables: Iterable[Table]) -> None:
+    """Writes tables of the same columns under each other, one at a time.
+
+    A CSV or a Parquet file, as its ending says. Where a table lacks a column of another
+    its cells are empty; of no table at all an empty file is made.
+
+    Raises:
+      BeadsegError: the ending is neither.
+    """
+    if file.suffix not in TABLE_ENDINGS:
+        raise BeadsegError(f"{file}: a table ends in {' or '.join(TABLE_ENDINGS)}")
+    tables = list(tables)
+    names = list(dict.fromkeys(name for table in tables for name in table))
+    content = _csv(names, tables) if file.suffix == ".csv" else _parquet(names, tables)
+    write_whole(file, content)
+
+
+def _csv(names: list[str], tables: list[Table]) -> str:
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(names)
+    for table in tables:
+        rows = len(next(iter(table.values())))
+        columns = [
+            _cells(table[name]) if name in table else [""] * rows for name in names
+        ]
+        lines.writerows(zip(*columns, strict=True))
+    return text.getvalue()
+
+
+def _cells(column: np.ndarray) -> list[str]:
+    values = column.tolist()
+    if column.dtype.kind == "f":
+        return ["" if v != v else f"{v:.6g}" for v in values]
+    if column.dtype.kind == "b":
+        return [str(int(v)) for v in values]
+    return ["" if v is None else _cell(v) for v in values]
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _parquet(names: list[str], tables: list[Table]) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def arrow(table: Table) -> pa.Table:
+        rows = len(next(iter(table.values()), ()))
+        columns = [table.get(name, [None] * rows) for name in names]
+        arrays = [pa.array(np.asarray(column).tolist()) for column in columns]
+        return pa.table(dict(zip(names, arrays, strict=True)))
+
+    if not tables:
+        tables = [{}]
+    joined = pa.concat_tables(map(arrow, tables), promote_options="permissive")
+    about = {"creator": f"beadseg {__version__}"}
+    content = io.BytesIO()
+    pq.write_table(joined.replace_schema_metadata(about), content)
+    return content.getvalue()
+
+
+def rows_to_table(rows: list[dict[str, Any]]) -> Table:
+    """Rows as a table of columns, in the order in which names first come."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {
+        name: np.array([row.get(name) for row in rows], dtype=object) for name in names
+    }
+
+
+def _rounded(column: np.ndarray) -> list[Any]:
+    """Numbers to six digits, for text."""
+    if column.dtype.kind != "f":
+        return column.tolist()
+    return [v if math.isnan(v) else float(f"{v:.6g}") for v in column.tolist()]

@@ -1,0 +1,327 @@
+"""`beadseg predict` as a user meets it, with a network known in closed form."""
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+import tifffile
+from bright import DIAMETER, beads_image, write_run
+from PIL import Image
+from roifile import ImagejRoi
+
+import beadseg
+from beadseg import cli
+from beadseg.errors import BeadsegError
+
+
+def call(capsys, *arguments):
+    """Exit code, lines of stdout and lines of stderr of a command."""
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return stopped.value.code, out.splitlines(), err.splitlines()
+
+
+def table(file):
+    with open(file, newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    image, labels = beads_image()
+    tifffile.imwrite(
+        folder / "a.tif",
+        image,
+        imagej=True,
+        resolution=(4, 4),
+        metadata={"unit": "um"},
+    )
+    tifffile.imwrite(folder / "b.tif", image[: image.shape[0] // 2])
+    return folder
+
+
+def test_one_command_gives_all_files_and_they_are_right(
+    bright_run, images, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    result = tmp_path / "result.json"
+    code, lines, _ = call(
+        capsys, "predict", images, "--run", bright_run, "-o", out, "--json", result
+    )
+    assert code == 0
+    assert lines[-1].startswith("40 beads in 2 images")
+    image, labels = beads_image()
+    found = tifffile.imread(out / "labels" / "a.tif")
+    assert found.dtype == np.uint16
+    np.testing.assert_array_equal(found, labels)
+    with tifffile.TiffFile(out / "labels" / "a.tif") as file:
+        assert file.is_imagej
+        assert file.imagej_metadata["unit"] == "um"
+        assert file.pages[0].tags["XResolution"].value == (4, 1)
+    probability = tifffile.imread(out / "probability" / "a.tif")
+    assert probability.dtype == np.float32
+    np.testing.assert_allclose(probability, labels > 0, atol=1e-3)
+    beads = [row for row in table(out / "beads.csv") if row["image"] == "a"]
+    assert len(beads) == 25
+    areas = np.bincount(labels.ravel())[1:]
+    assert [int(row["area_px"]) for row in beads] == areas.tolist()
+    assert float(beads[0]["area_um2"]) == pytest.approx(areas[0] / 16)
+    assert float(beads[0]["mean_intensity"]) == 1000
+    assert float(beads[0]["background"]) == 100
+    rows = {row["image"]: row for row in table(out / "images.csv")}
+    assert rows["a"]["count"] == "25"
+    assert float(rows["a"]["count_corrected"]) == 25
+    assert float(rows["a"]["median_diameter_um"]) == pytest.approx(DIAMETER / 4, 0.01)
+    assert rows["b"]["median_diameter_um"] == ""
+    summary = json.loads(result.read_text())
+    assert [row["count"] for row in summary["images"]] == [25, 15]
+
+    rois = ImagejRoi.fromfile(out / "rois" / "a.zip")
+    assert len(rois) == 25
+    assert len({roi.name for roi in rois}) == 25
+    collection = json.loads((out / "geojson" / "a.geojson").read_text())
+    assert len(collection["features"]) == 25
+    for roi, feature in zip(rois, collection["features"], strict=True):
+        label = int(roi.name)
+        y, x = np.nonzero(labels == label)
+        ring = np.array(feature["geometry"]["coordinates"][0])
+        assert (ring[0] == ring[-1]).all()
+        for points in (roi.coordinates(), ring):
+            assert shoelace(points) == pytest.approx(len(y), rel=0.05)
+            middle = (points.min(0) + points.max(0)) / 2
+            assert middle == pytest.approx((x.mean() + 0.5, y.mean() + 0.5), abs=0.6)
+        properties = feature["properties"]
+        assert properties["classification"]["name"] == "Bead"
+        assert properties["measurements"]["area_px"] == len(y)
+    overlay = np.asarray(Image.open(out / "overlays" / "a.png"))
+    assert overlay.ndim == 3
+    assert (np.ptp(overlay.astype(int), axis=2) > 60).mean() > 0.01  # coloured lines
+
+
+def shoelace(points):
+    x, y = points[:, 0], points[:, 1]
+    return abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2
+
+
+def test_resume_skips_what_is_done_and_ends_with_the_same_tables(
+    bright_run, images, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    command = ("predict", images, "--run", bright_run, "-o", out)
+    assert call(capsys, *command)[0] == 0
+    whole = (out / "beads.csv").read_text()
+    first = out / "labels" / "a.tif"
+    stamp = first.stat().st_mtime_ns
+    code, _, errors = call(capsys, *command)
+    assert code == 2
+    assert "holds files already" in errors[-1] and "--resume" in errors[-1]
+    (out / ".done" / "b.npz").unlink()  # as if it had been stopped there
+    (out / "labels" / "b.tif").unlink()
+    (out / "beads.csv").unlink()
+    code, lines, _ = call(capsys, *command, "--resume")
+    assert code == 0
+    assert "1 of them before" in lines[-1]
+    assert first.stat().st_mtime_ns == stamp
+    assert (out / "labels" / "b.tif").exists()
+    assert (out / "beads.csv").read_text() == whole
+    code, _, errors = call(capsys, *command, "--resume", "--threshold", "0.4")
+    assert code == 2
+    assert "was made with threshold = auto, not 0.4" in errors[-1]
+
+
+def test_unreadable_inputs_are_listed_and_the_rest_is_done(
+    bright_run, images, tmp_path, capsys
+):
+    (images / "c.tif").write_bytes(b"II*\0 broken")
+    tifffile.imwrite(images / "d.tif", np.full((40, 40), 7, np.uint8))
+    out = tmp_path / "out"
+    code, lines, errors = call(
+        capsys, "predict", images, "--run", bright_run, "-o", out, "--only", "labels"
+    )
+    assert code == 1
+    failed = [line for line in errors if line.startswith("failed: ")]
+    assert len(failed) == 2
+    assert "c.tif" in failed[0] and "d.tif: every pixel is 7" in failed[1]
+    assert lines[-1].startswith("40 beads in 2 images, 2 failed")
+    assert not (out / "overlays").exists()
+    assert {row["image"] for row in table(out / "images.csv")} == {"a", "b"}
+
+
+def test_inputs_of_one_name_never_overwrite_each_other(bright_run, tmp_path, capsys):
+    image, _ = beads_image(count=3)
+    for folder in ("p", "q"):
+        (tmp_path / folder).mkdir()
+        tifffile.imwrite(tmp_path / folder / "x.tif", image)
+    Image.fromarray((image // 8).astype(np.uint8)).save(tmp_path / "q" / "x.png")
+    tifffile.imwrite(tmp_path / "q" / "stack.tif", np.stack([image] * 2))
+    out = tmp_path / "out"
+    code, _, _ = call(
+        capsys,
+        *("predict", tmp_path / "p", tmp_path / "q" / "*", "--run", bright_run),
+        *("-o", out, "--only", "labels", "--tables", "parquet"),
+    )
+    assert code == 0
+    names = sorted(file.stem for file in (out / "labels").iterdir())
+    assert names == ["p_x", "stack_p000", "stack_p001", "x_png", "x_tif"]
+    import pyarrow.parquet as pq
+
+    beads = pq.read_table(out / "beads.parquet").to_pydict()
+    assert len(beads["image"]) == 5 * 9
+    assert pq.read_table(out / "images.parquet").num_rows == 5
+
+
+@pytest.mark.parametrize("inside", ["", "labels"])
+def test_writing_among_the_images_is_refused(bright_run, tmp_path, capsys, inside):
+    folder = tmp_path / "data" / inside
+    folder.mkdir(parents=True)
+    tifffile.imwrite(folder / "a.tif", beads_image()[0])
+    code, _, errors = call(
+        capsys, "predict", folder, "--run", bright_run, "-o", tmp_path / "data"
+    )
+    assert code == 2
+    assert "the images lie there" in errors[-1]
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (("nothing.tif",), "there is no such file"),
+        (("no*thing.tif",), "no file has such a name"),
+        (("--run", "gone"), "no such run: give the folder"),
+        (("--threshold", "1.5"), "give a number between 0 and 1"),
+        (("--diameter", "9999"), "this run finds beads of 2 to 256 px"),
+        (("--pixel-size", "0"), "give um above 0"),
+        (("--top", "2"), "is for a sweep, and this is none"),
+        (("--channel", "3"), "there is no channel 3"),
+    ],
+)
+def test_wrong_use_is_one_line(bright_run, images, tmp_path, capsys, arguments, words):
+    given = () if arguments[0].endswith(".tif") else (images / "a.tif",)
+    run = () if "--run" in arguments else ("--run", bright_run)
+    command = ("predict", *given, *arguments, *run, "-o", tmp_path / "out")
+    code, _, errors = call(capsys, *command)
+    assert code in (1, 2)
+    assert words in errors[-1]
+    assert not any("Traceback" in line for line in errors)
+
+
+def test_a_disk_that_fills_is_one_line_and_resumes(
+    bright_run, images, tmp_path, capsys, monkeypatch
+):
+    from beadseg.inference import writers
+
+    def full(file, *_):
+        raise OSError(28, "No space left on device")
+
+    out = tmp_path / "out"
+    command = ("predict", images, "--run", bright_run, "-o", out)
+    with monkeypatch.context() as patch:
+        patch.setattr(writers, "write_rois", full)
+        code, _, errors = call(capsys, *command)
+    assert code == 2
+    assert "cannot be written (No space left on device)" in errors[-1]
+    code, lines, _ = call(capsys, *command, "--resume")
+    assert code == 0
+    assert lines[-1].startswith("40 beads in 2 images")
+
+
+def test_python_gives_what_the_command_gives(bright_run):
+    image, labels = beads_image()
+    predictor = beadseg.load(bright_run)
+    found = predictor.predict(image, pixel_size=0.5)
+    np.testing.assert_array_equal(found.labels, labels)
+    assert len(found.table["label"]) == 25
+    assert found.table["diameter_um"][0] == pytest.approx(DIAMETER / 2, rel=0.02)
+    coloured = predictor.predict(np.stack([image] * 3, -1))
+    np.testing.assert_array_equal(coloured.labels, labels)
+    with pytest.raises(BeadsegError, match="is no image"):
+        predictor.predict(np.zeros((3, 4, 5, 6)))
+    with pytest.raises(BeadsegError, match="there is nothing to see"):
+        predictor.predict(np.zeros((30, 40)))
+
+
+@pytest.mark.parametrize("times", [0.4, 3.0])
+def test_beads_of_any_size_are_brought_to_the_size_the_run_knows(bright_run, times):
+    image, labels = beads_image(diameter=DIAMETER * times)
+    for diameter in ("auto", DIAMETER * times):
+        found = beadseg.load(bright_run).predict(image, diameter=diameter)
+        assert found.image["scale"] == pytest.approx(1 / times, rel=0.15)
+        assert found.image["count"] == 25
+        overlap = ((found.labels > 0) & (labels > 0)).sum() / (
+            (found.labels > 0) | (labels > 0)
+        ).sum()
+        assert overlap > 0.93
+        expected = 2 * math.sqrt((labels == 1).sum() / math.pi)
+        assert found.image["median_diameter_px"] == pytest.approx(expected, rel=0.05)
+
+
+def test_an_ensemble_takes_the_mean_and_says_where_its_runs_differ(
+    bright_run, tmp_path
+):
+    other = write_run(tmp_path / "other", threshold=0.7)
+    image, labels = beads_image()
+    both = beadseg.load(bright_run, other)
+    assert both.threshold() == pytest.approx(0.6)
+    found = both.predict(image)
+    np.testing.assert_array_equal(found.labels, labels)
+    np.testing.assert_allclose(found.uncertainty, 0, atol=1e-3)
+    assert "uncertainty" in found.table
+
+
+def test_a_sweep_gives_its_best_members(tmp_path):
+    for i, threshold in enumerate((0.3, 0.5, 0.7)):
+        write_run(tmp_path / "sweep" / "members" / f"{i:03d}", threshold=threshold)
+    with pytest.raises(BeadsegError, match=r"no leaderboard\.csv yet"):
+        beadseg.load(tmp_path / "sweep")
+    (tmp_path / "sweep" / "leaderboard.csv").write_text(
+        "member,jaccard\n2,0.9\n0,0.8\n"
+    )
+    assert beadseg.load(tmp_path / "sweep").threshold() == 0.7
+    assert beadseg.load(tmp_path / "sweep", top=2).threshold() == pytest.approx(0.5)
+
+
+def test_runs_that_cannot_be_used_say_why(bright_run, tmp_path):
+    def refused(change):
+        run = write_run(tmp_path / change.__name__)
+        change(run)
+        with pytest.raises(BeadsegError) as error:
+            beadseg.load(run)
+        assert "\n" not in str(error.value)
+        return str(error.value)
+
+    def no_weights(run):
+        (run / "weights.npz").unlink()
+
+    def no_config(run):
+        (run / "config.json").unlink()
+
+    def damaged(run):
+        (run / "config.json").write_text("{")
+
+    def edit(run, change):
+        config = json.loads((run / "config.json").read_text())
+        change(config["model"])
+        (run / "config.json").write_text(json.dumps(config))
+
+    def newer(run):
+        (run / "versions.json").write_text('{"beadseg": "9.0"}')
+        edit(run, lambda model: model.update(attention="flash"))
+
+    def older(run):
+        edit(run, lambda model: model.pop("heads"))
+
+    def other(run):
+        edit(run, lambda model: model.update(width=2))
+
+    assert "training never reached a checkpoint" in refused(no_weights)
+    assert "not a run folder (no config.json" in refused(no_config)
+    assert "config.json: cannot be read" in refused(damaged)
+    line = refused(newer)
+    assert "made with beadseg 9.0" in line and "model.attention is unknown" in line
+    assert "its files lack" in refused(older)
+    assert "its weights fit no network of this one" in refused(other)
