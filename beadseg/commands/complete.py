@@ -1,0 +1,62 @@
+"""`beadseg complete DIR`: proposals for the beads that masks lack."""
+
+import argparse
+from pathlib import Path
+
+from beadseg.commands.parser import Subparsers
+
+
+def add(commands: Subparsers) -> None:
+    """Adds the parser of the command."""
+    parser = commands.add_parser(
+        "complete",
+        help="propose the beads that the masks of a data set lack",
+        description="Makes a new data set: the images, the masks as they are, and a "
+        "proposal with a score for every bead that the model finds and the mask lacks. "
+        "The originals are only read, no labelled bead is moved, and until somebody "
+        "decides a proposal counts as unknown. Then: beadseg review NEW.",
+    )
+    parser.add_argument("dir", type=Path, help="folder with images/ and masks/")
+    parser.add_argument("--run", type=Path, required=True, help="run folder")
+    parser.add_argument("--output", "-o", type=Path, required=True, help="a new folder")
+    parser.add_argument(
+        "--accept",
+        type=float,
+        metavar="PRECISION",
+        help="accept the surest at this expected precision, such as 0.99",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> dict:
+    """Writes the new data set; returns how many beads were proposed and accepted."""
+    import beadseg
+    from beadseg.analysis.recommendation import base_config
+    from beadseg.partial.completion import complete
+
+    predictor = beadseg.load(options.run)
+
+    def predict(image):
+        found = predictor.predict(image)
+        return found.labels, found.probability, predictor.threshold("auto")
+
+    data = base_config().data
+    data.dir = str(options.dir)
+    name = str(options.run)
+    result = complete(data, options.output, name, predict, options.accept)
+    for line in result["problems"]:
+        print(line)
+    print(
+        f"{result['images']} images with {result['labelled']} labelled beads, of which "
+        f"the model finds {result['agreed']}; {result['proposed']} proposals, some "
+        f"{result['expected']:.0f} of them expected to be right"
+    )
+    if options.accept is not None and result["accepted"]:
+        print(
+            f"accepted {result['accepted']}, of which "
+            f"{result['expected_precision']:.1%} are expected to be right"
+        )
+    elif options.accept is not None:
+        print(f"none is sure enough to be accepted at {options.accept}")
+    print(f"next: beadseg review {options.output}")
+    return result | {"exit_code": 1 if result["problems"] else 0}

@@ -1,0 +1,194 @@
+"""`beadseg complete`: a data set with proposals for the beads that its masks lack."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tifffile
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from beadseg.data.cache import hash_file
+from beadseg.data.folder import scan
+from beadseg.data.labels import UNKNOWN, read_labels
+from beadseg.data.reading import ReadError
+from beadseg.data.samples import Sample
+from beadseg.data.settings_file import FILE, read_beads_toml
+from beadseg.errors import BeadsegError
+from beadseg.files import write_whole, writing
+from beadseg.partial.book import FOLDERS, Book, write_labels
+from beadseg.partial.proposals import Proposed, certain, propose
+
+AGREES = 0.3  # of the labelled beads: a model that finds less is for other images
+
+# From an image [H, W] to labels, probability and threshold.
+Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, float]]
+
+
+class Page(NamedTuple):
+    """A page of a data set with the mask that a person made of it."""
+
+    sample: Sample
+    image: np.ndarray  # [H, W]
+    person: np.ndarray  # i32[H, W], -1 unknown; all 0 where there is no mask
+
+
+def pages(data: ConfigDict, problems: list[str]) -> Iterator[Page]:
+    """All readable pages of a folder; `problems` gets a line for each that is not.
+
+    Raises:
+      BeadsegError: the folder is no data set.
+    """
+    folder = scan(data)
+    problems += folder.problems
+    for sample in folder.samples:
+        try:
+            image = sample.image.open()[sample.page].read()
+            person = np.zeros(image.shape[:2], np.int32)
+            if sample.mask:
+                person = read_labels(sample.mask.open()[sample.page])
+            if sample.ignore:
+                ignored = sample.ignore.open()[sample.page].read() != 0
+                person = np.where(ignored & (person == 0), np.int32(UNKNOWN), person)
+        except ReadError as error:
+            problems.append(str(error))
+            continue
+        yield Page(sample, image, person)
+
+
+def complete(
+    data: ConfigDict, output: Path, run: str, predict: Predict, accept: float | None
+) -> dict[str, Any]:
+    """Writes the completed data set `output`, whole or not at all.
+
+    Args:
+      data: `config.data` with `dir`, the folder to complete; it is only read.
+      output: a new folder.
+      run: the model, for the provenance.
+      predict: the model.
+      accept: expected precision at which proposals are accepted at once; None: none.
+
+    Raises:
+      BeadsegError: no data set, a folder that holds something, a precision that is no
+        share, or a model for another kind of image.
+    """
+    if accept is not None and not 0.5 <= accept <= 1.0:
+        raise BeadsegError(f"--accept {accept}: give an expected precision, 0.5 to 1")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise BeadsegError(f"{output}: is not empty: give a new folder with --output")
+    problems: list[str] = []
+    with writing(output, "--output"):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
+    try:
+        with writing(output, "--output"):
+            for kind in FOLDERS:
+                (part / kind).mkdir()
+            done = {}
+            for page in tqdm(pages(data, problems), "completing", disable=None):
+                done[page.sample.name] = _one(page, part, run, predict, data.stack)
+            if not done:
+                raise BeadsegError(f"{data.dir}: no image can be read")
+            _check_kind(done, run)
+            _copy_settings(Path(data.dir).expanduser(), part, done)
+            result = _accept(part, done, accept)
+            part.chmod(0o755)
+            if output.exists():
+                output.rmdir()
+            part.rename(output)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return result | {"problems": problems}
+
+
+def _one(page: Page, part: Path, run: str, predict: Predict, stack: str) -> "_Done":
+    labels, probability, threshold = predict(page.image)
+    found = propose(page.person, labels, probability, threshold)
+    sample = page.sample
+    source = sample.image.path
+    if sample.name == sample.source:
+        image = part / "images" / f"{sample.name}{source.suffix}"
+        shutil.copyfile(source, image)
+    else:
+        image = part / "images" / f"{sample.name}.tif"
+        tifffile.imwrite(image, page.image, compression="zlib")
+        stack = "pages"
+    about = {
+        "image": image.name,
+        "image_digest": hash_file(image),
+        "run": run,
+        "stack": stack,
+        "channel": sample.image.channel if sample.name == sample.source else None,
+        "threshold": threshold,
+        "beads": {str(n): proposal._asdict() for n, proposal in found.beads.items()},
+    }
+    write_labels(part / "person" / f"{sample.name}.tif", page.person)
+    write_labels(part / "proposals" / f"{sample.name}.tif", found.labels)
+    file = part / "proposals" / f"{sample.name}.json"
+    write_whole(file, json.dumps(about, indent=1) + "\n")
+    return _Done(sample.group, found._replace(labels=None))
+
+
+class _Done(NamedTuple):
+    group: str
+    found: Proposed  # without its labels
+
+
+def _check_kind(done: dict[str, _Done], run: str) -> None:
+    labelled = sum(d.found.labelled for d in done.values())
+    agreed = sum(d.found.agreed for d in done.values())
+    if labelled >= 10 and agreed < AGREES * labelled:
+        raise BeadsegError(
+            f"{run}: finds only {agreed} of the {labelled} labelled beads: it was "
+            "trained on another kind of image; train on this folder first"
+        )
+
+
+def _accept(part: Path, done: dict[str, _Done], accept: float | None) -> dict[str, Any]:
+    scores = [p.score for d in done.values() for p in d.found.beads.values()]
+    least = certain(scores, accept) if accept is not None and scores else None
+    accepted = 0
+    for name, one in done.items():
+        book = Book(part, name)
+        sure = [n for n, p in one.found.beads.items() if least and p.score >= least]
+        if sure:
+            by = f"expected precision {accept}"
+            book.act({"do": "accept", "ids": sure, "by": by})
+        book.save()
+        accepted += len(sure)
+    chosen = [s for s in scores if least and s >= least]
+    return {
+        "images": len(done),
+        "labelled": sum(d.found.labelled for d in done.values()),
+        "agreed": sum(d.found.agreed for d in done.values()),
+        "proposed": len(scores),
+        "expected": round(float(np.sum(scores)), 1),
+        "accepted": accepted,
+        "expected_precision": round(float(np.mean(chosen)), 4) if chosen else None,
+        "least_score": least,
+    }
+
+
+def _copy_settings(source: Path, part: Path, done: dict[str, _Done]) -> None:
+    """Pixel size, channel and groups go with the images; completeness is new."""
+    settings = read_beads_toml(source, str)
+    lines = []
+    if settings.pixel_size is not None:
+        lines.append(f"pixel_size = {settings.pixel_size}")
+    if settings.channel is not None:
+        lines.append(f"channel = {settings.channel}")
+    groups = {name: d.group for name, d in done.items() if d.group != name}
+    if groups:
+        lines.append("[group]")
+        lines += [f"{json.dumps(n)} = {json.dumps(g)}" for n, g in groups.items()]
+    if lines:
+        write_whole(part / FILE, "\n".join(lines) + "\n")
+    if (source / "points").is_dir():
+        for file in (source / "points").iterdir():
+            if file.stem in done:
+                (part / "points").mkdir(exist_ok=True)
+                shutil.copyfile(file, part / "points" / file.name)

@@ -1,0 +1,137 @@
+"""Which beads that a model finds are missing from a mask, and how sure that is."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+SAME = 0.5  # of the smaller of two beads: from this overlap on they are one
+SLIVER = 0.2  # of the usual area: less, inside the image, is no bead
+_USUAL = 2.0  # spreads around the median area within which a size is usual
+_SPREAD = 0.25  # least spread of the logarithm of areas
+
+
+class Proposal(NamedTuple):
+    """A bead that the mask lacks."""
+
+    score: float  # expected precision, 0..1
+    reason: str
+
+
+class Proposed(NamedTuple):
+    """What is proposed for one image, and how the model agrees with the person."""
+
+    labels: np.ndarray  # i32[H, W], 0 where nothing is proposed
+    beads: dict[int, Proposal]
+    labelled: int  # beads of the person
+    agreed: int  # of them, those that the model finds too
+
+
+def propose(
+    person: np.ndarray, found: np.ndarray, probability: np.ndarray, threshold: float
+) -> Proposed:
+    """Finds the beads that a mask lacks; never on a pixel that it labels or ignores.
+
+    A bead found counts as missing if no bead of the person covers `SAME` of it, nor it
+    `SAME` of one. Its score is the mean probability, with the threshold moved to 1/2,
+    less what a strange size and pixels lost to neighbours take away.
+
+    Args:
+      person: i[H, W], positive beads, -1 unknown.
+      found: i[H, W] beads of the model.
+      probability: f[H, W].
+      threshold: of the probability.
+    """
+    known = _known(person, found)
+    areas = np.bincount(np.maximum(person, 0).ravel())
+    labelled = np.unique(person[person > 0])
+    seen = np.unique(person[(person > 0) & (found > 0)])
+    both = np.bincount(np.where(found > 0, np.maximum(person, 0), 0).ravel())
+    agreed = sum(2 * both[n] >= areas[n] for n in seen)
+    odds = np.clip(probability, 1e-6, 1 - 1e-6)
+    odds = odds / (1 - odds) * (1 - threshold) / threshold
+    certain = odds / (1 + odds)
+    sizes = areas[labelled] if len(labelled) else np.bincount(found.ravel())[1:]
+    sizes = sizes[sizes > 0]
+    usual = float(np.median(sizes)) if len(sizes) else 1.0
+    spread = _spread(sizes, usual)
+    labels = np.zeros(person.shape, np.int32)
+    beads: dict[int, Proposal] = {}
+    first = int(max(person.max(initial=0), 0)) + 1
+    for index, box in enumerate(ndimage.find_objects(found)):
+        number = index + 1
+        if box is None or number in known:
+            continue
+        whole = found[box] == number
+        part = whole & (person[box] == 0)
+        if not part.any():
+            continue
+        pieces, count = ndimage.label(part)
+        if count > 1:
+            part = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+        area, kept = int(part.sum()), part.sum() / whole.sum()
+        cut_off = _cut_off(box, person.shape)
+        if kept < SAME or (area < SLIVER * usual and not cut_off):
+            continue
+        mean = float(certain[box][part].mean())
+        strange = 0.0
+        if not cut_off:
+            strange = max(abs(np.log(area / usual)) / spread - _USUAL, 0.0)
+        score = float(mean * kept * np.exp(-0.5 * strange**2))
+        labels[box][part] = first + len(beads)
+        beads[first + len(beads)] = Proposal(
+            round(min(score, 0.9999), 4), _reason(mean, area, usual, strange, kept)
+        )
+    return Proposed(labels, beads, len(labelled), int(agreed))
+
+
+def certain(proposals: list[float], precision: float) -> float | None:
+    """The lowest score to accept for an expected precision; None: none is sure enough.
+
+    The best proposals are accepted as long as their mean score stays above it.
+    """
+    scores = np.sort(np.asarray(proposals, float))[::-1]
+    means = scores.cumsum() / np.arange(1, len(scores) + 1)
+    enough = np.flatnonzero(means >= precision)
+    return float(scores[enough[-1]]) if len(enough) else None
+
+
+def _known(person: np.ndarray, found: np.ndarray) -> set[int]:
+    """Beads of the model that the person has labelled, or that unknown pixels cover."""
+    both = (found > 0) & (person != 0)
+    pairs, counts = np.unique(
+        np.stack([found[both], np.maximum(person[both], -1)]),
+        axis=1,
+        return_counts=True,
+    )
+    area_found = np.bincount(found.ravel())
+    area_person = np.bincount(np.maximum(person, 0).ravel())
+    known = set()
+    for (mine, theirs), shared in zip(pairs.T, counts, strict=True):
+        least = area_found[mine]
+        if theirs > 0:
+            least = min(least, area_person[theirs])
+        if shared >= SAME * least:
+            known.add(int(mine))
+    return known
+
+
+def _spread(sizes: np.ndarray, usual: float) -> float:
+    if len(sizes) < 3:
+        return 2 * _SPREAD
+    away = np.abs(np.log(sizes / usual))
+    return max(1.4826 * float(np.median(away)), _SPREAD)
+
+
+def _cut_off(box, shape) -> bool:
+    return any(s.start == 0 or s.stop == n for s, n in zip(box, shape, strict=True))
+
+
+def _reason(mean, area, usual, strange, kept) -> str:
+    across, common = (2 * np.sqrt(a / np.pi) for a in (area, usual))
+    said = f"not in the mask; probability {mean:.2f}, {across:.0f} px across"
+    if strange:
+        said += f", unlike the usual {common:.0f} px"
+    if kept < 0.9:
+        said += f"; {1 - kept:.0%} of it is labelled as other beads"
+    return said

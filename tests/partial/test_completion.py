@@ -1,0 +1,156 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from ml_collections import ConfigDict
+
+from beadseg.data.export import write_generated
+from beadseg.errors import BeadsegError
+from beadseg.partial.book import Book
+from beadseg.partial.completion import complete
+from beadseg.partial.proposals import certain, propose
+from configs import base
+from tests.partial.conftest import disc
+
+SHAPE = (64, 96)
+
+
+def beads(*places) -> np.ndarray:
+    labels = np.zeros(SHAPE, np.int32)
+    for number, (y, x) in enumerate(places, 1):
+        disc(labels, y, x, 7, number)
+    return labels
+
+
+def test_beads_that_the_mask_lacks_are_proposed_and_no_others():
+    person = beads((16, 16), (16, 50))
+    found = beads((17, 16), (16, 49), (45, 30), (45, 70))
+    probability = np.where(found > 0, 0.9, 0.05)
+    probability[found == 4] = 0.6
+    proposed = propose(person, found, probability, 0.5)
+    assert proposed.labelled == proposed.agreed == 2
+    np.testing.assert_array_equal(proposed.labels > 0, found > 2)
+    assert list(proposed.beads) == [3, 4]
+    assert proposed.beads[3].score == pytest.approx(0.9)
+    assert proposed.beads[4].score == pytest.approx(0.6)
+    assert "probability 0.90" in proposed.beads[3].reason
+
+
+def test_the_score_is_half_at_the_threshold_of_the_run():
+    found = beads((30, 30))
+    proposed = propose(0 * found, found, np.where(found > 0, 0.2, 0.0), 0.2)
+    assert proposed.beads[1].score == pytest.approx(0.5)
+
+
+def test_no_proposal_lies_on_a_labelled_or_unknown_pixel():
+    person = beads((16, 16))
+    person[40:] = -1
+    found = beads((16, 28), (44, 40), (30, 70))
+    proposed = propose(person, found, np.full(SHAPE, 0.9), 0.5)
+    assert not (proposed.labels[person != 0] > 0).any()
+    assert {n for n in np.unique(proposed.labels) if n} == set(proposed.beads)
+
+
+def test_a_strange_size_lowers_the_score():
+    person = beads((12, 12), (12, 40), (12, 68))
+    found = np.zeros(SHAPE, np.int32)
+    disc(found, 45, 20, 4, 1)
+    disc(found, 45, 60, 7, 2)
+    proposed = propose(person, found, np.full(SHAPE, 0.95), 0.5)
+    small, usual = proposed.beads.values()
+    assert usual.score == pytest.approx(0.95)
+    assert small.score < 0.5 * usual.score
+    assert "unlike the usual 14 px" in small.reason
+
+
+def test_those_accepted_have_the_expected_precision_on_average():
+    scores = [0.999, 0.995, 0.99, 0.98, 0.7]
+    assert certain(scores, 0.99) == 0.98
+    assert certain(scores, 0.9995) is None
+    assert certain([], 0.9) is None
+
+
+@pytest.fixture
+def data(tmp_path) -> ConfigDict:
+    """`config.data` of generated beads of which half are labelled, with the truth."""
+    folder = tmp_path / "half"
+    write_generated(folder, count=2, size=96, damage="drop_random", amount=0.5)
+    (folder / "beads.toml").write_text("pixel_size = 0.5\ncompleteness = 0.5\n")
+    data = base.get_config().data
+    data.dir, data.cache_dir = str(folder), str(tmp_path / "cache")
+    return data
+
+
+def knows_the_truth(folder):
+    """A model that finds every bead with the same certainty."""
+    by_image = {}
+    for file in sorted((folder / "images").iterdir()):
+        truth = tifffile.imread(folder / "truth" / file.name).astype(np.int32)
+        by_image[tifffile.imread(file).tobytes()] = truth
+
+    def predict(image):
+        labels = by_image[image.tobytes()]
+        return labels, np.where(labels > 0, 0.995, 0.0), 0.5
+
+    return predict
+
+
+def files(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in sorted(folder.rglob("*.*"))}
+
+
+def test_from_half_to_all_with_the_persons_beads_untouched(data, tmp_path):
+    source = Path(data.dir)
+    before = files(source)
+    new = tmp_path / "new"
+    result = complete(data, new, "runs/x", knows_the_truth(source), 0.99)
+    assert files(source) == before
+    assert result["accepted"] == result["proposed"] > 10
+    assert result["expected_precision"] >= 0.99 and not result["problems"]
+    for file in (source / "images").iterdir():
+        person = tifffile.imread(source / "masks" / file.name)
+        truth = tifffile.imread(source / "truth" / file.name)
+        mask = tifffile.imread(new / "masks" / file.name)
+        np.testing.assert_array_equal(mask[person > 0], person[person > 0])
+        np.testing.assert_array_equal(mask > 0, truth > 0)
+        assert (new / "images" / file.name).read_bytes() == file.read_bytes()
+        told = json.loads((new / "provenance" / f"{file.stem}.json").read_text())
+        assert told["completeness"] == 1.0
+        states = {(b["origin"], b["state"]) for b in told["beads"].values()}
+        assert states == {("person", "kept"), ("model", "accepted")}
+    assert (new / "beads.toml").read_text() == "pixel_size = 0.5\n"
+    book = Book(new, file.stem)
+    book.act({"do": "undo"})
+    np.testing.assert_array_equal(book.mask(), person)
+
+
+def test_undecided_proposals_are_unknown_not_background(data, tmp_path):
+    new = tmp_path / "new"
+    complete(data, new, "runs/x", knows_the_truth(Path(data.dir)), None)
+    for file in (new / "masks").iterdir():
+        truth = tifffile.imread(Path(data.dir) / "truth" / file.name)
+        mask = tifffile.imread(file)
+        ignore = tifffile.imread(new / "ignore" / file.name)
+        np.testing.assert_array_equal((mask > 0) | (ignore > 0), truth > 0)
+
+
+def test_a_model_of_another_kind_of_image_is_refused(data, tmp_path):
+    def blind(image):
+        return np.zeros(image.shape, np.int32), np.zeros(image.shape), 0.5
+
+    with pytest.raises(BeadsegError, match="finds only 0 of .* another kind of image"):
+        complete(data, tmp_path / "new", "runs/x", blind, None)
+    assert not (tmp_path / "new").exists()
+    assert not list(tmp_path.glob(".new.*"))
+
+
+def test_a_folder_that_holds_something_is_refused(data, tmp_path):
+    with pytest.raises(BeadsegError, match="is not empty.*--output"):
+        complete(data, tmp_path, "runs/x", lambda image: None, None)
+
+
+def test_a_precision_that_is_none_is_refused(data, tmp_path):
+    with pytest.raises(BeadsegError, match="--accept 99.*0.5 to 1"):
+        complete(data, tmp_path / "new", "runs/x", lambda image: None, 99)
