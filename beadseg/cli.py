@@ -6,12 +6,21 @@ import sys
 from pathlib import Path
 
 from beadseg import __version__
-from beadseg.commands import analyze, evaluate, generate, predict, report, review
+from beadseg.commands import (
+    analyze,
+    complete,
+    evaluate,
+    generate,
+    predict,
+    report,
+    review,
+    verify,
+)
 from beadseg.errors import BeadsegError
 from beadseg.files import write_whole, writing
 
 # In the order of `beadseg --help`.
-COMMANDS = (predict, evaluate, generate, analyze, review, report)
+COMMANDS = (predict, evaluate, generate, analyze, verify, complete, review, report)
 
 
 def main(arguments: list[str] | None = None) -> None:

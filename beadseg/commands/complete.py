@@ -17,7 +17,9 @@ def add(commands: Subparsers) -> None:
         "decides a proposal counts as unknown. Then: beadseg review NEW.",
     )
     parser.add_argument("dir", type=Path, help="folder with images/ and masks/")
-    parser.add_argument("--run", type=Path, required=True, help="run folder")
+    parser.add_argument(
+        "--run", dest="model", type=Path, required=True, help="run folder"
+    )
     parser.add_argument("--output", "-o", type=Path, required=True, help="a new folder")
     parser.add_argument(
         "--accept",
@@ -30,19 +32,13 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> dict:
     """Writes the new data set; returns how many beads were proposed and accepted."""
-    import beadseg
     from beadseg.analysis.recommendation import base_config
-    from beadseg.partial.completion import complete
-
-    predictor = beadseg.load(options.run)
-
-    def predict(image):
-        found = predictor.predict(image)
-        return found.labels, found.probability, predictor.threshold("auto")
+    from beadseg.partial.completion import complete, load_predict
 
     data = base_config().data
     data.dir = str(options.dir)
-    name = str(options.run)
+    predict = load_predict(options.model)
+    name = str(options.model)
     result = complete(data, options.output, name, predict, options.accept)
     for line in result["problems"]:
         print(line)

@@ -37,6 +37,19 @@ class Page(NamedTuple):
     person: np.ndarray  # i32[H, W], -1 unknown; all 0 where there is no mask
 
 
+def load_predict(run: Path) -> Predict:
+    """The model of a run folder; raises BeadsegError where there is none."""
+    import beadseg  # jax takes seconds: commands without a model start at once
+
+    predictor = beadseg.load(run)
+
+    def predict(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        found = predictor.predict(image)
+        return found.labels, found.probability, predictor.threshold("auto")
+
+    return predict
+
+
 def pages(data: ConfigDict, problems: list[str]) -> Iterator[Page]:
     """All readable pages of a folder; `problems` gets a line for each that is not.
 

@@ -1,0 +1,61 @@
+"""`beadseg verify DIR`: how complete each mask is, and what it lacks."""
+
+import argparse
+from pathlib import Path
+
+from beadseg.commands.parser import Subparsers
+
+
+def add(commands: Subparsers) -> None:
+    """Adds the parser of the command."""
+    parser = commands.add_parser(
+        "verify",
+        help="how complete each mask is; exit code 1 when one is short",
+        description="Estimates for every mask the share of the beads that it labels, "
+        "shows the beads that look missing, and says whether they are missing at "
+        "random or by kind: dim, blurred, crowded or outside a region.",
+    )
+    parser.add_argument("dir", type=Path, help="folder with images/ and masks/")
+    parser.add_argument(
+        "--run", dest="model", type=Path, help="run folder: surer than without"
+    )
+    parser.add_argument(
+        "--min-completeness",
+        type=float,
+        default=0.9,
+        metavar="SHARE",
+        help="that a mask must reach (0.9)",
+    )
+    parser.add_argument(
+        "--output", "-o", type=Path, help="folder of page and table (NAME-verify)"
+    )
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="write what was found into DIR/beads.toml: training reads it",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> dict:
+    """Audits all masks, prints a line for each; returns all numbers."""
+    from beadseg.partial.verification import verify
+
+    name = options.dir.resolve().name
+    output = options.output or Path(f"{name}-verify")
+    result = verify(
+        options.dir, output, options.model, options.min_completeness, options.write
+    )
+    width = max(len(row["image"]) for row in result["images"])
+    for row in result["images"]:
+        sign = "ok   " if row["passes"] else "SHORT"
+        print(
+            f"{sign} {row['image']:<{width}}  {row['completeness']:4.0%} "
+            f"({row['low']:.0%} to {row['high']:.0%}), {row['labelled']} labelled, "
+            f"some {row['missing']:.0f} missing"
+        )
+    for line in result["problems"]:
+        print(line)
+    print(result["sentence"])
+    print(f"pictures and table: {output / 'index.html'}, completeness.csv beside it")
+    return result

@@ -1,0 +1,214 @@
+"""How complete masks are, which beads look missing, and whether by chance or by kind.
+
+Beads that are seen without the mask, by the quick estimate or by a model, are compared
+with those it labels: of the labelled ones a share is seen, and beads that are seen and
+not labelled stand for all that are missing in that proportion (capture and recapture,
+Lincoln and Petersen).
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import ndimage, stats
+from scipy.spatial import cKDTree
+from skimage.filters import threshold_otsu
+
+from beadseg.analysis.quick_count import Estimate, estimate
+from beadseg.data.beads import describe_beads
+from beadseg.partial.proposals import propose
+
+CONFIDENCE = 0.9  # of intervals
+LEVEL = 0.01  # of tests, after Holm's correction
+FEWEST = 15  # beads of each sort, below which nothing is tested
+# What single images showed beyond chance, standard deviation: measured on generated
+# beads by tests/bench/partial.py.
+_BEYOND_CHANCE = {"mask-free": 0.08, "model": 0.03}
+_DRAWS = 2000
+_SHUFFLES = 300
+KINDS = ("dim", "blurred", "crowded", "region")
+
+
+class Guess(NamedTuple):
+    """Completeness as one way of looking finds it."""
+
+    completeness: float
+    low: float
+    high: float
+    missing: float  # beads, expected
+
+
+class Audit(NamedTuple):
+    """What is found about one image."""
+
+    labelled: int
+    by_count: float  # completeness: beads of the mask over components of the image
+    mask_free: Guess
+    model: Guess | None
+    missing: np.ndarray  # i32[H, W], the beads that look missing, by the best way
+    beads: np.ndarray  # BEAD_TABLE, of labelled and missing beads
+    is_missing: np.ndarray  # bool[N]
+
+    @property
+    def best(self) -> Guess:
+        """By the model where there is one."""
+        return self.model or self.mask_free
+
+
+class Omission(NamedTuple):
+    """Whether the beads that are missing are of a kind."""
+
+    kind: str  # of KINDS, "random", or "unknown" where there are too few
+    tests: dict[str, tuple[float, float]]  # by kind: effect (-1..1), corrected p
+
+
+def audit(image: np.ndarray, person: np.ndarray, predict: Any | None = None) -> Audit:
+    """Looks at an image and its mask.
+
+    Args:
+      image: [H, W].
+      person: i[H, W], positive beads, -1 unknown.
+      predict: as of `beadseg.partial.completion`; None: without a model.
+    """
+    labelled = len(np.unique(person[person > 0]))
+    missing, free = _mask_free(estimate(image), person, labelled)
+    model = None
+    if predict is not None:
+        found, probability, threshold = predict(image)
+        proposed = propose(person, found, probability, threshold)
+        scores = np.array([p.score for p in proposed.beads.values()])
+        model = _guess("model", labelled, proposed.agreed, scores)
+        missing = proposed.labels
+    beads = describe_beads(np.where(person > 0, person, missing), image)
+    is_missing = np.isin(beads["label"], np.unique(missing[missing > 0]))
+    count = components(image)
+    by_count = min(labelled / count, 1.0) if count else 1.0
+    return Audit(labelled, by_count, free, model, missing, beads, is_missing)
+
+
+def components(image: np.ndarray) -> int:
+    """The quick count: connected parts above Otsu's threshold."""
+    if image.min() == image.max():
+        return 0
+    return int(ndimage.label(image > threshold_otsu(np.asarray(image, np.float32)))[1])
+
+
+def omission(audits: list[Audit], seed: int = 0) -> Omission:
+    """Tests whether the beads that are missing differ from those that are labelled.
+
+    Dim, blurred and crowded: Mann-Whitney tests of the ranks within each image. Region:
+    whether neighbours share their fate more than when fates are shuffled within each
+    image. All corrected by Holm; of those below `LEVEL` the largest effect is named.
+    """
+    chosen = [a for a in audits if a.is_missing.any() and not a.is_missing.all()]
+    fates = [a.is_missing for a in chosen]
+    gone = np.concatenate(fates) if fates else np.zeros(0, bool)
+    if min(gone.sum(), (~gone).sum()) < FEWEST:
+        return Omission("unknown", {})
+    effects, chances = {}, {}
+    for kind, field, sign in (
+        ("dim", "brightness", -1),
+        ("blurred", "blur", 1),
+        ("crowded", "crowding", 1),
+    ):
+        ranks = [stats.rankdata(a.beads[field]) / len(a.beads) for a in chosen]
+        ranks = sign * np.concatenate(ranks)
+        test = stats.mannwhitneyu(ranks[gone], ranks[~gone], alternative="greater")
+        pairs = gone.sum() * (~gone).sum()
+        effects[kind] = float(2 * test.statistic / pairs - 1)
+        chances[kind] = float(test.pvalue)
+    effects["region"], chances["region"] = _togetherness(chosen, seed)
+    order = sorted(chances, key=chances.get)
+    corrected, worst = {}, 0.0
+    for place, kind in enumerate(order):
+        worst = max(worst, min(chances[kind] * (len(order) - place), 1.0))
+        corrected[kind] = worst
+    tests = {kind: (effects[kind], corrected[kind]) for kind in KINDS}
+    sure = [k for k in KINDS if corrected[k] < LEVEL and effects[k] > 0.1]
+    return Omission(max(sure, key=effects.get) if sure else "random", tests)
+
+
+def pooled(audits: list[Audit]) -> Guess:
+    """Completeness of all masks together, by the best way."""
+    labelled = sum(a.labelled for a in audits)
+    missing = sum(a.best.missing for a in audits)
+    every = labelled + missing
+    if not every:
+        return Guess(1.0, 1.0, 1.0, 0.0)
+    weights = np.array([a.labelled + a.best.missing for a in audits]) / every
+    spread = np.array([(a.best.high - a.best.low) / 2 for a in audits])
+    # Half of the spread is of the way of looking, the same in all images.
+    chance = float(np.sqrt(((weights * spread) ** 2).sum()))
+    half = np.hypot(chance, 0.5 * float((weights * spread).sum()))
+    c = labelled / every
+    return Guess(c, max(c - half, 0.0), min(c + half, 1.0), missing)
+
+
+def _mask_free(found: Estimate, person: np.ndarray, labelled: int):
+    """The beads that the estimate sees beside the mask, as discs, and what follows."""
+    labels = np.zeros(person.shape, np.int32)
+    number = int(max(person.max(initial=0), 0))
+    scores, seen = [], set()
+    at = np.clip(np.rint(found.centres).astype(int), 0, np.array(person.shape) - 1)
+    for (y, x), diameter, score in zip(at, found.diameters, found.scores, strict=True):
+        radius = max(float(diameter) / 2, 1.0)
+        top, left = max(int(y - radius), 0), max(int(x - radius), 0)
+        box = slice(top, int(y + radius) + 2), slice(left, int(x + radius) + 2)
+        part = person[box]
+        rows, columns = np.ogrid[: part.shape[0], : part.shape[1]]
+        disc = (rows + top - y) ** 2 + (columns + left - x) ** 2 <= radius**2
+        under, counts = np.unique(part[disc], return_counts=True)
+        if 0 not in under or 2 * counts[under == 0][0] <= disc.sum():
+            seen |= {int(n) for n, c in zip(under, counts, strict=True) if n > 0}
+            continue
+        number += 1
+        scores.append(float(score))
+        labels[box][disc & (part == 0) & (labels[box] == 0)] = number
+    guess = _guess("mask-free", labelled, len(seen), np.array(scores))
+    return labels, guess
+
+
+def _guess(way: str, labelled: int, agreed: int, scores: np.ndarray) -> Guess:
+    """Completeness from labelled beads, those seen again, and others that are seen."""
+    agreed = min(agreed, labelled)
+    expected, variance = scores.sum(), (scores * (1 - scores)).sum()
+    if not labelled:
+        none = 0.0 if expected >= 0.5 else 1.0
+        return Guess(none, none, none, float(expected))
+    rng = np.random.default_rng(0)
+    rate = rng.beta(agreed + 0.5, labelled - agreed + 0.5, _DRAWS)
+    beside = np.maximum(rng.normal(expected, np.sqrt(variance + expected), _DRAWS), 0)
+    drawn = labelled / (labelled + beside / np.maximum(rate, 0.02))
+    drawn += rng.normal(0, _BEYOND_CHANCE[way], _DRAWS)
+    missing = expected / max((agreed + 0.5) / (labelled + 1), 0.02)
+    c = labelled / (labelled + missing)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.clip(np.quantile(drawn, (tail, 1 - tail)), 0, 1)
+    return Guess(c, float(min(low, c)), float(max(high, c)), float(missing))
+
+
+def _togetherness(audits: list[Audit], seed: int) -> tuple[float, float]:
+    """Excess of neighbours of the same fate over shuffled fates, and its chance."""
+    pairs, fates = [], []
+    for a in audits:
+        if len(a.beads) < 4:
+            continue
+        at = np.stack([a.beads["y"], a.beads["x"]], 1)
+        near = cKDTree(at).query(at, k=min(5, len(at)))[1][:, 1:]
+        pairs.append(near)
+        fates.append(a.is_missing)
+    if not fates:
+        return 0.0, 1.0
+    rng = np.random.default_rng(seed)
+
+    def same(shuffled) -> float:
+        agree = [(f[:, None] == f[p]) for f, p in zip(shuffled, pairs, strict=True)]
+        return float(np.concatenate([a.ravel() for a in agree]).mean())
+
+    observed = same(fates)
+    by_chance = np.array(
+        [same([rng.permutation(f) for f in fates]) for _ in range(300)]
+    )
+    expected = by_chance.mean()
+    z = (observed - expected) / max(float(by_chance.std()), 1e-9)
+    effect = (observed - expected) / max(1 - expected, 1e-9)
+    return float(effect), float(stats.norm.sf(z))

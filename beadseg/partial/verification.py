@@ -1,0 +1,235 @@
+"""`beadseg verify`: every mask of a folder audited, as table, page and beads.toml."""
+
+import csv
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from skimage.segmentation import find_boundaries
+
+from beadseg import colours
+from beadseg.analysis.page import Page
+from beadseg.analysis.recommendation import base_config
+from beadseg.data.settings_file import FILE
+from beadseg.errors import BeadsegError
+from beadseg.files import write_whole, writing
+from beadseg.partial.audit import KINDS, Audit, Omission, audit, omission, pooled
+from beadseg.partial.completion import load_predict, pages
+
+PICTURES = 6  # on the page: the least complete
+_SIDE = 900  # px of a picture, at most
+_WORDS = {
+    "dim": "the dim ones",
+    "blurred": "the blurred ones",
+    "crowded": "the crowded ones",
+    "region": "those of some regions",
+    "random": "at random, as far as can be told",
+}
+
+
+def verify(
+    folder: Path, output: Path, run: Path | None, least: float, write: bool
+) -> dict[str, Any]:
+    """Audits the masks of a folder.
+
+    Args:
+      folder: data set.
+      output: folder for `index.html` and `completeness.csv`.
+      run: model to look with; None: the mask-free estimate alone.
+      least: completeness that a mask must reach.
+      write: into `beads.toml` of the folder.
+
+    Raises:
+      BeadsegError: no data set, no mask, or nowhere to write.
+    """
+    if not 0 < least <= 1:
+        raise BeadsegError(f"--min-completeness {least}: give a share, 0 to 1")
+    predict = load_predict(run) if run else None
+    data = base_config().data
+    data.dir = str(folder)
+    problems: list[str] = []
+    rows, audits, seen = [], [], []
+    for page in pages(data, problems):
+        if page.sample.mask is None:
+            continue
+        found = audit(page.image, page.person, predict)
+        audits.append(found)
+        rows.append(_row(page.sample, found, least))
+        seen.append((rows[-1], _overlay(page.image, page.person, found.missing)))
+        seen = sorted(seen, key=lambda pair: pair[0]["completeness"])[:PICTURES]
+    if not rows:
+        hint = f" (the first problem: {problems[0]})" if problems else ""
+        raise BeadsegError(f"{folder}: no image has a mask that can be read{hint}")
+    whole, kind = pooled(audits), omission(audits)
+    short = sum(not row["passes"] for row in rows)
+    result = {
+        "images": rows,
+        "completeness": round(whole.completeness, 4),
+        "low": round(whole.low, 4),
+        "high": round(whole.high, 4),
+        "missing": round(whole.missing, 1),
+        "omission": kind.kind,
+        "tests": kind.tests,
+        "short": short,
+        "problems": problems,
+        "sentence": _sentence(rows, whole, kind, short, least),
+        "exit_code": 1 if short or problems else 0,
+    }
+    with writing(output, "--output"):
+        output.mkdir(parents=True, exist_ok=True)
+        write_whole(output / "completeness.csv", _csv(rows))
+    _write_page(result, seen, folder, run, least, output / "index.html")
+    if write:
+        write_completeness(folder, _by_file(rows))
+    return result
+
+
+def write_completeness(folder: Path, shares: dict[str, float]) -> None:
+    """Puts completeness by file into `beads.toml`; all else stays as it is."""
+    file = folder / FILE
+    with writing(file, "another folder"):
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        text = re.sub(r"(?m)^\[completeness\]\n(?:(?!\[).*\n?)*", "", text)
+        text = re.sub(r"(?m)^completeness\s*=.*\n?", "", text).rstrip()
+        table = "".join(f"{_key(n)} = {share:.3f}\n" for n, share in shares.items())
+        text = f"{text}\n\n" if text else ""
+        write_whole(file, f"{text}[completeness]\n{table}")
+
+
+def _key(name: str) -> str:
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _by_file(rows: list[dict]) -> dict[str, float]:
+    """Pages of a file are one entry; beads.toml takes no 0."""
+    shares: dict[str, list[float]] = {}
+    for row in rows:
+        shares.setdefault(row["file"], []).append(row["completeness"])
+    return {name: max(float(np.mean(c)), 0.001) for name, c in shares.items()}
+
+
+def _row(sample, found: Audit, least: float) -> dict[str, Any]:
+    best = found.best
+    row = {
+        "image": sample.name,
+        "file": sample.source,
+        "labelled": found.labelled,
+        "missing": round(best.missing, 1),
+        "completeness": round(best.completeness, 4),
+        "low": round(best.low, 4),
+        "high": round(best.high, 4),
+        "passes": best.completeness >= least,
+        "by_count": round(found.by_count, 4),
+    }
+    for way, guess in (("mask_free", found.mask_free), ("model", found.model)):
+        for field in ("completeness", "low", "high"):
+            value = None if guess is None else round(getattr(guess, field), 4)
+            row[way if field == "completeness" else f"{way}_{field}"] = value
+    return row
+
+
+def _csv(rows: list[dict]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _sentence(rows, whole, kind: Omission, short: int, least: float) -> str:
+    said = (
+        f"the masks label {whole.completeness:.0%} of the beads ({whole.low:.0%} to "
+        f"{whole.high:.0%}); {short} of {len(rows)} are below {least:.0%}"
+    )
+    if short and kind.kind in _WORDS:
+        said += f"; missing are {_WORDS[kind.kind]}"
+    return said
+
+
+def _capital(sentence: str) -> str:
+    return f"{sentence[0].upper()}{sentence[1:]}."
+
+
+def _overlay(image: np.ndarray, person: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """Image with labelled beads outlined in green and missing ones in orange."""
+    step = max(1, round(max(image.shape) / _SIDE))
+    image, person, missing = (a[::step, ::step] for a in (image, person, missing))
+    low, high = np.percentile(image, [1, 99.5])
+    grey = np.clip((image - low) / max(high - low, 1e-9), 0, 1)
+    picture = np.repeat(0.85 * grey[..., None], 3, -1)
+    larger = max(1, _SIDE // (2 * max(grey.shape)))
+    picture, person, missing = (
+        a.repeat(larger, 0).repeat(larger, 1) for a in (picture, person, missing)
+    )
+    for labels, colour in ((person, colours.BEAD), (missing, colours.MISSED)):
+        picture[find_boundaries(labels, mode="inner") & (labels > 0)] = colour
+    return picture
+
+
+def _write_page(result, seen, folder, run, least, file: Path) -> None:
+    page = Page(f"Masks of {folder.resolve().name}", _capital(result["sentence"]))
+    passed = len(result["images"]) - result["short"]
+    share = f"{result['low']:.0%} to {result['high']:.0%}, 9 times in 10"
+    page.numbers(
+        [
+            ("Completeness", f"{result['completeness']:.0%}", share),
+            ("Missing beads", f"{result['missing']:.0f}", "expected, in all images"),
+            ("Masks that pass", f"{passed}", f"of {len(result['images'])}"),
+        ]
+    )
+    if result["short"]:
+        page.callout(
+            "warn",
+            "Training copes with masks such as these, and `beadseg complete` proposes "
+            "what they lack.",
+            "Beads are missing.",
+        )
+        of = run or "RUN"
+        page.command(f"beadseg complete {folder} --run {of} -o {folder}-completed")
+        page.command(f"beadseg review {folder}-completed")
+    else:
+        page.callout("good", f"Every mask labels {least:.0%} of its beads or more.")
+    if result["tests"]:
+        page.section("At random or by kind")
+        page.paragraph(
+            "An effect of 1 means that every missing bead is more so than every "
+            "labelled one, 0 that they do not differ; of regions, that all neighbours "
+            f"share their fate. Found: {_WORDS.get(result['omission'], 'nothing')}."
+        )
+        page.table(
+            ["kind", "effect", "p, corrected (Holm)"],
+            [[k, f"{result['tests'][k][0]:.2f}", result["tests"][k][1]] for k in KINDS],
+        )
+    page.section("The least complete")
+    page.pictures(
+        [
+            (
+                picture,
+                f"{row['image']}: {row['completeness']:.0%}. Green: labelled; orange: "
+                "looks missing.",
+            )
+            for row, picture in seen
+        ]
+    )
+    page.section("All masks")
+    page.table(
+        ["image", "labelled", "missing", "completeness", "interval"]
+        + ["by components", "mask-free", "model"],
+        [
+            [
+                row["image"],
+                row["labelled"],
+                f"{row['missing']:.0f}",
+                f"{row['completeness']:.0%}",
+                f"{row['low']:.0%} – {row['high']:.0%}",
+                f"{row['by_count']:.0%}",
+                f"{row['mask_free']:.0%}",
+                None if row["model"] is None else f"{row['model']:.0%}",
+            ]
+            for row in result["images"]
+        ],
+    )
+    page.write(file, "--output")

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+
+from beadseg.data.damage import damage_labels
+from beadseg.data.generated import GeneratedSettings, generate
+from beadseg.partial import audit as auditing
+from beadseg.partial.audit import audit, components, omission, pooled
+
+IMAGES = 4
+SETTINGS = GeneratedSettings(
+    size=160,
+    modalities=("fluorescence",),
+    beads=(30, 60),
+    radius=(6, 9),
+    artefacts=0.0,
+    blurred_share=(0.4, 0.5),
+    dim_share=(0.4, 0.5),
+)
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return [generate(SETTINGS, 11, index) for index in range(IMAGES)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def looked_at_once():
+    """The estimate knows nothing of masks: once an image is enough."""
+    look, seen = auditing.estimate, {}
+
+    def estimate(image):
+        key = image.tobytes()
+        if key not in seen:
+            seen[key] = look(image)
+        return seen[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(auditing, "estimate", estimate)
+        yield
+
+
+def audits(drawn, kind, amount):
+    """Masks with beads left out, looked at with a model that sees every bead."""
+    found = []
+    for index, image in enumerate(drawn):
+        rng = np.random.default_rng(index)
+        labels = damage_labels(kind, amount, image.labels, image.beads, rng)
+        truth = image.labels
+
+        def predict(_, truth=truth):
+            return truth, np.where(truth > 0, 0.98, 0.02), 0.5
+
+        found.append(audit(image.image, labels, predict))
+    return found
+
+
+@pytest.mark.parametrize("left", [1.0, 0.8, 0.5, 0.2])
+def test_completeness_is_found_with_a_model(drawn, left):
+    found = audits(drawn, "drop_random", 1 - left)
+    whole = pooled(found)
+    assert whole.completeness == pytest.approx(left, abs=0.03)
+    assert whole.low <= left + 1e-9 and whole.high >= left - 0.02
+
+
+def test_completeness_is_found_without_a_model(drawn):
+    for left in (1.0, 0.5):
+        errors = [
+            a.mask_free.completeness - a.labelled / len(image.beads)
+            for a, image in zip(
+                audits(drawn, "drop_random", 1 - left), drawn, strict=True
+            )
+        ]
+        assert abs(np.mean(errors)) < 0.1
+
+
+@pytest.mark.parametrize("kind", ["random", "dim", "blurred", "crowded", "outside"])
+def test_the_kind_of_omission_is_named(drawn, kind):
+    found = omission(audits(drawn, f"drop_{kind}", 0.5))
+    assert found.kind == {"outside": "region"}.get(kind, kind)
+    for effect, chance in found.tests.values():
+        assert -1 <= effect <= 1 and 0 <= chance <= 1
+
+
+def test_complete_masks_say_nothing_about_a_kind(drawn):
+    found = audits(drawn, "none", 0.0)
+    assert omission(found).kind == "unknown"
+    assert all(a.best.completeness > 0.97 for a in found)
+
+
+def test_a_mask_without_beads_is_incomplete_where_beads_are_seen(drawn):
+    found = audits(drawn[:1], "drop_random", 1.0)[0]
+    assert found.labelled == 0 and found.best.completeness == 0.0
+
+
+def test_the_quick_count_counts_parts():
+    image = np.zeros((40, 40))
+    image[5:10, 5:10] = image[20:30, 20:30] = 9
+    assert components(image) == 2
+    assert components(np.ones((8, 8))) == 0
