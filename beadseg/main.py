@@ -56,7 +56,7 @@ def run() -> None:
     """The command: errors of the user are one line and exit code 2."""
     logging.set_verbosity(logging.ERROR)
     try:
-        app.run(main, flags_parser=_parse)
+        app.run(main, flags_parser=parse)
     except BeadsegError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(128 + error.signal if hasattr(error, "signal") else 2)
@@ -74,7 +74,8 @@ def _loaded(config: ConfigDict) -> ConfigDict:
     return config
 
 
-def _parse(argv: list[str]) -> list[str]:
+def parse(argv: list[str]) -> list[str]:
+    """Reads the flags; what is wrong with them is a BeadsegError."""
     try:
         return flags.FLAGS(argv)
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -1,7 +1,7 @@
 """The grid of the domain-shift analysis: 108 members in 18 compiled programs.
 
   python -m beadseg.main --config=configs/sweep_grid.py --dry_run
-  python launch/submit.py --scheduler=slurm --config=configs/sweep_grid.py --tasks=18
+  python launch/submit.py --scheduler=slurm --config=configs/sweep_grid.py --nodes=18
 
 For GPUs; on two CPU cores it would take days. Not yet measured. In a third of the time:
 --config.sweep.search=halving.

@@ -50,7 +50,7 @@ def run(
     if sweep.points:
         print(summary(sweep, config))
     outcome = run_sweep(config, sweep.points, workdir, name, sweep.space, share)
-    page = write_report(workdir, name, outcome.results, config)
+    page = write_report(workdir)
     print(_told(outcome))
     print(f"leaderboard and report: {workdir / 'leaderboard.csv'}, {page}")
     return 1 if outcome.skipped else 0

@@ -5,6 +5,7 @@ trials/NNN.json  points that a search has chosen since
 members/NNN/     a run folder each; `failed.json` in it if the member ended alone
 claims/          who trains which member now
 how/             how members of a group run on a kind of device, and why
+launch/          batch script and logs, where a cluster runs it
 leaderboard.csv  a row a member, best first; made anew whenever a member ends
 report.html      curves, effects of the hyperparameters, what to try next
 """
@@ -41,34 +42,21 @@ class Result(NamedTuple):
         return self.summary.get("best_jaccard", -1.0)
 
 
-class SweepFolder:
-    """A folder that belongs to one base config and its points."""
+class SweepView:
+    """What can be read of a sweep by anyone, at any time."""
 
-    def __init__(self, path: Path, name: str, base: ConfigDict, points: list[Point]):
-        """Makes the folder, or opens it to go on.
-
-        Raises:
-          BeadsegError: it cannot be written, or belongs to another sweep.
-        """
-        self.path, self.name, self.base = Path(path), name, base
-        self._points = points
-        self._configs = dict(enumerate(configs(base, points))) if points else {}
-        settings = flatten(json.loads(json.dumps(base.to_dict())))
-        content = {
-            "name": name,
-            "config": {k: v for k, v in settings.items() if k not in FREE_FIELDS},
-            "points": json.loads(json.dumps(points)),
-        }
-        with writing(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            before = self._read(self.path / "sweep.json")
-            if before is None:
-                if any(p.name[0] != "." for p in self.path.iterdir()):
-                    self._refuse_other_files()
-                text = json.dumps(content, indent=2) + "\n"
-                write_whole(self.path / "sweep.json", text)
-            else:
-                self._check_same(before, content)
+    def __init__(self, path: Path):
+        """Raises BeadsegError if there is no sweep in the folder."""
+        self.path = Path(path)
+        content = self._read(self.path / "sweep.json")
+        if content is None:
+            raise BeadsegError(
+                f"{self.path}: no sweep (no sweep.json in it): give the folder that "
+                "was printed as sweep folder"
+            )
+        self.name: str = content["name"]
+        self.lease: float = content["lease"]  # s, see `beadseg.sweep.claims`
+        self._points: list[Point] = content["points"]
 
     @property
     def members(self) -> dict[int, Point]:
@@ -78,32 +66,9 @@ class SweepFolder:
             found[int(file.stem)] = self._read(file)
         return found
 
-    def config(self, member: int) -> ConfigDict:
-        """All settings of a member; those of its run alone."""
-        if member not in self._configs:
-            point = self._read(self.path / "trials" / f"{member:03d}.json")
-            self._configs[member] = apply(self.base, point, f"trial {member}")
-        config = self._configs[member]
-        config.log.group = config.log.group or self.name
-        return config
-
     def run_path(self, member: int) -> Path:
         """The run folder of a member."""
         return self.path / "members" / f"{member:03d}"
-
-    def add_trial(self, member: int, point: Point) -> None:
-        """Keeps a point that a search has chosen."""
-        file = self.path / "trials" / f"{member:03d}.json"
-        with writing(file):
-            file.parent.mkdir(exist_ok=True)
-            write_whole(file, json.dumps(point) + "\n")
-
-    def fail(self, member: int, reason: str) -> None:
-        """Notes that a member has ended alone and will not be trained again."""
-        file = self.run_path(member) / "failed.json"
-        with writing(file):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(file, json.dumps({"reason": reason}) + "\n")
 
     def result(self, member: int, point: Point) -> Result:
         """What is on disk of a member."""
@@ -125,6 +90,73 @@ class SweepFolder:
     def rows(self, member: int) -> list[dict[str, Any]]:
         """The rows of a member's `metrics.jsonl`."""
         return read_rows(self.run_path(member) / "metrics.jsonl")
+
+    def _read(self, file: Path) -> Any | None:
+        try:
+            return json.loads(file.read_text())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise BeadsegError(
+                f"{file}: damaged ({error}): delete this file and run the same "
+                "command again"
+            ) from error
+
+
+class SweepFolder(SweepView):
+    """A folder that belongs to one base config and its points."""
+
+    def __init__(self, path: Path, name: str, base: ConfigDict, points: list[Point]):
+        """Makes the folder, or opens it to go on.
+
+        Raises:
+          BeadsegError: it cannot be written, or belongs to another sweep.
+        """
+        self.path, self.base = Path(path), base
+        self._configs = dict(enumerate(configs(base, points))) if points else {}
+        settings = flatten(json.loads(json.dumps(base.to_dict())))
+        content = {
+            "name": name,
+            "config": {k: v for k, v in settings.items() if k not in FREE_FIELDS},
+            "points": json.loads(json.dumps(points)),
+            "lease": base.sweep.lease,
+        }
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            before = self._read(self.path / "sweep.json")
+            if before is None:
+                if any(
+                    p.name[0] != "." and p.name != "launch" for p in self.path.iterdir()
+                ):
+                    self._refuse_other_files()
+                text = json.dumps(content, indent=2) + "\n"
+                write_whole(self.path / "sweep.json", text)
+            else:
+                self._check_same(before, content)
+        super().__init__(path)
+
+    def config(self, member: int) -> ConfigDict:
+        """All settings of a member; those of its run alone."""
+        if member not in self._configs:
+            point = self._read(self.path / "trials" / f"{member:03d}.json")
+            self._configs[member] = apply(self.base, point, f"trial {member}")
+        config = self._configs[member]
+        config.log.group = config.log.group or self.name
+        return config
+
+    def add_trial(self, member: int, point: Point) -> None:
+        """Keeps a point that a search has chosen."""
+        file = self.path / "trials" / f"{member:03d}.json"
+        with writing(file):
+            file.parent.mkdir(exist_ok=True)
+            write_whole(file, json.dumps(point) + "\n")
+
+    def fail(self, member: int, reason: str) -> None:
+        """Notes that a member has ended alone and will not be trained again."""
+        file = self.run_path(member) / "failed.json"
+        with writing(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(file, json.dumps({"reason": reason}) + "\n")
 
     def write_leaderboard(self) -> list[Result]:
         """Writes `leaderboard.csv` from what is on disk; any process may, at any time.
@@ -148,17 +180,6 @@ class SweepFolder:
         with writing(file):
             file.parent.mkdir(exist_ok=True)
             write_whole(file, json.dumps(how, indent=2) + "\n")
-
-    def _read(self, file: Path) -> Any | None:
-        try:
-            return json.loads(file.read_text())
-        except FileNotFoundError:
-            return None
-        except ValueError as error:
-            raise BeadsegError(
-                f"{file}: damaged ({error}): delete this file and run the same "
-                "command again"
-            ) from error
 
     def _check_same(self, before: dict, now: dict) -> None:
         for field in sorted(before["config"].keys() | now["config"].keys()):

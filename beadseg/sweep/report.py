@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from beadseg.analysis.page import COLOURS, GREY, Page
-from beadseg.sweep.folder import Result
+from beadseg.sweep.folder import Result, SweepView
 from beadseg.sweep.points import describe
-from beadseg.training.tracking import read_rows
 
 _SHOWN = 12  # members in the plot of curves
 
@@ -81,15 +79,14 @@ def advice(results: Sequence[Result]) -> list[str]:
     return told
 
 
-def write_report(
-    path: Path, name: str, results: list[Result], config: ConfigDict
-) -> Path:
-    """Writes `report.html` in the sweep folder.
+def write_report(path: Path) -> Path:
+    """Writes `report.html` in a sweep folder, of all that has come to its end.
 
-    Args:
-      path: of the sweep.
-      results: best first, as `SweepFolder.results` gives them.
+    Raises:
+      BeadsegError: there is no sweep in the folder, or it cannot be written.
     """
+    sweep = SweepView(path)
+    name, results = sweep.name, sweep.results()
     done = [r for r in results if r.state == "finished"]
     page = Page(f"Sweep {name}", _lead(results, done))
     for r in results:
@@ -97,7 +94,7 @@ def write_report(
             page.callout("bad", r.reason, f"Member {r.member:03d} ended alone.")
     if done:
         _leaderboard(page, results)
-        _curves(page, path, done)
+        _curves(page, sweep, done)
         if _varied(done):
             _parallel(page, done)
             _effects(page, done)
@@ -137,15 +134,16 @@ def _leaderboard(page: Page, results: list[Result]) -> None:
     )
 
 
-def _curves(page: Page, path: Path, done: list[Result]) -> None:
+def _curves(page: Page, sweep: SweepView, done: list[Result]) -> None:
     page.section("Curves")
     caption = "Validation Jaccard after each epoch."
     if len(done) > _SHOWN:
         caption += f" The best {_SHOWN} members in colour, the others grey."
     with page.plot(caption, height=4.0) as axes:
         for rank, r in reversed(list(enumerate(done))):
-            rows = read_rows(path / "members" / f"{r.member:03d}" / "metrics.jsonl")
-            scores = [row for row in rows if row["kind"] == "validation"]
+            scores = [
+                row for row in sweep.rows(r.member) if row["kind"] == "validation"
+            ]
             shown = rank < _SHOWN
             axes.plot(
                 [row["epoch"] for row in scores],

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from beadseg.errors import BeadsegError
 from beadseg.sweep.folder import Result, SweepFolder
-from beadseg.sweep.points import Choice, Space
+from beadseg.sweep.points import Choice, Space, Uniform
 
 
 class Search(Protocol):
@@ -122,23 +122,22 @@ class Optuna(All):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             storage = optuna.storages.JournalStorage(journal.JournalFileBackend(file))
-            sampler = optuna.samplers.TPESampler(
-                seed=folder.base.seed, constant_liar=True, n_startup_trials=5
-            )
         self._study = optuna.create_study(
             storage=storage,
             study_name="sweep",
             load_if_exists=True,
             direction="maximize",
-            sampler=sampler,
         )
-        self._space = {k: _distribution(optuna, v) for k, v in space.items()}
+        self._space = space
 
     def ask(self, count: int) -> bool:
         """Asks for trials, up to `sweep.trials` in all."""
         left = self._folder.base.sweep.trials - len(self._folder.members)
         for _ in range(min(count, left)):
-            trial = self._study.ask(self._space)
+            trial = self._study.ask()
+            self._study.sampler = _sampler(self._folder.base.seed, trial.number)
+            for field, values in self._space.items():
+                _suggest(trial, field, values)
             self._folder.add_trial(trial.number, dict(trial.params))
         return left > 0
 
@@ -172,11 +171,21 @@ def _has_reached(result: Result, epochs: int) -> bool:
     return result.state == "failed" or result.summary.get("epochs", 0) >= epochs
 
 
-def _distribution(optuna, values):
+def _sampler(seed: int, trial: int):
+    """One for each trial: two processes with one seed would draw the same numbers."""
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(
+            seed=(1000 * seed + trial) % 2**32, constant_liar=True, n_startup_trials=5
+        )
+
+
+def _suggest(trial, field: str, values: Uniform | Choice) -> None:
     if isinstance(values, Choice):
-        return optuna.distributions.CategoricalDistribution(values.values)
-    if values.whole:
-        return optuna.distributions.IntDistribution(values.low, values.high)
-    return optuna.distributions.FloatDistribution(
-        values.low, values.high, log=values.log
-    )
+        trial.suggest_categorical(field, values.values)
+    elif values.whole:
+        trial.suggest_int(field, values.low, values.high)
+    else:
+        trial.suggest_float(field, values.low, values.high, log=values.log)

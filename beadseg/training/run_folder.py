@@ -7,6 +7,7 @@ metrics.jsonl  a line for each log and each evaluation
 checkpoints/   the last and the best   weights.npz   the best, for prediction
 summary.json   what came of it
 curves.png samples.png                 wandb/        the W&B run
+launch/        batch script and logs, where a cluster runs it
 """
 
 import hashlib
@@ -48,7 +49,7 @@ class RunFolder:
             before = self.read("config.json")
             if before is not None:
                 self._check_same(before, settings)
-            elif any(self.path.iterdir()):
+            elif any(p.name != "launch" for p in self.path.iterdir()):
                 raise BeadsegError(
                     f"{self.path}: this folder holds other files and no run: "
                     "give an empty or new folder with --workdir"

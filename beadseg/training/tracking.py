@@ -105,7 +105,9 @@ def _start_wandb(folder: RunFolder, config: ConfigDict, name: str):
         return None
     import wandb  # here: a run without it starts two seconds sooner
 
-    run_id = folder.read("wandb.json") or {"id": uuid.uuid4().hex[:8]}
+    # An agent of `wandb sweep` has made the run already, and waits for it.
+    waiting = os.environ.get("WANDB_RUN_ID") if "WANDB_SWEEP_ID" in os.environ else None
+    run_id = folder.read("wandb.json") or {"id": waiting or uuid.uuid4().hex[:8]}
     folder.write("wandb.json", run_id)
     for attempt in dict.fromkeys((mode, "offline")):
         try:

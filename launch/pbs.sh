@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+#PBS -N @NAME@
+#PBS -l select=1:ncpus=@CPUS@@GPUS_PRO@@MEMORY_PRO@
+#PBS -l walltime=@TIME@
+#PBS -q @PARTITION@
+#PBS -A @ACCOUNT@
+#PBS -r y
+#PBS -j oe
+#PBS -o @LOGS@/
+
+# Submitted with: @SUBMIT@
+task=${BEADSEG_TASK:-${PBS_ARRAY_INDEX:-0}}
+script=@SCRIPT@
+
+# Users may not rerun jobs of PBS: the task is submitted anew, out of its array.
+again() {
+  qsub -v "BEADSEG_TASK=$task" "$script"
+}
+
+# PBS gives no signal ahead of the time limit.
+(sleep @SECONDS@ && kill -USR1 $$) &
+alarm=$!

@@ -1,0 +1,179 @@
+"""A sweep, or one run, on the nodes of a cluster: one array job, made to be cut short.
+
+  python launch/submit.py --scheduler=slurm --config=configs/sweep_grid.py --nodes=8
+  python launch/submit.py --scheduler=pbs --config=configs/sweep_grid.py --dry-run
+
+Settings (--config.FIELD=...) are passed on. The tasks of the array share the sweep
+folder and take members from it by claims, each beginning with its own part. Ahead of
+the time limit a task saves and begins again; so does one that was preempted. Run the
+same command again to train what is left: what is finished is skipped.
+"""
+
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # a clone need not be installed
+
+from absl import app, flags  # noqa: E402
+from ml_collections import config_flags  # noqa: E402
+
+from beadseg import main as beadseg_main  # noqa: E402  (defines --config, --workdir)
+from beadseg.errors import BeadsegError  # noqa: E402
+from beadseg.files import write_whole, writing  # noqa: E402
+
+SCHEDULER = flags.DEFINE_enum("scheduler", None, ["slurm", "pbs"], "of the cluster")
+PBS = flags.DEFINE_enum(
+    "pbs", "auto", ["auto", "pro", "torque"], "which PBS; auto: as qsub --version says"
+)
+NODES = flags.DEFINE_integer("nodes", 1, "tasks of the array, each on a node", 1)
+GPUS = flags.DEFINE_integer("gpus", 1, "of a node", 0)
+CPUS = flags.DEFINE_integer("cpus", 8, "cores of a node", 1)
+MEMORY = flags.DEFINE_string("memory", "", "of a node, such as 32gb")
+TIME = flags.DEFINE_string("time", "04:00:00", "limit of a task, HH:MM:SS")
+PARTITION = flags.DEFINE_string("partition", "", "partition or queue")
+ACCOUNT = flags.DEFINE_string("account", "", "who pays")
+PYTHON = flags.DEFINE_string("python", sys.executable, "interpreter on the nodes")
+
+AHEAD = 180  # s before the time limit: enough to save
+COMMANDS = {"slurm": "sbatch", "pbs": "qsub", "torque": "qsub"}
+
+
+def main(argv: list[str]) -> None:
+    """Writes the batch script beside the results, and submits it."""
+    if len(argv) > 1 or SCHEDULER.value is None or beadseg_main.CONFIG.value is None:
+        raise BeadsegError(
+            "give --scheduler=slurm or pbs, --config=configs/sweep_loss.py, and flags"
+        )
+    workdir, name = _workdir()
+    dry = beadseg_main.DRY_RUN.value
+    scheduler = SCHEDULER.value
+    if scheduler == "pbs":
+        scheduler = _kind_of_pbs(dry)
+    command = COMMANDS[scheduler]
+    script = workdir / "launch" / f"{scheduler}.sh"
+    submit = [command, *_array(scheduler), str(script)]
+    text = _script(scheduler, workdir, name, script, submit)
+    if dry:
+        print(text)
+        print(f"# would be submitted with: {shlex.join(submit)}")
+        return
+    if shutil.which(command) is None:
+        raise BeadsegError(
+            f"{command}: no such command here: run this on a login node of the "
+            "cluster, or see the script with --dry-run"
+        )
+    with writing(script):
+        script.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(script, text)
+    done = subprocess.run(submit, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = " ".join((done.stderr or done.stdout).split())
+        raise BeadsegError(f"{command} refused {script}: {reason}")
+    print(done.stdout.strip())
+    print(f"script and logs: {script.parent}")
+    print(f"what is done, running or failed: python launch/status.py {workdir}")
+
+
+def _workdir() -> tuple[Path, str]:
+    file = config_flags.get_config_filename(flags.FLAGS["config"])
+    name = Path(file.split(":")[0]).stem
+    config = beadseg_main.CONFIG.value
+    if beadseg_main.WORKDIR.value:
+        return Path(beadseg_main.WORKDIR.value).resolve(), name
+    from beadseg.sweep import command  # jax takes seconds
+    from beadseg.training.run_folder import default_workdir
+
+    sweep = command.sweep_of(file, config)
+    if sweep is None:
+        return default_workdir(name, config).resolve(), name
+    return command.sweep_workdir(sweep, config, name).resolve(), name
+
+
+def _kind_of_pbs(dry: bool) -> str:
+    if PBS.value != "auto":
+        return "pbs" if PBS.value == "pro" else "torque"
+    if shutil.which("qsub") is None:
+        return "pbs"
+    asked = subprocess.run(
+        ["qsub", "--version"], capture_output=True, text=True, check=False
+    )
+    said = (asked.stdout + asked.stderr).lower()
+    return "pbs" if "pbs" in said else "torque"
+
+
+def _array(scheduler: str) -> list[str]:
+    last = NODES.value - 1
+    if scheduler == "slurm":
+        return [f"--array=0-{last}"]
+    if last == 0:  # PBS Pro knows no array of one
+        return []
+    return ["-J" if scheduler == "pbs" else "-t", f"0-{last}"]
+
+
+def _script(
+    scheduler: str, workdir: Path, name: str, script: Path, submit: list[str]
+) -> str:
+    gpus, memory = GPUS.value, MEMORY.value
+    passed_on = [
+        argument
+        for argument in sys.argv[1:]
+        if argument.startswith(("--config", "-config"))
+    ]
+    command = [PYTHON.value, "-m", "beadseg.main", *passed_on, f"--workdir={workdir}"]
+    values = {
+        "NAME": f"beadseg-{name}",
+        "CPUS": CPUS.value,
+        "GPUS": gpus or "",
+        "GPUS_PRO": f":ngpus={gpus}" if gpus else None,
+        "GPUS_TORQUE": f":gpus={gpus}" if gpus else None,
+        "MEMORY": memory,
+        "MEMORY_PRO": f":mem={memory}" if memory else None,
+        "TIME": TIME.value,
+        "SECONDS": max(_seconds(TIME.value) - AHEAD, 60),
+        "AHEAD": AHEAD,
+        "PARTITION": PARTITION.value,
+        "ACCOUNT": ACCOUNT.value,
+        "LOGS": script.parent,
+        "SCRIPT": shlex.quote(str(script)),
+        "SUBMIT": shlex.join(submit),
+        "ROOT": shlex.quote(str(ROOT)),
+        "COMMAND": shlex.join(command),
+        "TASKS": NODES.value,
+    }
+    here = Path(__file__).parent
+    text = (here / f"{scheduler}.sh").read_text() + (here / "task.sh").read_text()
+    lines = []
+    for line in text.splitlines():
+        if any(f"@{k}@" in line and v == "" for k, v in values.items()):
+            continue  # an option that was not given
+        for key, value in values.items():
+            line = line.replace(f"@{key}@", "" if value is None else str(value))
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def _seconds(limit: str) -> int:
+    days, _, clock = limit.rpartition("-")
+    parts = clock.split(":")
+    if len(parts) != 3 or not all(p.isdigit() for p in [*parts, days or "0"]):
+        raise BeadsegError(f"--time={limit}: give HH:MM:SS")
+    hours, minutes, seconds = map(int, parts)
+    return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+def run() -> None:
+    """The command: errors of the user are one line and exit code 2."""
+    arguments = ["--dry_run" if a == "--dry-run" else a for a in sys.argv]
+    try:
+        app.run(main, arguments, flags_parser=beadseg_main.parse)
+    except BeadsegError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,150 @@
+"""Batch scripts, submitted to stand-ins of the schedulers and run under bash."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from beadseg.sweep.claims import Claims
+from beadseg.sweep.folder import SweepFolder
+from beadseg.sweep.points import over
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def bin_folder(tmp_path, monkeypatch):
+    """A folder at the head of PATH for stand-ins; `say(name, text)` makes one."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+    def make(name, text):
+        file = folder / name
+        file.write_text(f"#!/bin/bash\n{text}\n")
+        file.chmod(0o755)
+        return file
+
+    return make
+
+
+def submit(tmp_path, *flags):
+    command = [
+        *(sys.executable, str(ROOT / "launch" / "submit.py")),
+        f"--config={ROOT / 'configs' / 'sweep_seeds.py'}",
+        f"--workdir={tmp_path / 'sweep'}",
+        *flags,
+    ]
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=120
+    )
+
+
+def test_a_scheduler_that_is_not_there_is_named(tmp_path, bin_folder):
+    for scheduler, command in (("slurm", "sbatch"), ("pbs", "qsub")):
+        done = submit(tmp_path, f"--scheduler={scheduler}")
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"error: {command}: no such command")
+        assert not (tmp_path / "sweep").exists()
+
+
+def test_slurm_is_given_one_array_and_the_script_stays_with_the_results(
+    tmp_path, bin_folder
+):
+    bin_folder("sbatch", f'echo "$@" > {tmp_path}/asked; echo Submitted batch job 7')
+    flags = ("--nodes=3", "--gpus=2", "--account=lab", "--time=01:00:00")
+    done = submit(tmp_path, "--scheduler=slurm", *flags, "--config.train.epochs=2")
+    assert done.returncode == 0, done.stderr
+    script = tmp_path / "sweep" / "launch" / "slurm.sh"
+    assert (tmp_path / "asked").read_text().split() == ["--array=0-2", str(script)]
+    text = script.read_text()
+    for words in (
+        "#SBATCH --gpus-per-node=2",
+        "#SBATCH --account=lab",
+        "#SBATCH --signal=B:USR1@180",
+        "--config.train.epochs=2 ",
+        "--tasks=3 ",
+    ):
+        assert words in text
+    assert "partition" not in text and "--mem" not in text and "@R" not in text
+
+
+@pytest.mark.parametrize(
+    ("version", "name", "array", "resources"),
+    [
+        ("pbs_version = 23.06", "pbs", "-J", "select=1:ncpus=8:ngpus=1:mem=32gb"),
+        ("Version: 6.1.3", "torque", "-t", "nodes=1:ppn=8:gpus=1"),
+    ],
+)
+def test_both_kinds_of_pbs_are_spelt_their_way(
+    tmp_path, bin_folder, version, name, array, resources
+):
+    bin_folder("qsub", f'echo "$@" >> {tmp_path}/asked; echo "{version}"')
+    done = submit(tmp_path, "--scheduler=pbs", "--nodes=4", "--memory=32gb")
+    assert done.returncode == 0, done.stderr
+    script = tmp_path / "sweep" / "launch" / f"{name}.sh"
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked == ["--version", f"{array} 0-3 {script}"]
+    assert f"#PBS -l {resources}" in script.read_text()
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "index"),
+    [("slurm", "SLURM_ARRAY_TASK_ID"), ("pbs", "PBS_ARRAY_INDEX")],
+)
+def test_a_task_gets_its_index_and_begins_again_when_its_time_is_up(
+    tmp_path, bin_folder, scheduler, index
+):
+    # The stand-in of python saves and ends on TERM as beadseg.main does.
+    python = bin_folder(
+        "python",
+        f'echo "$@" > {tmp_path}/got; trap "exit 143" TERM; '
+        "while :; do sleep 0.05; done",
+    )
+    bin_folder("sbatch", "")
+    bin_folder("qsub", f'[ "$1" = --version ] && echo pbs || echo "$@" >{tmp_path}/re')
+    bin_folder("scontrol", f'echo "$@" > {tmp_path}/re')
+    done = submit(
+        tmp_path, f"--scheduler={scheduler}", "--nodes=4", f"--python={python}"
+    )
+    assert done.returncode == 0, done.stderr
+    script = tmp_path / "sweep" / "launch" / f"{scheduler}.sh"
+    variables = {index: "2", "SLURM_ARRAY_JOB_ID": "7"}
+    for number, again in ((signal.SIGUSR1, True), (signal.SIGTERM, False)):
+        for file in ("got", "re"):
+            (tmp_path / file).unlink(missing_ok=True)
+        process = subprocess.Popen(["bash", script], env=os.environ | variables)
+        while not (tmp_path / "got").exists():
+            time.sleep(0.02)
+        time.sleep(0.1)
+        process.send_signal(number)
+        assert process.wait(20) == 143
+        assert "--task=2 --tasks=4" in (tmp_path / "got").read_text()
+        assert (tmp_path / "re").exists() == again
+        if again:
+            words = {"slurm": "requeue 7_2", "pbs": f"-v BEADSEG_TASK=2 {script}"}
+            assert (tmp_path / "re").read_text().strip() == words[scheduler]
+
+
+def test_status_tells_who_is_where_and_why_one_failed(tiny, tmp_path):
+    folder = SweepFolder(tmp_path / "sweep", "test", tiny, over("seed", 0, 1, 2, 3))
+    run = folder.run_path(0)
+    run.mkdir(parents=True)
+    (run / "summary.json").write_text(json.dumps({"epochs": 3, "best_jaccard": 0.5}))
+    folder.fail(1, "the loss is not finite at step 3")
+    with Claims(folder.path / "claims", 60) as claims:
+        assert claims.take(2)
+        command = [sys.executable, ROOT / "launch" / "status.py", folder.path]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "000 finished  seed=0: best Jaccard 0.500"
+    assert lines[1] == "001 failed    seed=1: the loss is not finite at step 3"
+    assert lines[2].startswith("002 running   seed=2: on ")
+    assert lines[3].startswith("003 waiting   seed=3")
+    assert lines[4] == "1 finished, 1 failed, 1 running, 1 waiting"

@@ -1,0 +1,100 @@
+"""Members run together equal members run alone."""
+
+import jax
+import numpy as np
+import pytest
+
+from beadseg import models
+from beadseg.errors import BeadsegError
+from beadseg.sweep import programs
+from beadseg.sweep.points import configs
+from beadseg.training.state import create_state, hyperparameters
+from beadseg.training.step import make_train_step
+
+POINTS = [
+    {"seed": 3, "model.dropout": 0.3},
+    {"optim.learning_rate": 3e-3, "loss.alpha": 0.3},
+]
+
+
+@pytest.fixture
+def members(tiny):
+    """The step, and state and hyperparameters of two members."""
+    tiny.loss.name, tiny.model.depth = "tversky", 1
+    tiny.model.norm = "group"  # statistics of few pixels amplify rounding
+    model = models.build(tiny.model)
+    create = jax.jit(lambda hp: create_state(model, tiny, hp))
+    hps = [hyperparameters(c) for c in configs(tiny, POINTS)]
+    states = [jax.device_get(create(hp)) for hp in hps]
+    return make_train_step(model, tiny, 100), states, hps
+
+
+def run(program, states, hps, batch, steps):
+    for _ in range(steps):
+        pairs = program(states, hps, batch)
+        states = [state for state, _ in pairs]
+    return jax.device_get(states)
+
+
+def difference(a, b):
+    """Of all parameters, relative to their norm."""
+    pairs = zip(jax.tree.leaves(a.params), jax.tree.leaves(b.params), strict=True)
+    squares = [(np.sum((x - y) ** 2), np.sum(y**2)) for x, y in pairs]
+    above, below = np.sum(squares, axis=0)
+    return float(np.sqrt(above / below))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("how", "bound"), [("unroll", 1e-5), ("vmap", 1e-3)])
+def test_members_together_equal_each_alone_after_20_steps(members, batch, how, bound):
+    step, states, hps = members
+    single = jax.jit(step)
+    alone = run(programs.in_turn(single), states, hps, batch, 20)
+    together = run(programs.OVER_MEMBERS[how](step, 4), states, hps, batch, 20)
+    for a, b in zip(together, alone, strict=True):
+        assert difference(a, b) < bound
+    assert difference(alone[0], alone[1]) > 0.1
+
+
+@pytest.mark.slow
+def test_a_member_that_leaves_changes_no_bit_of_the_others(members, batch):
+    step, states, hps = members
+    program = programs.unrolled(step, 2)
+    whole = run(program, states, hps, batch, 4)
+    begun = run(program, states, hps, batch, 2)
+    left = run(program, begun[1:], hps[1:], batch, 2)
+    jax.tree.map(np.testing.assert_array_equal, left[0], whole[1])
+
+
+def test_chunks_are_powers_of_two_within_the_width():
+    sizes = []
+
+    def compiled(states, hps, batch):
+        sizes.append(len(states))
+        return [(state, None) for state in states]
+
+    program = programs._in_chunks(compiled, 4)
+    found = program(list(range(7)), [None] * 7, None)
+    assert sizes == [4, 2, 1]
+    assert [state for state, _ in found] == list(range(7))
+
+
+def test_a_short_group_is_not_measured(tiny):
+    assert programs.choose(tiny, 8, 1.0).over_members == "loop"
+    assert programs.choose(tiny, 1, 1e6).why == "one member"
+
+
+def test_the_fastest_way_is_chosen_and_said(tiny, monkeypatch):
+    rates = {"loop": 2.0, "unroll": 2.05, "vmap": 4.0}
+    measured = "_member_steps_per_second"
+    monkeypatch.setattr(programs, measured, lambda config, how, width: rates[how])
+    found = programs.choose(tiny, 8, 1e6)
+    assert found.over_members == "vmap"
+    assert "loop 2.00, unroll 2.05, vmap 4.00" in found.why
+    rates["vmap"] = 1.0  # unrolled gains too little to be worth its compilation
+    assert programs.choose(tiny, 8, 1e6).over_members == "loop"
+
+
+def test_an_unknown_way_is_answered_with_the_known():
+    with pytest.raises(BeadsegError, match="'pmap' is unknown.*auto.*loop.*vmap"):
+        programs.check("pmap")

@@ -1,0 +1,154 @@
+"""A whole sweep: killed and gone on with, shared, and on a machine that fails."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from beadseg.errors import BeadsegError
+from beadseg.sweep import run as sweep_run
+from beadseg.sweep.points import over
+from beadseg.sweep.run import run_sweep
+from beadseg.training.run import Run
+
+ROOT = Path(__file__).parents[2]
+CONFIG = Path(__file__).with_name("sweep_of_three.py")
+
+
+@pytest.fixture
+def command(tmp_path):
+    """The command line of the sweep of three, or of a plain run of its config."""
+
+    def build(workdir: str, *flags: str, config: Path = CONFIG) -> list[str]:
+        return [
+            *(sys.executable, "-m", "beadseg.main", f"--config={config}"),
+            f"--workdir={tmp_path / workdir}",
+            f"--config.data.cache_dir={tmp_path / 'cache'}",
+            *flags,
+        ]
+
+    return build
+
+
+def start(command: list[str]) -> subprocess.Popen:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_NUM_CPU_DEVICES": "1"}
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        env=environment,
+    )  # fmt: skip
+
+
+def finish(process: subprocess.Popen) -> str:
+    out, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return out
+
+
+def lines(sweep: Path, member: int) -> list[dict]:
+    """Rows of a member without the times; a last one may be torn by a kill."""
+    file = sweep / "members" / f"{member:03d}" / "metrics.jsonl"
+    found = file.read_text().splitlines() if file.exists() else []
+    rows = [json.loads(line) for line in found if line.endswith("}")]
+    timed = ("seconds", "images_per_second")
+    return [{k: v for k, v in r.items() if not k.startswith(timed)} for r in rows]
+
+
+def weights(run: Path) -> dict[str, np.ndarray]:
+    with np.load(run / "weights.npz") as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+@pytest.mark.slow
+def test_killed_and_shared_a_sweep_ends_as_one_that_was_not(command, tmp_path):
+    """Also: one member ends alone, and a member equals its own plain run."""
+    told = finish(start(command("whole")))
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert "member 2 ended alone:" in told and "not finite at step" in told
+    process = start(command("killed"))
+    while not any(r["kind"] == "validation" for r in lines(killed, 1)):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    pair = [start(command("killed", f"--task={i}", "--tasks=2")) for i in (0, 1)]
+    for process in pair:
+        finish(process)
+    board = (whole / "leaderboard.csv").read_text()
+    ended = (killed / "leaderboard.csv").read_text().replace("/killed/", "/whole/")
+    assert ended == board
+    assert [line.split(",")[2] for line in board.splitlines()[1:]] == [
+        *("finished", "finished", "failed")
+    ]
+    plain = tmp_path / "plain.py"  # the same config file without its sweep
+    plain.write_text(CONFIG.read_text().split("def sweep")[0])
+    rate = "--config.optim.learning_rate=3e-3"
+    finish(start(command("plain", rate, config=plain)))
+    for member in (0, 1):
+        assert lines(killed, member) == lines(whole, member)
+    expected = weights(tmp_path / "plain")
+    found = weights(whole / "members" / "001")
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value)
+    assert (whole / "report.html").read_text().count("<figure") == 2
+
+
+@pytest.fixture
+def small(tiny):
+    tiny.model.depth, tiny.train.epochs = 1, 1
+    return tiny
+
+
+def test_too_little_memory_halves_the_members_and_names_one_that_never_fits(
+    small, tmp_path, monkeypatch, capsys
+):
+    take, opened = Run.take, []
+
+    def limited(run, batch):
+        if run.member == 2 or len(opened) > 1:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        take(run, batch)
+
+    begin, close = Run.__init__, Run.close
+    monkeypatch.setattr(Run, "take", limited)
+    monkeypatch.setattr(
+        Run,
+        "__init__",
+        lambda self, *a, **k: (opened.append(1), begin(self, *a, **k))[1],
+    )
+    monkeypatch.setattr(Run, "close", lambda self: (opened.pop(), close(self))[1])
+    points = over("seed", 0, 1, 2)
+    found = run_sweep(small, points, tmp_path / "sweep", "test")
+    assert [(r.member, r.state) for r in found.results[2:]] == [(2, "failed")]
+    assert "no memory for this member even alone" in found.results[2].reason
+    assert [r.state for r in found.results[:2]] == ["finished", "finished"]
+    assert "no memory for 3 members at once: going on with 1" in capsys.readouterr().err
+
+
+def test_a_shared_folder_that_vanishes_is_waited_for(small, tmp_path, monkeypatch):
+    take, failures = Run.take, [OSError(116, "Stale file handle")] * 2
+
+    def sometimes(run, batch):
+        if failures:
+            raise BeadsegError("cannot be written") from failures.pop()
+        take(run, batch)
+
+    monkeypatch.setattr(Run, "take", sometimes)
+    monkeypatch.setattr(sweep_run, "_PAUSE", 0.0)
+    found = run_sweep(small, over("seed", 0, 1), tmp_path / "sweep", "test")
+    assert [r.state for r in found.results] == ["finished", "finished"]
+
+
+def test_a_full_disk_is_not_waited_for(small, tmp_path, monkeypatch):
+    def full(run, batch):
+        raise BeadsegError("cannot be written") from OSError(28, "No space left")
+
+    monkeypatch.setattr(Run, "take", full)
+    with pytest.raises(BeadsegError, match="cannot be written"):
+        run_sweep(small, over("seed", 0, 1), tmp_path / "sweep", "test")
