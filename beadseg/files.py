@@ -5,16 +5,24 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from beadseg.errors import BeadsegError
 
 
 def write_whole(file: Path, content: str | bytes) -> None:
     """Writes beside the file, then renames: readers see the old or the new content."""
+    with open_whole(file) as f:
+        f.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def open_whole(file: Path) -> Iterator[BinaryIO]:
+    """Opens a file beside, to be written piece by piece, and renames it at the end."""
     beside = file.with_name(f".{file.name}.{os.getpid()}.{time.monotonic_ns()}")
     try:
-        with open(beside, "wb") as f:
-            f.write(content.encode() if isinstance(content, str) else content)
+        with open(beside, "w+b") as f:
+            yield f
             f.flush()
             os.fsync(f.fileno())
         os.replace(beside, file)

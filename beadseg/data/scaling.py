@@ -12,6 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 SMALLEST_SCALE, LARGEST_SCALE = 1 / 16, 8.0
+_COARSE_ROWS = 64  # of a coarse background that are made at once
 _PERCENTILE_PIXELS = 2**22  # a grid of so many pixels gives the same percentiles
 
 
@@ -40,17 +41,105 @@ def prepare(
       flatten_sigma: pixels of the page; 0 leaves the background alone.
       scale: output pixels to a pixel of the page.
     """
-    exact = page.dtype.itemsize <= 2 or page.dtype == np.float32
-    values = page.astype(np.float32 if exact else np.float64)
+    values = _as_floats(page)
     if flatten_sigma:
         values = values - background(values, flatten_sigma)
-    bottom, top = _percentiles(values, low, high)
+    bottom, top = _percentiles(values, low, high, _percentile_step(values.size))
     values = ((values - bottom) / (top - bottom)).astype(np.float32)
     return Prepared(resample(values, scaled_shape(page.shape, scale)), bottom, top)
 
 
-def _percentiles(values: np.ndarray, low: float, high: float) -> tuple[float, float]:
-    step = math.ceil(math.sqrt(values.size / _PERCENTILE_PIXELS))
+class PreparedWindows:
+    """`prepare` of a page too large to be held as floats, a window at a time.
+
+    Takes what `prepare` takes, and gives the same pixels.
+    """
+
+    def __init__(
+        self,
+        page: np.ndarray,
+        *,
+        low: float,
+        high: float,
+        flatten_sigma: float = 0.0,
+        scale: float = 1.0,
+    ):
+        self.shape = scaled_shape(page.shape, scale)
+        self._page = page
+        self._ground = (
+            _coarse_background(page, flatten_sigma) if flatten_sigma else None
+        )
+        step = _percentile_step(page.size)
+        bands = (
+            self._values(slice(top, top + 1), slice(None))[:, ::step]
+            for top in range(0, page.shape[0], step)
+        )
+        self._low, self._high = _percentiles(np.concatenate([*bands]), low, high, 1)
+
+    def read(self, top: int, bottom: int, left: int, right: int) -> np.ndarray:
+        """f32 of these rows and columns of the result; edges repeat beyond it."""
+        inner = [
+            min(end, n) for end, n in zip((bottom, right), self.shape, strict=True)
+        ]
+        page = self._page.shape
+        if page == self.shape:
+            values = self._values(slice(top, inner[0]), slice(left, inner[1]))
+            values = self._normalised(values)
+        else:
+            axes = [
+                _resampled_span(*span)
+                for span in (
+                    (top, inner[0], self.shape[0], page[0]),
+                    (left, inner[1], self.shape[1], page[1]),
+                )
+            ]
+            values = self._normalised(self._values(axes[0][0], axes[1][0]))
+            box = (axes[1][1], axes[0][1], axes[1][2], axes[0][2])
+            size = (inner[0] - top, inner[1] - left)
+            values = _resize(values, size, Image.Resampling.BICUBIC, box)
+        rest = [(0, bottom - inner[0]), (0, right - inner[1])]
+        return np.pad(values, rest, mode="edge") if np.any(rest) else values
+
+    def _normalised(self, values: np.ndarray) -> np.ndarray:
+        return ((values - self._low) / (self._high - self._low)).astype(np.float32)
+
+    def _values(self, rows: slice, columns: slice) -> np.ndarray:
+        """Of the page, less its background."""
+        values = _as_floats(self._page[rows, columns])
+        if self._ground is None:
+            return values
+        height, width = self._page.shape
+        top, bottom, _ = rows.indices(height)
+        left, right, _ = columns.indices(width)
+        down, across = (
+            c / n for c, n in zip(self._ground.shape, (height, width), strict=True)
+        )
+        box = (left * across, top * down, right * across, bottom * down)
+        ground = _resize(self._ground, values.shape, Image.Resampling.BICUBIC, box)
+        return values - ground
+
+
+def _resampled_span(first: int, last: int, new: int, old: int):
+    """What of an axis of `old` px is needed for a span of `new`: slice, box in it."""
+    ratio = old / new
+    reach = math.ceil(2 * max(ratio, 1.0)) + 2  # of the bicubic filter
+    start = max(math.floor(first * ratio) - reach, 0)
+    stop = min(math.ceil(last * ratio) + reach, old)
+    return slice(start, stop), first * ratio - start, last * ratio - start
+
+
+def _as_floats(page: np.ndarray) -> np.ndarray:
+    exact = page.dtype.itemsize <= 2 or page.dtype == np.float32
+    return page.astype(np.float32 if exact else np.float64)
+
+
+def _percentile_step(size: int) -> int:
+    return math.ceil(math.sqrt(size / _PERCENTILE_PIXELS))
+
+
+def _percentiles(
+    values: np.ndarray, low: float, high: float, step: int
+) -> tuple[float, float]:
     bottom, top = np.percentile(values[::step, ::step], (low, high))
     if bottom == top:  # a few bright specks on an even ground
         bottom, top = values.min(), values.max()
@@ -74,12 +163,24 @@ def background(values: np.ndarray, sigma: float) -> np.ndarray:
     Returns:
       f32[H, W].
     """
-    step = max(1.0, sigma / 8)  # a coarse grid holds all that sigma leaves
-    coarse_shape = tuple(max(1, math.ceil(n / step)) for n in values.shape)
-    coarse = _resize(values.astype(np.float32), coarse_shape, Image.Resampling.BOX)
-    sigmas = [sigma * c / n for c, n in zip(coarse_shape, values.shape, strict=True)]
-    smooth = ndimage.gaussian_filter(coarse, sigmas, mode="reflect")
+    smooth = _coarse_background(values, sigma)
     return _resize(smooth, values.shape, Image.Resampling.BICUBIC)
+
+
+def _coarse_background(values: np.ndarray, sigma: float) -> np.ndarray:
+    """`background` on a coarse grid, which holds all that sigma leaves."""
+    step = max(1.0, sigma / 8)
+    height, width = values.shape
+    rows, columns = (max(1, math.ceil(n / step)) for n in values.shape)
+    bands = []
+    for first in range(0, rows, _COARSE_ROWS):
+        last = min(first + _COARSE_ROWS, rows)
+        span, top, bottom = _resampled_span(first, last, rows, height)
+        band = values[span].astype(np.float32)
+        box = (0, top, width, bottom)
+        bands.append(_resize(band, (last - first, columns), Image.Resampling.BOX, box))
+    sigmas = (sigma * rows / height, sigma * columns / width)
+    return ndimage.gaussian_filter(np.concatenate(bands), sigmas, mode="reflect")
 
 
 def bead_diameters(labels: np.ndarray) -> np.ndarray:
@@ -160,9 +261,14 @@ def resample_points(
 
 
 def _resize(
-    image: np.ndarray, shape: tuple[int, ...], filter_: Image.Resampling
+    image: np.ndarray,
+    shape: tuple[int, ...],
+    filter_: Image.Resampling,
+    box: tuple[float, ...] | None = None,
 ) -> np.ndarray:
-    if image.shape == tuple(shape):
+    """`box`: left, top, right, bottom of the part that is resized; what lies around it
+    is looked at too."""
+    if image.shape == tuple(shape) and box in (None, (0, 0, *shape[::-1])):
         return image
-    resized = Image.fromarray(image).resize(shape[::-1], filter_)
+    resized = Image.fromarray(image).resize(shape[::-1], filter_, box)
     return np.array(resized, np.float32)

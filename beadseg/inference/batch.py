@@ -8,12 +8,13 @@ does not grow with the number of images.
 import hashlib
 import io
 import json
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -27,7 +28,8 @@ from beadseg.inference.inputs import Input, Inputs
 from beadseg.inference.measure import Table
 from beadseg.inference.outlines import polygons
 from beadseg.inference.overlay import draw_overlay
-from beadseg.inference.predictor import Prediction, Predictor
+from beadseg.inference.predictor import Prediction, Predictor, Seen
+from beadseg.inference.stream import LARGE, is_large, predict_large
 from beadseg.inference.writers import rows_to_table
 
 # Folders of a prediction folder and the endings of the files in them.
@@ -38,6 +40,7 @@ OUTPUTS = {
     "rois": ".zip",
     "geojson": ".geojson",
 }
+UNCERTAINTY = "uncertainty"  # a folder more, where several networks or symmetries are
 SETTINGS = "prediction.json"
 DONE = ".done"  # what is known of each finished image: rows of the tables
 
@@ -100,23 +103,25 @@ def predict_batch(
 
 def _flow(left, predictor, options, reader, writer, failed, bar) -> None:
     """Three stages; each is at most one image ahead of the next."""
-    following = [reader.submit(_read, left[0])] if left else []
+    following: list[Future] = []
     written: Future | None = None
     try:
         for i, image in enumerate(left):
-            pixels = following.pop(0)
-            if i + 1 < len(left):
+            pixels = following.pop(0) if following else reader.submit(_read, image)
+            if i + 1 < len(left) and math.prod(left[i + 1].page.shape) < LARGE:
                 following.append(reader.submit(_read, left[i + 1]))
             try:
-                seen = predictor.look(
-                    pixels.result(), options.threshold, options.diameter
-                )
+                seen = _look(pixels.result(), predictor, options)
             except ReadError as error:
                 failed.append(str(error))
                 bar.update()
                 continue
+            del pixels
             if written is not None:
                 written.result()
+            if isinstance(seen, Large):  # alone: it is as much as memory should hold
+                _finish_large(image, seen, predictor, options, bar)
+                continue
             written = writer.submit(_finish, image, seen, predictor, options, bar)
         if written is not None:
             written.result()
@@ -131,16 +136,50 @@ def _read(image: Input) -> np.ndarray:
     return pixels
 
 
+class Large(NamedTuple):
+    """An image that is predicted in bands."""
+
+    image: np.ndarray
+    scale: float
+    threshold: float
+
+
+def _look(image: np.ndarray, predictor: Predictor, options: Options) -> Seen | Large:
+    threshold = predictor.threshold(options.threshold)
+    scale, maps = predictor.choose_scale(image, threshold, options.diameter)
+    if is_large(image, scale):
+        return Large(image, scale, threshold)
+    if maps is None:
+        maps = predictor.maps(image, scale)
+    return Seen(image, maps, threshold, scale)
+
+
+def _finish_large(
+    image: Input, seen: Large, predictor: Predictor, options: Options, bar
+) -> None:
+    pixel_size = options.pixel_size or image.page.pixel_size
+    kinds = list(options.only)
+    if predictor.spreads and "probability" in kinds:
+        kinds.append(UNCERTAINTY)
+    found = predict_large(
+        seen.image,
+        predictor,
+        scale=seen.scale,
+        threshold=seen.threshold,
+        pixel_size=pixel_size,
+        folder=options.output,
+        files={kind: _file(options, kind, image.name) for kind in kinds},
+    )
+    about = found.image | {"threshold": seen.threshold, "scale": seen.scale}
+    _write_record(image, options, about, found.table)
+    bar.update()
+
+
 def _finish(image: Input, seen, predictor: Predictor, options: Options, bar) -> None:
     pixel_size = options.pixel_size or image.page.pixel_size
     found = predictor.finish(seen, pixel_size)
     write_prediction(image.name, seen.image, found, pixel_size, options)
-    record = {
-        "image": image.name,
-        "file": str(image.page.path),
-        "page": image.page.index,
-    } | found.image
-    _write_record(_record(image, options), record | {"stamp": image.page.stamp}, found)
+    _write_record(image, options, found.image, found.table)
     bar.update()
 
 
@@ -168,13 +207,12 @@ def write_prediction(
     for kind in options.only:
         write[kind](_file(options, kind, name))
     if found.uncertainty is not None and "probability" in options.only:
-        file = options.output / "uncertainty" / f"{name}.tif"
-        file.parent.mkdir(exist_ok=True)
+        file = _file(options, UNCERTAINTY, name)
         writers.write_map(file, found.uncertainty, pixel_size)
 
 
 def _file(options: Options, kind: str, name: str) -> Path:
-    file = options.output / kind / f"{name}{OUTPUTS[kind]}"
+    file = options.output / kind / f"{name}{OUTPUTS.get(kind, '.tif')}"
     file.parent.mkdir(exist_ok=True)
     return file
 
@@ -257,11 +295,16 @@ def _record(image: Input, options: Options) -> Path:
     return options.output / DONE / f"{image.name}.npz"
 
 
-def _write_record(file: Path, about: dict[str, Any], found: Prediction) -> None:
+def _write_record(
+    image: Input, options: Options, about: dict[str, Any], table: Table
+) -> None:
     """Written last: where it is, the files of the image are whole."""
+    page = image.page
+    about = {"image": image.name, "file": str(page.path), "page": page.index} | about
     content = io.BytesIO()
-    np.savez(content, about=np.array(json.dumps(about)), **found.table)
-    write_whole(file, content.getvalue())
+    words = np.array(json.dumps(about | {"stamp": page.stamp}))
+    np.savez(content, about=words, **table)
+    write_whole(_record(image, options), content.getvalue())
 
 
 def _read_record(file: Path) -> tuple[dict[str, Any], Table]:

@@ -28,7 +28,7 @@ def draw_overlay(
 
     Args:
       image: [H, W], as the file has it; or every `step`-th pixel of it.
-      outlines: f64[n, 2] (y, x) of each bead, px of the whole image.
+      outlines: f32[n, 2] (y, x) of each bead, px of the whole image.
       count: of the beads.
       pixel_size: um; gives a scale bar.
       step: pixels of the whole image to one of `image`; None: `image` is the whole, and

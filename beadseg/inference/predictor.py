@@ -11,7 +11,6 @@ from beadseg.data.reading import check_image
 from beadseg.data.scaling import (
     LARGEST_SCALE,
     SMALLEST_SCALE,
-    Prepared,
     prepare,
 )
 from beadseg.errors import BeadsegError
@@ -88,7 +87,7 @@ class Predictor:
         self.runs = runs
         self.networks = [Network(run, **tiling) for run in runs]
         self.augment = bool(tiling.get("augment"))
-        self._many = len(runs) > 1 or self.augment
+        self.spreads = len(runs) > 1 or self.augment
 
     def predict(
         self,
@@ -110,20 +109,11 @@ class Predictor:
         """
         image = grey(array)
         check_image(image, "the image")
-        return self.finish(self.look(image, threshold, diameter), pixel_size)
-
-    def look(
-        self,
-        image: np.ndarray,
-        threshold: float | str = AUTO,
-        diameter: float | str = AUTO,
-    ) -> Seen:
-        """The part of `predict` that needs the networks; `image` is [H, W]."""
         threshold = self.threshold(threshold)
         scale, maps = self.choose_scale(image, threshold, diameter)
         if maps is None:
             maps = self.maps(image, scale)
-        return Seen(image, maps, threshold, scale)
+        return self.finish(Seen(image, maps, threshold, scale), pixel_size)
 
     def finish(self, seen: Seen, pixel_size: float | None = None) -> Prediction:
         """The rest of `predict`, which may run on another thread."""
@@ -180,13 +170,13 @@ class Predictor:
         parts = []
         for network in self.networks:
             own = self.scale_of(network.run, scale)
-            prepared = ready(image, network.run, own)
+            prepared = prepare(image, **network.run.preparation(own))
             parts.append(network.predict(prepared.image))
         shape = parts[0].probability.shape
         distances = [p.distance for p in parts if p.distance is not None]
         mean = _mean([resample_map(p.probability, shape) for p in parts])
         uncertainty = None
-        if self._many:
+        if self.spreads:
             square = _mean([resample_map(p.square, shape) for p in parts])
             uncertainty = np.sqrt(np.maximum(square - np.square(mean), 0.0))
         distance = None
@@ -226,17 +216,6 @@ def grey(array: np.ndarray) -> np.ndarray:
             "[H, W] or [H, W, 3] of numbers"
         )
     return array
-
-
-def ready(image: np.ndarray, run: Run, scale: float) -> Prepared:
-    """An image made ready as those that the run was trained on."""
-    return prepare(
-        image,
-        low=run.low,
-        high=run.high,
-        flatten_sigma=run.flatten_sigma / scale,
-        scale=scale,
-    )
 
 
 def _mean(arrays: list[np.ndarray]) -> np.ndarray:

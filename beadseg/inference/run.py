@@ -52,6 +52,15 @@ class Run:
         """The network."""
         return models.build(self.model_config)
 
+    def preparation(self, scale: float) -> dict[str, float]:
+        """What `scaling.prepare` is given for an image at a scale, as in training."""
+        return {
+            "low": self.low,
+            "high": self.high,
+            "flatten_sigma": self.flatten_sigma / scale,
+            "scale": scale,
+        }
+
     @property
     def variables(self) -> dict[str, Any]:
         """What the network is applied with."""

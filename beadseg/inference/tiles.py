@@ -86,7 +86,7 @@ class Network:
         self._whole = run.model_config.norm == "group"  # looks at all of a window
         self._shapes: set[tuple[int, int]] = set()
         self._padding: Counter[tuple[int, int]] = Counter()  # px, of windows so far
-        model, self._has_distance = run.build(), "distance" in run.model_config.heads
+        model, self.has_distance = run.build(), "distance" in run.model_config.heads
         self._variables = jax.tree.map(jnp.asarray, run.variables)
 
         def apply(variables, windows, extents):
@@ -94,7 +94,7 @@ class Network:
                 outputs = model.apply(variables, windows)
             else:
                 outputs = apply_within(model, variables, windows, extents)
-            heads = ("mask", "distance") if self._has_distance else ("mask",)
+            heads = ("mask", "distance") if self.has_distance else ("mask",)
             return jax.nn.sigmoid(jnp.concatenate([outputs[h] for h in heads], -1))
 
         self._apply = jax.jit(apply)
@@ -109,7 +109,7 @@ class Network:
             above = self._blend if i else 0
             below = self._blend if i < len(rows) - 1 else 0
             top, bottom = row.first - above, min(row.last + below, shape[0])
-            sums = np.zeros((2 + self._has_distance, bottom - top, shape[1]), "f4")
+            sums = np.zeros((2 + self.has_distance, bottom - top, shape[1]), "f4")
             if carried.size:
                 sums[:, : carried.shape[1]] = carried
             for column, maps in self._row(read, row, columns):
@@ -117,7 +117,7 @@ class Network:
             done = bottom - top - 2 * below
             carried = sums[:, done:].copy()
             done = sums[:, :done]
-            distance = done[1] if self._has_distance else None
+            distance = done[1] if self.has_distance else None
             yield Band(top, done[0], distance, done[-1])
 
     def predict(self, image: np.ndarray) -> Band:

@@ -1,6 +1,6 @@
 """The files of a prediction, each written whole or not at all.
 
-Polygons are f64[n, 2] (y, x) in px from the centre of the first pixel; in files that
+Polygons are f32[n, 2] (y, x) in px from the centre of the first pixel; in files that
 measure from its corner (ImageJ, QuPath) half a pixel is added.
 """
 
@@ -9,9 +9,9 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import tifffile
@@ -20,42 +20,84 @@ from roifile import ROI_OPTIONS, ROI_TYPE, ImagejRoi
 
 from beadseg import __version__
 from beadseg.errors import BeadsegError
-from beadseg.files import write_whole
+from beadseg.files import open_whole, write_whole
 from beadseg.inference.measure import Table
 
 LEVELS = 2**12  # of a stored probability: finer ones are noise that does not compress
 CORNER = 0.5  # px, from the corner of the first pixel to its centre
 CLASS = {"name": "Bead", "color": [0, 158, 115]}
+TIFF_TILE = 256  # px, a side
+ROWS = 2**13  # of a table that are text at once
 TABLE_ENDINGS = (".csv", ".parquet")
 
 
 def write_labels(file: Path, labels: np.ndarray, pixel_size: float | None) -> None:
     """Writes i32[H, W] as u16, or u32 with more than 65,535 beads."""
-    many = int(labels.max(initial=0)) > np.iinfo(np.uint16).max
-    _write_tiff(file, labels.astype(np.uint32 if many else np.uint16), pixel_size)
+    labels = labels.astype(label_type(int(labels.max(initial=0))))
+    with open_whole(file) as content:
+        tifffile.imwrite(
+            content, labels, rowsperstrip=64, **_tiff_options(labels.dtype, pixel_size)
+        )
 
 
 def write_map(file: Path, values: np.ndarray, pixel_size: float | None) -> None:
     """Writes f32[H, W] of 0..1, in steps of 1 / 4096."""
-    steps = np.rint(values * LEVELS) / np.float32(LEVELS)
-    _write_tiff(file, steps.astype(np.float32, copy=False), pixel_size)
+    options = _tiff_options(np.dtype(np.float32), pixel_size)
+    with open_whole(file) as content:
+        tifffile.imwrite(content, in_steps(values), rowsperstrip=64, **options)
 
 
-def _write_tiff(file: Path, array: np.ndarray, pixel_size: float | None) -> None:
+def write_tiled(
+    file: Path,
+    bands: Iterable[np.ndarray],
+    shape: tuple[int, int],
+    dtype: type | np.dtype,
+    pixel_size: float | None,
+) -> None:
+    """Writes an image [H, W] that comes in bands of rows, as a tiled TIFF.
+
+    The height of every band but the last is a multiple of the tile's.
+    """
+
+    def tiles() -> Iterator[np.ndarray]:
+        for band in bands:
+            for top in range(0, band.shape[0], TIFF_TILE):
+                for left in range(0, band.shape[1], TIFF_TILE):
+                    tile = np.zeros((TIFF_TILE, TIFF_TILE), dtype)
+                    part = band[top : top + TIFF_TILE, left : left + TIFF_TILE]
+                    tile[: part.shape[0], : part.shape[1]] = part
+                    yield tile
+
+    options = _tiff_options(np.dtype(dtype), pixel_size)
+    options |= {"shape": shape, "dtype": dtype, "tile": (TIFF_TILE, TIFF_TILE)}
+    with open_whole(file) as content:
+        tifffile.imwrite(content, tiles(), **options)
+
+
+def label_type(count: int) -> np.dtype:
+    """The smallest type for labels up to `count` that other tools read."""
+    many = count > np.iinfo(np.uint16).max
+    return np.dtype(np.uint32 if many else np.uint16)
+
+
+def in_steps(values: np.ndarray) -> np.ndarray:
+    """f32 rounded to 1 / 4096."""
+    steps = np.rint(values * np.float32(LEVELS)) / np.float32(LEVELS)
+    return steps.astype(np.float32, copy=False)
+
+
+def _tiff_options(dtype: np.dtype, pixel_size: float | None) -> dict[str, Any]:
     """Deflate; Fiji and napari read it, with the pixel size."""
-    content = io.BytesIO()
     options: dict[str, Any] = {"compression": "zlib", "compressionargs": {"level": 4}}
-    imagej = array.dtype != np.uint32  # which ImageJ reads, but not as its own kind
-    if imagej:
+    if dtype != np.uint32:  # which ImageJ reads, but not as its own kind
         options |= {"imagej": True, "metadata": {"unit": "um"} if pixel_size else {}}
         if pixel_size:
             options["resolution"] = (1 / pixel_size, 1 / pixel_size)
     elif pixel_size:
         options |= {"resolution": (1e4 / pixel_size,) * 2, "resolutionunit": 3}
-    if array.dtype.kind == "u":
-        options["predictor"] = 2
-    tifffile.imwrite(content, array, rowsperstrip=64, **options)
-    write_whole(file, content.getvalue())
+    if dtype.kind == "u":
+        options["predictor"] = 2  # ImageJ knows no other, so floats go without
+    return options
 
 
 def write_png(file: Path, picture: np.ndarray) -> None:
@@ -69,39 +111,45 @@ def write_rois(
     file: Path, beads: Sequence[int], outlines: Iterable[np.ndarray]
 ) -> None:
     """Writes a zip of ImageJ ROIs, one a bead, with subpixel coordinates."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as rois:
+    with (
+        open_whole(file) as content,
+        zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as rois,
+    ):
         for bead, outline in zip(beads, outlines, strict=True):
-            roi = ImagejRoi.frompoints(outline[:, ::-1] + CORNER, name=f"{bead:05d}")
+            roi = ImagejRoi.frompoints(
+                outline[:, ::-1] + np.float32(CORNER), name=f"{bead:05d}"
+            )
             roi.roitype = ROI_TYPE.POLYGON
             roi.options |= ROI_OPTIONS.SUB_PIXEL_RESOLUTION
             rois.writestr(f"{bead:05d}.roi", roi.tobytes())
-    write_whole(file, content.getvalue())
 
 
 def write_geojson(file: Path, table: Table, outlines: Iterable[np.ndarray]) -> None:
     """Writes a GeoJSON collection for QuPath: a detection a bead, with measurements."""
     names = [name for name in table if name not in ("label", "on_border")]
     columns = [_rounded(table[name]) for name in names]
-    features = []
-    for outline, label, *values in zip(
-        outlines, table["label"].tolist(), *columns, strict=True
-    ):
-        ring = np.round(outline[:, ::-1] + CORNER, 2).tolist()
-        measurements = {n: v for n, v in zip(names, values, strict=True) if v == v}
-        feature = {
-            "type": "Feature",
-            "geometry": {"type": "Polygon", "coordinates": [[*ring, ring[0]]]},
-            "properties": {
-                "objectType": "detection",
-                "name": str(label),
-                "classification": CLASS,
-                "measurements": measurements,
-            },
-        }
-        features.append(json.dumps(feature))
-    head = '{"type": "FeatureCollection", "features": [\n'
-    write_whole(file, head + ",\n".join(features) + "\n]}\n")
+    with open_whole(file) as content:
+        separator = '{"type": "FeatureCollection", "features": [\n'
+        for outline, label, *values in zip(
+            outlines, table["label"].tolist(), *columns, strict=True
+        ):
+            ring = np.round(outline[:, ::-1].astype(float) + CORNER, 2).tolist()
+            known = {n: v for n, v in zip(names, values, strict=True) if v == v}
+            feature = {
+                "type": "Feature",
+                "geometry": {"type": "Polygon", "coordinates": [[*ring, ring[0]]]},
+                "properties": {
+                    "objectType": "detection",
+                    "name": str(label),
+                    "classification": CLASS,
+                    "measurements": known,
+                },
+            }
+            content.write((separator + json.dumps(feature)).encode())
+            separator = ",\n"
+        if not len(table["label"]):
+            content.write(separator.encode())
+        content.write(b"\n]}\n")
 
 
 def write_table(file: Path, tables: Iterable[Table]) -> None:
@@ -117,21 +165,28 @@ def write_table(file: Path, tables: Iterable[Table]) -> None:
         raise BeadsegError(f"{file}: a table ends in {' or '.join(TABLE_ENDINGS)}")
     tables = list(tables)
     names = list(dict.fromkeys(name for table in tables for name in table))
-    content = _csv(names, tables) if file.suffix == ".csv" else _parquet(names, tables)
-    write_whole(file, content)
+    write = _csv if file.suffix == ".csv" else _parquet
+    with open_whole(file) as content:
+        write(content, names, tables)
 
 
-def _csv(names: list[str], tables: list[Table]) -> str:
-    text = io.StringIO()
+def _csv(content: BinaryIO, names: list[str], tables: list[Table]) -> None:
+    text = io.TextIOWrapper(content, "utf-8", newline="", write_through=True)
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(names)
     for table in tables:
         rows = len(next(iter(table.values())))
-        columns = [
-            _cells(table[name]) if name in table else [""] * rows for name in names
-        ]
-        lines.writerows(zip(*columns, strict=True))
-    return text.getvalue()
+        for first in range(0, rows, ROWS):
+            part = slice(first, min(first + ROWS, rows))
+            columns = [
+                _cells(table[name][part])
+                if name in table
+                else [""] * (part.stop - first)
+                for name in names
+            ]
+            lines.writerows(zip(*columns, strict=True))
+    text.flush()
+    text.detach()
 
 
 def _cells(column: np.ndarray) -> list[str]:
@@ -147,7 +202,7 @@ def _cell(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _parquet(names: list[str], tables: list[Table]) -> bytes:
+def _parquet(content: BinaryIO, names: list[str], tables: list[Table]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -161,9 +216,7 @@ def _parquet(names: list[str], tables: list[Table]) -> bytes:
         tables = [{}]
     joined = pa.concat_tables(map(arrow, tables), promote_options="permissive")
     about = {"creator": f"beadseg {__version__}"}
-    content = io.BytesIO()
     pq.write_table(joined.replace_schema_metadata(about), content)
-    return content.getvalue()
 
 
 def rows_to_table(rows: list[dict[str, Any]]) -> Table:

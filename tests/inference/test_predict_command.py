@@ -325,3 +325,47 @@ def test_runs_that_cannot_be_used_say_why(bright_run, tmp_path):
     assert "made with beadseg 9.0" in line and "model.attention is unknown" in line
     assert "its files lack" in refused(older)
     assert "its weights fit no network of this one" in refused(other)
+
+
+@pytest.mark.parametrize("times", [1.0, 1.7])
+def test_an_image_in_bands_gives_the_files_of_one_in_memory(
+    bright_run, tmp_path, capsys, monkeypatch, times
+):
+    from beadseg.inference import batch, measure, stream
+
+    folder = tmp_path / "in"
+    folder.mkdir()
+    image, _ = beads_image(diameter=DIAMETER * times, count=8)
+    image = image[:, :-7] + np.random.default_rng(0).integers(
+        0, 60, image[:, :-7].shape
+    ).astype(np.uint16)
+    tifffile.imwrite(folder / "a.tif", image)
+    outs = [tmp_path / "whole", tmp_path / "bands"]
+    command = ("predict", folder, "--run", bright_run, "--run", bright_run)
+    command += ("--diameter", DIAMETER * times, "--tile", "48")
+    assert call(capsys, *command, "-o", outs[0])[0] == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(stream, "LARGE", 1)
+        patch.setattr(batch, "LARGE", 1)
+        for module in (stream, measure):
+            patch.setattr(module, "BAND", 64)
+        patch.setattr("beadseg.inference.writers.TIFF_TILE", 64)
+        assert call(capsys, *command, "-o", outs[1])[0] == 0
+    for kind in ("labels", "probability", "uncertainty"):
+        whole, bands = (tifffile.imread(out / kind / "a.tif") for out in outs)
+        np.testing.assert_allclose(bands, whole, atol=1e-3)
+    assert np.max(tifffile.imread(outs[0] / "labels" / "a.tif")) == 64
+    for name in ("overlays/a.png", "rois/a.zip", "geojson/a.geojson"):
+        assert (outs[0] / name).stat().st_size == pytest.approx(
+            (outs[1] / name).stat().st_size, rel=0.01
+        )
+    for name in ("beads.csv", "images.csv"):
+        for whole, bands in zip(*(table(out / name) for out in outs), strict=True):
+            assert whole.keys() == bands.keys()
+            for key, value in whole.items():
+                if key not in ("image", "file", ""):
+                    same = value == bands[key]
+                    assert same or float(value) == pytest.approx(
+                        float(bands[key]), rel=1e-4, abs=1e-4
+                    ), (key, value, bands[key])
+    assert not [p for p in outs[1].iterdir() if p.name.startswith(".") and p.is_file()]

@@ -1,0 +1,214 @@
+"""An image larger than what memory holds of maps, from pixels to files in bands.
+
+The image itself is in memory, as the file has it; maps and labels are on disk, beside
+the results, and never whole in memory. Files and numbers are those of
+`beadseg.inference.batch` for a smaller image.
+"""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from beadseg.data.scaling import PreparedWindows, scaled_shape
+from beadseg.errors import BeadsegError
+from beadseg.inference import writers
+from beadseg.inference.grid import resample_beads
+from beadseg.inference.instances import DIAMETER, find_beads_blockwise
+from beadseg.inference.measure import BAND, Measured, Measurer
+from beadseg.inference.outlines import polygons
+from beadseg.inference.overlay import draw_overlay, step_for
+from beadseg.inference.predictor import Predictor
+from beadseg.inference.scratch import Scratch
+
+LARGE = 2**25  # px of an image, or of it as the network sees it, from which on
+
+
+class _Maps(NamedTuple):
+    """On the grid of the network, f32[h, w]."""
+
+    probability: Scratch
+    distance: Scratch | None
+    uncertainty: Scratch | None
+
+
+def is_large(image: np.ndarray, scale: float) -> bool:
+    """Whether an image is predicted in bands."""
+    return max(image.size, math.prod(scaled_shape(image.shape, scale))) >= LARGE
+
+
+def predict_large(
+    image: np.ndarray,
+    predictor: Predictor,
+    *,
+    scale: float,
+    threshold: float,
+    pixel_size: float | None,
+    folder: Path,
+    files: dict[str, Path],
+) -> Measured:
+    """Predicts and writes an image.
+
+    Args:
+      image: [H, W].
+      predictor: its runs must see the image at one scale.
+      scale: pixels of the network to a pixel of the image.
+      threshold: of the probability.
+      pixel_size: um.
+      folder: where there is room for maps.
+      files: what to write, by the kinds of `beadseg.inference.batch.OUTPUTS` and
+        "uncertainty".
+
+    Raises:
+      BeadsegError: runs that know beads of different sizes.
+    """
+    maps = _maps(image, predictor, scale, folder)
+    grid = maps.probability.shape
+    labels = Scratch(folder, grid, np.int32)
+    distance = maps.distance
+    count = find_beads_blockwise(
+        lambda rows, columns: maps.probability[rows, columns],
+        None if distance is None else lambda rows, columns: distance[rows, columns],
+        labels,
+        threshold,
+        diameter=predictor.runs[0].bead_diameter or DIAMETER,
+    )
+    if grid != image.shape:
+        labels = _on_page(labels, maps.probability, image.shape, threshold, folder)
+    measurer = Measurer(image.shape, count, threshold)
+    for rows in _bands(image.shape[0]):
+        measurer.add(
+            labels[rows],
+            image[rows],
+            _page_rows(maps.probability, rows, image.shape),
+            None
+            if maps.uncertainty is None
+            else _page_rows(maps.uncertainty, rows, image.shape),
+        )
+    found = measurer.finish(pixel_size)
+    _write(image, labels, maps, found, pixel_size, files)
+    return found
+
+
+def _maps(image, predictor: Predictor, scale: float, folder: Path) -> _Maps:
+    shape = scaled_shape(image.shape, scale)
+    count = len(predictor.networks)
+    probability = Scratch(folder, shape, np.float32)
+    square = Scratch(folder, shape, np.float32) if predictor.spreads else None
+    distance, deep = None, sum(n.has_distance for n in predictor.networks)
+    if deep:
+        distance = Scratch(folder, shape, np.float32)
+    for network in predictor.networks:
+        run = network.run
+        if scaled_shape(image.shape, predictor.scale_of(run, scale)) != shape:
+            raise BeadsegError(
+                f"{run.name}: knows beads of another size than {predictor.runs[0].name}"
+                ", and the image is too large to mix them: give one of them with --run"
+            )
+        source = PreparedWindows(image, **run.preparation(scale))
+        for band in network.bands(source.read, shape):
+            rows = slice(band.top, band.top + len(band.probability))
+            _add(probability, rows, band.probability, count)
+            if square is not None:
+                _add(square, rows, band.square, count)
+            if band.distance is not None:
+                _add(distance, rows, band.distance, deep)
+    if square is not None:  # becomes the spread
+        for rows in _bands(shape[0]):
+            variance = square[rows] - np.square(probability[rows])
+            square[rows] = np.sqrt(np.maximum(variance, 0.0))
+    return _Maps(probability, distance, square)
+
+
+def _add(total: Scratch, rows: slice, values: np.ndarray, count: int) -> None:
+    total[rows] = values if count == 1 else total[rows] + values / np.float32(count)
+
+
+def _on_page(
+    labels: Scratch,
+    probability: Scratch,
+    shape: tuple[int, int],
+    threshold: float,
+    folder: Path,
+) -> Scratch:
+    """The labels on the grid of the image."""
+    page = Scratch(folder, shape, np.int32)
+    heights = (labels.shape[0], shape[0])
+    ratio = heights[0] / heights[1]
+    for rows in _bands(shape[0]):
+        first = max(math.floor(rows.start * ratio) - 3, 0)
+        last = min(math.ceil(rows.stop * ratio) + 3, heights[0])
+        inside = _page_rows(probability, rows, shape) >= threshold
+        page[rows] = resample_beads(
+            labels[first:last],
+            inside,
+            shape=heights,
+            top=rows.start,
+            label_top=first,
+        )
+    return page
+
+
+def _page_rows(values: Scratch, rows: slice, shape: tuple[int, int]) -> np.ndarray:
+    """Rows of a map on the grid of the image, as `resample_map` gives them."""
+    if values.shape == shape:
+        return values[rows]
+    ratio = values.shape[0] / shape[0]
+    reach = math.ceil(max(ratio, 1.0)) + 2  # of the bilinear filter
+    first = max(math.floor(rows.start * ratio) - reach, 0)
+    last = min(math.ceil(rows.stop * ratio) + reach, values.shape[0])
+    box = (0, rows.start * ratio - first, values.shape[1], rows.stop * ratio - first)
+    size = (shape[1], rows.stop - rows.start)
+    part = Image.fromarray(values[first:last])
+    return np.asarray(part.resize(size, Image.Resampling.BILINEAR, box))
+
+
+def _bands(height: int) -> Iterator[slice]:
+    for top in range(0, height, BAND):
+        yield slice(top, min(top + BAND, height))
+
+
+def _write(image, labels, maps: _Maps, found: Measured, pixel_size, files) -> None:
+    beads = found.table["label"]
+    if "labels" in files:
+        dtype = writers.label_type(int(beads.max(initial=0)))
+        writers.write_tiled(
+            files["labels"],
+            (labels[rows].astype(dtype) for rows in _bands(image.shape[0])),
+            image.shape,
+            dtype,
+            pixel_size,
+        )
+    for kind in ("probability", "uncertainty"):
+        if kind in files:
+            values = getattr(maps, kind)
+            writers.write_tiled(
+                files[kind],
+                (
+                    writers.in_steps(_page_rows(values, rows, image.shape))
+                    for rows in _bands(image.shape[0])
+                ),
+                image.shape,
+                np.float32,
+                pixel_size,
+            )
+    outlines: list[np.ndarray] = []
+    if {"overlays", "rois", "geojson"} & set(files):
+        outlines = list(polygons(labels, found.boxes, beads))
+    if "overlays" in files:
+        step = step_for(image.shape)
+        picture = draw_overlay(
+            image[::step, ::step],
+            outlines,
+            count=len(beads),
+            pixel_size=pixel_size,
+            step=step,
+        )
+        writers.write_png(files["overlays"], picture)
+    if "rois" in files:
+        writers.write_rois(files["rois"], beads.tolist(), outlines)
+    if "geojson" in files:
+        writers.write_geojson(files["geojson"], found.table, outlines)
