@@ -10,6 +10,8 @@ from ml_collections import ConfigDict
 
 from beadseg.errors import BeadsegError
 from beadseg.sweep import plan, programs
+from beadseg.sweep.dashboard import log_leaderboard
+from beadseg.sweep.folder import SweepFolder
 from beadseg.sweep.points import Point, Space, collect, configs, describe, draws
 from beadseg.sweep.report import write_report
 from beadseg.sweep.run import Outcome, Share, run_sweep
@@ -51,6 +53,9 @@ def run(
         print(summary(sweep, config))
     outcome = run_sweep(config, sweep.points, workdir, name, sweep.space, share)
     page = write_report(workdir)
+    if not outcome.elsewhere:
+        folder = SweepFolder(workdir, name, config, sweep.points)
+        log_leaderboard(folder, outcome.results)
     print(_told(outcome))
     print(f"leaderboard and report: {workdir / 'leaderboard.csv'}, {page}")
     return 1 if outcome.skipped else 0

@@ -135,6 +135,15 @@ class SweepFolder(SweepView):
                 self._check_same(before, content)
         super().__init__(path)
 
+    def read(self, name: str) -> Any | None:
+        """The content of a JSON file of the sweep, or None where there is none."""
+        return self._read(self.path / name)
+
+    def write(self, name: str, content: Any) -> None:
+        """Writes a JSON file whole or not at all."""
+        with writing(self.path / name):
+            write_whole(self.path / name, json.dumps(content, indent=2) + "\n")
+
     def config(self, member: int) -> ConfigDict:
         """All settings of a member; those of its run alone."""
         if member not in self._configs:

@@ -30,7 +30,7 @@ class Tracker:
         with writing(self._file):
             write_whole(self._file, "".join(map(_line, self.rows)))
             self._out = open(self._file, "a")
-        self._wandb = _start_wandb(folder, config, name)
+        self._wandb = start_wandb(folder, config, name)
 
     def log(self, row: dict[str, Any]) -> None:
         """Adds a row; it holds "step", "epoch", "kind" and numbers."""
@@ -97,7 +97,11 @@ def _line(row: dict[str, Any]) -> str:
     return json.dumps(row) + "\n"
 
 
-def _start_wandb(folder: RunFolder, config: ConfigDict, name: str):
+def start_wandb(folder: RunFolder, config: ConfigDict, name: str):
+    """A W&B run as `config.log` says, kept in `folder`; None where there is to be none.
+
+    What has `path`, `read` and `write` as a RunFolder may take its place.
+    """
     mode = config.log.wandb
     if mode == "auto":
         mode = os.environ.get("WANDB_MODE") or ("online" if _has_key() else "offline")

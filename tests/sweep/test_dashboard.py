@@ -1,0 +1,25 @@
+import json
+
+from beadseg.sweep.dashboard import log_leaderboard
+from beadseg.sweep.folder import SweepFolder
+from beadseg.sweep.points import over
+
+
+def test_the_leaderboard_goes_to_an_offline_run_of_the_group(tiny, tmp_path):
+    tiny.log.wandb = "offline"
+    folder = SweepFolder(tmp_path / "sweep", "test", tiny, over("seed", 0, 1))
+    run = folder.run_path(1)
+    run.mkdir(parents=True)
+    (run / "summary.json").write_text(json.dumps({"epochs": 3, "best_jaccard": 0.5}))
+    log_leaderboard(folder, folder.write_leaderboard())
+    (offline,) = (folder.path / "wandb").glob("offline-run-*")
+    (table,) = offline.glob("files/media/table/leaderboard_*.table.json")
+    content = json.loads(table.read_text())
+    assert content["columns"][:3] == ["rank", "member", "state"]
+    assert content["data"][0][:4] == ["1", "1", "finished", "0.5"]
+
+
+def test_switched_off_nothing_is_logged(tiny, tmp_path):
+    folder = SweepFolder(tmp_path / "sweep", "test", tiny, over("seed", 0, 1))
+    log_leaderboard(folder, folder.write_leaderboard())
+    assert not (folder.path / "wandb").exists()
