@@ -10,6 +10,7 @@ from beadseg.commands import (
     analyze,
     complete,
     evaluate,
+    export,
     generate,
     predict,
     report,
@@ -20,7 +21,17 @@ from beadseg.errors import BeadsegError
 from beadseg.files import write_whole, writing
 
 # In the order of `beadseg --help`.
-COMMANDS = (predict, evaluate, generate, analyze, verify, complete, review, report)
+COMMANDS = (
+    predict,
+    evaluate,
+    generate,
+    analyze,
+    verify,
+    complete,
+    review,
+    report,
+    export,
+)
 
 
 def main(arguments: list[str] | None = None) -> None:
