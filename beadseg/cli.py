@@ -8,7 +8,9 @@ from pathlib import Path
 from beadseg import __version__
 from beadseg.commands import (
     analyze,
+    baseline,
     complete,
+    diagnose,
     evaluate,
     export,
     generate,
@@ -27,8 +29,10 @@ COMMANDS = (
     generate,
     analyze,
     verify,
+    baseline,
     complete,
     review,
+    diagnose,
     report,
     export,
 )

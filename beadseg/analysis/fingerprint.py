@@ -157,7 +157,7 @@ def measure(sample: Sample) -> tuple[Row, np.ndarray, bytes] | str:
         inside = labels > 0 if mask.objects else None
     if inside is None or not 0.002 < inside.mean() < 0.98:
         inside = discs(found, page.shape)
-    labelled, seen = _share_labelled(found, labels, points)
+    labelled, seen = share_labelled(found, labels, points)
     row = Row(
         name=sample.name,
         group=sample.group,
@@ -233,10 +233,14 @@ def _measured(samples: tuple[Sample, ...], processes: int | None) -> Iterator:
                 future.cancel()
 
 
-def _share_labelled(
+def share_labelled(
     found: Estimate, labels: np.ndarray | None, points: np.ndarray | None
 ) -> tuple[float | None, float | None]:
-    """Of the beads surely seen, the share that is labelled; of the labelled, seen."""
+    """Of the beads surely seen, the share that is labelled; of the labelled, seen.
+
+    The first is the completeness of the labels, as far as what is seen does not hang on
+    what is labelled; the second says how far the estimate is to be believed.
+    """
     sure = found.scores >= _SURE
     centres, radius = found.centres[sure], found.diameters[sure] / 2
     if labels is not None and (labels > 0).any():

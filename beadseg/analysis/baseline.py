@@ -1,0 +1,202 @@
+"""The quick test of the domain-shift analysis: is it the settings or the data?
+
+Plain settings (cross-entropy, rate 1e-4, batches of 32, at most 20 epochs, patience 5)
+learn what there is to learn, if anything. Above a validation Jaccard of 0.3 the
+settings were the problem, below 0.2 the data, between it must be looked at. Scores
+on partial masks are corrected first: a perfect model scores the completeness c, not 1.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from beadseg.analysis.overview import Overview
+from beadseg.analysis.page import GREY, Page
+from beadseg.analysis.recommendation import base_config
+
+SETTINGS, DATA = 0.3, 0.2  # Jaccard above which, below which
+FEWEST_STEPS = 20  # an epoch: few small images would make 20 epochs too few steps
+_RISING = 1.15  # growth over the last third of the epochs that promises more
+
+
+class Verdict(NamedTuple):
+    """What the baseline says, and what to do next."""
+
+    kind: str  # "settings", "data", "between" or "too short"
+    sentence: str
+    checks: tuple[str, ...]
+    command: str
+
+
+def baseline_config(folder: Path, overview: Overview, epochs: int = 20) -> ConfigDict:
+    """The plain settings, for a folder of images and masks.
+
+    Masks that lack beads are trained on as they are; only the score is corrected.
+    """
+    c = base_config()
+    c.data.dir = str(folder)
+    c.data.batch_size = 32
+    c.data.crop = 96
+    c.loss.name = "bce"
+    c.partial.method = "none"
+    if overview.partial:
+        c.partial.completeness = round(max(overview.labelled, 0.02), 3)
+    c.optim.learning_rate = 1e-4
+    c.plateau.enabled = False
+    c.train.epochs = epochs
+    c.train.early_stopping = 5
+    c.train.steps_per_epoch = FEWEST_STEPS
+    return c
+
+
+def judge(
+    curve: list[dict[str, Any]], overview: Overview, folder: Path, told: bool
+) -> Verdict:
+    """The verdict of a baseline.
+
+    Args:
+      curve: the rows of kind "validation", corrected for completeness where that is
+        known.
+      overview: of the data.
+      folder: of the data, for the commands.
+      told: whether beads.toml says how complete the masks are.
+    """
+    scores = [row["jaccard"] for row in curve]
+    best = max(scores)
+    at_half = max(row["jaccard_at_half"] for row in curve)
+    known = told or not (overview.seen < 0.6)
+    on = _measured_on(overview, told)
+    train = "python -m beadseg.main --config=RECOMMENDED.py"
+    analyze = f"beadseg analyze {folder}"
+    if best > SETTINGS:
+        checks = []
+        if at_half < DATA:
+            checks.append(
+                f"At threshold 0.5 it scores {at_half:.2f}: the network has learnt, "
+                "its probabilities are low. Let the threshold be chosen."
+            )
+        if scores[-1] < 0.7 * best:
+            checks.append(
+                f"It fell from {best:.2f} to {scores[-1]:.2f}: look at the curve."
+            )
+        return Verdict(
+            "settings",
+            f"Plain settings reach a Jaccard of {best:.2f}{on}, above {SETTINGS}: the "
+            "data can be learnt, so if training failed, its settings were the problem.",
+            tuple(checks),
+            f"{analyze}; {train}",
+        )
+    if _rising(scores):
+        return Verdict(
+            "too short",
+            f"The Jaccard is {best:.2f}{on} and still rising after {len(scores)} "
+            "epochs: too early to blame settings or data.",
+            ("Run it longer before anything else.",),
+            f"beadseg baseline {folder} --epochs {3 * len(scores)}",
+        )
+    if not known:
+        return Verdict(
+            "between",
+            f"The Jaccard is {best:.2f}, but nobody knows how complete the masks are: "
+            "a perfect model scores no more than that share.",
+            (
+                "Say it in beads.toml (completeness = 0.5), or label an image in full.",
+                "Then run this again: the score will be corrected.",
+            ),
+            f"beadseg verify {folder}",
+        )
+    if best < DATA:
+        return Verdict(
+            "data",
+            f"Plain settings reach only a Jaccard of {best:.2f}{on}, below {DATA}: "
+            "other settings will not help, look at the data.",
+            (
+                "Do the masks lie on the beads? The page of `beadseg analyze` shows "
+                "shifted, merged and empty masks.",
+                "Are the beads large enough at the network's scale, and the right "
+                "channel read?",
+                "Are the masks complete? `beadseg verify` counts.",
+            ),
+            f"{analyze}; beadseg verify {folder}",
+        )
+    return Verdict(
+        "between",
+        f"The Jaccard is {best:.2f}{on}, between {DATA} and {SETTINGS}: it could be "
+        "either.",
+        (
+            "Look at samples.png of the run: are beads found with poor outlines "
+            "(settings), or others than are labelled (masks)?",
+            "Compare training and validation in the curve: a wide gap is too little "
+            "data, none is too little training.",
+            f"Validation has {len(scores)} evaluations; a few images make it noisy.",
+        ),
+        f"beadseg verify {folder}; {train}",
+    )
+
+
+def write_page(
+    file: Path, verdict: Verdict, rows: list[dict[str, Any]], overview: Overview
+) -> None:
+    """The page of a baseline: the verdict and the curve that led to it."""
+    page = Page("Baseline: settings or data?", verdict.sentence)
+    kind = {"settings": "good", "data": "bad"}.get(verdict.kind, "warn")
+    page.callout(kind, verdict.sentence, f"Verdict: {verdict.kind}.")
+    if verdict.checks:
+        page.items(verdict.checks)
+    page.command(verdict.command)
+    curve = [row for row in rows if row["kind"] == "validation"]
+    epochs = [row["epoch"] for row in curve]
+    trained = [row for row in rows if row["kind"] == "train_epoch"]
+    with page.plot("Jaccard after each epoch; the lines are 0.2 and 0.3.") as axes:
+        axes.plot(epochs, [row["jaccard"] for row in curve], label="validation")
+        half = [row["jaccard_at_half"] for row in curve]
+        axes.plot(epochs, half, "--", label="validation, threshold 0.5")
+        axes.plot(
+            [row["epoch"] for row in trained],
+            [row["jaccard"] for row in trained],
+            label="training, threshold 0.5",
+        )
+        for limit in (DATA, SETTINGS):
+            axes.axhline(limit, color=GREY, lw=0.8)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("Jaccard")
+        axes.set_ylim(0, 1)
+        axes.legend()
+    page.table(
+        ["epoch", "Jaccard", "at 0.5", "threshold", "precision", "recall", "loss"],
+        [
+            [row["epoch"]]
+            + [
+                f"{row[name]:.3f}"
+                for name in (
+                    *("jaccard", "jaccard_at_half", "threshold"),
+                    *("precision", "recall", "loss"),
+                )
+            ]
+            for row in curve
+        ],
+    )
+    page.paragraph(f"The data: {overview.images} images, {_share(overview)}.")
+    page.write(file, "--workdir")
+
+
+def _rising(scores: list[float]) -> bool:
+    third = max(len(scores) // 3, 1)
+    before = max(scores[:-third], default=0.0)
+    return len(scores) >= 3 and max(scores[-third:]) > _RISING * before
+
+
+def _measured_on(overview: Overview, told: bool) -> str:
+    if overview.partial:
+        return (
+            f" (corrected: masks label about {100 * overview.labelled:.0f} % of the "
+            "beads)"
+        )
+    return " (corrected for the completeness in beads.toml)" if told else ""
+
+
+def _share(overview: Overview) -> str:
+    if overview.seen < 0.6 or overview.labelled != overview.labelled:
+        return "completeness of the masks unknown"
+    return f"about {100 * overview.labelled:.0f} % of the beads seen are labelled"

@@ -1,0 +1,307 @@
+"""What the validation images of a run give away: numbers that causes are judged by.
+
+An image is looked at once (`examine`) and leaves a row of numbers; `Evidence` pools the
+rows and adds the curves of the run. Causes (`diagnosis`) read nothing else.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from beadseg.analysis.fingerprint import Pair
+from beadseg.data.scaling import background, bead_diameters
+from beadseg.inference import matching
+
+LEVELS = 100  # of probability
+_LOOSE = 0.2  # IoU from which a bead is found, with a poor outline perhaps
+_UNSURE = (0.2, 0.8)
+_TINY = 0.45  # bead diameters: components smaller across are specks
+_NEIGHBOURS = 7  # beads whose brightness tells the light
+_EDGES = 6.0  # px beyond which two outlines are not compared
+
+
+class Seen(NamedTuple):
+    """A validation image and what the network makes of it."""
+
+    name: str
+    image: np.ndarray  # f32[H, W]
+    labels: np.ndarray  # i32[H, W]; 0 background, > 0 beads, -1 unknown
+    probability: np.ndarray  # f32[H, W]
+    predicted: np.ndarray  # i32[H, W]
+
+
+class Row(NamedTuple):
+    """Numbers of one image."""
+
+    name: str
+    diameter: float  # px, median of the labelled beads; nan without
+    truth: int
+    predicted: int
+    found: int
+    located: int  # labelled beads with a prediction on them, whatever its outline
+    missed: int
+    invented: int
+    merged: int  # labelled beads under one prediction with another
+    split: int  # labelled beads cut into several predictions
+    specks: int  # tiny components of the predicted mask off the labels
+    beadlike: int  # invented ones of the size and contrast of the found
+    positive: np.ndarray  # i64[LEVELS], pixels on labelled beads by probability
+    negative: np.ndarray  # i64[LEVELS], off them
+    ground_positive: int  # pixels over the threshold
+    missed_probability: float  # sum over missed beads of their mean probability
+    found_probability: float  # the same of the found
+    unsure: float  # pixels of middling probability
+    outline: float  # pixels of predicted outline
+    outline_error: float  # px, sum over the outline of found beads
+    outline_pixels: float
+    area_ratio: np.ndarray  # f64[K], predicted over labelled, of the found
+    light: np.ndarray  # f64[N], of the beads around each labelled one, share of range
+    hit: np.ndarray  # bool[N], whether it was found
+    seam: float  # largest jump of probability along a line, over the usual one
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that the causes may look at."""
+
+    rows: tuple[Row, ...]
+    threshold: float
+    curve: tuple[dict[str, Any], ...] = ()  # rows of kind "validation"
+    training: tuple[dict[str, Any], ...] = ()  # rows of kind "train_epoch"
+    steps: tuple[dict[str, Any], ...] = ()  # rows of kind "train"
+    leaks: tuple[Pair, ...] = ()
+    labelled: float = float("nan")  # share of the beads seen that training masks label
+    seen: float = float("nan")  # share of the labelled that the estimate sees
+    config: dict[str, Any] = field(default_factory=dict)
+    expected_diameter: float = float("nan")  # px, as the network sees it in training
+
+    def total(self, name: str) -> float:
+        return float(sum(getattr(row, name) for row in self.rows))
+
+    def share(self, name: str) -> float:
+        """Of the labelled beads."""
+        return self.total(name) / max(self.total("truth"), 1)
+
+    @property
+    def diameter(self) -> float:
+        sizes = [row.diameter for row in self.rows if np.isfinite(row.diameter)]
+        return float(np.median(sizes)) if sizes else float("nan")
+
+    @property
+    def jaccards(self) -> np.ndarray:
+        """f64[LEVELS + 1], pooled, at each threshold k / LEVELS."""
+        none = np.zeros(LEVELS, np.int64)
+        positive = sum((row.positive for row in self.rows), none)
+        negative = sum((row.negative for row in self.rows), none)
+        above = np.concatenate([np.cumsum(positive[::-1])[::-1], [0]])
+        wrong = np.concatenate([np.cumsum(negative[::-1])[::-1], [0]])
+        return above / np.maximum(positive.sum() + wrong, 1)
+
+    def jaccard_at(self, threshold: float) -> float:
+        return float(self.jaccards[round(threshold * LEVELS)])
+
+    @property
+    def best(self) -> tuple[float, float]:
+        """The best Jaccard and its threshold."""
+        scores = self.jaccards
+        return float(scores.max()), float(scores.argmax() / LEVELS)
+
+    @property
+    def unsure_width(self) -> float:
+        """px of middling probability to a px of predicted outline."""
+        return self.total("unsure") / max(self.total("outline"), 1)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether whole beads, not their edges, are neither bead nor background."""
+        return bool(self.unsure_width > max(5.0, 0.45 * self.diameter))
+
+    @property
+    def trivial(self) -> float:
+        """Jaccard of calling everything bead: what no skill at all reaches."""
+        return float(self.jaccards[0])
+
+    @property
+    def predicted_share(self) -> float:
+        """Predicted over labelled pixels."""
+        labelled = sum(int(row.positive.sum()) for row in self.rows)
+        return self.total("ground_positive") / max(labelled, 1)
+
+    @property
+    def silent(self) -> bool:
+        """Hardly anything is predicted where there are beads."""
+        return bool(self.total("truth")) and self.predicted_share < 0.1
+
+    @property
+    def found_probability(self) -> float:
+        return self.total("found_probability") / max(self.total("found"), 1)
+
+    @property
+    def missed_probability(self) -> float:
+        return self.total("missed_probability") / max(self.total("missed"), 1)
+
+    @property
+    def ground_probability(self) -> float:
+        negative = sum((row.negative for row in self.rows), np.zeros(LEVELS, np.int64))
+        middle = (np.arange(LEVELS) + 0.5) / LEVELS
+        return float((negative * middle).sum() / max(negative.sum(), 1))
+
+
+def examine(seen: Seen, threshold: float) -> Row:
+    """The numbers of one image."""
+    labels, predicted = seen.labels, seen.predicted
+    known = labels >= 0
+    sizes = bead_diameters(labels) if (labels > 0).any() else np.zeros(0)
+    diameter = float(np.median(sizes)) if len(sizes) else float("nan")
+    overlaps = matching.overlaps(labels, predicted)
+    matched = matching.match(overlaps)
+    loose = matching.match(overlaps, min_iou=_LOOSE)
+    wrong = matching.errors(overlaps, matched)
+    inside = labels > 0
+    level = np.clip((seen.probability * LEVELS).astype(int), 0, LEVELS - 1)
+    over = (seen.probability >= threshold) & known
+    means = _means(seen.probability, labels, overlaps.truth)
+    hit = np.isin(overlaps.truth, wrong.found)
+    missed = np.isin(overlaps.truth, wrong.missed)
+    error, pixels = _outline_error(labels, predicted, loose)
+    flat = predicted > 0
+    outline = flat & ~ndimage.binary_erosion(flat)
+    unsure = (seen.probability > _UNSURE[0]) & (seen.probability < _UNSURE[1])
+    areas = dict(zip(overlaps.truth, overlaps.truth_area, strict=True))
+    predicted_areas = dict(
+        zip(overlaps.predicted, overlaps.predicted_area, strict=True)
+    )
+    ratio = [
+        predicted_areas[p] / areas[t]
+        for t, p in zip(loose.truth, loose.predicted, strict=True)
+    ]
+    return Row(
+        name=seen.name,
+        diameter=diameter,
+        truth=len(overlaps.truth),
+        predicted=len(overlaps.predicted),
+        found=len(wrong.found),
+        located=len(loose.truth),
+        missed=len(wrong.missed),
+        invented=len(wrong.invented),
+        merged=len(wrong.merged),
+        split=len(wrong.split),
+        specks=_specks(over, inside, diameter),
+        beadlike=_beadlike(seen, overlaps, wrong, diameter),
+        positive=np.bincount(level[inside], minlength=LEVELS),
+        negative=np.bincount(level[known & ~inside], minlength=LEVELS),
+        ground_positive=int(over.sum()),
+        missed_probability=float(means[missed].sum()),
+        found_probability=float(means[hit].sum()),
+        unsure=float((unsure & known).sum()),
+        outline=float(outline.sum()),
+        outline_error=error,
+        outline_pixels=pixels,
+        area_ratio=np.array(ratio),
+        light=_light(seen, overlaps.truth),
+        hit=hit,
+        seam=_seam(seen.probability),
+    )
+
+
+def pool(images: Iterable[Seen], threshold: float, **more: Any) -> Evidence:
+    """Evidence from images, one at a time, and from what else is known of the run."""
+    return Evidence(
+        tuple(examine(seen, threshold) for seen in images), threshold, **more
+    )
+
+
+def _means(values: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    if not len(ids):
+        return np.zeros(0)
+    return np.asarray(ndimage.mean(values, np.maximum(labels, 0), ids))
+
+
+def _specks(over: np.ndarray, inside: np.ndarray, diameter: float) -> int:
+    """Components that lie off the beads, and are far smaller than a bead."""
+    parts, number = ndimage.label(over)
+    if not number:
+        return 0
+    area = np.bincount(parts.ravel(), minlength=number + 1)[1:]
+    on = np.bincount(parts.ravel(), inside.ravel(), number + 1)[1:]
+    size = _TINY * (diameter if np.isfinite(diameter) else 24.0)
+    return int(np.sum((on == 0) & (area < np.pi / 4 * size**2)))
+
+
+def _beadlike(seen: Seen, overlaps, wrong, diameter: float) -> int:
+    """Invented beads of the size of the labelled, as sure and as strong in contrast."""
+    if not len(wrong.invented) or not len(wrong.found):
+        return 0
+    area = dict(zip(overlaps.predicted, overlaps.predicted_area, strict=True))
+    usual = np.pi / 4 * diameter**2
+    sized = [i for i in wrong.invented if 0.4 * usual < area[i] < 2.5 * usual]
+    if not sized:
+        return 0
+    size = max(4 * diameter, 8)
+    local = np.abs(seen.image - background(seen.image, size)).astype(np.float32)
+    strength = np.median(_means(local, seen.labels, wrong.found))
+    sure = np.median(_means(seen.probability, seen.labels, wrong.found))
+    strong = _means(local, seen.predicted, np.array(sized)) > 0.5 * strength
+    certain = _means(seen.probability, seen.predicted, np.array(sized)) > 0.7 * sure
+    return int(np.sum(strong & certain))
+
+
+def _outline_error(labels, predicted, matched) -> tuple[float, float]:
+    """Distances from predicted outlines to labelled ones, summed, and how many px."""
+    if not len(matched.truth):
+        return 0.0, 0.0
+    partner = np.zeros(int(predicted.max()) + 1, np.int64)
+    partner[matched.predicted] = matched.truth
+    paired = partner[np.maximum(predicted, 0)]
+    outline = np.zeros(labels.shape, bool)
+    border = np.zeros(labels.shape, bool)
+    for axis in (0, 1):
+        for array, edges in ((paired, outline), (labels, border)):
+            differ = np.diff(array, axis=axis) != 0
+            first = [slice(None), slice(None)]
+            first[axis] = slice(1, None)
+            edges[tuple(first)] |= differ
+    # Twice: what is too much is far from the labels, what is missing far from it.
+    total, pixels = 0.0, 0
+    own = np.isin(labels, matched.truth)
+    near = ndimage.binary_dilation(own, iterations=2) | (paired > 0)
+    for here, there in ((outline, border), (border, outline)):
+        here = here & near
+        if here.any() and there.any():
+            away = ndimage.distance_transform_edt(~there)[here]
+            away = away[away < _EDGES * 2]
+            total += float(np.minimum(away, _EDGES).sum())
+            pixels += len(away)
+    return total, float(pixels)
+
+
+def _light(seen: Seen, ids: np.ndarray) -> np.ndarray:
+    """How bright beads are around each labelled one, as a share of the range.
+
+    What a single bead is like averages out; the light that falls on them stays, and
+    on a dark ground only beads show it.
+    """
+    if not len(ids):
+        return np.zeros(0)
+    low, high = np.percentile(seen.image, (1, 99))
+    own = _means((seen.image - low) / max(high - low, 1e-6), seen.labels, ids)
+    places = np.array(ndimage.center_of_mass(seen.labels > 0, seen.labels, ids))
+    _, near = cKDTree(places).query(places, min(_NEIGHBOURS, len(ids)))
+    return own[near.reshape(len(ids), -1)].mean(1)
+
+
+def _seam(probability: np.ndarray) -> float:
+    """The mean jump across the worst line of pixels, over that across the others."""
+    worst = 0.0
+    for axis in (0, 1):
+        jump = np.abs(np.diff(probability, axis=axis)).mean(1 - axis)
+        if len(jump) < 32:
+            continue
+        inner = jump[4:-4]
+        usual = ndimage.median_filter(inner, 9) + 0.5 * np.median(inner) + 1e-4
+        worst = max(worst, float((inner / usual).max()))
+    return worst

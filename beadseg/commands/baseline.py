@@ -1,0 +1,63 @@
+"""`beadseg baseline DIR`: the quick test whether settings or data are the problem."""
+
+import argparse
+from pathlib import Path
+
+from beadseg.commands.parser import Subparsers
+
+
+def add(commands: Subparsers) -> None:
+    """Adds the parser of the command."""
+    parser = commands.add_parser(
+        "baseline",
+        help="a quick plain training: are the settings the problem, or the data?",
+        description="Trains with plain settings: cross-entropy, rate 1e-4, batches of "
+        "32, at most 20 epochs, patience 5. Says from the curve, and from how complete "
+        "the masks are, whether settings or data are to blame.",
+    )
+    parser.add_argument("dir", type=Path, help="a folder with images/ and masks/")
+    parser.add_argument("--workdir", type=Path, help="run folder (DIR-baseline)")
+    parser.add_argument("--epochs", type=int, default=20, help="at most (20)")
+    parser.add_argument("--seed", type=int, default=0, help="of weights and batches")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> dict:
+    """Looks at the data, trains, judges; returns the verdict with its numbers."""
+    import json
+
+    from beadseg.analysis.baseline import baseline_config, judge, write_page
+    from beadseg.analysis.fingerprint import take_fingerprint
+    from beadseg.analysis.overview import look_over
+    from beadseg.analysis.recommendation import base_config
+    from beadseg.data.folder import require_labels, scan
+    from beadseg.errors import BeadsegError
+
+    if options.epochs < 1:
+        raise BeadsegError(f"--epochs {options.epochs}: give at least 1")
+    data = base_config().data
+    data.dir = str(options.dir)
+    folder = scan(data)
+    require_labels(folder)
+    overview = look_over(take_fingerprint(folder))
+    config = baseline_config(options.dir, overview, options.epochs)
+    config.seed = config.data.seed = options.seed
+    name = folder.path.resolve().name
+    workdir = options.workdir or Path(f"{name}-baseline")
+
+    from beadseg.training.loop import train  # jax takes seconds: errors come before
+
+    print(f"run folder: {workdir}")
+    summary = train(config, workdir, workdir.name)
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    curve = [row for row in rows if row["kind"] == "validation"]
+    told = any(sample.completeness is not None for sample in folder.samples)
+    verdict = judge(curve, overview, options.dir, told)
+    write_page(workdir / "baseline.html", verdict, rows, overview)
+    print(verdict.sentence)
+    for check in verdict.checks:
+        print(f"  {check}")
+    print(f"next: {verdict.command}")
+    print(f"page: {workdir / 'baseline.html'}")
+    return verdict._asdict() | {"summary": summary, "workdir": str(workdir)}

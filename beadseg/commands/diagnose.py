@@ -1,0 +1,89 @@
+"""`beadseg diagnose RUN`: why predictions are poor, and what to do about it."""
+
+import argparse
+from pathlib import Path
+
+from beadseg.commands.parser import Subparsers
+
+
+def add(commands: Subparsers) -> None:
+    """Adds the parser of the command."""
+    parser = commands.add_parser(
+        "diagnose",
+        help="why a run predicts poorly, ranked, and the command that fixes it",
+        description="Looks at the curves of a run and at what its network makes of its "
+        "validation images. Ranks the causes of poor predictions, each with numbers, "
+        "pictures, confidence and what to run next. Exit code 1 if there is a cause.",
+    )
+    parser.add_argument("folder", metavar="run", type=Path, help="the folder of a run")
+    parser.add_argument("--data", type=Path, help="the images, where they have moved")
+    parser.add_argument(
+        "--images", type=int, default=16, help="validation tiles to look at (16)"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, help="page to write (RUN/diagnosis.html)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> dict:
+    """Looks, ranks, prints and writes a page; returns the causes and their numbers."""
+    from beadseg.analysis.diagnosis import CAUSES, diagnose
+    from beadseg.analysis.diagnosis_page import write_page
+    from beadseg.analysis.fingerprint import plain
+    from beadseg.analysis.run_evidence import look_into
+    from beadseg.errors import BeadsegError
+
+    if options.images < 1:
+        raise BeadsegError(f"--images {options.images}: give at least 1")
+    folder = options.folder
+    looked = look_into(folder, options.data, options.images)
+    e = looked.evidence
+    found = [
+        finding._replace(command=_filled(finding.command, folder, looked.config))
+        for finding in diagnose(e)
+    ]
+    name = folder.resolve().name
+    page = options.output or folder / "diagnosis.html"
+    write_page(page, name, found, e, looked.images, looked.notes)
+    titles = {cause.name: cause.title for cause in CAUSES}
+    for note in looked.notes:
+        print(note)
+    if not found:
+        where = "" if e.rows else " in the curves"
+        print(f"No cause shows{where}: the numbers are those of a healthy run.")
+    for number, finding in enumerate(found, 1):
+        print(f"{number}. {titles[finding.cause]} ({finding.confidence:.0%})")
+        print(f"   {finding.because}")
+        print(f"   {finding.remedy}")
+        print(f"   {finding.command}")
+    print(f"page: {page}")
+    result = {
+        "findings": [finding._asdict() for finding in found],
+        "notes": list(looked.notes),
+        "threshold": e.threshold,
+        "exit_code": int(bool(found)),
+    }
+    if e.rows:
+        counts = ("truth", "found", "missed", "invented", "merged", "split", "specks")
+        result |= {name: int(e.total(name)) for name in counts}
+        result |= {"jaccard": e.jaccard_at(e.threshold), "best_jaccard": e.best[0]}
+    return plain(result)
+
+
+def _filled(command: str, folder: Path, config) -> str:
+    """The command with the run, its data and a config that is like its own."""
+    from beadseg.analysis.recommendation import ROOT
+
+    file = f"configs/{config.loss.name}.py"
+    if not (ROOT / file).exists():
+        file = "configs/base.py"
+    data = config.data.dir or "DIR"
+    config_flag = f"--config={file}"
+    if config.data.dir:
+        config_flag += f" --config.data.dir={data}"
+    return (
+        command.replace("--config=CONFIG", config_flag)
+        .replace("RUN", str(folder))
+        .replace("DIR", str(data))
+    )
