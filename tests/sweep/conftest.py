@@ -14,6 +14,7 @@ def tiny(tmp_path) -> ConfigDict:
     config.data.cache_dir = str(tmp_path / "cache")
     config.model.width = 4
     config.model.depth = 2
+    config.model.heads = ("mask",)
     config.data.crop = 32
     config.data.batch_size = 4
     config.data.generated.count = 4

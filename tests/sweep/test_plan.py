@@ -63,6 +63,7 @@ def test_a_value_out_of_range_is_named_before_anything_runs():
 def test_operations_and_parameters_equal_a_count_by_hand():
     config = base.get_config()
     config.model.width, config.model.depth, config.model.norm = 4, 1, "none"
+    config.model.heads = ("mask",)
     config.data.crop, config.data.batch_size = 16, 2
     found = plan.cost(config)
     model = models.build(config.model)
