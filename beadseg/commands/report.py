@@ -38,7 +38,13 @@ def run(options: argparse.Namespace) -> dict:
     if (folder / "sweep.json").exists():
         from beadseg.sweep.report import write_report
 
-        made = write_report(folder)
+        try:
+            made = write_report(folder)
+        except (KeyError, TypeError) as error:
+            raise BeadsegError(
+                f"{folder}: a file of this sweep lacks {error}: it is damaged or of "
+                "another version; run the sweep's command again with this one"
+            ) from error
     elif analysis.exists():
         made = analysis
         file = options.output or analysis

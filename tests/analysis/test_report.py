@@ -116,6 +116,36 @@ def test_what_is_no_run_is_one_line(tmp_path, capsys, name, says):
     assert said.count("\n") == 1
 
 
+@pytest.fixture
+def sweep_folder(run_folder, tmp_path):
+    """A sweep of three: one finished, one failed alone, one not begun."""
+    sweep = tmp_path / "sweep"
+    (sweep / "members" / "001").mkdir(parents=True)
+    run_folder.rename(sweep / "members" / "000")
+    failed = {"reason": "the loss became <NaN>"}
+    (sweep / "members" / "001" / "failed.json").write_text(json.dumps(failed))
+    points = [{"optim.learning_rate": rate} for rate in (1e-3, 1e-2, 1e-1)]
+    content = {"name": "rates", "config": {}, "points": points, "lease": 60.0}
+    (sweep / "sweep.json").write_text(json.dumps(content))
+    return sweep
+
+
+def test_page_of_a_sweep_has_all_that_has_ended(sweep_folder, tmp_path):
+    report(sweep_folder, "-o", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "1 of 3 members" in page
+    assert "Leaderboard" in page
+    assert "the loss became &lt;NaN&gt;" in page
+
+
+def test_a_sweep_of_another_version_is_one_line(sweep_folder, capsys):
+    (sweep_folder / "sweep.json").write_text('{"name": "x"}')
+    report(sweep_folder, code=2)
+    said = capsys.readouterr().err
+    assert "of another version" in said
+    assert said.count("\n") == 1
+
+
 def test_an_analysis_has_its_page_already(tmp_path, capsys):
     (tmp_path / "analysis.html").write_text("<p>")
     report(tmp_path)
