@@ -66,26 +66,21 @@ def train(data: Path, run: Path, seed: int, extra: list[str]) -> dict:
     return json.loads((run / "summary.json").read_text())
 
 
-def predict(data: Path, run: Path, held: list[str]) -> tuple[dict[str, Score], float]:
-    """Scores by image, and MPix/s of finding their beads."""
+def predict(data: Path, run: Path, held: list[str]) -> dict[str, Score]:
+    """Scores by image."""
     predictor = beadseg.load(run)
-    scores, pixels, seconds = {}, 0, 0.0
+    scores = {}
     for name in held:
         (image,) = (data / "images").glob(f"{name}.*")
         mask = next(data.glob(f"masks/{name}.*"), None)
-        pages = open_pages(image)[0].read()
-        predictor.predict(pages)  # compiles
-        started = time.monotonic()
-        labels = predictor.predict(pages).labels
-        seconds += time.monotonic() - started
-        pixels += labels.size
+        labels = predictor.predict(open_pages(image)[0].read()).labels
         if mask is not None:
             scores[name] = score(read_labels(mask), None, labels)
         else:
             (points,) = data.glob(f"points/{name}.*")
             nothing = np.zeros(labels.shape, np.int32)
             scores[name] = score(nothing, read_points(points), labels)
-    return scores, pixels / seconds / 1e6
+    return scores
 
 
 def brief(scores: dict[str, Score]) -> dict:
@@ -113,7 +108,10 @@ def brief(scores: dict[str, Score]) -> dict:
                 [abs(e["diameter_error"]) for e in each if e["diameter_error"]]
             ),
         }
-    return {k: round(float(v), 4) if np.isscalar(v) else v for k, v in result.items()}
+    return {
+        key: round(float(value), 4) if isinstance(value, float) else value
+        for key, value in result.items()
+    }
 
 
 def main() -> None:
@@ -148,9 +146,9 @@ def bench(options: argparse.Namespace, extra: list[str], runs: Path) -> None:
             started = time.monotonic()
             summary = train(home / "data", run, seed, extra)
             minutes = (time.monotonic() - started) / 60
-            scores, speed = predict(data, run, held)
+            scores = predict(data, run, held)
             row = {"fold": fold, "seed": seed, "minutes": round(minutes, 1)}
-            row |= {"threshold": summary["threshold"], "mpix_per_second": speed}
+            row |= {"threshold": summary["threshold"]}
             rows.append(row | brief(scores))
             print(rows[-1], flush=True)
             if seed == 0:
