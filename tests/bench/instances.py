@@ -96,16 +96,16 @@ def brief(scores: dict[str, Score]) -> dict:
         "detection_f1": found["detection"]["f1"],
     }
     if "ap" in found:
-        at = {f"{m:g}".lstrip("0"): i for i, m in enumerate(MIN_IOUS)}
+        half, strict = MIN_IOUS.index(0.5), MIN_IOUS.index(0.75)
         result |= {
-            "ap50": found["ap"][at[".5"]],
-            "ap75": found["ap"][at[".75"]],
-            "pq": found["pq"][at[".5"]],
+            "ap50": found["ap"][half],
+            "ap75": found["ap"][strict],
+            "pq": found["pq"][half],
             "jaccard": found["jaccard"],
             "errors": found["errors"],
             "diameter_error": found["diameter_error"],
             "diameter_error_of_images": np.mean(
-                [abs(e["diameter_error"]) for e in each if e["diameter_error"]]
+                [abs(e["diameter_error"] or 0.0) for e in each]
             ),
         }
     return {
