@@ -121,13 +121,13 @@ const shown = (bead) => !!bead && !!bead.path &&
 
 async function load(index, keepView = false) {
   const number = ++loadNumber;
+  delete document.body.dataset.ready;
   await queue;
   current = index;
   stale = false;
   banner("");
   $("images").value = String(index);
   selected.clear(); beads.clear(); groups = null; anchor = drag = null;
-  delete document.body.dataset.ready;
   if (!keepView) { levels = []; facts = null; $("loading").hidden = false; }
   dirty = true;
   try {
@@ -141,7 +141,7 @@ async function load(index, keepView = false) {
     refresh();
     if (!keepView && big) await loadPixels(number, 1);
     if (number !== loadNumber) return;
-    if (!keepView) next(0);
+    next(0);
     document.body.dataset.ready = images[current].name;
   } catch (error) {
     $("loading").hidden = true;

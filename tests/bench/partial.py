@@ -1,0 +1,198 @@
+"""Jaccard against complete masks when beads are left out of the masks trained on.
+
+  python -m tests.bench.partial generated none drop_random:0.5 --seeds 3 --write
+  BEADSEG_REAL_DATA=DIR python -m tests.bench.partial emps_spheres_dev none drop_dim:0.5
+  python -m tests.bench.partial generated --all --small   # every row, two CPU cores
+
+A cell makes a data set whose masks lack beads, trains on it with the masks that lack
+them on both sides of the split (nothing sees the complete ones), and judges the run's
+own threshold on complete masks of the validation images. It then audits and completes
+the data set with that run, against the truth. The share is of the cell "none" of the
+same seed. Each cell is kept in results as soon as it is done.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+import beadseg
+from beadseg.data.beads import describe_beads
+from beadseg.data.damage import damage_labels
+from beadseg.data.export import write_generated
+from beadseg.data.labels import read_labels
+from beadseg.inference.matching import match
+from beadseg.partial.verification import verify
+from beadseg.training.run_folder import versions
+
+RESULTS = Path(__file__).parent / "results"
+ROWS = (
+    *("none", "drop_random:0.5", "drop_random:0.8", "drop_random:0.95"),
+    *("drop_dim:0.5", "drop_blurred:0.5", "drop_crowded:0.5", "drop_outside:0.5"),
+)
+SMALL = {
+    "model.width": 8,
+    "model.depth": 3,
+    "data.crop": 96,
+    "data.bead_diameter": 0,
+    "train.epochs": 7,
+    "train.steps_per_epoch": 40,
+    "optim.learning_rate": 3e-3,
+}
+
+
+def make(name: str, kind: str, amount: float, folder: Path, small: bool) -> None:
+    """Writes images, masks that lack beads, and complete ones in truth/."""
+    if name == "generated":
+        size = {"count": 56, "size": 128} if small else {"count": 140, "size": 256}
+        write_generated(folder, damage=kind, amount=amount, **size)
+        if kind == "none":
+            shutil.copytree(folder / "masks", folder / "truth")
+        return
+    source = Path(os.environ["BEADSEG_REAL_DATA"]) / name
+    shutil.copytree(source / "images", folder / "images")
+    for part in ("masks", "truth"):
+        (folder / part).mkdir()
+    for number, file in enumerate(sorted((source / "masks").iterdir())):
+        labels = read_labels(file)
+        image = next((source / "images").glob(f"{file.stem}.*"))
+        grey = np.asarray(_read(image), np.float32)
+        beads = describe_beads(labels, grey.mean(-1) if grey.ndim == 3 else grey)
+        rng = np.random.default_rng(number)
+        lacking = damage_labels(kind, amount, labels, beads, rng)
+        for part, array in (("truth", labels), ("masks", lacking)):
+            tifffile.imwrite(folder / part / f"{file.stem}.tif", array.astype(np.int32))
+
+
+def cell(name: str, row: str, seed: int, small: bool, extra: list[str]) -> dict:
+    """Trains, judges, audits and completes one cell."""
+    kind, _, amount = row.partition(":")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder, run = Path(temporary, "data"), Path(temporary, "run")
+        make(name, kind, float(amount or 0), folder, small)
+        fields = {
+            "seed": seed,
+            "data.seed": seed,
+            "data.dir": folder,
+            "log.wandb": "off",
+        }
+        fields |= SMALL if small else {}
+        command = [*(sys.executable, "-m", "beadseg.main"), "--config=configs/dice.py"]
+        command += [
+            f"--workdir={run}",
+            *(f"--config.{k}={v}" for k, v in fields.items()),
+        ]
+        started = time.monotonic()
+        command += [f"--workdir={run}", *extra]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        minutes = (time.monotonic() - started) / 60
+        summary = json.loads((run / "summary.json").read_text())
+        split = json.loads((run / "split.json").read_text())
+        images = sorted({record.split("@")[0] for record in split["validation"]})
+        result = {"row": row, "seed": seed, "minutes": round(minutes, 2)}
+        result |= _judge(folder, run, images)
+        audited = verify(folder, Path(temporary, "verify"), run, 0.9, False)
+        true = _completeness(folder)
+        return result | {
+            "threshold": summary["threshold"],
+            "said": round(summary["best_jaccard"], 4),
+            "validation": summary["validation"],
+            "completeness": round(true, 4),
+            "completeness_by_training": summary["completeness"],
+            "completeness_by_audit": audited["completeness"],
+            "completeness_mask_free": round(
+                float(np.mean([r["mask_free"] for r in audited["images"]])), 4
+            ),
+            "omission": audited["omission"],
+        }
+
+
+def _judge(folder: Path, run: Path, images: list[str]) -> dict:
+    """Pixels of validation images, and beads proposed for all, against the truth."""
+    from beadseg.analysis.recommendation import base_config
+    from beadseg.partial.book import Book
+    from beadseg.partial.completion import complete, load_predict
+
+    predictor = beadseg.load(run)
+    both = either = 0
+    for name in images:
+        image = _read(next((folder / "images").glob(f"{name}.*")))
+        truth = read_labels(next((folder / "truth").glob(f"{name}.*"))) > 0
+        found = predictor.predict(image).probability >= predictor.threshold("auto")
+        both, either = both + (found & truth).sum(), either + (found | truth).sum()
+    data = base_config().data
+    data.dir = str(folder)
+    new = folder.parent / "completed"
+    done = complete(data, new, str(run), load_predict(run), 0.99)
+    right = wrong = labelled = 0
+    for file in sorted((new / "images").iterdir()):
+        book = Book(new, file.stem)
+        truth = read_labels(next((folder / "truth").glob(f"{file.stem}.*")))
+        accepted = np.where(
+            np.isin(book.map.labels, [n for n, b in book.map.beads.items() if b.score]),
+            book.mask(),
+            0,
+        )
+        number = len(np.unique(accepted[accepted > 0]))
+        hits = match(truth, accepted, 0.5).counts.true_positive if number else 0
+        right, wrong = right + hits, wrong + number - hits
+        labelled += len(np.unique(truth[truth > 0]))
+    return {
+        "jaccard": round(float(both / max(either, 1)), 4),
+        "accepted": done["accepted"],
+        "accepted_right": right,
+        "accepted_wrong": wrong,
+        "beads": labelled,
+    }
+
+
+def _completeness(folder: Path) -> float:
+    counts = [
+        sum(len(np.unique(a[a > 0])) for a in map(read_labels, (folder / k).iterdir()))
+        for k in ("masks", "truth")
+    ]
+    return counts[0] / counts[1]
+
+
+def _read(file: Path) -> np.ndarray:
+    from beadseg.data.reading import open_pages
+
+    return open_pages(file)[0].read()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", help="generated, or a folder of $BEADSEG_REAL_DATA")
+    parser.add_argument("rows", nargs="*", help=f"of {', '.join(ROWS)}")
+    parser.add_argument("--all", action="store_true", help="all rows")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--small", action="store_true", help="minutes on two cores")
+    parser.add_argument("--write", action="store_true", help="keep in results/")
+    options, extra = parser.parse_known_args()
+    size = "_small" if options.small else ""
+    file = RESULTS / f"partial_{options.data}{size}.json"
+    kept = json.loads(file.read_text())["cells"] if file.exists() else []
+    for seed in range(options.seeds):
+        for row in ROWS if options.all else options.rows:
+            found = cell(options.data, row, seed, options.small, extra)
+            kept = [c for c in kept if (c["row"], c["seed"]) != (row, seed)] + [found]
+            full = {c["seed"]: c["jaccard"] for c in kept if c["row"] == "none"}
+            for c in kept:
+                if c["seed"] in full:
+                    c["share"] = round(c["jaccard"] / full[c["seed"]], 4)
+            print(kept[-1], flush=True)
+            if options.write:
+                result = {"cells": kept, "versions": versions()}
+                file.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
