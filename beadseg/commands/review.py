@@ -35,6 +35,7 @@ def run(options: argparse.Namespace) -> dict:
     """Serves until it is stopped; returns how far the review has come."""
     from beadseg.partial.book import Book, names
     from beadseg.partial.review.server import serve
+    from beadseg.partial.verification import write_completeness
 
     def started(address: str) -> None:
         print(f"review page: {address}\nCtrl-C ends it; all is saved.", flush=True)
@@ -47,6 +48,8 @@ def run(options: argparse.Namespace) -> dict:
         pass
     books = [Book(options.dir, name) for name in names(options.dir)]
     left = sum(book.counts().get("proposed", 0) for book in books)
-    done = sum(book.reviewed for book in books)
-    print(f"{done} of {len(books)} images done, {left} proposals undecided")
-    return {"images": len(books), "reviewed": done, "undecided": left}
+    done = {book.name: 1.0 for book in books if book.reviewed}
+    if done:  # training validates on masks that are known to be complete
+        write_completeness(options.dir, done)
+    print(f"{len(done)} of {len(books)} images done, {left} proposals undecided")
+    return {"images": len(books), "reviewed": len(done), "undecided": left}

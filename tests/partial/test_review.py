@@ -129,6 +129,15 @@ def test_a_kill_at_any_moment_loses_no_decision_that_was_answered(completed):
     assert set(np.unique(mask)) == {0, 1, 2, 3, 4, 5}
 
 
+def test_an_image_that_is_done_is_complete_for_training(completed):
+    running = Server(completed)
+    assert running.act({"do": "reviewed", "value": True}, 0)[0] == 200
+    running.stop()
+    assert 'a" = 1.000' in (completed / "beads.toml").read_text()
+    told = json.loads((completed / "provenance" / "a.json").read_text())
+    assert told["reviewed"] and told["completeness"] == 1.0
+
+
 def test_a_port_that_is_taken_and_a_folder_in_review_are_told(server, completed):
     with pytest.raises(BeadsegError, match="being reviewed by another"):
         Desk(completed)
