@@ -6,9 +6,10 @@ import json
 import numpy as np
 import pytest
 import tifffile
+from scipy import ndimage
 
 from beadseg import cli
-from beadseg.inference.evaluation import metrics, pool, score
+from beadseg.inference.evaluation import metrics, pool, score, within
 
 
 def discs(centres, radius=8.0, shape=(80, 100)):
@@ -94,6 +95,13 @@ def test_outlines_within_the_tolerance_count(shift, expected):
     truth[20:30, 10:20] = 1
     found = score(truth, None, np.roll(truth, shift, 1), tolerance=2)
     assert metrics(found)["boundary_f1"] == expected
+
+
+@pytest.mark.parametrize("distance", [0, 1, 2, 2.5, 7])
+def test_pixels_within_a_distance_are_those_of_the_distance_map(distance):
+    mask = np.random.default_rng(0).random((40, 50)) < 0.01
+    expected = ndimage.distance_transform_edt(~mask) <= distance
+    np.testing.assert_array_equal(within(mask, distance), expected)
 
 
 def test_centres_are_found_within_the_distance_and_not_beyond():
