@@ -19,10 +19,10 @@ from ml_collections import ConfigDict
 from beadseg import __version__, models
 from beadseg.errors import BeadsegError
 from beadseg.training.checkpoints import best_state
+from beadseg.training.start import DEFAULT
 from beadseg.training.tracking import read_rows
 from beadseg.training.weights import WEIGHTS, Weights, read_weights
 
-DEFAULT = Path(__file__).parents[1] / "default_model"
 LEADERBOARD = "leaderboard.csv"  # of a sweep; its runs are in members/
 
 
@@ -36,6 +36,7 @@ class Run:
     threshold: float  # of the mask's probability
     bead_diameter: float | None  # px, of the median bead as the network saw it
     scale: float  # pixels of the network to a pixel of the images trained on
+    generated: bool  # no image of a microscope was among them
     low: float  # percentile of the image that becomes 0
     high: float  # percentile that becomes 1
     flatten_sigma: float  # px of the network; 0: off
@@ -78,7 +79,7 @@ def load_runs(paths: list[Path], top: int | None = None) -> list[Run]:
       BeadsegError: see `load_run`; or `top` for what is no sweep.
     """
     if not paths:
-        if not DEFAULT.is_dir():
+        if not (DEFAULT / WEIGHTS).exists():
             raise BeadsegError(
                 "this copy of beadseg has no default model: train a run "
                 "(python -m beadseg.main --config=configs/dice.py) and give it with "
@@ -145,6 +146,7 @@ def _load(path: Path, config: dict[str, Any], version: str) -> Run:
         threshold=summary["threshold"],
         bead_diameter=None if diameter is None else diameter * scale,
         scale=scale,
+        generated=not data["dir"],
         low=normalise["low"],
         high=normalise["high"],
         flatten_sigma=normalise["flatten_sigma"] * scale,

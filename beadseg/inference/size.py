@@ -1,16 +1,18 @@
 """How large the beads of an image are, as the network itself sees it.
 
-A network knows beads of one size. Shown others it still finds many of them, and their
-size tells by how much to resample; at the right scale it finds the most, of the size
-that it knows, and is sure of them.
+A network knows beads of one size. Circles that slopes vote for tell roughly by how much
+to resample an image; the beads that the network then finds tell whether that was right.
+Where neither does, several scales are tried: at the right one it finds the most beads
+of the size that it knows.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from beadseg.analysis.quick_count import estimate
 from beadseg.data.scaling import (
     LARGEST_SCALE,
     SMALLEST_SCALE,
@@ -19,11 +21,12 @@ from beadseg.data.scaling import (
 from beadseg.errors import BeadsegError
 from beadseg.inference.run import Run
 
-TOLERANCE = 1.25  # a median diameter within this factor of the known one needs nothing
+TOLERANCE = 1.12  # a median diameter within this factor of the known one needs nothing
 FEWEST = 5  # beads from which a size can be told
 LADDER = (1.0, 0.5, 2.0, 0.25, 4.0)  # of the run's own scale
 SPREAD = 0.35  # of the logarithm of a diameter about that of the network
 PART = 768  # px of the network, a side of the part that is looked at
+SEEN = 2048  # px of the image, a side of the part in which circles are sought
 SMALLEST = 32  # px of the network that an image must keep, a side
 
 
@@ -92,20 +95,33 @@ def choose(
             1 / TOLERANCE < found.diameter / run.bead_diameter < TOLERANCE
         )
 
-    first = look(run.scale)
-    if not settled(first):
-        for step in LADDER:
-            scale = run.scale * step
-            if min(image.shape) * scale >= SMALLEST or step == 1.0:
-                found = look(scale)
-                for _ in range(2):
-                    if found.diameter is None or settled(found):
-                        break
-                    found = look(found.scale * run.bead_diameter / found.diameter)
+    for start in _starts(image, run):
+        found = look(start)
+        for _ in range(2):
+            if found.diameter is None or settled(found):
+                break
+            found = look(found.scale * run.bead_diameter / found.diameter)
+        if settled(found):
+            break
     best = max(looks.values(), key=lambda found: found.score)
-    if best.score == 0:
-        best = first
     return best.scale, best.maps
+
+
+def _starts(image: np.ndarray, run: Run) -> Iterator[float]:
+    """Scales to begin at, the most likely first.
+
+    That of the images that a run was trained on comes first, but what generated ones
+    were drawn at says nothing about others.
+    """
+    if not run.generated:
+        yield run.scale
+    seen = estimate(middle(image, SEEN)).diameter_px
+    if not math.isnan(seen):
+        yield run.bead_diameter / seen
+    for step in LADDER:
+        scale = run.scale * step
+        if min(image.shape) * scale >= SMALLEST or step == 1.0:
+            yield scale
 
 
 def middle(image: np.ndarray, side: int) -> np.ndarray:

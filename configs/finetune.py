@@ -1,0 +1,23 @@
+"""Fine-tuning: the model that comes with beadseg goes on with a few labelled images.
+
+python -m beadseg.main --config=configs/finetune.py --config.data.dir=DIR
+"""
+
+from ml_collections import ConfigDict
+
+from configs import default_model
+
+
+def get_config() -> ConfigDict:
+    """The network, bead size and loss of the default model, at a low rate."""
+    c = default_model.get_config()
+    c.init_from = "default"
+    c.data.validation_fraction = 0.15
+    c.data.augment.zoom = 0.25
+    c.data.augment.invert = 0.0
+    c.model.dropout = 0.1
+    c.optim.learning_rate = 3e-4
+    c.optim.warmup_steps = 20
+    c.train.steps_per_epoch = 40
+    c.train.epochs = 12
+    return c
