@@ -18,6 +18,7 @@ def get_config() -> ConfigDict:
     c.model.dropout = 0.1
     c.optim.learning_rate = 3e-4
     c.optim.warmup_steps = 20
+    c.train.threshold = None  # of the own images
     c.train.steps_per_epoch = 40
     c.train.epochs = 12
     return c
