@@ -10,7 +10,7 @@ from beadseg.analysis.overview import PARTIAL, TRUSTED, Overview, objects_of
 from beadseg.analysis.page import BLUE, GREY, ORANGE, Page
 from beadseg.analysis.quick_count import estimate
 from beadseg.analysis.regime import DENSE, SPARSE, Regime
-from beadseg.analysis.rules import Complaint, recommend
+from beadseg.analysis.rules import RECIPE, Complaint, recommend
 from beadseg.analysis.views import circles, densest, view
 from beadseg.data.samples import Sample
 from beadseg.errors import BeadsegError
@@ -431,6 +431,7 @@ def _recommended(page: Page, o: Overview, config_file: Path | None) -> None:
             for field, (choice, rule) in recommend(o).items()
         ],
     )
+    page.paragraph(RECIPE)
     if config_file is not None:
         page.command(f"python -m beadseg.main --config={config_file}")
 

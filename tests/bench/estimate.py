@@ -3,7 +3,7 @@
   python -m tests.bench.estimate --sets 200 --write
   BEADSEG_REAL_DATA=DIR python -m tests.bench.estimate --sets 200 --write
 
-A generated set is five images of one kind: one modality and pattern, and ranges drawn
+A generated set is `--images` images of one kind: one modality and pattern, and ranges drawn
 from those of `GeneratedSettings` (size of beads, overlap, noise, light, dirt...). Its
 count is the sum over its images, its diameter the median over its beads, its coverage
 the mean. The seeds are not those that `quick_count.npz` was fitted on. Time is on one
@@ -29,7 +29,6 @@ from beadseg.errors import BeadsegError
 from beadseg.training.run_folder import versions
 
 RESULTS = Path(__file__).parent / "results"
-IMAGES = 5  # of a generated set
 REAL = (
     ("emps_spheres_dev", "masks"),
     ("dsb2018_nuclei_dev", "masks"),
@@ -79,12 +78,12 @@ def errors(found: list[Estimate], beads: int, diameters, coverage) -> dict:
     return row
 
 
-def generated_set(number: int) -> dict:
+def generated_set(number: int, images: int) -> dict:
     """One set, drawn and estimated."""
     for attempt in range(20):
         try:
             settings = draw_settings(number + 1000 * attempt)
-            drawn = [generate(settings, 1, 100 * number + i) for i in range(IMAGES)]
+            drawn = [generate(settings, 1, 100 * number + i) for i in range(images)]
             break
         except BeadsegError:  # no image of 256 px holds such beads
             continue
@@ -152,15 +151,17 @@ def seconds(repeats: int = 3) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", type=int, default=200)
+    parser.add_argument("--images", type=int, default=5, help="of a set (5)")
     parser.add_argument("--write", action="store_true", help="keep in results/")
     options = parser.parse_args()
     rows = []
     for number in range(options.sets):
-        rows.append(generated_set(number))
+        rows.append(generated_set(number, options.images))
         print(number, rows[-1], flush=True)
     result = {
         "command": " ".join(["python -m tests.bench.estimate", *sys.argv[1:]]),
         "sets": len(rows),
+        "images_of_a_set": options.images,
         "within_limits": shares(rows),
         "by_modality": {
             name: shares([r for r in rows if r["modality"] == name])
