@@ -3,11 +3,11 @@
   python -m tests.bench.estimate --sets 200 --write
   BEADSEG_REAL_DATA=DIR python -m tests.bench.estimate --sets 200 --write
 
-A generated set is `--images` images of one kind: one modality and pattern, and ranges drawn
-from those of `GeneratedSettings` (size of beads, overlap, noise, light, dirt...). Its
-count is the sum over its images, its diameter the median over its beads, its coverage
-the mean. The seeds are not those that `quick_count.npz` was fitted on. Time is on one
-core, of one image of 1024 x 1024.
+A generated set is `--images` images of one kind: one modality and pattern, and ranges
+drawn from those of `GeneratedSettings` (size of beads, overlap, noise, light, dirt...).
+Its count is the sum over its images, its diameter the median over its beads, its
+coverage the mean. The seeds are not those that `quick_count.npz` was fitted on. Time is
+on one core, of one image of 1024 x 1024.
 """
 
 import argparse
