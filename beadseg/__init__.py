@@ -2,8 +2,12 @@
 
 from typing import Any
 
+from beadseg import xla
+
 __version__ = "0.1.0"
 __all__ = ["load"]
+
+xla.prepare()
 
 
 def __getattr__(name: str) -> Any:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from beadseg.errors import BeadsegError
+from beadseg.xla import cache_root
 
 _ABANDONED_AFTER = 24 * 3600  # seconds without a write in a folder being built
 _USERS = {"augment", "cache", "export", "pipeline", "splits", "targets"}
@@ -25,8 +26,7 @@ def cache_dir(configured: str | None) -> Path:
     Raises:
       BeadsegError: it cannot be written to.
     """
-    chosen = configured or os.environ.get("BEADSEG_CACHE") or "~/.cache/beadseg"
-    folder = Path(chosen).expanduser()
+    folder = Path(configured).expanduser() if configured else cache_root()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -1,0 +1,63 @@
+"""How XLA compiles: flags measured to be faster, and programs kept between runs.
+
+Set in the environment when beadseg is imported, before jax reads it; what the user has
+set there stays as it is.
+"""
+
+import hashlib
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+# XLA gives convolutions and products to YNNPACK, whose gradient of a kernel is up to
+# ten times slower than that of Eigen (tests/bench/results/weight_gradient.json).
+FLAGS = {"--xla_cpu_experimental_ynn_fusion_type": ""}
+# An unknown flag ends the process: these are the versions that were seen to know them.
+KNOWING_JAXLIB = ((0, 10), (0, 12))
+
+
+def cache_root() -> Path:
+    """What is kept between runs: $BEADSEG_CACHE, or ~/.cache/beadseg."""
+    return Path(os.environ.get("BEADSEG_CACHE") or "~/.cache/beadseg").expanduser()
+
+
+def prepare() -> None:
+    """Sets $XLA_FLAGS and jax's folder of compiled programs, where they are not set.
+
+    $JAX_ENABLE_COMPILATION_CACHE=false keeps no programs.
+    """
+    _set_flags()
+    folder = cache_root() / f"xla-{_processor()}"
+    if _writable(folder):
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+
+
+def _set_flags() -> None:
+    try:
+        jaxlib = tuple(int(part) for part in version("jaxlib").split(".")[:2])
+    except (PackageNotFoundError, ValueError):
+        return
+    if not KNOWING_JAXLIB[0] <= jaxlib <= KNOWING_JAXLIB[1]:
+        return
+    chosen = os.environ.get("XLA_FLAGS", "")
+    ours = [f"{name}={value}" for name, value in FLAGS.items() if name not in chosen]
+    os.environ["XLA_FLAGS"] = " ".join([*ours, chosen]).strip()
+
+
+def _processor() -> str:
+    """Tells apart processors that may not run each other's programs."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    kinds = ("flags", "Features", "model name")
+    told = sorted({line for line in lines if line.startswith(kinds)})
+    text = "\n".join([platform.machine(), platform.processor(), *told])
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def _writable(folder: Path) -> bool:
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
