@@ -65,6 +65,7 @@ def sweep_workdir(sweep: Sweep, config: ConfigDict, name: str) -> Path:
     """`runs/NAME-KEY`, KEY made from the settings and the points."""
     told = config.copy_and_resolve_references().unlock()
     told.points = [sorted(point.items()) for point in sweep.points]
+    told.points.append(config.train.epochs)  # a run may grow, a sweep may not
     return default_workdir(name, told)
 
 
