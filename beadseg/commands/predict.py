@@ -93,8 +93,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     from beadseg.inference.inputs import find_inputs
     from beadseg.inference.predictor import Predictor
     from beadseg.inference.run import load_runs
-    from beadseg.inference.tiles import TILE
+    from beadseg.inference.tiles import TILE, keep_programs
 
+    keep_programs()
     runs = load_runs(options.runs, options.top)
     predictor = Predictor(
         runs,

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from beadseg import models
+from beadseg.data.cache import cache_dir
 from beadseg.errors import BeadsegError
 from beadseg.inference.run import Run
 from beadseg.models.extent import apply_within
@@ -200,6 +201,17 @@ class Network:
         best = tuple(_round_length(n, self._stride) for n in window)
         self._shapes.add(best)
         return best
+
+
+def keep_programs() -> None:
+    """Keeps what is compiled in the cache on disk: the next command starts at once."""
+    if jax.config.jax_compilation_cache_dir is None:
+        try:
+            folder = cache_dir(None) / "programs"
+        except BeadsegError:  # nothing but time is lost
+            return
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 
 def spans(length: int, tile: int, margin: int, stride: int) -> list[Span]:
