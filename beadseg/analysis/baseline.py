@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from beadseg.analysis.overview import Overview
 from beadseg.analysis.page import GREY, Page
-from beadseg.analysis.recommendation import base_config
+from beadseg.analysis.recommendation import FILE, base_config
 
 SETTINGS, DATA = 0.3, 0.2  # Jaccard above which, below which
 FEWEST_STEPS = 20  # an epoch: few small images would make 20 epochs too few steps
@@ -67,7 +67,8 @@ def judge(
     at_half = max(row["jaccard_at_half"] for row in curve)
     known = told or not (overview.seen < 0.6)
     on = _measured_on(overview, told)
-    train = "python -m beadseg.main --config=RECOMMENDED.py"
+    settings = f"{folder.resolve().name}-analysis/{FILE}"
+    train = f"python -m beadseg.main --config={settings}"
     analyze = f"beadseg analyze {folder}"
     if best > SETTINGS:
         checks = []
@@ -85,7 +86,7 @@ def judge(
             f"Plain settings reach a Jaccard of {best:.2f}{on}, above {SETTINGS}: the "
             "data can be learnt, so if training failed, its settings were the problem.",
             tuple(checks),
-            f"{analyze}; {train}",
+            f"{analyze} && {train}",
         )
     if _rising(scores):
         return Verdict(
@@ -118,7 +119,7 @@ def judge(
                 "channel read?",
                 "Are the masks complete? `beadseg verify` counts.",
             ),
-            f"{analyze}; beadseg verify {folder}",
+            f"{analyze} && beadseg verify {folder}",
         )
     return Verdict(
         "between",
@@ -131,7 +132,7 @@ def judge(
             "data, none is too little training.",
             f"Validation has {len(scores)} evaluations; a few images make it noisy.",
         ),
-        f"beadseg verify {folder}; {train}",
+        f"beadseg verify {folder} && {analyze}",
     )
 
 

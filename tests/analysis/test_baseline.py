@@ -1,8 +1,11 @@
 import dataclasses
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from beadseg import cli
 from beadseg.analysis.baseline import baseline_config, judge
 
 
@@ -57,3 +60,42 @@ def test_settings_are_those_of_the_analysis(dense):
     c = baseline_config(Path("d"), dense)
     assert (c.loss.name, c.optim.learning_rate) == ("bce", 1e-4)
     assert (c.data.batch_size, c.train.epochs, c.train.early_stopping) == (32, 20, 5)
+
+
+def run_command(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["baseline", *map(str, arguments)])
+    return ended.value.code
+
+
+def test_the_verdict_is_written_from_the_log_of_the_run(
+    write, tmp_path, monkeypatch, capsys
+):
+    def train(config, workdir, name):  # as if it had run: the real one takes minutes
+        numbers = ("jaccard", "jaccard_at_half", "threshold", "precision", "recall")
+        row = dict.fromkeys((*numbers, "loss"), 0.6)
+        workdir.mkdir()
+        rows = [row | {"kind": "validation", "epoch": e} for e in (1, 2)]
+        rows.append({"kind": "train_epoch", "epoch": 2, "jaccard": 0.7})
+        text = "".join(json.dumps(line) + "\n" for line in rows)
+        (workdir / "metrics.jsonl").write_text(text)
+        return {"best_jaccard": 0.6}
+
+    monkeypatch.setattr("beadseg.training.loop.train", train)
+    monkeypatch.setenv("BEADSEG_CACHE", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    images = {name: rng.integers(0, 255, (64, 64), np.uint8) for name in "ab"}
+    masks = {
+        name: np.kron(np.eye(4, dtype=np.uint8), np.ones((16, 16))) for name in "ab"
+    }
+    folder = write(images, {k: m.astype(np.uint8) for k, m in masks.items()})
+    assert run_command(folder, "--workdir", tmp_path / "run") == 0
+    assert "settings were the problem" in capsys.readouterr().out
+    assert "Jaccard of 0.60" in (tmp_path / "run" / "baseline.html").read_text()
+
+
+def test_data_that_cannot_be_trained_on_are_one_line(write, tmp_path, capsys):
+    folder = write({"a": np.tri(64, dtype=np.uint8)})
+    assert run_command(folder) == 2
+    assert run_command(folder, "--epochs", 0) == 2
+    assert capsys.readouterr().err.count("\n") == 2
