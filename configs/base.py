@@ -77,7 +77,7 @@ def get_config() -> ConfigDict:
     loss.beta = 0.5  # tversky: weight of false negatives
     loss.mix = 0.5  # combined: mix * BCE + (1 - mix) * Dice
     loss.boundary = 0.0  # weight of the boundary term added to any loss
-    loss.distance = 1.0  # weight of the distance head, where the model has it
+    loss.distance = 0.3  # weight of the distance head, where the model has it
 
     c.partial = partial = ConfigDict()  # for masks that label only part of the beads
     partial.method = "auto"  # the loss where they fall short, or "none"; losses.py

@@ -39,6 +39,7 @@ def get_config() -> ConfigDict:
     c.model.dropout = 0.0
     c.model.heads = ("mask", "distance")
     c.loss.name = "combined"
+    c.loss.distance = 1.0
     c.optim.learning_rate = 2e-3
     c.optim.warmup_steps = 100
     c.optim.cosine = True
