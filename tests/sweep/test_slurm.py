@@ -1,0 +1,161 @@
+"""A real Slurm of one node on this machine: what a cluster does to a sweep."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CONFIG = Path(__file__).with_name("sweep_of_three.py")
+SETTINGS = """
+ClusterName=beadseg
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+SlurmctldPort={controller}
+SlurmdPort={daemon}
+AuthType=auth/munge
+AuthInfo=socket={munge}/socket
+CredType=cred/munge
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+MpiDefault=none
+ReturnToService=2
+KillWait=5
+SchedulerParameters=sched_interval=2,batch_sched_delay=0
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
+PartitionName=all Nodes={host} Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    """Starts munge, the controller and one node; puts SLURM_CONF in place."""
+    missing = [
+        name
+        for name in ("munged", "slurmctld", "slurmd", "sbatch")
+        if shutil.which(name) is None and not Path(f"/usr/sbin/{name}").exists()
+    ]
+    if missing or os.getuid() != 0:
+        pytest.skip(f"no Slurm of one's own here: {missing or 'not root'}")
+    folder = tmp_path_factory.mktemp("slurm")
+    munge = Path("/run/munge-beadseg-tests")
+    munge.mkdir(exist_ok=True)
+    shutil.chown(munge, "munge", "munge")
+    for name in ("state", "spool"):
+        (folder / name).mkdir()
+    settings = folder / "slurm.conf"
+    text = SETTINGS.format(
+        host=socket.gethostname().split(".")[0],
+        controller=_free_port(),
+        daemon=_free_port(),
+        munge=munge,
+        folder=folder,
+        cpus=os.cpu_count(),
+    )
+    settings.write_text(text)
+    (munge / "key").write_bytes(os.urandom(128))
+    (munge / "key").chmod(0o600)
+    shutil.chown(munge / "key", "munge", "munge")
+    environment = os.environ | {"SLURM_CONF": str(settings)}
+    commands = [
+        [
+            *("/usr/sbin/munged", "--foreground", f"--socket={munge}/socket"),
+            *(f"--key-file={munge}/key", f"--pid-file={munge}/pid", "--force"),
+            *(f"--log-file={munge}/log", f"--seed-file={munge}/seed"),
+        ],
+        ["/usr/sbin/slurmctld", "-D", "-c"],
+        ["/usr/sbin/slurmd", "-D"],
+    ]
+    started = []
+    for command in commands:
+        as_munge = {"user": "munge", "group": "munge"} if "munged" in command[0] else {}
+        started.append(
+            subprocess.Popen(
+                command,
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                **as_munge,
+            )
+        )
+        time.sleep(1)
+    os.environ["SLURM_CONF"] = str(settings)
+    try:
+        _until(lambda: "idle" in _output("sinfo", "-h", "-o", "%T"), 60)
+        yield
+    finally:
+        del os.environ["SLURM_CONF"]
+        for process in reversed(started):
+            process.terminate()
+            process.wait(20)
+        shutil.rmtree(munge, ignore_errors=True)
+
+
+@pytest.mark.slow
+def test_an_array_with_a_task_requeued_and_one_cancelled_leaves_a_whole_sweep(
+    slurm, tmp_path
+):
+    sweep = tmp_path / "sweep"
+    submit = [
+        *(sys.executable, str(ROOT / "launch" / "submit.py"), "--scheduler=slurm"),
+        *(f"--config={CONFIG}", f"--workdir={sweep}", "--nodes=6", "--gpus=0"),
+        *("--cpus=1", "--time=00:30:00"),
+        f"--config.data.cache_dir={tmp_path / 'cache'}",
+    ]
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "1"}
+    done = subprocess.run(
+        submit, capture_output=True, text=True, cwd=ROOT, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    job = done.stdout.split("Submitted batch job ")[1].split()[0]
+    log = sweep / "members" / "000" / "metrics.jsonl"
+    _until(lambda: log.exists() and log.read_text(), 900)
+    first = json.loads((sweep / "claims" / "000.0").read_text())
+    assert first["pid"] != os.getpid()
+    _output("scontrol", "requeue", f"{job}_0")
+    _output("scancel", f"{job}_1")
+    _until(lambda: not _output("squeue", "-h", "-r", "-j", job), 900)
+    states = {
+        number: sweep / "members" / f"{number:03d}" / name
+        for number, name in (
+            (0, "summary.json"),
+            (1, "summary.json"),
+            (2, "failed.json"),
+        )
+    }
+    logs = "".join(file.read_text() for file in (sweep / "launch").glob("*.log"))
+    assert all(file.exists() for file in states.values()), logs
+    assert len((sweep / "leaderboard.csv").read_text().splitlines()) == 4
+    assert len(list((sweep / "claims").glob("000.*"))) > 1
+
+
+def _free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def _output(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def _until(holds, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.2)
