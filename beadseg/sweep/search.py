@@ -114,7 +114,7 @@ class Optuna(All):
             import optuna
         except ImportError as error:
             raise BeadsegError(
-                'config.sweep.search = "optuna" needs Optuna: pip install optuna'
+                'config.sweep.search = "optuna" needs Optuna: pip install "beadseg[sweep]"'
             ) from error
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         journal = optuna.storages.journal
