@@ -114,7 +114,8 @@ class Optuna(All):
             import optuna
         except ImportError as error:
             raise BeadsegError(
-                'config.sweep.search = "optuna" needs Optuna: pip install "beadseg[sweep]"'
+                'config.sweep.search = "optuna": Optuna is not installed: give '
+                'pip install "beadseg[sweep]"'
             ) from error
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         journal = optuna.storages.journal
