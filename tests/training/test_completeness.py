@@ -1,6 +1,8 @@
+import jax
 import numpy as np
 import pytest
 
+from beadseg.data.export import write_generated
 from beadseg.errors import BeadsegError
 from beadseg.metrics import BINS, ProbabilityHistogram
 from beadseg.training.completeness import (
@@ -10,6 +12,8 @@ from beadseg.training.completeness import (
     judge,
     method_of,
 )
+from beadseg.training.loop import train
+from beadseg.training.weights import read_weights
 
 
 class Record:
@@ -93,3 +97,30 @@ def test_a_completeness_that_is_no_share_is_refused(tiny):
     tiny.partial.completeness = 1.5
     with pytest.raises(BeadsegError, match=r"completeness = 1.5.*at most 1"):
         gaps(tiny, [], True)
+
+
+@pytest.mark.slow
+def test_masks_found_complete_change_not_a_bit_and_told_gaps_are_said(tiny, tmp_path):
+    folder = tmp_path / "data"
+    write_generated(folder, count=4, size=64)
+    tiny.data.dir, tiny.data.cache_dir = str(folder), str(tmp_path / "cache")
+    tiny.train.epochs, tiny.train.steps_per_epoch = 2, 2
+    tiny.partial.enough = 0.0  # so short a run finds nothing complete
+    outcomes = {}
+    for name, changes in {
+        "auto": {},
+        "none": {"partial.method": "none"},
+        "told": {"partial.completeness": 0.5, "partial.enough": 0.9},
+    }.items():
+        config = tiny.copy_and_resolve_references()
+        config.update_from_flattened_dict(changes)
+        summary = train(config, tmp_path / name, name)
+        weights = read_weights(tmp_path / name / "weights.npz").params
+        outcomes[name] = summary, jax.tree.leaves(weights)
+    for one, other in zip(outcomes["auto"][1], outcomes["none"][1], strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert outcomes["none"][0]["validation"] == "on known pixels"
+    assert outcomes["auto"][0]["completeness"] == 1.0
+    told = outcomes["told"][0]
+    assert told["completeness"] == 0.5
+    assert told["validation"] == "corrected for masks that are 50% complete, as told"
