@@ -30,7 +30,7 @@ from beadseg.analysis.circles import (
     vote,
 )
 
-ACCEPT = 0.12  # score of a bead among those of its image
+ACCEPT = 0.05  # score of a bead among those of its image
 CANDIDATE = 0.08  # score of a circle for itself
 CLOSEST = 0.65  # of the sum of two radii, between centres of different beads
 WINDOW = 160  # px of an octave, side of a window
