@@ -20,8 +20,7 @@ from beadseg.partial.proposals import propose
 CONFIDENCE = 0.9  # of intervals
 LEVEL = 0.01  # of tests, after Holm's correction
 FEWEST = 15  # beads of each sort, below which nothing is tested
-# What single images showed beyond chance, standard deviation: measured on generated
-# beads by tests/bench/partial.py.
+# What single images show beyond chance, standard deviation: a judgement, not yet fitted.
 _BEYOND_CHANCE = {"mask-free": 0.08, "model": 0.03}
 _DRAWS = 2000
 _SHUFFLES = 300
