@@ -8,10 +8,10 @@ from beadseg.analysis import regime as regimes
 from beadseg.analysis.fingerprint import Fingerprint, Row, read_sample
 from beadseg.analysis.overview import PARTIAL, TRUSTED, Overview, objects_of
 from beadseg.analysis.page import BLUE, GREY, ORANGE, Page
-from beadseg.analysis.quick_count import estimate
 from beadseg.analysis.regime import DENSE, SPARSE, Regime
 from beadseg.analysis.rules import RECIPE, Complaint, recommend
 from beadseg.analysis.views import circles, densest, view
+from beadseg.data.quick_count import estimate
 from beadseg.data.samples import Sample
 from beadseg.errors import BeadsegError
 

@@ -17,10 +17,10 @@ from tqdm import tqdm
 
 from beadseg.analysis.image_facts import ImageFacts, discs, measure_image, thumbnail
 from beadseg.analysis.mask_facts import MaskFacts, measure_mask
-from beadseg.analysis.quick_count import Estimate, estimate
 from beadseg.data import splits
 from beadseg.data.folder import Folder
 from beadseg.data.labels import UNKNOWN, read_labels, read_points
+from beadseg.data.quick_count import Estimate, estimate
 from beadseg.data.reading import ReadError
 from beadseg.data.samples import Sample
 from beadseg.errors import BeadsegError

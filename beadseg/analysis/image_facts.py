@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from beadseg.analysis.quick_count import Estimate
+from beadseg.data.quick_count import Estimate
 
 THUMBNAIL = 48  # px, side of the picture by which duplicates are found
 _GRID = 12  # blocks a side, for the light

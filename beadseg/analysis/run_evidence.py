@@ -14,8 +14,8 @@ from ml_collections import ConfigDict
 from beadseg.analysis.evidence import Evidence, Seen, pool
 from beadseg.analysis.fingerprint import find_duplicates, share_labelled
 from beadseg.analysis.image_facts import thumbnail
-from beadseg.analysis.quick_count import estimate
 from beadseg.analysis.recommendation import base_config
+from beadseg.data.quick_count import estimate
 from beadseg.errors import BeadsegError
 
 LOOKED_AT = 16  # validation tiles; all is not needed to see an illness

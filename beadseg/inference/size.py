@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from beadseg.analysis.quick_count import estimate
+from beadseg.data.quick_count import estimate
 from beadseg.data.scaling import (
     LARGEST_SCALE,
     SMALLEST_SCALE,

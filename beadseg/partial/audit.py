@@ -13,14 +13,14 @@ from scipy import ndimage, stats
 from scipy.spatial import cKDTree
 from skimage.filters import threshold_otsu
 
-from beadseg.analysis.quick_count import Estimate, estimate
 from beadseg.data.beads import describe_beads
+from beadseg.data.quick_count import Estimate, estimate
 from beadseg.partial.proposals import propose
 
 CONFIDENCE = 0.9  # of intervals
 LEVEL = 0.01  # of tests, after Holm's correction
 FEWEST = 15  # beads of each sort, below which nothing is tested
-# What single images show beyond chance, standard deviation: a judgement, not yet fitted.
+# What single images show beyond chance, standard deviation: judged, not fitted.
 _BEYOND_CHANCE = {"mask-free": 0.08, "model": 0.03}
 _DRAWS = 2000
 _SHUFFLES = 300

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from beadseg.analysis.quick_count import Estimate, estimate
 from beadseg.data.generated import generate
 from beadseg.data.generated_settings import MODALITIES, PATTERNS, GeneratedSettings
 from beadseg.data.labels import read_labels, read_points
+from beadseg.data.quick_count import Estimate, estimate
 from beadseg.data.reading import open_pages
 from beadseg.data.scaling import bead_diameters
 from beadseg.errors import BeadsegError

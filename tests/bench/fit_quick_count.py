@@ -2,7 +2,7 @@
 
   python -m tests.bench.fit_quick_count --images 900
 
-Writes `beadseg/analysis/quick_count.npz`. The seeds are not those of the benchmark
+Writes `beadseg/data/quick_count.npz`. The seeds are not those of the benchmark
 `estimate.py`. A circle's target is how well it fits the nearest bead:
 exp(-(d / 0.3 r)^2 - (log(radius / r) / 0.22)^2); the second output is that logarithm.
 Poor circles are many: one in ten is kept, and weighs ten.
@@ -17,9 +17,9 @@ import numpy as np
 import optax
 from tqdm import tqdm
 
-import beadseg.analysis
-from beadseg.analysis import quick_count
-from beadseg.analysis.circles import (
+import beadseg.data
+from beadseg.data import quick_count
+from beadseg.data.circles import (
     GLANCE,
     LOOK,
     Octave,
@@ -32,7 +32,7 @@ from beadseg.analysis.circles import (
 from beadseg.data.generated import GeneratedImage, generate
 from beadseg.data.generated_settings import GeneratedSettings
 
-FILE = Path(beadseg.analysis.__file__).with_name("quick_count.npz")
+FILE = Path(beadseg.data.__file__).with_name("quick_count.npz")
 SEED = 1001
 KINDS = (  # and how many of them in a hundred images
     (GeneratedSettings(), 60),

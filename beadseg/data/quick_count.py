@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree
 
-from beadseg.analysis.circles import (
+from beadseg.data.circles import (
     CONTRAST,
     GLANCE,
     LOOK,
@@ -249,7 +249,7 @@ def _windows(level: np.ndarray) -> list[np.ndarray]:
 
 @cache
 def layers(name: str) -> dict[str, np.ndarray]:
-    file = resources.files("beadseg.analysis").joinpath("quick_count.npz")
+    file = resources.files("beadseg.data").joinpath("quick_count.npz")
     with file.open("rb") as stream, np.load(stream) as stored:
         return {
             key.removeprefix(f"{name}/"): stored[key].astype(np.float32)

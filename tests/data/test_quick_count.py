@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from beadseg.analysis.quick_count import covered, estimate
+from beadseg.data.quick_count import covered, estimate
 
 
 def scatter(radius: float, size: int) -> np.ndarray:
