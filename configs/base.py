@@ -83,7 +83,8 @@ def get_config() -> ConfigDict:
     partial.method = "auto"  # the loss where they fall short, or "none"; losses.py
     partial.completeness = placeholder(float)  # share labelled; None: read or estimated
     partial.audit = 0.3  # share of the epochs after which it is estimated
-    partial.enough = 0.9  # completeness from which masks are taken as complete
+    partial.suspect = 0.75  # estimate below which masks are taken to fall short
+    partial.enough = 0.9  # completeness, where told, from which they are complete
 
     c.optim = optim = ConfigDict()
     optim.learning_rate = 1e-3  # peak (traced)

@@ -171,6 +171,7 @@ def check_ranges(config: ConfigDict) -> None:
         "loss.mix": (0.0, 1.0),
         "partial.audit": (0.0, 1.0),
         "partial.enough": (0.0, 1.0),
+        "partial.suspect": (0.0, 1.0),
     }
     flat = config.to_dict()
     for field, (low, high) in ranges.items():

@@ -127,7 +127,7 @@ def test_augmented_tiles_are_exact_too():
 
 
 def test_images_of_many_sizes_compile_few_programs():
-    network = Network(run_of())
+    network = Network(run_of(heads=("mask",)))
     network._apply = lambda _, windows, extents: np.zeros((*windows.shape[:3], 1))
     sizes = np.random.default_rng(0).integers(40, 200, (200, 2))
     for height, width in sizes:

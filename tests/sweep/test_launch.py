@@ -45,7 +45,8 @@ def submit(tmp_path, *flags):
     )
 
 
-def test_a_scheduler_that_is_not_there_is_named(tmp_path, bin_folder):
+def test_a_scheduler_that_is_not_there_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
     for scheduler, command in (("slurm", "sbatch"), ("pbs", "qsub")):
         done = submit(tmp_path, f"--scheduler={scheduler}")
         assert done.returncode == 2
