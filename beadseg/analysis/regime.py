@@ -158,7 +158,8 @@ def _shape(o: Overview) -> str:
 def _shape_means(o: Overview) -> str:
     if not np.isfinite(o.circularity):
         return "label some beads to know"
-    if o.branches > 0.5 or o.circularity < 0.75:
+    # Discs of few pixels have a branch here and there too.
+    if o.circularity < 0.75 or o.branches > 0.5 and o.circularity < 0.9:
         return "irregular outlines: a rule about circles will not do"
     if o.touching > 0.2:
         return "round but touching: they must be told apart, not only found"
