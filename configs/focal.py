@@ -2,7 +2,7 @@
 
   python -m beadseg.main --config=configs/focal.py
 
-Time: as dice.py, some nine minutes on two cores. The number is not yet measured.
+Time: about as dice.py. Time and number are not yet measured.
 """
 
 from ml_collections import ConfigDict

@@ -6,7 +6,7 @@ They come from sparse mitochondria; here they meet generated mitochondria. Add
 --config.data.generated.preset=beads, --config.data.generated.damage=drop_random and
 --config.data.generated.amount=0.5 to see what half-labelled beads make of them.
 
-Time: as dice.py, some nine minutes on two cores. The number is not yet measured.
+Time: about as dice.py. Time and number are not yet measured.
 """
 
 from ml_collections import ConfigDict
