@@ -138,6 +138,13 @@ def test_an_image_that_is_done_is_complete_for_training(completed):
     assert told["reviewed"] and told["completeness"] == 1.0
 
 
+def test_ctrl_c_as_soon_as_the_address_is_told_ends_it(completed):
+    for _ in range(3):
+        running = Server(completed)
+        running.stop()
+        assert running.process.returncode == 0
+
+
 def test_a_port_that_is_taken_and_a_folder_in_review_are_told(server, completed):
     with pytest.raises(BeadsegError, match="being reviewed by another"):
         Desk(completed)

@@ -325,9 +325,11 @@ def application(desk: Desk, token: str, hosts: tuple[str, ...] | None) -> Starle
 
         saver = threading.Thread(target=keep_saving, daemon=True)
         saver.start()
-        yield
-        stop.set()
-        saver.join()
+        try:
+            yield
+        finally:
+            stop.set()
+            saver.join()
 
     return Starlette(
         routes=[
@@ -368,10 +370,22 @@ def serve(
         app = application(desk, token, hosts)
         config = uvicorn.Config(app, log_level="warning", access_log=False)
         shown = f"[{host}]" if ":" in host else host
-        started(f"http://{shown}:{listener.getsockname()[1]}/?token={token}")
-        uvicorn.Server(config).run(sockets=[listener])
+        address = f"http://{shown}:{listener.getsockname()[1]}/?token={token}"
+        _Server(config, lambda: started(address)).run(sockets=[listener])
     finally:
         desk.close()
+
+
+class _Server(uvicorn.Server):
+    """Calls `started` once it can be stopped: a signal before that may be lost."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]):
+        super().__init__(config)
+        self._when_started = started
+
+    async def main_loop(self) -> None:
+        await run_in_threadpool(self._when_started)
+        await super().main_loop()
 
 
 class _Guard(BaseHTTPMiddleware):
