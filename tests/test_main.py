@@ -180,6 +180,17 @@ def test_a_signal_saves_and_the_same_command_goes_on(command, tmp_path, number):
 
 
 @pytest.mark.slow
+def test_a_damaged_checkpoint_is_named_with_what_to_do(command, tmp_path):
+    workdir = tmp_path / "run"
+    assert run(command(workdir, train__epochs=1)).returncode == 0
+    for file in (workdir / "checkpoints").rglob("d/*"):
+        file.write_bytes(b"not a checkpoint")
+    line = error_of(run(command(workdir, train__epochs=2)))
+    assert "this checkpoint cannot be read" in line
+    assert f"{workdir / 'checkpoints'}/" in line
+
+
+@pytest.mark.slow
 def test_damaged_training_labels_do_not_damage_validation(command, tmp_path):
     fields = {"data__generated__damage": "drop_random", "train__epochs": 1}
     coverages = []

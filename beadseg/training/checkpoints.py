@@ -5,7 +5,11 @@ Order in which a checkpoint is looked for:
   to predict  `checkpoints/`: the one with the best validation Jaccard
 """
 
+import logging
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +90,8 @@ class Checkpoints:
         if iterator is not None:
             wanted["iterator"] = iterator
         try:
-            return self._checkpointer.load_checkpointables(step, wanted)["state"]
+            with _quiet_readers():
+                return self._checkpointer.load_checkpointables(step, wanted)["state"]
         except Exception as error:  # orbax raises many kinds; all mean the same here
             where = f"{self._checkpointer.directory}/{step}"
             raise _unreadable(where, error) from error
@@ -112,7 +117,8 @@ def best_state(folder: Path) -> dict[str, Any] | None:
         if step is None:
             return None
         try:
-            with warnings.catch_warnings():  # that it may have been on more devices
+            # A warning says that it may have been on more devices.
+            with _quiet_readers(), warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)
                 loaded = checkpointer.load_checkpointables(step, {"state": None})
         except Exception as error:  # as in `restore`
@@ -133,6 +139,29 @@ def _unreadable(where: str, error: Exception) -> BeadsegError:
         f"{where}: this checkpoint cannot be read ({reason}): delete that folder to go "
         "on from an older one"
     )
+
+
+@contextmanager
+def _quiet_readers() -> Iterator[None]:
+    """Keeps to itself what orbax's readers say when one of them has failed.
+
+    Orbax closes its event loop at the first array that cannot be read; each of the
+    others then finds it closed, in a thread where nobody can catch that, and prints a
+    traceback around the one line that names the checkpoint. They may still do so long
+    after the failure, or be reported by asyncio as never asked for their errors, so
+    that only success ends the quiet.
+    """
+    told, log = sys.unraisablehook, logging.getLogger("asyncio")
+
+    def hook(unraisable) -> None:
+        error = unraisable.exc_value
+        late = isinstance(error, RuntimeError) and "Event loop is closed" in str(error)
+        if not late:
+            told(unraisable)
+
+    sys.unraisablehook, log.disabled = hook, True
+    yield
+    sys.unraisablehook, log.disabled = told, False
 
 
 def _abstract(x):
