@@ -1,10 +1,12 @@
 """Validation Jaccard of the default command, over seeds, on generated and real data.
 
-  python -m tests.bench.accuracy generated --seeds 3 --write
+  python -m tests.bench.accuracy generated --write
   BEADSEG_REAL_DATA=DIR python -m tests.bench.accuracy emps_spheres_dev --write
 
 A seed sets the weights and the batches; `--split-seeds` also changes the split.
-Each run is the command of the README with nothing changed but seeds and data.
+Each run is the command of the README with nothing changed but seeds and data. With
+`--add`, runs of other seeds that stand in the results stay there: seeds may be run
+one after the other, or on a core each (`taskset`, OMP_NUM_THREADS=1).
 """
 
 import argparse
@@ -45,6 +47,7 @@ def run(name: str, seed: int, split_seed: int, extra: list[str]) -> dict:
         "seed": seed,
         "split_seed": split_seed,
         "minutes": round(seconds / 60, 2),
+        "cores": len(os.sched_getaffinity(0)),
         "verdict": summary["verdict"],
         "threshold": summary["threshold"],
     } | {field: round(summary[field], 4) for field in FIELDS}
@@ -53,12 +56,17 @@ def run(name: str, seed: int, split_seed: int, extra: list[str]) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", help="generated, or a folder of $BEADSEG_REAL_DATA")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--split-seeds", action="store_true")
     parser.add_argument("--write", action="store_true", help="keep in results/")
+    parser.add_argument("--add", action="store_true", help="to what results/ holds")
     options, extra = parser.parse_known_args()
+    file = RESULTS / f"accuracy_{options.data}.json"
     runs = []
-    for seed in range(options.seeds):
+    if options.add and file.exists():
+        held = json.loads(file.read_text())["runs"]
+        runs = [old for old in held if old["seed"] not in options.seeds]
+    for seed in options.seeds:
         split_seed = 42 + seed if options.split_seeds else 42
         runs.append(run(options.data, seed, split_seed, extra))
         print(runs[-1], flush=True)
@@ -67,11 +75,10 @@ def main() -> None:
             "command": " ".join(["python -m tests.bench.accuracy", *sys.argv[1:]]),
             "mean": round(statistics.mean(best), 4),
             "spread": round(max(best) - min(best), 4),
-            "runs": runs,
+            "runs": sorted(runs, key=lambda r: r["seed"]),
             "versions": versions(),
         }
         if options.write:  # after each run: a bench cut short has told something
-            file = RESULTS / f"accuracy_{options.data}.json"
             file.write_text(json.dumps(result, indent=2) + "\n")
     print(f"{options.data}: mean {result['mean']}, spread {result['spread']}")
 
