@@ -19,9 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from beadseg.training.run_folder import versions
+from tests.bench.record import RESULTS, keep
 
-RESULTS = Path(__file__).parent / "results"
 FIELDS = ("best_jaccard", "best_jaccard_at_half", "final_jaccard", "best_epoch")
 
 
@@ -72,14 +71,12 @@ def main() -> None:
         print(runs[-1], flush=True)
         best = [r["best_jaccard"] for r in runs]
         result = {
-            "command": " ".join(["python -m tests.bench.accuracy", *sys.argv[1:]]),
             "mean": round(statistics.mean(best), 4),
             "spread": round(max(best) - min(best), 4),
             "runs": sorted(runs, key=lambda r: r["seed"]),
-            "versions": versions(),
         }
         if options.write:  # after each run: a bench cut short has told something
-            file.write_text(json.dumps(result, indent=2) + "\n")
+            keep(f"accuracy_{options.data}", result)
     print(f"{options.data}: mean {result['mean']}, spread {result['spread']}")
 
 

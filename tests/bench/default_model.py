@@ -21,9 +21,8 @@ import tifffile
 
 from beadseg.data.generated import generate
 from beadseg.data.generated_settings import GeneratedSettings
-from beadseg.training.run_folder import versions
+from tests.bench.record import keep
 
-RESULTS = Path(__file__).parent / "results"
 SETS = ("beadnet_latex_dev", "emps_spheres_dev", "dsb2018_nuclei_dev")
 # Where centres alone are known: px, the median distance of nearest neighbours.
 DIAMETERS = {"beadnet_latex_dev": 12.4}
@@ -90,15 +89,12 @@ def main() -> None:
             sets[part] = score(data, part, model, folder)
             print(part, sets[part], flush=True)
         result = {
-            "command": "python -m tests.bench.default_model",
             "sets": sets,
             "seconds_1024": command_seconds(model, folder),
-            "versions": versions(),
         }
     print(f"1,024 x 1,024 px: {result['seconds_1024']} s")
     if options.write:
-        file = RESULTS / "default_model.json"
-        file.write_text(json.dumps(result, indent=2) + "\n")
+        keep("default_model", result)
 
 
 if __name__ == "__main__":

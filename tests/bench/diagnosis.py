@@ -8,15 +8,10 @@ probabilities, predicted beads and curves.
 """
 
 import argparse
-import json
-import sys
-from pathlib import Path
 
 from beadseg.analysis.diagnosis import diagnose
-from beadseg.training.run_folder import versions
 from tests.analysis.illness import ILLNESSES, healthy, ill
-
-RESULTS = Path(__file__).parent / "results"
+from tests.bench.record import keep
 
 
 def main() -> None:
@@ -46,19 +41,16 @@ def main() -> None:
         alarms += [cause for cause, _ in found]
     every = [rank for row in rows for rank in row["rank_of_planted"]]
     result = {
-        "command": " ".join(["python -m tests.bench.diagnosis", *sys.argv[1:]]),
         "planted": len(every),
         "first": sum(rank == 1 for rank in every) / len(every),
         "in_first_two": sum(rank in (1, 2) for rank in every) / len(every),
         "healthy": options.healthy,
         "false_alarms": alarms,
         "kinds": rows,
-        "versions": versions(),
     }
-    print({k: v for k, v in result.items() if k not in ("kinds", "versions")})
+    print({k: v for k, v in result.items() if k != "kinds"})
     if options.write:
-        text = json.dumps(result, indent=2) + "\n"
-        (RESULTS / "diagnosis.json").write_text(text)
+        keep("diagnosis", result)
 
 
 if __name__ == "__main__":

@@ -26,9 +26,8 @@ from beadseg.data.quick_count import Estimate, estimate
 from beadseg.data.reading import open_pages
 from beadseg.data.scaling import bead_diameters
 from beadseg.errors import BeadsegError
-from beadseg.training.run_folder import versions
+from tests.bench.record import keep
 
-RESULTS = Path(__file__).parent / "results"
 REAL = (
     ("emps_spheres_dev", "masks"),
     ("dsb2018_nuclei_dev", "masks"),
@@ -173,10 +172,8 @@ def main() -> None:
     print(json.dumps(result, indent=2), flush=True)
     if folder := os.environ.get("BEADSEG_REAL_DATA"):
         result["real"] = real_sets(Path(folder))
-    result |= {"rows": rows, "versions": versions()}
     if options.write:
-        file = RESULTS / "estimate.json"
-        file.write_text(json.dumps(result, indent=2) + "\n")
+        keep("estimate", result | {"rows": rows})
 
 
 if __name__ == "__main__":

@@ -25,9 +25,7 @@ from beadseg.data.labels import read_labels, read_points
 from beadseg.data.reading import open_pages
 from beadseg.inference.evaluation import Score, metrics, pool, score
 from beadseg.inference.matching import MIN_IOUS
-from beadseg.training.run_folder import versions
-
-RESULTS = Path(__file__).parent / "results"
+from tests.bench.record import keep
 
 
 def folds(groups: dict[str, str], count: int) -> list[list[str]]:
@@ -159,16 +157,11 @@ def bench(options: argparse.Namespace, extra: list[str], runs: Path) -> None:
             if seed == 0:
                 pooled |= scores
         result = {
-            "command": f"python -m tests.bench.instances {options.data} --folds "
-            f"{options.folds} --seeds {options.seeds} --by {options.by} "
-            + " ".join(extra),
             "pooled": brief(pooled),
             "runs": rows,
-            "versions": versions(),
         }
         if options.write:  # after each fold: a bench cut short has told something
-            file = RESULTS / f"instances_{options.data}_by_{options.by}.json"
-            file.write_text(json.dumps(result, indent=2) + "\n")
+            keep(f"instances_{options.data}_by_{options.by}", result)
     print("pooled", result["pooled"])
 
 

@@ -1,6 +1,6 @@
 """Peak memory of preparing a folder and training on it for an epoch.
 
-It must not grow with the number of images: `python tests/bench/memory.py` measures it
+It must not grow with the number of images: `python -m tests.bench.memory` measures it
 for 10 and for 80 images of 1024 x 1024 (16 bit) in processes of their own, prints the
 ratio, and fails above 1.15.
 """
@@ -16,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+
+from tests.bench.record import keep
 
 SIZE, PITCH, RADIUS = 1024, 32, 12  # px
 MOST = 1.15
@@ -68,22 +70,26 @@ def _peak() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--counts", type=int, nargs=2, default=(10, 80))
+    parser.add_argument("--write", action="store_true", help="keep in results/")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
         print(json.dumps(measure(options.measure)))
         return
-    peaks = []
+    peaks, rows = [], {}
     for count in options.counts:
         with tempfile.TemporaryDirectory() as folder:
             write_images(Path(folder) / "data", count)
-            command = [sys.executable, __file__, "--measure", folder]
+            command = [sys.executable, "-m", "tests.bench.memory", "--measure", folder]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
         found = json.loads(done.stdout)
         peaks.append(found["epoch"])
-        print(count, "images:", {key: round(value, 1) for key, value in found.items()})
+        rows[count] = {key: round(value, 1) for key, value in found.items()}
+        print(count, "images:", rows[count])
     ratio = peaks[1] / peaks[0]
     print(f"ratio of peak memory: {ratio:.3f}")
+    if options.write:
+        keep("memory", {"ratio": round(ratio, 3), "images": rows})
     sys.exit(ratio > MOST)
 
 

@@ -31,9 +31,8 @@ from beadseg.data.export import write_generated
 from beadseg.data.labels import read_labels
 from beadseg.inference.matching import match
 from beadseg.partial.verification import verify
-from beadseg.training.run_folder import versions
+from tests.bench.record import RESULTS, keep
 
-RESULTS = Path(__file__).parent / "results"
 ROWS = (
     *("none", "drop_random:0.5", "drop_random:0.8", "drop_random:0.95"),
     *("drop_dim:0.5", "drop_blurred:0.5", "drop_crowded:0.5", "drop_outside:0.5"),
@@ -178,7 +177,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="keep in results/")
     options, extra = parser.parse_known_args()
     size = "_small" if options.small else ""
-    file = RESULTS / f"partial_{options.data}{size}.json"
+    name = f"partial_{options.data}{size}"
+    file = RESULTS / f"{name}.json"
     kept = json.loads(file.read_text())["cells"] if file.exists() else []
     for seed in range(options.seeds):
         for row in ROWS if options.all else options.rows:
@@ -190,8 +190,7 @@ def main() -> None:
                     c["share"] = round(c["jaccard"] / full[c["seed"]], 4)
             print(kept[-1], flush=True)
             if options.write:
-                result = {"cells": kept, "versions": versions()}
-                file.write_text(json.dumps(result, indent=2) + "\n")
+                keep(name, {"cells": kept})
 
 
 if __name__ == "__main__":

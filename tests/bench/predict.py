@@ -1,6 +1,6 @@
 """From files to files: time around the network, and memory, as images grow.
 
-  python tests/bench/predict.py --sizes 1024 2048 4096 [--width 16] [--json FILE]
+  python -m tests.bench.predict [--sizes 1024 2048 4096] [--width 16] [--write]
 
 The network has the shape of configs/base.py (less with --width and --depth) and weights
 in closed form that take what is bright for bead, so that every image has as many beads
@@ -12,7 +12,6 @@ of one that only does the batch.
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -22,6 +21,8 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+
+from tests.bench.record import keep
 
 PITCH, RADIUS = 37, 12  # px
 
@@ -119,7 +120,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--depth", type=int, default=4)
     parser.add_argument("--memory-only", action="store_true", help="no network alone")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--write", action="store_true", help="keep in results/")
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
@@ -134,8 +135,8 @@ def main() -> None:
             write_run(run, options.width, options.depth)
             row = {"size": size, "megapixels": size**2 / 1e6}
             for kind in ("memory",) if options.memory_only else ("time", "memory"):
-                command = [sys.executable, __file__, "--measure", image, run]
-                command += [Path(folder) / kind]
+                command = [sys.executable, "-m", "tests.bench.predict"]
+                command += ["--measure", image, run, Path(folder) / kind]
                 command += ["--memory-only"] if kind == "memory" else []
                 done = subprocess.run(command, capture_output=True, text=True)
                 if done.returncode:
@@ -149,15 +150,9 @@ def main() -> None:
                     row["around"] = row["seconds"] / row["network_seconds"] - 1
         rows.append(row)
         print(json.dumps(row), flush=True)
-    result = {
-        "width": options.width,
-        "depth": options.depth,
-        "cpus": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "rows": rows,
-    }
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
+    if options.write:
+        sizes = {"width": options.width, "depth": options.depth}
+        keep("predict", sizes | {"rows": rows})
 
 
 if __name__ == "__main__":

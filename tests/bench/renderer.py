@@ -1,12 +1,13 @@
 """Images per second of the generator, and of drawing beads over the full frame.
 
-    python tests/bench/renderer.py
+    python -m tests.bench.renderer [--write]
 
 The peer draws the very same beads with the very same formulas over the whole pixel grid
 of the frame, one bead after another, as a first version would; the pictures are checked
 to agree. Times are medians; read them as ratios on a shared machine.
 """
 
+import argparse
 import json
 import multiprocessing
 import time
@@ -17,6 +18,7 @@ from beadseg.data.generated import draw_beads, generate
 from beadseg.data.generated_settings import GeneratedSettings
 from beadseg.data.optics import LOOKS, Radial
 from beadseg.data.scene import lay_out
+from tests.bench.record import keep
 
 IMAGES = 150
 
@@ -79,5 +81,15 @@ def run(size: int = 256, images: int = IMAGES) -> dict[str, float]:
     return result
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="keep in results/")
+    options = parser.parse_args()
+    found = {k: round(v, 2) for k, v in run().items()}
+    print(json.dumps(found, indent=2))
+    if options.write:
+        keep("renderer", found)
+
+
 if __name__ == "__main__":
-    print(json.dumps({k: round(v, 2) for k, v in run().items()}, indent=2))
+    main()

@@ -9,7 +9,6 @@ against the single compiled step called again and again in this process.
 
 import argparse
 import csv
-import json
 import os
 import subprocess
 import sys
@@ -22,16 +21,16 @@ import numpy as np
 
 from beadseg import models
 from beadseg.training.devices import compile_steps
-from beadseg.training.run_folder import versions
 from beadseg.training.state import create_state, hyperparameters
 from beadseg.training.tracking import read_rows
 from configs import smoke
+from tests.bench.record import keep
 
-RESULTS = Path(__file__).parent / "results"
 ROOT = Path(__file__).parents[2]
 CONFIG = """
 from beadseg.sweep.points import over
 from configs import smoke
+from tests.bench.record import keep
 
 def get_config():
     c = smoke.get_config()
@@ -134,8 +133,7 @@ def main() -> None:
     for name, value in found.items():
         print(f"{name:24} {value}")
     if options.write:
-        found["versions"] = versions()
-        (RESULTS / "sweep.json").write_text(json.dumps(found, indent=2) + "\n")
+        keep("sweep", found)
 
 
 if __name__ == "__main__":

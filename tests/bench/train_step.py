@@ -10,12 +10,10 @@ time on the clock says more about them.
 
 import argparse
 import itertools
-import json
 import os
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -23,12 +21,10 @@ import torch
 
 from beadseg import models
 from beadseg.training.devices import compile_steps
-from beadseg.training.run_folder import versions
 from beadseg.training.state import create_state, hyperparameters
 from configs import base
 from tests.bench import torch_peer
-
-RESULTS = Path(__file__).parent / "results"
+from tests.bench.record import keep
 
 
 def ratios(ours, peer, rounds: int, clock: Callable) -> dict[str, float]:
@@ -147,13 +143,7 @@ def main() -> None:
             )
     if options.write:
         time_of = "processor, one core" if options.one_core else "clock, all cores"
-        result = {
-            "rows": found,
-            "time": time_of,
-            "versions": versions() | {"torch": torch.__version__},
-        }
-        file = RESULTS / "train_step.json"
-        file.write_text(json.dumps(result, indent=2) + "\n")
+        keep("train_step", {"rows": found, "time": time_of}, torch=torch.__version__)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,10 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 from beadseg.xla import FLAGS
+from tests.bench.record import keep
 
-RESULT = Path(__file__).parent / "results" / "weight_gradient.json"
 # Side in pixels, channels, features: the convolutions of the default UNet.
 SHAPES = [(128, 16, 16), (128, 32, 16), (64, 16, 32), (64, 64, 32), (32, 128, 64)]
 LIBRARIES = {
@@ -81,7 +80,7 @@ def main() -> None:
     for row in rows:
         print(row)
     if options.write:
-        RESULT.write_text(json.dumps({"milliseconds": rows}, indent=2) + "\n")
+        keep("weight_gradient", {"milliseconds": rows})
 
 
 if __name__ == "__main__":

@@ -1,0 +1,130 @@
+"""All benchmarks by one command, and a table of what results/ holds.
+
+  python -m tests.bench                     the table
+  python -m tests.bench start_up predict    runs these, keeps what they find, the table
+  python -m tests.bench --all               runs all that need nothing but two cores
+
+Each is also a command of its own with flags of its own: python -m tests.bench.NAME
+--help. Ratios compare two things measured in turns in one run; single times are told
+with the machine that they are of. The peer is PyTorch: pip install -e '.[bench]'.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from tests.bench.record import RESULTS
+
+# What `--all` runs, with the flags that make it whole; about an hour on two cores.
+QUICK = {
+    "train_step": ["--model", "all", "--sides", "128", "256"],
+    "step_memory": [],
+    "weight_gradient": [],
+    "input": [],
+    "renderer": [],
+    "memory": [],
+    "predict": [],
+    "sweep": [],
+    "start_up": [],
+    "diagnosis": [],
+    "estimate": [],
+}
+
+Row = tuple[str, str, str]  # what, goal, found
+
+
+def _train_step(found: dict) -> Iterator[Row]:
+    for row in found["rows"]:
+        size = f"{row['model']}, {row['batch'][1]} px"
+        for what in ("training_step", "forward"):
+            r = row[what]
+            spread = f"{r['median']:.2f} ({r['lowest']:.2f} to {r['highest']:.2f})"
+            yield f"{what.replace('_', ' ')} / PyTorch, {size}", ">= 1.0", spread
+
+
+def _predict(found: dict) -> Iterator[Row]:
+    for row in found["rows"]:
+        if "around" in row:
+            what = f"prediction / network alone, {row['size']} px"
+            yield what, "<= 1.25", f"{1 + row['around']:.2f}"
+
+
+def _start_up(found: dict) -> Iterator[Row]:
+    more = found["help_seconds"]["more"]
+    yield "help, more than an empty Python", "<= 0.4 s", f"{more:.2f} s"
+    ratio = found["first_step_seconds"]["ratio"]
+    yield "first step, second start / first", "<= 0.33", f"{ratio:.2f}"
+
+
+def _ratio(what: str, goal: str) -> Callable[[dict], Iterator[Row]]:
+    def rows(found: dict) -> Iterator[Row]:
+        yield what, goal, f"{found['ratio']:.2f}"
+
+    return rows
+
+
+def _input(found: dict) -> Iterator[Row]:
+    yield "input / what training eats", ">= 2", f"{found['crops_per_second']['ratio']}"
+
+
+def _renderer(found: dict) -> Iterator[Row]:
+    rate = found["beads_images_per_second_two_processes"]
+    yield "images drawn a second, two cores", ">= 50", f"{rate:.0f}"
+
+
+TABLE: dict[str, Callable[[dict], Iterator[Row]]] = {
+    "train_step": _train_step,
+    "step_memory": _ratio("memory of training steps / PyTorch", "<= 1.0"),
+    "input": _input,
+    "renderer": _renderer,
+    "memory": _ratio("memory, 80 images / 10 images", "<= 1.15"),
+    "predict": _predict,
+    "start_up": _start_up,
+}
+
+
+def table() -> str:
+    """What results/ holds, as lines of columns; nothing of what was never measured."""
+    rows: list[Row] = [("", "goal", "found")]
+    for name, of in TABLE.items():
+        file = RESULTS / f"{name}.json"
+        if file.exists():
+            rows.extend(of(json.loads(file.read_text())))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", nargs="*", help=f"of {', '.join(QUICK)}")
+    parser.add_argument("--all", action="store_true", help="all of these")
+    options = parser.parse_args()
+    names = list(QUICK) if options.all else options.name
+    for name in names:
+        if name not in QUICK:
+            parser.error(f"no benchmark '{name}': give of {', '.join(QUICK)}")
+    failed = []
+    for name in names:
+        started = time.monotonic()
+        command = [sys.executable, "-m", f"tests.bench.{name}", *QUICK[name], "--write"]
+        print(f"+ {' '.join(command[1:])}", flush=True)
+        if subprocess.run(command).returncode:
+            failed.append(name)
+        print(f"  {(time.monotonic() - started) / 60:.1f} min\n", flush=True)
+    print(table())
+    if failed:
+        sys.exit(f"error: {', '.join(failed)}: failed, see above")
+
+
+if __name__ == "__main__":
+    main()
