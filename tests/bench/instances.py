@@ -7,6 +7,8 @@ Each fold trains `configs/dice.py` on the images of the others, as it stands but
 flags given, and predicts its own as `beadseg predict` does. A data set with
 `papers.json` (image: paper) is folded by paper, unless `--by image`; the papers are
 groups in training too, so that the threshold is chosen on another paper.
+`--recipe finetune` trains `configs/finetune.py` instead, and `--few 2` on two images of
+those there are, drawn anew for each seed.
 """
 
 import argparse
@@ -50,7 +52,7 @@ def training_folder(data: Path, groups: dict[str, str], held: list[str], folder:
     (folder / "beads.toml").write_text("\n".join(["[group]", *lines]) + "\n")
 
 
-def train(data: Path, run: Path, seed: int, extra: list[str]) -> tuple:
+def train(data: Path, run: Path, recipe: str, seed: int, extra: list[str]) -> tuple:
     """One run of the command in a process of its own: its minutes and summary.
 
     A run that was trained before keeps the minutes of then.
@@ -58,7 +60,7 @@ def train(data: Path, run: Path, seed: int, extra: list[str]) -> tuple:
     told = run / "minutes.txt"
     started = time.monotonic()
     command = [
-        *(sys.executable, "-m", "beadseg.main", "--config=configs/dice.py"),
+        *(sys.executable, "-m", "beadseg.main", f"--config=configs/{recipe}.py"),
         f"--config.data.dir={data}",
         f"--workdir={run}",
         f"--config.seed={seed}",
@@ -125,6 +127,8 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--only", type=int, nargs="*", help="these folds, from 0")
     parser.add_argument("--seeds", type=int, default=1, help="of the first fold")
+    parser.add_argument("--recipe", choices=("dice", "finetune"), default="dice")
+    parser.add_argument("--few", type=int, help="images to train on (all others)")
     parser.add_argument("--by", choices=("paper", "image"), default="paper")
     parser.add_argument("--runs", type=Path, help="folder that keeps the runs")
     parser.add_argument("--write", action="store_true", help="keep in results/")
@@ -139,16 +143,26 @@ def bench(options: argparse.Namespace, extra: list[str], runs: Path) -> None:
     groups = {file.stem: file.stem for file in sorted((data / "images").iterdir())}
     if options.by == "paper" and (data / "papers.json").exists():
         groups = json.loads((data / "papers.json").read_text())
+    kind = f"{options.data}_by_{options.by}"
+    kind += "" if options.recipe == "dice" else f"_{options.recipe}"
+    kind += "" if options.few is None else f"_{options.few}"
+
+    def left_out(seed: int, held: list[str]) -> list[str]:
+        others = [image for image in groups if image not in held]
+        few = len(others) if options.few is None else options.few
+        return list(np.random.default_rng(seed).permutation(others)[few:])
+
     rows, pooled = [], {}
     for fold, held in enumerate(folds(groups, options.folds)):
         if options.only and fold not in options.only:
             continue
-        home = runs / f"{options.data}_by_{options.by}_{fold}"
-        if not (home / "data").exists():
-            training_folder(data, groups, held, home / "data")
+        home = runs / f"{kind}_{fold}"
         for seed in range(options.seeds if fold == 0 else 1):
             run = home / f"seed_{seed}"
-            minutes, summary = train(home / "data", run, seed, extra)
+            images = home / f"data_{seed}"
+            if not images.exists():
+                training_folder(data, groups, held + left_out(seed, held), images)
+            minutes, summary = train(images, run, options.recipe, seed, extra)
             scores = predict(data, run, held)
             row = {"fold": fold, "seed": seed, "minutes": round(minutes, 1)}
             row |= {"threshold": summary["threshold"]}
@@ -161,7 +175,7 @@ def bench(options: argparse.Namespace, extra: list[str], runs: Path) -> None:
             "runs": rows,
         }
         if options.write:  # after each fold: a bench cut short has told something
-            keep(f"instances_{options.data}_by_{options.by}", result)
+            keep(f"instances_{kind}", result)
     print("pooled", result["pooled"])
 
 
