@@ -136,7 +136,7 @@ def _directories(file: tifffile.TiffFile) -> tuple[list[int], str]:
 
 
 def _of_series(file, series, size) -> Stack:
-    axes, shape = series.get_axes(squeeze=False), series.get_shape(squeeze=False)
+    axes, shape = series.axes, series.shape
     key = series.keyframe
     count = math.prod(shape) // max(1, math.prod(key.shape))
     split = next(
