@@ -29,6 +29,7 @@ def get_config() -> ConfigDict:
     data.workers = 0  # processes that prepare batches (10 s to start); 0: threads
     data.validation_fraction = 0.15  # of the labelled images
     data.split_seed = 42  # of the split
+    data.validation = ()  # images, or groups, that validate; (): drawn by density
     data.density_bins = (0, 20, 50, 100)  # beads an image: lower edges of strata
 
     data.normalise = normalise = ConfigDict()

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,6 +65,7 @@ def split(
     fraction: float = 0.15,
     seed: int = 42,
     bins: Sequence[int] = (0, 20, 50, 100),
+    named: Sequence[str] = (),
 ) -> Split:
     """Chooses validation units: of each density its share, the same on every machine.
 
@@ -76,9 +77,11 @@ def split(
       fraction: of the units, for validation; at least one is on each side.
       seed: of the choice.
       bins: lower edges of the densities, beads an image.
+      named: the groups that validate; none: they are chosen.
 
     Raises:
-      BeadsegError: fewer than two units have masks, or `fraction` is not in (0, 1).
+      BeadsegError: fewer than two units have masks, `fraction` is not in (0, 1), or
+        what is named has no mask or leaves nothing to train on.
     """
     if not 0 < fraction < 1:
         raise BeadsegError(
@@ -96,10 +99,7 @@ def split(
     strata = defaultdict(list)
     for name, members in units.items():
         strata[_stratum(_beads(members, records), bins)].append(name)
-    wanted = _shares({s: len(names) for s, names in strata.items()}, fraction)
-    chosen = set()
-    for stratum, names in strata.items():
-        chosen.update(sorted(names, key=lambda n: _rank(seed, n))[: wanted[stratum]])
+    chosen = _named(named, units) if named else _drawn(strata, fraction, seed)
     table = []
     for stratum in sorted(strata):
         held = [name for name in strata[stratum] if name in chosen]
@@ -128,6 +128,28 @@ def format_split(sides: Split) -> str:
         f"{name:<{widths[0]}}  {train:>{widths[1]}}  {validation:>{widths[2]}}"
         for name, train, validation in rows
     )
+
+
+def _drawn(strata: dict[int, list[str]], fraction: float, seed: int) -> set[str]:
+    wanted = _shares({s: len(names) for s, names in strata.items()}, fraction)
+    chosen = set()
+    for stratum, names in strata.items():
+        chosen.update(sorted(names, key=lambda n: _rank(seed, n))[: wanted[stratum]])
+    return chosen
+
+
+def _named(named: Sequence[str], units: Collection[str]) -> set[str]:
+    gone = [name for name in named if name not in units]
+    if gone:
+        raise BeadsegError(
+            f"data.validation names {gone[0]!r}, and no image or group of that name "
+            "has a mask"
+        )
+    if set(named) == set(units):
+        raise BeadsegError(
+            "data.validation names every image that has a mask: leave some to train on"
+        )
+    return set(named)
 
 
 def _beads(members: list[int], records: Sequence[RecordInfo]) -> float:

@@ -84,6 +84,7 @@ def open_data(config: ConfigDict) -> Data:
         config.data.validation_fraction,
         config.data.split_seed,
         config.data.density_bins,
+        config.data.validation,
     )
     for line in [*dataset.notes, *splits.format_split(sides).splitlines()]:
         print(line)

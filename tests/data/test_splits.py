@@ -192,3 +192,21 @@ def test_a_share_of_nothing_or_all_is_refused(mixed, fraction):
 
 def test_a_split_is_plain_data(mixed):
     assert isinstance(split(mixed, 0.15, 42, BINS), Split)
+
+
+def test_what_is_named_validates_whole_and_nothing_else_does():
+    records = [record(f"image{i}", 5) for i in range(4)]
+    records += [record("a", 9, group="g"), record("b", 9, group="g")]
+    found = split(records, 0.15, 42, BINS, ("g", "image2"))
+    assert groups(records, found.validation) == {"g", "image2"}
+    assert groups(records, found.train) == {"image0", "image1", "image3"}
+    assert sum(s.validation_images for s in found.strata) == 3
+
+
+@pytest.mark.parametrize(
+    "named, line",
+    [(("a", "none"), "names 'none', and no image or group"), (("a", "b"), "every im")],
+)
+def test_names_that_leave_no_side_are_refused(named, line):
+    with pytest.raises(BeadsegError, match=line):
+        split([record("a", 5), record("b", 80)], 0.15, 42, BINS, named)
