@@ -2,7 +2,8 @@
 
 Trains on the images of --config.data.dir=DIR, or on generated beads; all points of a
 config file with `sweep(add)`, such as configs/sweep_loss.py. The same command goes on
-where a run or a sweep was stopped.
+where a run or a sweep was stopped. With --config.partial.rounds=3 a run's model
+completes the masks of DIR, up to three times, and is trained again on those.
 """
 
 import re
@@ -29,7 +30,8 @@ def main(argv: list[str]) -> None:
         raise BeadsegError(f"unexpected argument {argv[1]!r}: settings start with --")
     if CONFIG.value is None:
         raise BeadsegError("no config: give --config=configs/dice.py")
-    from beadseg.sweep import command  # jax takes seconds: help comes without
+    from beadseg.partial import rounds  # jax takes seconds: help comes without
+    from beadseg.sweep import command
     from beadseg.training.loop import train
     from beadseg.training.run_folder import default_workdir
     from beadseg.training.summary import sentence
@@ -41,11 +43,19 @@ def main(argv: list[str]) -> None:
     if DRY_RUN.value:
         print(command.dry_run(sweep or command.Sweep([{}], None), config))
         return
+    if sweep is not None and config.partial.rounds:
+        raise BeadsegError(f"config.partial.rounds is for one run, and {file} a sweep")
     if sweep is not None:
         share = command.Share(TASK.value, TASKS.value)
         folder = Path(WORKDIR.value) if WORKDIR.value else None
         sys.exit(command.run(sweep, config, folder, name, share))
     workdir = Path(WORKDIR.value or default_workdir(name, config))
+    if config.partial.rounds:
+        print(f"folder of rounds: {workdir}")
+        record = rounds.train_rounds(config, workdir, workdir.name)
+        print(rounds.sentence(record))
+        print(f"curves, samples and checkpoints: {workdir / record['best']}")
+        return
     print(f"run folder: {workdir}")
     summary = train(config, workdir, workdir.name)
     print(sentence(summary))

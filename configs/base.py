@@ -86,6 +86,9 @@ def get_config() -> ConfigDict:
     partial.audit = 0.3  # share of the epochs after which it is estimated
     partial.suspect = 0.75  # estimate below which masks are taken to fall short
     partial.enough = 0.9  # completeness, where told, from which they are complete
+    partial.rounds = 0  # times that the model completes the masks and trains again
+    partial.accept = 0.95  # expected precision of the beads it accepts in between
+    partial.parent = ""  # of a round: the run whose model completed its masks
 
     c.optim = optim = ConfigDict()
     optim.learning_rate = 1e-3  # peak (traced)

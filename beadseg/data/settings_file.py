@@ -1,5 +1,6 @@
 """`beads.toml`: what a person knows about a data set that its files do not say."""
 
+import json
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -59,6 +60,27 @@ def read_beads_toml(folder: Path, stem_of) -> BeadsToml:
     settings = BeadsToml(**content)
     _check(settings, path)
     return settings
+
+
+def format_beads_toml(settings: BeadsToml) -> str:
+    """The text of a `beads.toml` that says so; empty where there is nothing to say."""
+    lines = []
+    for key in ("pixel_size", "channel"):
+        if getattr(settings, key) is not None:
+            lines.append(f"{key} = {getattr(settings, key)}")
+    shares = settings.completeness
+    if shares is not None and not isinstance(shares, dict):
+        lines.append(f"completeness = {shares}")
+    tables = {"completeness": shares, "group": settings.group}
+    for name, table in tables.items():
+        if isinstance(table, dict) and table:
+            lines.append(f"[{name}]")
+            lines += [f"{_quoted(k)} = {_quoted(v)}" for k, v in table.items()]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _quoted(value: str | float) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _check(settings: BeadsToml, path: Path) -> None:

@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 from beadseg import __version__, models
 from beadseg.errors import BeadsegError
 from beadseg.training.checkpoints import best_state
+from beadseg.training.run_folder import ROUNDS
 from beadseg.training.start import DEFAULT
 from beadseg.training.tracking import read_rows
 from beadseg.training.weights import WEIGHTS, Weights, read_weights
@@ -69,10 +70,10 @@ class Run:
 
 
 def load_runs(paths: list[Path], top: int | None = None) -> list[Run]:
-    """Reads runs; of a sweep the best `top` members (1).
+    """Reads runs; of a sweep the best `top` members (1), of rounds the best.
 
     Args:
-      paths: run or sweep folders; none: the default model.
+      paths: folders of runs, sweeps or rounds; none: the default model.
       top: members of each sweep, by their place in its leaderboard.
 
     Raises:
@@ -89,7 +90,7 @@ def load_runs(paths: list[Path], top: int | None = None) -> list[Run]:
     if top is not None and top < 1:
         raise BeadsegError(f"--top {top}: give at least 1")
     folders = []
-    for path in map(Path, paths):
+    for path in map(_best_round, map(Path, paths)):
         members = _members(path)
         if members is None and top is not None:
             raise BeadsegError(f"{path}: --top {top} is for a sweep, and this is none")
@@ -207,6 +208,18 @@ def _other_version(path: Path, version: str, reason: str) -> BeadsegError:
         f"{path}: made with beadseg {version}, and this is {__version__} ({reason}): "
         "predict with that version, or train again with this one"
     )
+
+
+def _best_round(path: Path) -> Path:
+    """The best run of a folder of rounds; another folder as it is."""
+    record = _read(path, ROUNDS) if path.is_dir() else None
+    try:
+        return path if record is None else path / record["best"]
+    except (KeyError, TypeError) as error:
+        raise BeadsegError(
+            f"{path / ROUNDS}: does not say which round is the best: run the command "
+            "of the rounds again"
+        ) from error
 
 
 def _members(path: Path) -> list[Path] | None:

@@ -3,7 +3,8 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,13 +18,18 @@ from beadseg.data.folder import scan
 from beadseg.data.labels import UNKNOWN, read_labels
 from beadseg.data.reading import ReadError
 from beadseg.data.samples import Sample
-from beadseg.data.settings_file import FILE, read_beads_toml
+from beadseg.data.settings_file import FILE, format_beads_toml, read_beads_toml
 from beadseg.errors import BeadsegError
 from beadseg.files import write_whole, writing
 from beadseg.partial.book import FOLDERS, Book, write_labels
 from beadseg.partial.proposals import Proposed, certain, propose
 
 AGREES = 0.3  # of the labelled beads: a model that finds less is for other images
+
+
+class OtherKind(BeadsegError):
+    """The model finds too few of the labelled beads to be heard on the others."""
+
 
 # From an image [H, W] to labels, probability and threshold.
 Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, float]]
@@ -50,8 +56,12 @@ def load_predict(run: Path) -> Predict:
     return predict
 
 
-def pages(data: ConfigDict, problems: list[str]) -> Iterator[Page]:
+def pages(
+    data: ConfigDict, problems: list[str], only: Collection[str] | None = None
+) -> Iterator[Page]:
     """All readable pages of a folder; `problems` gets a line for each that is not.
+
+    `only` names the samples wanted; None: all.
 
     Raises:
       BeadsegError: the folder is no data set.
@@ -59,6 +69,8 @@ def pages(data: ConfigDict, problems: list[str]) -> Iterator[Page]:
     folder = scan(data)
     problems += folder.problems
     for sample in folder.samples:
+        if only is not None and sample.name not in only:
+            continue
         try:
             image = sample.image.open()[sample.page].read()
             person = np.zeros(image.shape[:2], np.int32)
@@ -74,7 +86,12 @@ def pages(data: ConfigDict, problems: list[str]) -> Iterator[Page]:
 
 
 def complete(
-    data: ConfigDict, output: Path, run: str, predict: Predict, accept: float | None
+    data: ConfigDict,
+    output: Path,
+    run: str,
+    predict: Predict,
+    accept: float | None,
+    only: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """Writes the completed data set `output`, whole or not at all.
 
@@ -84,6 +101,7 @@ def complete(
       run: the model, for the provenance.
       predict: the model.
       accept: expected precision at which proposals are accepted at once; None: none.
+      only: names of the samples to take along; None: all.
 
     Raises:
       BeadsegError: no data set, a folder that holds something, a precision that is no
@@ -102,7 +120,7 @@ def complete(
             for kind in FOLDERS:
                 (part / kind).mkdir()
             done = {}
-            for page in tqdm(pages(data, problems), "completing", disable=None):
+            for page in tqdm(pages(data, problems, only), "completing", disable=None):
                 done[page.sample.name] = _one(page, part, run, predict, data.stack)
             if not done:
                 raise BeadsegError(f"{data.dir}: no image can be read")
@@ -155,7 +173,7 @@ def _check_kind(done: dict[str, _Done], run: str) -> None:
     labelled = sum(d.found.labelled for d in done.values())
     agreed = sum(d.found.agreed for d in done.values())
     if labelled >= 10 and agreed < AGREES * labelled:
-        raise BeadsegError(
+        raise OtherKind(
             f"{run}: finds only {agreed} of the {labelled} labelled beads: it was "
             "trained on another kind of image; train on this folder first"
         )
@@ -188,18 +206,10 @@ def _accept(part: Path, done: dict[str, _Done], accept: float | None) -> dict[st
 
 def _copy_settings(source: Path, part: Path, done: dict[str, _Done]) -> None:
     """Pixel size, channel and groups go with the images; completeness is new."""
-    settings = read_beads_toml(source, str)
-    lines = []
-    if settings.pixel_size is not None:
-        lines.append(f"pixel_size = {settings.pixel_size}")
-    if settings.channel is not None:
-        lines.append(f"channel = {settings.channel}")
     groups = {name: d.group for name, d in done.items() if d.group != name}
-    if groups:
-        lines.append("[group]")
-        lines += [f"{json.dumps(n)} = {json.dumps(g)}" for n, g in groups.items()]
-    if lines:
-        write_whole(part / FILE, "\n".join(lines) + "\n")
+    settings = replace(read_beads_toml(source, str), completeness=None, group=groups)
+    if text := format_beads_toml(settings):
+        write_whole(part / FILE, text)
     if (source / "points").is_dir():
         for file in (source / "points").iterdir():
             if file.stem in done:

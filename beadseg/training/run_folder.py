@@ -29,7 +29,9 @@ FREE_FIELDS = (
     ("data.workers", "data.cache_dir", "log.wandb", "log.project", "log.group")
     + ("sweep.search", "sweep.trials", "sweep.rounds", "sweep.keep")
     + ("sweep.over_members", "sweep.at_once", "sweep.lease")
+    + ("partial.rounds", "partial.parent")
 )
+ROUNDS = "rounds.json"  # in a folder of rounds, whose runs lie below (partial.rounds)
 PACKAGES = (
     ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "scipy")
     + ("tensorflow-datasets", "array-record", "ml-collections", "tifffile", "wandb")
@@ -94,6 +96,8 @@ def default_workdir(name: str, config: ConfigDict) -> Path:
     for field in (*FREE_FIELDS, "train.epochs"):
         settings.pop(field)
     text = json.dumps(settings, sort_keys=True)
+    if config.partial.rounds:  # a folder of runs, not a run
+        name += "-rounds"
     return Path("runs") / f"{name}-{hashlib.blake2b(text.encode()).hexdigest()[:6]}"
 
 

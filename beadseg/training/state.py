@@ -172,6 +172,8 @@ def check_ranges(config: ConfigDict) -> None:
         "partial.audit": (0.0, 1.0),
         "partial.enough": (0.0, 1.0),
         "partial.suspect": (0.0, 1.0),
+        "partial.rounds": (0, 100),
+        "partial.accept": (0.5, 1.0),
     }
     flat = config.to_dict()
     for field, (low, high) in ranges.items():

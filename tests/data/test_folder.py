@@ -9,6 +9,7 @@ import tifffile
 from PIL import Image
 
 from beadseg.data.folder import require_labels, scan
+from beadseg.data.settings_file import BeadsToml, format_beads_toml, read_beads_toml
 from beadseg.errors import BeadsegError
 
 
@@ -78,6 +79,20 @@ def test_beads_toml_is_heard(config, data, save_pairs):
     assert (a.group, b.group, c.group) == ("p", "p", "c")
     assert (a.completeness, b.completeness) == (0.4, None)
     assert a.pixel_size == 0.5
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        BeadsToml(),
+        BeadsToml(pixel_size=0.5, channel=1, completeness=0.25),
+        BeadsToml(completeness={'a "b"': 0.4}, group={"é 𝛼\\": "p", "c.d": "q"}),
+    ],
+)
+def test_a_beads_toml_that_is_written_says_the_same(tmp_path, settings):
+    text = format_beads_toml(settings)
+    (tmp_path / "beads.toml").write_text(text, encoding="utf-8")
+    assert read_beads_toml(tmp_path, str) == settings
 
 
 def test_files_whose_names_share_the_pattern_are_one_group(config, save, grid, picture):

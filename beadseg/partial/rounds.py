@@ -1,0 +1,278 @@
+"""`config.partial.rounds`: train, complete the masks, train again; nobody looks on.
+
+In the folder of the rounds:
+  round_0/run    a run on the masks as they are
+  round_1/data   the same images, their masks completed by the model of round_0/run
+  round_1/run    a run on those; its config.json names its parent
+  ...
+  rounds.json    what each round had and reached, which is best, why no other followed
+
+Each round completes the masks that a person made, so that what one accepts wrongly the
+next may leave out, and trains from scratch. What is proposed and not sure enough to be
+accepted stays unknown. Masks told to be complete are taken as they are, images without
+any stay out.
+
+All rounds validate on the same images with the masks that a person made, corrected for
+the same completeness: that told, else that which round 0 estimated. No model is judged
+by what a model drew. A round follows as long as the one before it added `RISE`.
+"""
+
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from beadseg.data.builders import open_dataset
+from beadseg.data.folder import scan
+from beadseg.data.samples import Sample
+from beadseg.data.settings_file import FILE, format_beads_toml, read_beads_toml
+from beadseg.errors import BeadsegError
+from beadseg.files import write_whole, writing
+from beadseg.partial.completion import OtherKind, Predict, complete, load_predict
+from beadseg.training.completeness import COMPLETE, method_of
+from beadseg.training.interrupts import Interrupts
+from beadseg.training.loop import Interrupted, train
+from beadseg.training.run_folder import ROUNDS
+from beadseg.training.state import hyperparameters
+
+RISE = 0.002  # validation Jaccard that a round must add
+COMPLETION = "completion.json"  # in a completed data set: by whom, and how many beads
+
+
+def train_rounds(config: ConfigDict, workdir: Path, name: str) -> dict[str, Any]:
+    """Trains all rounds from where they stand in `workdir`; returns rounds.json.
+
+    Raises:
+      BeadsegError: for anything a user can put right, as in `train`.
+      Interrupted: after Ctrl-C or SIGTERM, once the round under way is saved.
+    """
+    hyperparameters(config)
+    record = _begin(config, workdir)
+    config = config.copy_and_resolve_references()
+    last, config.partial.rounds = config.partial.rounds, 0
+    config.log.group = config.log.group or name
+    rounds: list[dict[str, Any]] = []
+    why = f"all {last} rounds are done"
+    for number in range(last + 1):
+        home, settings, facts = workdir / f"round_{number}", config, {}
+        if number:
+            parent = workdir / rounds[-1]["run"]
+            try:
+                facts = _completed(config, parent, home)
+            except OtherKind:
+                why = f"round {number - 1} finds too few of the labelled beads"
+                break
+            if facts["accepted"] <= rounds[-1].get("accepted", 0):
+                why = f"round {number - 1} is sure of no further bead"
+                break
+            settings = _settings(config, parent, home, facts)
+            print(_accepted(number, facts))
+        run = home / "run"
+        print(f"round {number} of {last}: {run}")
+        summary = train(settings, run, f"{name}-round_{number}")
+        score = summary["best_jaccard"]
+        before = max((r["jaccard"] for r in rounds), default=None)
+        rounds.append(
+            {"run": f"{home.name}/run", "data": settings.data.dir}
+            | facts
+            | {"jaccard": score, "validation": summary["validation"]}
+        )
+        best = max(range(number + 1), key=lambda n: (rounds[n]["jaccard"], -n))
+        record |= {"best": rounds[best]["run"], "rounds": rounds}
+        _write(workdir / ROUNDS, record)
+        if before is not None and score < before + RISE:
+            why = f"round {number} added {score - before:+.4f}, less than {RISE}"
+            break
+    record["stopped"] = why
+    _write(workdir / ROUNDS, record)
+    return record
+
+
+def sentence(record: dict[str, Any]) -> str:
+    """What came of all rounds as one line."""
+    scores = [entry["jaccard"] for entry in record["rounds"]]
+    best = [entry["run"] for entry in record["rounds"]].index(record["best"])
+    gain = f", {scores[best] - scores[0]:+.3f} over round 0" if best else ""
+    return (
+        f"best: round {best} (validation Jaccard {scores[best]:.3f}{gain}); stopped: "
+        f"{record['stopped']}"
+    )
+
+
+def _begin(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+    """Makes or opens the folder of the rounds; returns its record so far."""
+    if not config.data.dir:
+        raise BeadsegError(
+            "config.partial.rounds completes the masks of a folder: give it with "
+            "--config.data.dir; beadseg generate writes generated beads into one"
+        )
+    with writing(workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
+        others = {p.name for p in workdir.iterdir()} - {ROUNDS, "launch"}
+    if any(not name.startswith("round_") for name in others):
+        raise BeadsegError(
+            f"{workdir}: this folder holds other files and no rounds: give an empty or "
+            "new folder with --workdir"
+        )
+    fresh = {"epochs": config.train.epochs, "best": "round_0/run", "rounds": []}
+    file = workdir / ROUNDS
+    record = _read(file) if file.exists() else fresh
+    record.pop("stopped", None)
+    if record.get("epochs") != config.train.epochs:
+        raise BeadsegError(
+            f"{workdir}: these rounds were made with train.epochs = "
+            f"{record.get('epochs')}, not {config.train.epochs}: give the same, or "
+            "another folder with --workdir"
+        )
+    _write(file, record)
+    return record
+
+
+def _settings(
+    config: ConfigDict, parent: Path, home: Path, facts: dict[str, Any]
+) -> ConfigDict:
+    """Of the run of a round: a plain one on its completed data."""
+    settings = config.copy_and_resolve_references()
+    settings.data.dir = str(home / "data")
+    settings.data.validation = tuple(facts["validated_by"])
+    settings.partial.completeness = None  # in beads.toml, of the masks that validate
+    settings.partial.parent = str(parent)
+    return settings
+
+
+def _completed(config: ConfigDict, parent: Path, home: Path) -> dict[str, Any]:
+    """Completes the data for a round, unless that is done; whole or not at all."""
+    data = home / "data"
+    if (data / COMPLETION).exists():
+        return _read(data / COMPLETION)
+    trained = _read(parent.parents[1] / "round_0/run/dataset.json")
+    if open_dataset(config).fingerprint != trained["fingerprint"]:
+        raise BeadsegError(
+            f"{config.data.dir}: images or masks have changed since round 0 began: "
+            "give another folder with --workdir"
+        )
+    part = home / "part"  # what a kill left in it goes
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        with writing(home):
+            part.mkdir(parents=True)
+        facts = _complete(config, parent, part / "data")
+        _write(part / "data" / COMPLETION, facts)
+        with writing(home):
+            (part / "data").rename(data)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return facts
+
+
+def _complete(config: ConfigDict, parent: Path, data: Path) -> dict[str, Any]:
+    first = parent.parents[1] / "round_0/run"
+    split = _read(first / "split.json")
+    held = {record.rsplit("@", 1)[0] for record in split["validation"]}
+    samples = [s for s in scan(config.data).samples if s.labelled]
+    given = config.partial.completeness
+    known = {s.name: s.completeness or given for s in samples}
+    fall_short = [
+        s
+        for s in samples
+        if s.mask and s.name not in held and (known[s.name] or 0.0) < COMPLETE
+    ]
+    sources = {s.source for s in fall_short}
+    others = [s for s in samples if s.source not in sources]
+    result: dict[str, Any] = {"accepted": 0}
+    if fall_short:
+        names = {s.name for s in fall_short}
+        accept = config.partial.accept
+        with Interrupts() as signals:
+            predict = _stoppable(load_predict(parent), signals)
+            result = complete(config.data, data, str(parent), predict, accept, names)
+            _stop(signals)
+    estimate = _estimate(config, first)
+    told = {s.source: known[s.name] or (s.name in held and estimate) for s in others}
+    with writing(data):
+        _copy(others, data)
+        _tell(config, data, others, {name: c for name, c in told.items() if c})
+    kept = ("labelled", "agreed", "proposed", "accepted", "expected_precision")
+    return {
+        "parent": str(parent),
+        "validated_by": sorted({s.group for s in samples if s.name in held}),
+        "asked_precision": config.partial.accept,
+        **{field: result[field] for field in kept if field in result},
+    }
+
+
+def _stoppable(predict: Predict, signals: Interrupts) -> Predict:
+    def until(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        _stop(signals)
+        return predict(image)
+
+    return until
+
+
+def _stop(signals: Interrupts) -> None:
+    if signals.received:
+        raise Interrupted(
+            f"stopped by {signals.received.name} while masks were completed: the same "
+            "command goes on with that; the runs so far are saved",
+            signals.received,
+        )
+
+
+def _estimate(config: ConfigDict, first: Path) -> float | None:
+    """What round 0 took the masks for that nobody told of; None: for complete."""
+    if method_of(config) == "none":
+        return None
+    share = _read(first / "summary.json")["completeness"]
+    return share if share and share < 1.0 else None
+
+
+def _copy(samples: Iterable[Sample], data: Path) -> None:
+    for sample in samples:
+        for task in (sample.image, sample.mask, sample.ignore, sample.points):
+            if task is not None:
+                folder = data / task.kind
+                folder.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(task.path, folder / task.path.name)
+
+
+def _tell(
+    config: ConfigDict, data: Path, others: list[Sample], known: dict[str, float]
+) -> None:
+    """Puts groups and completeness of the images that were copied into beads.toml."""
+    original = read_beads_toml(Path(config.data.dir).expanduser(), str)
+    groups = {s.source: s.group for s in others if s.group != s.source}
+    groups |= read_beads_toml(data, str).group
+    text = format_beads_toml(replace(original, completeness=known, group=groups))
+    if text:
+        write_whole(data / FILE, text)
+
+
+def _accepted(number: int, facts: dict[str, Any]) -> str:
+    waiting = facts["proposed"] - facts["accepted"]
+    return (
+        f"round {number}: {facts['accepted']} beads accepted beside the "
+        f"{facts['labelled']} labelled, {facts['expected_precision']:.1%} of them "
+        f"expected to be right; {waiting} stay unknown"
+    )
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text())
+        if not isinstance(content, dict):
+            raise ValueError("not an object")
+    except (OSError, ValueError) as error:
+        raise BeadsegError(
+            f"{file}: cannot be read ({error}): give another folder with --workdir"
+        ) from error
+    return content
+
+
+def _write(file: Path, content: dict[str, Any]) -> None:
+    with writing(file):
+        write_whole(file, json.dumps(content, indent=2) + "\n")

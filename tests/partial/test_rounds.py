@@ -1,0 +1,279 @@
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from ml_collections import ConfigDict
+
+from beadseg.data.builders import open_dataset
+from beadseg.data.export import write_generated
+from beadseg.data.settings_file import read_beads_toml
+from beadseg.errors import BeadsegError
+from beadseg.inference.run import load_runs
+from beadseg.partial import rounds
+from beadseg.partial.completion import OtherKind
+from beadseg.partial.rounds import sentence, train_rounds
+from beadseg.training.loop import Interrupted
+from beadseg.training.run_folder import RunFolder
+from configs import base
+
+
+@pytest.fixture
+def config(tmp_path) -> ConfigDict:
+    """A small network for a folder of which half of the beads are labelled."""
+    folder = tmp_path / "half"
+    write_generated(folder, count=6, size=96, damage="drop_random", amount=0.5)
+    config = base.get_config()
+    config.data.dir, config.data.cache_dir = str(folder), str(tmp_path / "cache")
+    config.data.bead_diameter = 0.0
+    config.data.crop = 32
+    config.data.batch_size = 4
+    config.model.width, config.model.depth = 4, 2
+    config.model.heads = ("mask",)
+    config.train.epochs = 2
+    config.train.steps_per_epoch = 3
+    config.log.wandb = "off"
+    config.partial.rounds = 3
+    return config
+
+
+@pytest.fixture
+def truth(config, monkeypatch):
+    """Runs are trained for real; for so short a training, the truth proposes."""
+    folder = Path(config.data.dir)
+    by_image = {
+        tifffile.imread(file).tobytes(): tifffile.imread(folder / "truth" / file.name)
+        for file in (folder / "images").iterdir()
+    }
+
+    def predict(image):
+        labels = by_image[image.tobytes()].astype(np.int32)
+        return labels, np.where(labels > 0, 0.995, 0.0), 0.5
+
+    monkeypatch.setattr(rounds, "load_predict", lambda run: predict)
+    return predict
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    """Runs that reach given scores at once, and models that accept given counts."""
+
+    def script(scores, accepted):
+        def train(config, workdir, name):
+            workdir.mkdir(parents=True)
+            assert config.partial.rounds == 0
+            score = scores[int(workdir.parent.name.removeprefix("round_"))]
+            return {"best_jaccard": score, "validation": "on known pixels"}
+
+        def completed(config, parent, home):
+            number = int(home.name.removeprefix("round_"))
+            return {
+                "parent": str(parent),
+                "labelled": 9,
+                "proposed": 20,
+                "accepted": accepted[number - 1],
+                "expected_precision": 0.97,
+                "validated_by": ["a"],
+            }
+
+        monkeypatch.setattr(rounds, "train", train)
+        monkeypatch.setattr(rounds, "_completed", completed)
+
+    return script
+
+
+def read(file: Path) -> dict:
+    return json.loads(file.read_text())
+
+
+def times(folder: Path) -> dict[Path, int]:
+    return {file: file.stat().st_mtime_ns for file in folder.rglob("metrics.jsonl")}
+
+
+def labels(folder: Path, name: str) -> np.ndarray:
+    return tifffile.imread(folder / f"{name}.tif")
+
+
+@pytest.mark.slow
+def test_rounds_stopped_while_masks_are_completed_go_on_and_change_no_label(
+    config, truth, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(rounds, "RISE", -1.0)
+    config.partial.completeness = 0.5
+    source, workdir = Path(config.data.dir), tmp_path / "rounds"
+
+    def interrupted(image):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return truth(image)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rounds, "load_predict", lambda run: interrupted)
+        with pytest.raises(Interrupted, match="SIGTERM while masks were completed"):
+            train_rounds(config, workdir, "rounds")
+    assert list((workdir / "round_1").iterdir()) == []
+    assert [run.path for run in load_runs([workdir])] == [workdir / "round_0/run"]
+    (workdir / "round_1/part/data").mkdir(parents=True)  # as a kill leaves it
+    before = times(workdir)
+    record = train_rounds(config, workdir, "rounds")
+    assert {k: v for k, v in times(workdir).items() if k in before} == before
+    assert sorted(p.name for p in (workdir / "round_1").iterdir()) == ["data", "run"]
+    assert [entry["run"] for entry in record["rounds"]] == [
+        "round_0/run",
+        "round_1/run",
+    ]
+    assert "round 1 is sure of no further bead" in sentence(record)
+
+    new, parent = workdir / "round_1/data", str(workdir / "round_0/run")
+    settings = read(workdir / "round_1/run/config.json")
+    assert settings["partial"]["parent"] == parent
+    assert settings["partial"]["rounds"] == 0
+    facts = record["rounds"][1]
+    assert facts["parent"] == parent and facts["accepted"] == facts["proposed"] > 10
+
+    split = read(workdir / "round_0/run/split.json")
+    again = read(workdir / "round_1/run/split.json")
+    for side in ("train", "validation"):
+        assert again[side] == split[side]
+    for tile in split["train"]:
+        name = tile.split("@")[0]
+        person, mask = labels(source / "masks", name), labels(new / "masks", name)
+        np.testing.assert_array_equal(mask[person > 0], person[person > 0])
+        np.testing.assert_array_equal(labels(new / "person", name), person)
+        np.testing.assert_array_equal(mask > 0, labels(source / "truth", name) > 0)
+    for tile in split["validation"]:
+        name = tile.split("@")[0]
+        for file in (f"images/{name}.tif", f"masks/{name}.tif"):
+            assert (new / file).read_bytes() == (source / file).read_bytes()
+        assert not (new / "person" / f"{name}.tif").exists()
+    # They are told to be as complete as round 0 took them for; the others are not.
+    assert [entry["validation"] for entry in record["rounds"]] == [
+        "corrected for masks that are 50% complete, as told"
+    ] * 2
+    assert read(workdir / "round_1/run/summary.json")["completeness"] != 0.5
+
+    before = times(workdir)
+    assert train_rounds(config, workdir, "rounds") == record
+    assert times(workdir) == before
+    assert read(workdir / "rounds.json") == record
+    best = workdir / record["best"]
+    assert [run.path for run in load_runs([workdir])] == [best]
+
+    shutil.rmtree(workdir / "round_1")
+    image = next((source / "images").iterdir())
+    tifffile.imwrite(image, tifffile.imread(image) // 2)
+    with pytest.raises(BeadsegError, match="have changed since round 0 began"):
+        train_rounds(config, workdir, "rounds")
+
+
+def test_complete_masks_stay_and_images_without_a_mask_stay_out(
+    config, truth, tmp_path
+):
+    source, workdir = Path(config.data.dir), tmp_path / "rounds"
+    names = [f"generated_{i:05d}" for i in range(6)]
+    (source / "masks" / f"{names[0]}.tif").unlink()
+    (source / "beads.toml").write_text(
+        f"[completeness]\n{names[1]} = 1.0\n[group]\n{names[1]} = 'plate'\n"
+        f"{names[2]} = 'plate'\n{names[3]} = 'held'\n"
+    )
+    first = RunFolder(workdir / "round_0/run", config)
+    dataset = open_dataset(config, progress=False)
+    first.write("dataset.json", dataset.as_json())
+    first.write("split.json", {"validation": [f"{names[3]}@0,0"]})
+    first.write("summary.json", {"completeness": 0.4321})
+    facts = rounds._completed(config, first.path, workdir / "round_1")
+    new = workdir / "round_1/data"
+    assert facts["validated_by"] == ["held"]
+    completed = {f"{name}.tif" for name in (names[2], names[4], names[5])}
+    assert {p.name for p in (new / "person").iterdir()} == completed
+    for name in (names[1], names[3]):
+        mask = (source / "masks" / f"{name}.tif").read_bytes()
+        assert (new / "masks" / f"{name}.tif").read_bytes() == mask
+    for kind in ("images", "masks"):
+        assert not (new / kind / f"{names[0]}.tif").exists()
+    told = read_beads_toml(new, str)
+    assert told.completeness == {names[1]: 1.0, names[3]: 0.4321}
+    assert told.group == {names[1]: "plate", names[2]: "plate", names[3]: "held"}
+
+
+def test_a_model_that_learnt_too_little_completes_nothing(
+    config, scripted, tmp_path, monkeypatch
+):
+    def refuse(config, parent, home):
+        raise OtherKind("finds too few")
+
+    scripted([0.1], [])
+    monkeypatch.setattr(rounds, "_completed", refuse)
+    record = train_rounds(config, tmp_path / "rounds", "rounds")
+    assert record["stopped"] == "round 0 finds too few of the labelled beads"
+    assert record["best"] == "round_0/run"
+
+
+def test_it_stops_where_a_round_adds_too_little(config, scripted, tmp_path):
+    scripted([0.8, 0.9, 0.901, 0.99], [5, 8, 11])
+    record = train_rounds(config, tmp_path / "rounds", "rounds")
+    assert sentence(record) == (
+        "best: round 2 (validation Jaccard 0.901, +0.101 over round 0); stopped: "
+        "round 2 added +0.0010, less than 0.002"
+    )
+
+
+def test_the_best_round_is_kept_where_a_later_one_is_worse(config, scripted, tmp_path):
+    scripted([0.8, 0.9, 0.7, 0.99], [5, 8, 11])
+    record = train_rounds(config, tmp_path / "rounds", "rounds")
+    assert record["best"] == "round_1/run"
+    assert record["stopped"] == "round 2 added -0.2000, less than 0.002"
+
+
+def test_it_stops_where_no_bead_is_accepted(config, scripted, tmp_path):
+    scripted([0.8, 0.9, 0.95], [5, 5])
+    record = train_rounds(config, tmp_path / "rounds", "rounds")
+    assert len(record["rounds"]) == 2
+    assert record["stopped"] == "round 1 is sure of no further bead"
+
+
+def test_it_stops_after_the_rounds_asked_for(config, scripted, tmp_path):
+    scripted([0.5, 0.6, 0.7, 0.8], [5, 6, 7])
+    record = train_rounds(config, tmp_path / "rounds", "rounds")
+    assert record["best"] == "round_3/run"
+    assert record["stopped"] == "all 3 rounds are done"
+
+
+def test_generated_beads_must_be_written_first(config, tmp_path):
+    config.data.dir = ""
+    with pytest.raises(BeadsegError, match="--config.data.dir; beadseg generate"):
+        train_rounds(config, tmp_path / "rounds", "rounds")
+    assert not (tmp_path / "rounds").exists()
+
+
+def test_a_folder_of_something_else_is_refused(config, tmp_path):
+    with pytest.raises(BeadsegError, match="holds other files and no rounds"):
+        train_rounds(config, tmp_path, "rounds")
+
+
+def test_other_epochs_are_refused(config, scripted, tmp_path):
+    scripted([0.5, 0.4], [5])
+    train_rounds(config, tmp_path / "rounds", "rounds")
+    config.train.epochs = 9
+    with pytest.raises(BeadsegError, match="made with train.epochs = 2, not 9"):
+        train_rounds(config, tmp_path / "rounds", "rounds")
+
+
+@pytest.mark.parametrize("field, value", [("accept", 95.0), ("rounds", -1)])
+def test_a_number_out_of_range_is_refused(config, tmp_path, field, value):
+    config.partial[field] = value
+    with pytest.raises(BeadsegError, match=f"config.partial.{field} = .* out of range"):
+        train_rounds(config, tmp_path / "rounds", "rounds")
+
+
+def test_a_damaged_record_is_named(config, tmp_path):
+    (tmp_path / "rounds").mkdir()
+    (tmp_path / "rounds/rounds.json").write_text("{")
+    with pytest.raises(BeadsegError, match=r"rounds.json: cannot be read"):
+        train_rounds(config, tmp_path / "rounds", "rounds")
+    (tmp_path / "rounds/rounds.json").write_text("{}")
+    with pytest.raises(BeadsegError, match="does not say which round is the best"):
+        load_runs([tmp_path / "rounds"])
