@@ -4,8 +4,8 @@
   BEADSEG_REAL_DATA=DIR python -m tests.bench.accuracy emps_spheres_dev --write
 
 A seed sets the weights and the batches; `--split-seeds` also changes the split.
-Each run is the command of the README with nothing changed but seeds and data. With
-`--add`, runs of other seeds that stand in the results stay there: seeds may be run
+Each run is the command of the README with nothing changed but seeds and data, or that
+of another file of configs/ with `--recipe NAME`. With `--add`, runs of other seeds that stand in the results stay there: seeds may be run
 one after the other, or on a core each (`taskset`, OMP_NUM_THREADS=1).
 """
 
@@ -24,11 +24,11 @@ from tests.bench.record import RESULTS, keep
 FIELDS = ("best_jaccard", "best_jaccard_at_half", "final_jaccard", "best_epoch")
 
 
-def run(name: str, seed: int, split_seed: int, extra: list[str]) -> dict:
+def run(name: str, recipe: str, seed: int, split_seed: int, extra: list[str]) -> dict:
     """One run of the command in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
-            *(sys.executable, "-m", "beadseg.main", "--config=configs/dice.py"),
+            *(sys.executable, "-m", "beadseg.main", f"--config=configs/{recipe}.py"),
             f"--workdir={folder}/run",
             f"--config.seed={seed}",
             f"--config.data.seed={seed}",
@@ -56,18 +56,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", help="generated, or a folder of $BEADSEG_REAL_DATA")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--recipe", default="dice", help="file of configs/ (dice)")
     parser.add_argument("--split-seeds", action="store_true")
     parser.add_argument("--write", action="store_true", help="keep in results/")
     parser.add_argument("--add", action="store_true", help="to what results/ holds")
     options, extra = parser.parse_known_args()
-    file = RESULTS / f"accuracy_{options.data}.json"
+    name = f"accuracy_{options.data}"
+    name += "" if options.recipe == "dice" else f"_{options.recipe}"
+    file = RESULTS / f"{name}.json"
     runs = []
     if options.add and file.exists():
         held = json.loads(file.read_text())["runs"]
         runs = [old for old in held if old["seed"] not in options.seeds]
     for seed in options.seeds:
         split_seed = 42 + seed if options.split_seeds else 42
-        runs.append(run(options.data, seed, split_seed, extra))
+        runs.append(run(options.data, options.recipe, seed, split_seed, extra))
         print(runs[-1], flush=True)
         best = [r["best_jaccard"] for r in runs]
         result = {
@@ -76,7 +79,7 @@ def main() -> None:
             "runs": sorted(runs, key=lambda r: r["seed"]),
         }
         if options.write:  # after each run: a bench cut short has told something
-            keep(f"accuracy_{options.data}", result)
+            keep(name, result)
     print(f"{options.data}: mean {result['mean']}, spread {result['spread']}")
 
 
