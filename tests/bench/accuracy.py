@@ -3,10 +3,11 @@
   python -m tests.bench.accuracy generated --write
   BEADSEG_REAL_DATA=DIR python -m tests.bench.accuracy emps_spheres_dev --write
 
-A seed sets the weights and the batches; `--split-seeds` also changes the split.
-Each run is the command of the README with nothing changed but seeds and data, or that
-of another file of configs/ with `--recipe NAME`. With `--add`, runs of other seeds that stand in the results stay there: seeds may be run
-one after the other, or on a core each (`taskset`, OMP_NUM_THREADS=1).
+A seed sets the weights and the batches; `--split-seeds` also changes the split. Each
+run is the command of the README with nothing changed but seeds and data, or that of
+another file of configs/ with `--recipe NAME`. With `--add`, runs of other seeds that
+stand in the results stay there: seeds may be run one after the other, or on a core
+each (`taskset`, OMP_NUM_THREADS=1).
 """
 
 import argparse
