@@ -30,8 +30,7 @@ def main(argv: list[str]) -> None:
         raise BeadsegError(f"unexpected argument {argv[1]!r}: settings start with --")
     if CONFIG.value is None:
         raise BeadsegError("no config: give --config=configs/dice.py")
-    from beadseg.partial import rounds  # jax takes seconds: help comes without
-    from beadseg.sweep import command
+    from beadseg.sweep import command  # jax takes seconds: help comes without
     from beadseg.training.loop import train
     from beadseg.training.run_folder import default_workdir
     from beadseg.training.summary import sentence
@@ -51,6 +50,8 @@ def main(argv: list[str]) -> None:
         sys.exit(command.run(sweep, config, folder, name, share))
     workdir = Path(WORKDIR.value or default_workdir(name, config))
     if config.partial.rounds:
+        from beadseg.partial import rounds
+
         print(f"folder of rounds: {workdir}")
         record = rounds.train_rounds(config, workdir, workdir.name)
         print(rounds.sentence(record))
