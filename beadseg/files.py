@@ -31,15 +31,16 @@ def open_whole(file: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def writing(where: Path, option: str = "--workdir") -> Iterator[None]:
+def writing(where: Path, option: str | None = "--workdir") -> Iterator[None]:
     """Turns a failure of the disk into one line that says where and what to do.
 
-    `option` is what names another place.
+    `option` is what names another place; None: there can be no other.
     """
     try:
         yield
     except OSError as error:
+        other = f"give another with {option}" if option else "make it writable"
         raise BeadsegError(
             f"{where}: cannot be written ({error.strerror or error}): free space or "
-            f"give another with {option}, then run the same command again"
+            f"{other}, then run the same command again"
         ) from error

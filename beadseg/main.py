@@ -39,11 +39,11 @@ def main(argv: list[str]) -> None:
     file = config_flags.get_config_filename(flags.FLAGS["config"])
     name = Path(file.split(":")[0]).stem
     sweep = command.sweep_of(file, config)
+    if sweep is not None and config.partial.rounds:
+        raise BeadsegError(f"config.partial.rounds is for one run, and {file} a sweep")
     if DRY_RUN.value:
         print(command.dry_run(sweep or command.Sweep([{}], None), config))
         return
-    if sweep is not None and config.partial.rounds:
-        raise BeadsegError(f"config.partial.rounds is for one run, and {file} a sweep")
     if sweep is not None:
         share = command.Share(TASK.value, TASKS.value)
         folder = Path(WORKDIR.value) if WORKDIR.value else None

@@ -33,13 +33,15 @@ def add(commands: Subparsers) -> None:
 def run(options: argparse.Namespace) -> dict:
     """Writes the new data set; returns how many beads were proposed and accepted."""
     from beadseg.analysis.recommendation import base_config
+    from beadseg.files import writing
     from beadseg.partial.completion import complete, load_predict
 
     data = base_config().data
     data.dir = str(options.dir)
     predict = load_predict(options.model)
     name = str(options.model)
-    result = complete(data, options.output, name, predict, options.accept)
+    with writing(options.output, "--output"):
+        result = complete(data, options.output, name, predict, options.accept)
     for line in result["problems"]:
         print(line)
     print(

@@ -28,7 +28,7 @@ import tifffile
 
 from beadseg.data.cache import hash_file
 from beadseg.errors import BeadsegError
-from beadseg.files import write_whole, writing
+from beadseg.files import write_whole
 from beadseg.partial.actions import (
     ACTIONS,
     DRAWN,
@@ -60,6 +60,7 @@ class Book:
 
         Raises:
           BeadsegError: a file of it is missing or damaged; the line names the file.
+          OSError: a decision cut short by a kill cannot be taken off its end.
         """
         self.folder, self.name = folder, name
         self._log = folder / "decisions" / f"{name}.jsonl"
@@ -107,6 +108,7 @@ class Book:
         Raises:
           Stale: others have decided since.
           BeadsegError: the action is impossible; nothing has changed.
+          OSError: it cannot be written; nothing has changed.
         """
         if version is not None and version != self.version:
             raise Stale(f"{self.name} has changed in another window: look again")
@@ -114,8 +116,7 @@ class Book:
         if len(line) > 1_000_000:
             raise BeadsegError("that stroke is too long")
         change = self._foresee(action)
-        with writing(self._log, "--output"):
-            _append(self._log, line)
+        _append(self._log, line)
         return self._do(action["do"], change)
 
     @property
@@ -152,7 +153,10 @@ class Book:
         return np.where(_among(self.map.labels, shown), self.map.labels, 0)
 
     def save(self) -> None:
-        """Writes mask, ignore and provenance, whole; they follow from the decisions."""
+        """Writes mask, ignore and provenance, whole; they follow from the decisions.
+
+        Raises OSError.
+        """
         labels = self.map.labels
         mask = self.mask()
         waiting = [n for n, b in self.map.beads.items() if b.state == PROPOSED]
@@ -172,19 +176,18 @@ class Book:
                 for number, bead in sorted(self.map.beads.items())
             },
         }
-        with writing(self.folder, "--output"):
-            write_labels(
-                self.folder / "masks" / f"{self.name}.tif",
-                mask.astype(np.uint16) if small and (mask >= 0).all() else mask,
-            )
-            write_labels(
-                self.folder / "ignore" / f"{self.name}.tif",
-                np.where(ignore, np.uint8(255), np.uint8(0)),
-            )
-            write_whole(
-                self.folder / "provenance" / f"{self.name}.json",
-                json.dumps(provenance, indent=1) + "\n",
-            )
+        write_labels(
+            self.folder / "masks" / f"{self.name}.tif",
+            mask.astype(np.uint16) if small and (mask >= 0).all() else mask,
+        )
+        write_labels(
+            self.folder / "ignore" / f"{self.name}.tif",
+            np.where(ignore, np.uint8(255), np.uint8(0)),
+        )
+        write_whole(
+            self.folder / "provenance" / f"{self.name}.json",
+            json.dumps(provenance, indent=1) + "\n",
+        )
 
     def _foresee(self, action: Mapping[str, Any]) -> Change | bool:
         """What an action will change; whether it is reviewed, for that one."""
@@ -231,7 +234,7 @@ class Book:
         content = self._log.read_bytes()
         end = content.rfind(b"\n") + 1
         if end < len(content):
-            with writing(self._log, "--output"), open(self._log, "r+b") as file:
+            with open(self._log, "r+b") as file:
                 file.truncate(end)
         actions = []
         for number, line in enumerate(content[:end].splitlines(), 1):

@@ -20,7 +20,7 @@ from beadseg.data.reading import ReadError
 from beadseg.data.samples import Sample
 from beadseg.data.settings_file import FILE, format_beads_toml, read_beads_toml
 from beadseg.errors import BeadsegError
-from beadseg.files import write_whole, writing
+from beadseg.files import write_whole
 from beadseg.partial.book import FOLDERS, Book, write_labels
 from beadseg.partial.proposals import Proposed, certain, propose
 
@@ -106,31 +106,30 @@ def complete(
     Raises:
       BeadsegError: no data set, a folder that holds something, a precision that is no
         share, or a model for another kind of image.
+      OSError: `output` cannot be written.
     """
     if accept is not None and not 0.5 <= accept <= 1.0:
         raise BeadsegError(f"--accept {accept}: give an expected precision, 0.5 to 1")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise BeadsegError(f"{output}: is not empty: give a new folder with --output")
     problems: list[str] = []
-    with writing(output, "--output"):
-        output.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
     try:
-        with writing(output, "--output"):
-            for kind in FOLDERS:
-                (part / kind).mkdir()
-            done = {}
-            for page in tqdm(pages(data, problems, only), "completing", disable=None):
-                done[page.sample.name] = _one(page, part, run, predict, data.stack)
-            if not done:
-                raise BeadsegError(f"{data.dir}: no image can be read")
-            _check_kind(done, run)
-            _copy_settings(Path(data.dir).expanduser(), part, done)
-            result = _accept(part, done, accept)
-            part.chmod(0o755)
-            if output.exists():
-                output.rmdir()
-            part.rename(output)
+        for kind in FOLDERS:
+            (part / kind).mkdir()
+        done = {}
+        for page in tqdm(pages(data, problems, only), "completing", disable=None):
+            done[page.sample.name] = _one(page, part, run, predict, data.stack)
+        if not done:
+            raise BeadsegError(f"{data.dir}: no image can be read")
+        _check_kind(done, run)
+        _copy_settings(Path(data.dir).expanduser(), part, done)
+        result = _accept(part, done, accept)
+        part.chmod(0o755)
+        if output.exists():
+            output.rmdir()
+        part.rename(output)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return result | {"problems": problems}

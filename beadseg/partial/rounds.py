@@ -190,7 +190,10 @@ def _complete(config: ConfigDict, parent: Path, data: Path) -> dict[str, Any]:
         accept = config.partial.accept
         with Interrupts() as signals:
             predict = _stoppable(load_predict(parent), signals)
-            result = complete(config.data, data, str(parent), predict, accept, names)
+            with writing(data.parents[1]):  # the folder of the round
+                result = complete(
+                    config.data, data, str(parent), predict, accept, names
+                )
             _stop(signals)
     estimate = _estimate(config, first)
     told = {s.source: known[s.name] or (s.name in held and estimate) for s in others}

@@ -89,7 +89,7 @@ def verify(
 def write_completeness(folder: Path, shares: dict[str, float]) -> None:
     """Puts completeness by file into `beads.toml`; all else stays as it is."""
     file = folder / FILE
-    with writing(file, "another folder"):
+    with writing(file, None):
         text = file.read_text(encoding="utf-8") if file.exists() else ""
         text = re.sub(r"(?m)^\[completeness\]\n(?:(?!\[).*\n?)*", "", text)
         text = re.sub(r"(?m)^completeness\s*=.*\n?", "", text).rstrip()

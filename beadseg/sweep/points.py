@@ -162,6 +162,11 @@ def configs(base: ConfigDict, points: Sequence[Point]) -> list[ConfigDict]:
 def apply(base: ConfigDict, point: Point, where: str) -> ConfigDict:
     """A copy of `base` with the fields of a point."""
     for field in point:
+        if field == "partial.rounds":
+            raise BeadsegError(
+                f"{where}: partial.rounds is for one run: train the best point of the "
+                "sweep with --config.partial.rounds"
+            )
         if field.startswith(_NOT_POINTS):
             raise BeadsegError(
                 f"{where}: {field} says how a sweep is run and cannot differ between "

@@ -1,3 +1,4 @@
+import argparse
 import json
 from pathlib import Path
 
@@ -6,8 +7,10 @@ import pytest
 import tifffile
 from ml_collections import ConfigDict
 
+from beadseg.commands import complete as command
 from beadseg.data.export import write_generated
 from beadseg.errors import BeadsegError
+from beadseg.partial import completion
 from beadseg.partial.book import Book
 from beadseg.partial.completion import complete
 from beadseg.partial.proposals import certain, propose
@@ -144,6 +147,22 @@ def test_a_model_of_another_kind_of_image_is_refused(data, tmp_path):
         complete(data, tmp_path / "new", "runs/x", blind, None)
     assert not (tmp_path / "new").exists()
     assert not list(tmp_path.glob(".new.*"))
+
+
+def test_a_full_disk_is_told_with_the_folder_asked_for(data, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    predict = knows_the_truth(Path(data.dir))
+    monkeypatch.setattr(completion, "load_predict", lambda run: predict)
+    monkeypatch.setattr(completion, "write_labels", full)
+    output = tmp_path / "new"
+    options = argparse.Namespace(
+        dir=Path(data.dir), output=output, model=Path("run"), accept=None
+    )
+    with pytest.raises(BeadsegError, match=f"^{output}: cannot .*No space.*--output"):
+        command.run(options)
+    assert not output.exists()
 
 
 def test_a_folder_that_holds_something_is_refused(data, tmp_path):

@@ -14,6 +14,7 @@ import pytest
 import tifffile
 
 from beadseg.errors import BeadsegError
+from beadseg.partial import book as book_of_image
 from beadseg.partial.book import Book
 from beadseg.partial.review.server import Desk, serve
 
@@ -156,6 +157,18 @@ def test_a_port_that_is_taken_and_a_folder_in_review_are_told(server, completed)
     with pytest.raises(BeadsegError, match=f"port {port}.*--port"):
         serve(completed, port=port)
     other.close()
+
+
+def test_a_full_disk_is_told_and_nothing_is_decided(completed, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    desk = Desk(completed)
+    monkeypatch.setattr(book_of_image, "_append", full)
+    with pytest.raises(BeadsegError, match="No space left.*free space or make it wri"):
+        desk.decide("a", {"do": "accept", "ids": [4]}, 0)
+    assert desk.all_of("a")["version"] == 0
+    desk.close()
 
 
 def test_a_changed_image_is_left_out_and_told(completed):

@@ -14,7 +14,7 @@ from beadseg.data.export import write_generated
 from beadseg.data.settings_file import read_beads_toml
 from beadseg.errors import BeadsegError
 from beadseg.inference.run import load_runs
-from beadseg.partial import rounds
+from beadseg.partial import completion, rounds
 from beadseg.partial.completion import OtherKind
 from beadseg.partial.rounds import sentence, train_rounds
 from beadseg.training.loop import Interrupted
@@ -197,6 +197,27 @@ def test_complete_masks_stay_and_images_without_a_mask_stay_out(
     told = read_beads_toml(new, str)
     assert told.completeness == {names[1]: 1.0, names[3]: 0.4321}
     assert told.group == {names[1]: "plate", names[2]: "plate", names[3]: "held"}
+
+
+def test_a_full_disk_while_masks_are_completed_is_told_with_the_rounds_folder(
+    config, truth, tmp_path, monkeypatch
+):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    first = RunFolder(tmp_path / "rounds/round_0/run", config)
+    first.write("dataset.json", open_dataset(config, progress=False).as_json())
+    first.write("split.json", {"validation": ["generated_00003@0,0"]})
+    first.write("summary.json", {"completeness": 0.5})
+    monkeypatch.setattr(completion, "write_labels", full)
+    home = tmp_path / "rounds/round_1"
+    with pytest.raises(BeadsegError) as told:
+        rounds._completed(config, first.path, home)
+    assert str(told.value) == (
+        f"{home}: cannot be written (No space left on device): free space or give "
+        "another with --workdir, then run the same command again"
+    )
+    assert list(home.iterdir()) == []
 
 
 def test_a_model_that_learnt_too_little_completes_nothing(

@@ -33,6 +33,7 @@ from starlette.routing import Route
 
 from beadseg.data.reading import ReadError, open_pages
 from beadseg.errors import BeadsegError
+from beadseg.files import writing
 from beadseg.partial.actions import DELETED, REJECTED
 from beadseg.partial.book import (
     Book,
@@ -113,12 +114,14 @@ class Desk:
         """The open book of an image."""
         with self._lock:
             if name not in self._books:
-                self._books[name] = Book(self.folder, name)
+                with writing(self.folder, None):
+                    self._books[name] = Book(self.folder, name)
                 while len(self._books) > _OPEN:
                     gone, book = self._books.popitem(last=False)
                     self._summaries[gone] = _summary(book)
                     if gone in self._unsaved:
-                        book.save()
+                        with writing(self.folder, None):
+                            book.save()
                         self._unsaved.discard(gone)
             self._books.move_to_end(name)
             return self._books[name]
@@ -136,7 +139,8 @@ class Desk:
         """Acts on an image, and tells what the page must draw anew."""
         with self._lock:
             book = self.book(name)
-            change = book.act(action, version)
+            with writing(self.folder, None):
+                change = book.act(action, version)
             self._unsaved.add(name)
             touched = set(change.beads_before) | set(change.beads_after)
             for pixels in (change.before, change.after):
@@ -170,7 +174,8 @@ class Desk:
             while self._unsaved:
                 name = self._unsaved.pop()
                 try:
-                    self.book(name).save()
+                    with writing(self.folder, None):
+                        self.book(name).save()
                 except BaseException:
                     self._unsaved.add(name)
                     raise
@@ -320,7 +325,7 @@ def application(desk: Desk, token: str, hosts: tuple[str, ...] | None) -> Starle
             while not stop.wait(0.5):
                 try:
                     desk.save()
-                except (BeadsegError, OSError) as error:
+                except BeadsegError as error:
                     logging.getLogger("uvicorn.error").error("%s", error)
 
         saver = threading.Thread(target=keep_saving, daemon=True)
