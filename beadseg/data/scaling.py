@@ -31,6 +31,7 @@ def prepare(
     high: float,
     flatten_sigma: float = 0.0,
     scale: float = 1.0,
+    least_span: float = 0.0,
 ) -> Prepared:
     """Flattens the background, normalises to percentiles, resamples: in this order.
 
@@ -40,11 +41,12 @@ def prepare(
       high: percentile that becomes 1.
       flatten_sigma: pixels of the page; 0 leaves the background alone.
       scale: output pixels to a pixel of the page.
+      least_span: `high` is at least so far above `low`, in units of the page.
     """
     values = _as_floats(page)
     if flatten_sigma:
         values = values - background(values, flatten_sigma)
-    bottom, top = _percentiles(values, low, high, _percentile_step(values.size))
+    bottom, top = span(values, low, high, least_span)
     values = ((values - bottom) / (top - bottom)).astype(np.float32)
     return Prepared(resample(values, scaled_shape(page.shape, scale)), bottom, top)
 
@@ -63,6 +65,7 @@ class PreparedWindows:
         high: float,
         flatten_sigma: float = 0.0,
         scale: float = 1.0,
+        least_span: float = 0.0,
     ):
         self.shape = scaled_shape(page.shape, scale)
         self._page = page
@@ -74,7 +77,9 @@ class PreparedWindows:
             self._values(slice(top, top + 1), slice(None))[:, ::step]
             for top in range(0, page.shape[0], step)
         )
-        self._low, self._high = _percentiles(np.concatenate([*bands]), low, high, 1)
+        self._low, self._high = _percentiles(
+            np.concatenate([*bands]), low, high, least_span
+        )
 
     def read(self, top: int, bottom: int, left: int, right: int) -> np.ndarray:
         """f32 of these rows and columns of the result; edges repeat beyond it."""
@@ -137,15 +142,23 @@ def _percentile_step(size: int) -> int:
     return math.ceil(math.sqrt(size / _PERCENTILE_PIXELS))
 
 
-def _percentiles(
-    values: np.ndarray, low: float, high: float, step: int
+def span(
+    values: np.ndarray, low: float, high: float, least: float = 0.0
 ) -> tuple[float, float]:
-    bottom, top = np.percentile(values[::step, ::step], (low, high))
+    """Two percentiles of [H, W], the second at least `least` above the first."""
+    step = _percentile_step(values.size)
+    return _percentiles(values[::step, ::step], low, high, least)
+
+
+def _percentiles(
+    values: np.ndarray, low: float, high: float, least: float
+) -> tuple[float, float]:
+    bottom, top = np.percentile(values, (low, high))
     if bottom == top:  # a few bright specks on an even ground
         bottom, top = values.min(), values.max()
     if bottom == top:
         top = bottom + 1
-    return float(bottom), float(top)
+    return float(bottom), float(max(top, bottom + least))
 
 
 def background(values: np.ndarray, sigma: float) -> np.ndarray:

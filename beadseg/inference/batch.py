@@ -24,6 +24,7 @@ from beadseg.data.reading import ReadError, check_image
 from beadseg.errors import BeadsegError
 from beadseg.files import write_whole, writing
 from beadseg.inference import writers
+from beadseg.inference.files import Files
 from beadseg.inference.inputs import Input, Inputs
 from beadseg.inference.measure import Table
 from beadseg.inference.outlines import polygons
@@ -73,6 +74,7 @@ def predict_batch(
     _claim(inputs, predictor, options)
     left = [image for image in inputs.images if not _is_done(image, options)]
     failed = list(inputs.problems)
+    files = Files([image.page for image in inputs.images], predictor)
     bar = tqdm(
         total=len(inputs.images),
         initial=len(inputs.images) - len(left),
@@ -86,7 +88,7 @@ def predict_batch(
             ThreadPoolExecutor(1) as writer,
             writing(options.output, "-o"),
         ):
-            _flow(left, predictor, options, reader, writer, failed, bar)
+            _flow(left, predictor, options, files, reader, writer, failed, bar)
     finally:
         bar.close()
     done = [image for image in inputs.images if _record(image, options).exists()]
@@ -101,7 +103,7 @@ def predict_batch(
     }
 
 
-def _flow(left, predictor, options, reader, writer, failed, bar) -> None:
+def _flow(left, predictor, options, files, reader, writer, failed, bar) -> None:
     """Three stages; each is at most one image ahead of the next."""
     following: list[Future] = []
     written: Future | None = None
@@ -111,7 +113,7 @@ def _flow(left, predictor, options, reader, writer, failed, bar) -> None:
             if i + 1 < len(left) and math.prod(left[i + 1].page.shape) < LARGE:
                 following.append(reader.submit(_read, left[i + 1]))
             try:
-                seen = _look(pixels.result(), predictor, options)
+                seen = _look(image, pixels.result(), predictor, options, files)
             except ReadError as error:
                 failed.append(str(error))
                 bar.update()
@@ -142,16 +144,20 @@ class Large(NamedTuple):
     image: np.ndarray
     scale: float
     threshold: float
+    least_span: float
 
 
-def _look(image: np.ndarray, predictor: Predictor, options: Options) -> Seen | Large:
+def _look(
+    image: Input, pixels: np.ndarray, predictor, options: Options, files: Files
+) -> Seen | Large:
     threshold = predictor.threshold(options.threshold)
-    scale, maps = predictor.choose_scale(image, threshold, options.diameter)
-    if is_large(image, scale):
-        return Large(image, scale, threshold)
-    if maps is None:
-        maps = predictor.maps(image, scale)
-    return Seen(image, maps, threshold, scale)
+    scale, least_span = files.shared(image.page, threshold, options.diameter)
+    maps = None
+    if scale is None:
+        scale, maps = predictor.choose_scale(pixels, threshold, options.diameter)
+    if is_large(pixels, scale):
+        return Large(pixels, scale, threshold, least_span)
+    return predictor.look(pixels, threshold, scale, maps, least_span)
 
 
 def _finish_large(
@@ -166,6 +172,7 @@ def _finish_large(
         predictor,
         scale=seen.scale,
         threshold=seen.threshold,
+        least_span=seen.least_span,
         pixel_size=pixel_size,
         folder=options.output,
         files={kind: _file(options, kind, image.name) for kind in kinds},

@@ -113,10 +113,23 @@ class Predictor:
         image = grey(array)
         check_image(image, "the image")
         threshold = self.threshold(threshold)
-        scale, maps = self.choose_scale(image, threshold, diameter)
+        seen = self.look(
+            image, threshold, *self.choose_scale(image, threshold, diameter)
+        )
+        return self.finish(seen, pixel_size)
+
+    def look(
+        self,
+        image: np.ndarray,
+        threshold: float,
+        scale: float,
+        maps: Maps | None = None,
+        least_span: float = 0.0,
+    ) -> Seen:
+        """What the networks say of an image [H, W], unless `maps` hold it already."""
         if maps is None:
-            maps = self.maps(image, scale)
-        return self.finish(Seen(image, maps, threshold, scale), pixel_size)
+            maps = self.maps(image, scale, least_span)
+        return Seen(image, maps, threshold, scale)
 
     def finish(self, seen: Seen, pixel_size: float | None = None) -> Prediction:
         """The rest of `predict`, which may run on another thread."""
@@ -149,7 +162,11 @@ class Predictor:
         return float(wanted)
 
     def choose_scale(
-        self, image: np.ndarray, threshold: float, diameter: float | str = AUTO
+        self,
+        image: np.ndarray,
+        threshold: float,
+        diameter: float | str = AUTO,
+        least_span: float = 0.0,
     ) -> tuple[float, Maps | None]:
         """Pixels of the first network to a pixel of the image, [H, W].
 
@@ -164,16 +181,19 @@ class Predictor:
         return size.choose(
             image,
             run,
-            self.maps,
+            lambda part, scale: self.maps(part, scale, least_span),
             lambda maps: self.beads(maps, threshold),
         )
 
-    def maps(self, image: np.ndarray, scale: float) -> Maps:
-        """What the networks say of an image [H, W], on the grid of the first."""
+    def maps(self, image: np.ndarray, scale: float, least_span: float = 0.0) -> Maps:
+        """What the networks say of an image [H, W], on the grid of the first.
+
+        `least_span` is that of `beadseg.data.scaling.prepare`.
+        """
         parts = []
         for network in self.networks:
             own = self.scale_of(network.run, scale)
-            prepared = prepare(image, **network.run.preparation(own))
+            prepared = prepare(image, **network.run.preparation(own, least_span))
             parts.append(network.predict(prepared.image))
         shape = parts[0].probability.shape
         distances = [p.distance for p in parts if p.distance is not None]
@@ -189,14 +209,18 @@ class Predictor:
 
     def beads(self, maps: Maps, threshold: float) -> np.ndarray:
         """Labels i32[h, w] of the beads that the maps show."""
-        run = self.runs[0]
         return find_beads(
-            maps.probability,
-            maps.distance,
-            threshold,
-            diameter=run.bead_diameter or DIAMETER,
-            speck=SPECK_UNSEEN if run.generated else SPECK,
+            maps.probability, maps.distance, threshold, **self.bead_options
         )
+
+    @property
+    def bead_options(self) -> dict[str, float]:
+        """What `find_beads` is told of these runs."""
+        run = self.runs[0]
+        return {
+            "diameter": run.bead_diameter or DIAMETER,
+            "speck": SPECK_UNSEEN if run.generated else SPECK,
+        }
 
     def scale_of(self, run: Run, scale: float) -> float:
         """The scale at which another run sees beads of the size that it knows."""

@@ -54,13 +54,14 @@ class Run:
         """The network."""
         return models.build(self.model_config)
 
-    def preparation(self, scale: float) -> dict[str, float]:
+    def preparation(self, scale: float, least_span: float = 0.0) -> dict[str, float]:
         """What `scaling.prepare` is given for an image at a scale, as in training."""
         return {
             "low": self.low,
             "high": self.high,
             "flatten_sigma": self.flatten_sigma / scale,
             "scale": scale,
+            "least_span": least_span,
         }
 
     @property

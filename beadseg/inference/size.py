@@ -22,7 +22,7 @@ from beadseg.errors import BeadsegError
 from beadseg.inference.run import Run
 
 TOLERANCE = 1.12  # a median diameter within this factor of the known one needs nothing
-FEWEST = 5  # beads from which a size can be told
+FEWEST = 3  # beads from which a size can be told
 LADDER = (1.0, 0.5, 2.0, 0.25, 4.0)  # of the run's own scale
 SPREAD = 0.35  # of the logarithm of a diameter about that of the network
 PART = 768  # px of the network, a side of the part that is looked at

@@ -17,7 +17,7 @@ from beadseg.data.scaling import PreparedWindows, scaled_shape
 from beadseg.errors import BeadsegError
 from beadseg.inference import writers
 from beadseg.inference.grid import resample_beads
-from beadseg.inference.instances import DIAMETER, find_beads_blockwise
+from beadseg.inference.instances import find_beads_blockwise
 from beadseg.inference.measure import BAND, Measured, Measurer
 from beadseg.inference.outlines import polygons
 from beadseg.inference.overlay import draw_overlay, step_for
@@ -46,6 +46,7 @@ def predict_large(
     *,
     scale: float,
     threshold: float,
+    least_span: float,
     pixel_size: float | None,
     folder: Path,
     files: dict[str, Path],
@@ -57,6 +58,7 @@ def predict_large(
       predictor: its runs must see the image at one scale.
       scale: pixels of the network to a pixel of the image.
       threshold: of the probability.
+      least_span: see `beadseg.data.scaling.prepare`.
       pixel_size: um.
       folder: where there is room for maps.
       files: what to write, by the kinds of `beadseg.inference.batch.OUTPUTS` and
@@ -65,7 +67,7 @@ def predict_large(
     Raises:
       BeadsegError: runs that know beads of different sizes.
     """
-    maps = _maps(image, predictor, scale, folder)
+    maps = _maps(image, predictor, scale, least_span, folder)
     grid = maps.probability.shape
     labels = Scratch(folder, grid, np.int32)
     distance = maps.distance
@@ -74,7 +76,7 @@ def predict_large(
         None if distance is None else lambda rows, columns: distance[rows, columns],
         labels,
         threshold,
-        diameter=predictor.runs[0].bead_diameter or DIAMETER,
+        **predictor.bead_options,
     )
     if grid != image.shape:
         labels = _on_page(labels, maps.probability, image.shape, threshold, folder)
@@ -93,7 +95,7 @@ def predict_large(
     return found
 
 
-def _maps(image, predictor: Predictor, scale: float, folder: Path) -> _Maps:
+def _maps(image, predictor: Predictor, scale, least_span, folder: Path) -> _Maps:
     shape = scaled_shape(image.shape, scale)
     count = len(predictor.networks)
     probability = Scratch(folder, shape, np.float32)
@@ -108,7 +110,7 @@ def _maps(image, predictor: Predictor, scale: float, folder: Path) -> _Maps:
                 f"{run.name}: knows beads of another size than {predictor.runs[0].name}"
                 ", and the image is too large to mix them: give one of them with --run"
             )
-        source = PreparedWindows(image, **run.preparation(scale))
+        source = PreparedWindows(image, **run.preparation(scale, least_span))
         for band in network.bands(source.read, shape):
             rows = slice(band.top, band.top + len(band.probability))
             _add(probability, rows, band.probability, count)

@@ -56,6 +56,17 @@ def test_flattening_takes_uneven_light_off_dark_and_bright_beads(sign, grid):
     assert before < 0.5 and after > 0.95
 
 
+def test_a_span_has_a_least_length_whole_and_in_windows(rng):
+    page = rng.random((40, 50)).astype(np.float32) + 7
+    found = scaling.prepare(page, low=0, high=100, least_span=4)
+    assert found.high - found.low == pytest.approx(4)
+    np.testing.assert_allclose(found.image, (page - page.min()) / 4, atol=1e-5)
+    windows = scaling.PreparedWindows(page, low=0, high=100, least_span=4)
+    np.testing.assert_allclose(windows.read(5, 30, 2, 9), found.image[5:30, 2:9])
+    wide = scaling.prepare(page, low=0, high=100, least_span=0.1)
+    assert wide.high - wide.low == pytest.approx(np.ptp(page))
+
+
 def test_the_background_is_a_gaussian_mean(rng):
     values = rng.random((150, 170)).astype(np.float32)
     expected = ndimage.gaussian_filter(values, 20, mode="reflect")

@@ -336,6 +336,8 @@ def test_an_image_in_bands_gives_the_files_of_one_in_memory(
     folder = tmp_path / "in"
     folder.mkdir()
     image, _ = beads_image(diameter=DIAMETER * times, count=8)
+    speck = slice(1, 1 + round(5 * times))  # too small for a bead, in bands too
+    image[speck, speck] = 1000
     image = image[:, :-7] + np.random.default_rng(0).integers(
         0, 60, image[:, :-7].shape
     ).astype(np.uint16)
