@@ -15,7 +15,11 @@ from beadseg.data.scaling import (
 )
 from beadseg.errors import BeadsegError
 from beadseg.inference import size
-from beadseg.inference.grid import resample_beads, resample_map
+from beadseg.inference.grid import (
+    resample_beads,
+    resample_map,
+    resample_probability,
+)
 from beadseg.inference.instances import DIAMETER, SPECK, find_beads
 from beadseg.inference.measure import Table, measure
 from beadseg.inference.run import Run, load_runs
@@ -135,7 +139,7 @@ class Predictor:
         """The rest of `predict`, which may run on another thread."""
         maps, shape = seen.maps, seen.image.shape
         labels = self.beads(maps, seen.threshold)
-        probability = resample_map(maps.probability, shape)
+        probability = resample_probability(maps.probability, shape)
         labels = resample_beads(labels, probability >= seen.threshold)
         uncertainty = None
         if maps.uncertainty is not None:

@@ -22,7 +22,8 @@ from beadseg.errors import BeadsegError
 from beadseg.inference.run import Run
 
 TOLERANCE = 1.12  # a median diameter within this factor of the known one needs nothing
-FEWEST = 3  # beads from which a size can be told
+FEWEST = 5  # beads from which a size can be told
+SOME = 3  # beads from which one scale can be better than another
 LADDER = (1.0, 0.5, 2.0, 0.25, 4.0)  # of the run's own scale
 SPREAD = 0.35  # of the logarithm of a diameter about that of the network
 PART = 768  # px of the network, a side of the part that is looked at
@@ -132,7 +133,7 @@ def middle(image: np.ndarray, side: int) -> np.ndarray:
 
 def _score(diameters: np.ndarray, known: float, pixels: float) -> float:
     """Share of the image covered by beads of about the size that the network knows."""
-    if len(diameters) < FEWEST:
+    if len(diameters) < SOME:
         return 0.0
     off = np.log(diameters / known) / SPREAD
     fit = np.exp(-0.5 * np.square(off))

@@ -6,17 +6,21 @@ the results, and never whole in memory. Files and numbers are those of
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from beadseg.data.scaling import PreparedWindows, scaled_shape
 from beadseg.errors import BeadsegError
 from beadseg.inference import writers
-from beadseg.inference.grid import resample_beads
+from beadseg.inference.grid import (
+    resample_beads,
+    resample_map,
+    resample_probability,
+    rows_around,
+)
 from beadseg.inference.instances import find_beads_blockwise
 from beadseg.inference.measure import BAND, Measured, Measurer
 from beadseg.inference.outlines import polygons
@@ -85,10 +89,10 @@ def predict_large(
         measurer.add(
             labels[rows],
             image[rows],
-            _page_rows(maps.probability, rows, image.shape),
+            _page_rows(maps.probability, rows, image.shape, resample_probability),
             None
             if maps.uncertainty is None
-            else _page_rows(maps.uncertainty, rows, image.shape),
+            else _page_rows(maps.uncertainty, rows, image.shape, resample_map),
         )
     found = measurer.finish(pixel_size)
     _write(image, labels, maps, found, pixel_size, files)
@@ -139,11 +143,9 @@ def _on_page(
     """The labels on the grid of the image."""
     page = Scratch(folder, shape, np.int32)
     heights = (labels.shape[0], shape[0])
-    ratio = heights[0] / heights[1]
     for rows in _bands(shape[0]):
-        first = max(math.floor(rows.start * ratio) - 3, 0)
-        last = min(math.ceil(rows.stop * ratio) + 3, heights[0])
-        inside = _page_rows(probability, rows, shape) >= threshold
+        first, last = rows_around(rows, *heights)
+        inside = _page_rows(probability, rows, shape, resample_probability) >= threshold
         page[rows] = resample_beads(
             labels[first:last],
             inside,
@@ -154,18 +156,19 @@ def _on_page(
     return page
 
 
-def _page_rows(values: Scratch, rows: slice, shape: tuple[int, int]) -> np.ndarray:
-    """Rows of a map on the grid of the image, as `resample_map` gives them."""
+def _page_rows(
+    values: Scratch,
+    rows: slice,
+    shape: tuple[int, int],
+    resample: Callable[..., np.ndarray],
+) -> np.ndarray:
+    """Rows of a map on the grid of the image, as `resample` gives them of the whole."""
     if values.shape == shape:
         return values[rows]
     ratio = values.shape[0] / shape[0]
-    reach = math.ceil(max(ratio, 1.0)) + 2  # of the bilinear filter
-    first = max(math.floor(rows.start * ratio) - reach, 0)
-    last = min(math.ceil(rows.stop * ratio) + reach, values.shape[0])
+    first, last = rows_around(rows, values.shape[0], shape[0])
     box = (0, rows.start * ratio - first, values.shape[1], rows.stop * ratio - first)
-    size = (shape[1], rows.stop - rows.start)
-    part = Image.fromarray(values[first:last])
-    return np.asarray(part.resize(size, Image.Resampling.BILINEAR, box))
+    return resample(values[first:last], (rows.stop - rows.start, shape[1]), box)
 
 
 def _bands(height: int) -> Iterator[slice]:
@@ -184,13 +187,14 @@ def _write(image, labels, maps: _Maps, found: Measured, pixel_size, files) -> No
             dtype,
             pixel_size,
         )
-    for kind in ("probability", "uncertainty"):
+    kinds = {"probability": resample_probability, "uncertainty": resample_map}
+    for kind, resample in kinds.items():
         if kind in files:
             values = getattr(maps, kind)
             writers.write_tiled(
                 files[kind],
                 (
-                    writers.in_steps(_page_rows(values, rows, image.shape))
+                    writers.in_steps(_page_rows(values, rows, image.shape, resample))
                     for rows in _bands(image.shape[0])
                 ),
                 image.shape,
