@@ -7,7 +7,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from skimage.morphology import skeletonize
 
-from beadseg.data.beads import on_border
+from beadseg.data.beads import number_beads, on_border
 from beadseg.data.labels import separate
 
 # A disc of pixels of radius r has r sqrt(2 pi) of perimeter error at worst: beads with
@@ -51,10 +51,8 @@ def measure_mask(labels: np.ndarray, image: np.ndarray) -> MaskFacts:
       labels: i32[H, W]; 0 background, > 0 beads, -1 unknown.
       image: f[H, W], the image it belongs to.
     """
-    ids, flat = np.unique(np.maximum(labels, 0), return_inverse=True)
-    index = flat.reshape(labels.shape).astype(np.int32)
-    index += 0 if ids[0] == 0 else 1
-    count = int(index.max())
+    ids, index = number_beads(labels)
+    count = len(ids)
     known = float(np.mean(labels >= 0))
     coverage = float(np.mean(labels > 0)) / known if known else 0.0
     if not count:

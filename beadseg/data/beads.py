@@ -44,6 +44,31 @@ def on_border(labels: np.ndarray) -> np.ndarray:
     return np.unique(edge[edge > 0])
 
 
+def number_beads(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Beads numbered without gaps.
+
+    Args:
+      labels: i[H, W]; positive values are beads, in any order and with gaps.
+
+    Returns:
+      The labels i32[N] in ascending order, and the map of their numbers i32[H, W]:
+      1..N, 0 elsewhere.
+    """
+    beads = np.maximum(labels, 0)
+    top = int(beads.max(initial=0))
+    if top > 4 * max(labels.size, 2**16):  # a table of all numbers would be too large
+        ids, flat = np.unique(beads, return_inverse=True)
+        index = flat.reshape(labels.shape).astype(np.int32)
+        return ids[ids > 0].astype(np.int32), index + np.int32(ids[0] != 0)
+    known = np.zeros(top + 1, bool)
+    known[beads] = True
+    known[0] = False
+    ids = np.flatnonzero(known).astype(np.int32)
+    number = np.zeros(top + 1, np.int32)
+    number[ids] = np.arange(1, len(ids) + 1)
+    return ids, number[beads]
+
+
 def describe_beads(labels: np.ndarray, image: np.ndarray) -> np.ndarray:
     """Measures the bead table of any labelled image.
 
@@ -60,9 +85,7 @@ def describe_beads(labels: np.ndarray, image: np.ndarray) -> np.ndarray:
     Returns:
       BEAD_TABLE[N], ordered by label.
     """
-    ids, flat = np.unique(np.maximum(labels, 0), return_inverse=True)
-    index = flat.reshape(labels.shape) + (0 if ids[0] == 0 else 1)
-    ids = ids[ids > 0].astype(np.int32)
+    ids, index = number_beads(labels)
     beads = np.zeros(len(ids), BEAD_TABLE)
     if not len(ids):
         return beads
