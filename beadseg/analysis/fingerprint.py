@@ -29,6 +29,7 @@ SAME = 0.97  # correlation of two small pictures of one field
 _SURE = 0.5  # score from which an estimated bead is taken for one
 _FEW = 12  # images for which starting processes costs more than it saves
 _AHEAD = 2  # results waiting, a process
+_BLOCK = 512  # images compared with all others at a time
 
 
 @dataclass(frozen=True)
@@ -189,26 +190,31 @@ def find_duplicates(
     if len(names) < 2:
         return []
     plain = np.stack(pictures).astype(np.float32)
-    best = np.full((len(names), len(names)), -1.0, np.float32)
-    for turn in range(4):
-        for flip in (False, True):
-            turned = np.rot90(plain, turn, (1, 2))
-            turned = turned[:, :, ::-1] if flip else turned
-            other = turned.reshape(len(names), -1)
-            np.maximum(best, plain.reshape(len(names), -1) @ other.T, out=best)
+    flat = plain.reshape(len(names), -1)
     empty = ~plain.any((1, 2))
+    number = {digest: i for i, digest in enumerate(dict.fromkeys(digests))}
+    ids = np.array([number[digest] for digest in digests])
     pairs = []
-    for i, j in np.argwhere(np.triu(best > SAME, 1) | _equal(digests)):
-        exact = digests[i] == digests[j]
-        if not (empty[i] or empty[j]) or exact:
-            pairs.append(Pair(names[i], names[j], exact, round(float(best[i, j]), 4)))
+    for start in range(0, len(names), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        best = np.full((len(flat[block]), len(names)), -1.0, np.float32)
+        for turned in _turned(plain[block]):
+            np.maximum(best, turned.reshape(len(turned), -1) @ flat.T, out=best)
+        equal = ids[block, None] == ids
+        for row, j in np.argwhere(np.triu((best > SAME) | equal, start + 1)):
+            i = start + row
+            if equal[row, j] or not (empty[i] or empty[j]):
+                alike = round(float(best[row, j]), 4)
+                pairs.append(Pair(names[i], names[j], bool(equal[row, j]), alike))
     return pairs
 
 
-def _equal(digests: list[bytes]) -> np.ndarray:
-    number = {digest: i for i, digest in enumerate(dict.fromkeys(digests))}
-    ids = np.array([number[digest] for digest in digests])
-    return np.triu(ids[:, None] == ids, 1)
+def _turned(pictures: np.ndarray) -> Iterator[np.ndarray]:
+    """Pictures [N, S, S] in the eight ways that a field can lie under a microscope."""
+    for turn in range(4):
+        turned = np.rot90(pictures, turn, (1, 2))
+        yield turned
+        yield turned[:, :, ::-1]
 
 
 def _measured(samples: tuple[Sample, ...], processes: int | None) -> Iterator:

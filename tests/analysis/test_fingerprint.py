@@ -58,6 +58,19 @@ def test_copies_and_turned_fields_are_found_and_leaks_named(write, fingerprint):
     assert set(found.leaks) <= set(found.duplicates)
 
 
+def test_copies_are_found_in_whichever_block_they_lie(monkeypatch):
+    rng = np.random.default_rng(0)
+    pictures = [thumbnail(rng.normal(size=(60, 60))) for _ in range(9)]
+    pictures.append(pictures[1][::-1].T)
+    pictures.append(pictures[7])
+    names = [str(i) for i in range(len(pictures))]
+    digests = [*names[:-1], "7"]
+    whole = find_duplicates(names, pictures, digests)
+    assert [pair[:3] for pair in whole] == [("1", "9", False), ("7", "10", True)]
+    monkeypatch.setattr("beadseg.analysis.fingerprint._BLOCK", 3)
+    assert find_duplicates(names, pictures, digests) == whole
+
+
 def test_a_leak_is_a_duplicate_on_both_sides():
     rng = np.random.default_rng(0)
     pictures = [thumbnail(rng.random((60, 60))) for _ in range(3)]
