@@ -31,6 +31,7 @@ QUICK = {
     "start_up": [],
     "diagnosis": [],
     "estimate": [],
+    "analyze": ["--counts", "100", "300"],
 }
 
 Row = tuple[str, str, str]  # what, goal, found
@@ -75,6 +76,28 @@ def _renderer(found: dict) -> Iterator[Row]:
     yield "images drawn a second, two cores", ">= 50", f"{rate:.0f}"
 
 
+def _estimate(found: dict) -> Iterator[Row]:
+    goals = {"count": 80, "diameter": 90, "coverage": 80}
+    for what, goal in goals.items():
+        share = f"{100 * found['within_limits'][what]:.0f} %"
+        yield f"generated sets, {what} near the truth", f">= {goal} %", share
+
+
+def _diagnosis(found: dict) -> Iterator[Row]:
+    yield "planted illness named first", ">= 90 %", f"{100 * found['first']:.0f} %"
+    alarms = f"{len(found['false_alarms'])} of {found['healthy']}"
+    yield "healthy runs with a false alarm", "<= 1 of 20", alarms
+
+
+def _analyze(found: dict) -> Iterator[Row]:
+    last = found["rows"][-1]
+    what = f"analyze, {last['images']} images of 1024 px, an image"
+    yield what, "<= 0.6 s", f"{last['seconds_an_image']:.2f} s"
+    if "ratio" in found:
+        what = f"memory of analyze, {last['images']} images / fewer"
+        yield what, "<= 1.3", f"{found['ratio']:.2f}"
+
+
 TABLE: dict[str, Callable[[dict], Iterator[Row]]] = {
     "train_step": _train_step,
     "step_memory": _ratio("memory of training steps / PyTorch", "<= 1.0"),
@@ -83,6 +106,9 @@ TABLE: dict[str, Callable[[dict], Iterator[Row]]] = {
     "memory": _ratio("memory, 80 images / 10 images", "<= 1.15"),
     "predict": _predict,
     "start_up": _start_up,
+    "diagnosis": _diagnosis,
+    "estimate": _estimate,
+    "analyze": _analyze,
 }
 
 
