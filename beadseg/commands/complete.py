@@ -18,7 +18,7 @@ def add(commands: Subparsers) -> None:
     )
     parser.add_argument("dir", type=Path, help="folder with images/ and masks/")
     parser.add_argument(
-        "--run", dest="model", type=Path, required=True, help="run folder"
+        "--run", dest="model", type=Path, help="run folder (the default model)"
     )
     parser.add_argument("--output", "-o", type=Path, required=True, help="a new folder")
     parser.add_argument(
@@ -34,12 +34,13 @@ def run(options: argparse.Namespace) -> dict:
     """Writes the new data set; returns how many beads were proposed and accepted."""
     from beadseg.analysis.recommendation import base_config
     from beadseg.files import writing
+    from beadseg.partial.calibration import FEWEST
     from beadseg.partial.completion import complete, load_predict
 
     data = base_config().data
     data.dir = str(options.dir)
     predict = load_predict(options.model)
-    name = str(options.model)
+    name = str(options.model or "default")
     with writing(options.output, "--output"):
         result = complete(data, options.output, name, predict, options.accept)
     for line in result["problems"]:
@@ -49,6 +50,11 @@ def run(options: argparse.Namespace) -> dict:
         f"the model finds {result['agreed']}; {result['proposed']} proposals, some "
         f"{result['expected']:.0f} of them expected to be right"
     )
+    if not result["calibrated_on"]:
+        print(
+            f"fewer than {FEWEST} labelled beads were found as they are labelled: "
+            "scores are the model's own and may be far off"
+        )
     if options.accept is not None and result["accepted"]:
         print(
             f"accepted {result['accepted']}, of which "

@@ -22,6 +22,7 @@ from beadseg.data.settings_file import FILE, format_beads_toml, read_beads_toml
 from beadseg.errors import BeadsegError
 from beadseg.files import write_whole
 from beadseg.partial.book import FOLDERS, Book, write_labels
+from beadseg.partial.calibration import calibrate
 from beadseg.partial.proposals import Proposed, certain, propose
 
 AGREES = 0.3  # of the labelled beads: a model that finds less is for other images
@@ -43,11 +44,11 @@ class Page(NamedTuple):
     person: np.ndarray  # i32[H, W], -1 unknown; all 0 where there is no mask
 
 
-def load_predict(run: Path) -> Predict:
-    """The model of a run folder; raises BeadsegError where there is none."""
+def load_predict(run: Path | None) -> Predict:
+    """The model of a run folder, or the default one; raises BeadsegError."""
     import beadseg  # jax takes seconds: commands without a model start at once
 
-    predictor = beadseg.load(run)
+    predictor = beadseg.load(run) if run else beadseg.load()
 
     def predict(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         found = predictor.predict(image)
@@ -125,7 +126,8 @@ def complete(
             raise BeadsegError(f"{data.dir}: no image can be read")
         _check_kind(done, run)
         _copy_settings(Path(data.dir).expanduser(), part, done)
-        result = _accept(part, done, accept)
+        known = _score(part, done)
+        result = _accept(part, done, accept) | {"calibrated_on": known}
         part.chmod(0o755)
         if output.exists():
             output.rmdir()
@@ -154,18 +156,16 @@ def _one(page: Page, part: Path, run: str, predict: Predict, stack: str) -> "_Do
         "stack": stack,
         "channel": sample.image.channel if sample.name == sample.source else None,
         "threshold": threshold,
-        "beads": {str(n): proposal._asdict() for n, proposal in found.beads.items()},
     }
     write_labels(part / "person" / f"{sample.name}.tif", page.person)
     write_labels(part / "proposals" / f"{sample.name}.tif", found.labels)
-    file = part / "proposals" / f"{sample.name}.json"
-    write_whole(file, json.dumps(about, indent=1) + "\n")
-    return _Done(sample.group, found._replace(labels=None))
+    return _Done(sample.group, found._replace(labels=None), about)
 
 
 class _Done(NamedTuple):
     group: str
     found: Proposed  # without its labels
+    about: dict[str, Any]  # of proposals/NAME.json, but the beads
 
 
 def _check_kind(done: dict[str, _Done], run: str) -> None:
@@ -176,6 +176,25 @@ def _check_kind(done: dict[str, _Done], run: str) -> None:
             f"{run}: finds only {agreed} of the {labelled} labelled beads: it was "
             "trained on another kind of image; train on this folder first"
         )
+
+
+def _score(part: Path, done: dict[str, _Done]) -> int:
+    """Writes the proposals of all images, with expected precision where it is known.
+
+    Returns the number of labelled beads that it was calibrated on; 0: it was not.
+    """
+    found = [d.found for d in done.values()]
+    right = [score for f in found for score in f.right]
+    certainty = [bead.score for f in found for bead in f.beads.values()]
+    scores = calibrate(certainty, right, [score for f in found for score in f.wrong])
+    left = iter(certainty if scores is None else scores)
+    for name, one in done.items():
+        for number, bead in one.found.beads.items():
+            one.found.beads[number] = bead._replace(score=round(float(next(left)), 4))
+        beads = {str(n): bead._asdict() for n, bead in one.found.beads.items()}
+        file = part / "proposals" / f"{name}.json"
+        write_whole(file, json.dumps(one.about | {"beads": beads}, indent=1) + "\n")
+    return 0 if scores is None else len(right)
 
 
 def _accept(part: Path, done: dict[str, _Done], accept: float | None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ _SPREAD = 0.25  # least spread of the logarithm of areas
 class Proposal(NamedTuple):
     """A bead that the mask lacks."""
 
-    score: float  # expected precision, 0..1
+    score: float  # 0..1: the model's certainty, or once calibrated expected precision
     reason: str
 
 
@@ -25,6 +25,8 @@ class Proposed(NamedTuple):
     beads: dict[int, Proposal]
     labelled: int  # beads of the person
     agreed: int  # of them, those that the model finds too
+    right: tuple[float, ...]  # scores of beads found as they are labelled
+    wrong: tuple[float, ...]  # of those found on a labelled bead, but unlike it
 
 
 def propose(
@@ -34,7 +36,8 @@ def propose(
 
     A bead found counts as missing if no bead of the person covers `SAME` of it, nor it
     `SAME` of one. Its score is the mean probability, with the threshold moved to 1/2,
-    less what a strange size and pixels lost to neighbours take away.
+    less what a strange size and pixels lost to neighbours take away. The beads found on
+    labelled ones are scored as well: `beadseg.partial.calibration` compares them.
 
     Args:
       person: i[H, W], positive beads, -1 unknown.
@@ -42,7 +45,7 @@ def propose(
       probability: f[H, W].
       threshold: of the probability.
     """
-    known = _known(person, found)
+    known, overlap = _known(person, found)
     areas = np.bincount(np.maximum(person, 0).ravel())
     labelled = np.unique(person[person > 0])
     seen = np.unique(person[(person > 0) & (found > 0)])
@@ -57,12 +60,27 @@ def propose(
     spread = _spread(sizes, usual)
     labels = np.zeros(person.shape, np.int32)
     beads: dict[int, Proposal] = {}
+    right, wrong = [], []
+
+    def scored(box, part, kept: float) -> tuple[float, float, float]:
+        """Score, mean probability, and spreads by which the size is unusual."""
+        mean, strange = float(certain[box][part].mean()), 0.0
+        if not _cut_off(box, person.shape):
+            away = abs(np.log(part.sum() / usual))
+            strange = max(away / spread - _USUAL, 0.0)
+        return mean * kept * float(np.exp(-0.5 * strange**2)), mean, strange
+
     first = int(max(person.max(initial=0), 0)) + 1
     for index, box in enumerate(ndimage.find_objects(found)):
         number = index + 1
-        if box is None or number in known:
+        if box is None:
             continue
         whole = found[box] == number
+        if number in known:
+            if number in overlap:
+                score = scored(box, whole, 1.0)[0]
+                (right if overlap[number] >= SAME else wrong).append(score)
+            continue
         part = whole & (person[box] == 0)
         if not part.any():
             continue
@@ -70,34 +88,35 @@ def propose(
         if count > 1:
             part = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
         area, kept = int(part.sum()), part.sum() / whole.sum()
-        cut_off = _cut_off(box, person.shape)
-        if kept < SAME or (area < SLIVER * usual and not cut_off):
+        sliver = area < SLIVER * usual and not _cut_off(box, person.shape)
+        if kept < SAME or sliver:
             continue
-        mean = float(certain[box][part].mean())
-        strange = 0.0
-        if not cut_off:
-            strange = max(abs(np.log(area / usual)) / spread - _USUAL, 0.0)
-        score = float(mean * kept * np.exp(-0.5 * strange**2))
+        score, mean, strange = scored(box, part, kept)
         labels[box][part] = first + len(beads)
-        beads[first + len(beads)] = Proposal(
-            round(min(score, 0.9999), 4), _reason(mean, area, usual, strange, kept)
-        )
-    return Proposed(labels, beads, len(labelled), int(agreed))
+        reason = _reason(mean, area, usual, strange, kept)
+        beads[first + len(beads)] = Proposal(score, reason)
+    count = len(labelled), int(agreed)
+    return Proposed(labels, beads, *count, tuple(right), tuple(wrong))
 
 
 def certain(proposals: list[float], precision: float) -> float | None:
     """The lowest score to accept for an expected precision; None: none is sure enough.
 
-    The best proposals are accepted as long as their mean score stays above it.
+    The best proposals are accepted as long as their mean score stays above it, and none
+    that is more likely wrong than right.
     """
     scores = np.sort(np.asarray(proposals, float))[::-1]
+    scores = scores[scores >= 0.5]
     means = scores.cumsum() / np.arange(1, len(scores) + 1)
     enough = np.flatnonzero(means >= precision)
     return float(scores[enough[-1]]) if len(enough) else None
 
 
-def _known(person: np.ndarray, found: np.ndarray) -> set[int]:
-    """Beads of the model that the person has labelled, or that unknown pixels cover."""
+def _known(person: np.ndarray, found: np.ndarray) -> tuple[set[int], dict[int, float]]:
+    """Beads of the model that the person has labelled, or that unknown pixels cover.
+
+    And of those on labelled beads the largest intersection over union with one.
+    """
     both = (found > 0) & (person != 0)
     pairs, counts = np.unique(
         np.stack([found[both], np.maximum(person[both], -1)]),
@@ -106,14 +125,18 @@ def _known(person: np.ndarray, found: np.ndarray) -> set[int]:
     )
     area_found = np.bincount(found.ravel())
     area_person = np.bincount(np.maximum(person, 0).ravel())
-    known = set()
+    known, overlap = set(), {}
     for (mine, theirs), shared in zip(pairs.T, counts, strict=True):
-        least = area_found[mine]
+        mine, least = int(mine), area_found[mine]
         if theirs > 0:
             least = min(least, area_person[theirs])
-        if shared >= SAME * least:
-            known.add(int(mine))
-    return known
+        if shared < SAME * least:
+            continue
+        known.add(mine)
+        if theirs > 0:
+            union = area_found[mine] + area_person[theirs] - shared
+            overlap[mine] = max(overlap.get(mine, 0.0), shared / union)
+    return known, overlap
 
 
 def _spread(sizes: np.ndarray, usual: float) -> float:

@@ -73,6 +73,19 @@ def test_those_accepted_have_the_expected_precision_on_average():
     assert certain(scores, 0.99) == 0.98
     assert certain(scores, 0.9995) is None
     assert certain([], 0.9) is None
+    assert certain([0.999] * 9 + [0.4], 0.9) == 0.999  # more likely wrong than right
+
+
+def test_beads_found_on_labelled_ones_are_scored_like_proposals():
+    person = beads((16, 16), (16, 50), (45, 70))
+    found = beads((16, 17), (16, 58), (45, 30))
+    found[45:, 60:80] = 4  # half of a labelled bead, and ground
+    probability = np.where(found > 0, 0.9, 0.0)
+    proposed = propose(person, found, probability, 0.5)
+    assert proposed.right == pytest.approx((0.9,))
+    # Of the bead 8 px off too little is shared to be the same.
+    assert len(proposed.wrong) == 1
+    assert len(proposed.beads) == 2
 
 
 @pytest.fixture
