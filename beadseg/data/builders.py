@@ -182,6 +182,7 @@ class _Plan(NamedTuple):
     pages: Pages
     treatment: Treatment
     bead_diameter_px: float | None
+    smallest_bead: float | None
     notes: list[str]
 
 
@@ -191,7 +192,7 @@ def _open_folder(data: ConfigDict, progress: bool) -> Dataset:
     samples = {sample.name: sample for sample in folder.samples}
 
     def plan() -> _Plan:
-        diameters = np.concatenate([s.diameters for s in folder.samples])
+        diameters = [np.array(sample.diameters) for sample in folder.samples]
         return _plan(FolderBeads, FolderPages(folder.samples), data, diameters)
 
     content = [(name, sample.digest) for name, sample in samples.items()]
@@ -240,13 +241,18 @@ def _shaping(data: ConfigDict) -> dict[str, Any]:
 
 
 def _plan(
-    builder: type[_TileBuilder], pages: Pages, data: ConfigDict, diameters: np.ndarray
+    builder: type[_TileBuilder],
+    pages: Pages,
+    data: ConfigDict,
+    of_images: list[np.ndarray],
 ) -> _Plan:
+    diameters = np.concatenate(of_images)
     scale, note = scaling.choose_scale(diameters, data.bead_diameter)
     median = float(np.median(diameters)) if len(diameters) else None
     low, high, flatten = (data.normalise[k] for k in ("low", "high", "flatten"))
     treatment = Treatment(low, high, flatten * (median or 0.0), scale, data.tile_size)
-    return _Plan(builder, pages, treatment, median, [note] if note else [])
+    smallest = scaling.smallest_bead(of_images)
+    return _Plan(builder, pages, treatment, median, smallest, [note] if note else [])
 
 
 def _open(
@@ -270,6 +276,7 @@ def _open(
         directory=home / index["builder"],
         records=tuple(index["records"]),
         bead_diameter_px=index["bead_diameter_px"],
+        smallest_bead=index["smallest_bead"],
         scale=treatment.scale,
         normalise={k: index["treatment"][k] for k in ("low", "high", "flatten_sigma")},
         fingerprint=key,
@@ -298,6 +305,7 @@ def _build(plan: _Plan, folder: Path, progress: bool) -> None:
         "problems": found.problems,
         "notes": notes,
         "bead_diameter_px": plan.bead_diameter_px,
+        "smallest_bead": plan.smallest_bead,
         "treatment": plan.treatment._asdict(),
     }
     write_json(folder / INDEX, index)

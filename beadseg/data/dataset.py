@@ -23,6 +23,7 @@ class Dataset:
     directory: Path  # of the tfds builder
     records: tuple[RecordInfo, ...]
     bead_diameter_px: float | None  # median, in the files; None: no bead is labelled
+    smallest_bead: float | None  # across, in median diameters of its image
     scale: float  # pixels of a tile to a pixel of the file
     normalise: dict[str, float]  # low and high percentile; flatten_sigma, px of file
     fingerprint: str  # of the content and the settings that shaped it
@@ -58,6 +59,7 @@ class Dataset:
         return {
             "fingerprint": self.fingerprint,
             "bead_diameter_px": self.bead_diameter_px,
+            "smallest_bead": self.smallest_bead,
             "scale": self.scale,
             "normalise": self.normalise,
             "images": len({record.image for record in self.records}),

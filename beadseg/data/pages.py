@@ -129,10 +129,9 @@ class GeneratedPages:
     def shape(self, index: int) -> tuple[int, int]:
         return self._settings.size, self._settings.size
 
-    def diameters(self) -> np.ndarray:
-        """Of the beads in the first images, px; before the first `load`."""
-        found = [scaling.bead_diameters(p.labels) for p in self._drawn.values()]
-        return np.concatenate(found)
+    def diameters(self) -> list[np.ndarray]:
+        """Of the beads in each of the first images, px; before the first `load`."""
+        return [scaling.bead_diameters(page.labels) for page in self._drawn.values()]
 
     def load(self, index: int) -> Page:
         page = self._drawn.pop(index, None)

@@ -12,6 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 SMALLEST_SCALE, LARGEST_SCALE = 1 / 16, 8.0
+_MANY = 8  # beads of an image, to tell how small they get
 _COARSE_ROWS = 64  # of a coarse background that are made at once
 _PERCENTILE_PIXELS = 2**22  # a grid of so many pixels gives the same percentiles
 
@@ -213,6 +214,23 @@ def bead_diameters(labels: np.ndarray) -> np.ndarray:
     whole = ~np.isin(beads, edges)
     chosen = areas[whole] if whole.any() else areas
     return 2 * np.sqrt(chosen / np.pi)
+
+
+def smallest_bead(of_images: Sequence[np.ndarray]) -> float | None:
+    """How small beads get, in median diameters of their image; None: too few.
+
+    The least size that 98 % of an image's beads have, and of nine images in ten: images
+    of other magnifications do not count as small beads, nor do a few odd ones.
+
+    Args:
+      of_images: diameters of the beads of each.
+    """
+    shares = [
+        np.percentile(diameters, 2) / np.median(diameters)
+        for diameters in of_images
+        if len(diameters) >= _MANY
+    ]
+    return float(np.percentile(shares, 10)) if shares else None
 
 
 def choose_scale(

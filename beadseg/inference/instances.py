@@ -13,8 +13,8 @@ from scipy import ndimage
 from beadseg.data.hills import hills_blockwise
 from beadseg.data.labels import NECK, neck_height
 
-PROMINENCE = 0.06  # of a centre above the way to the next, on the distance map
-SMOOTH = 0.05  # bead diameters, sigma on the distance map
+PROMINENCE = 0.1  # of a centre above the way to the next, on the distance map
+SMOOTH = 0.08  # bead diameters, sigma on the distance map
 SPECK = 0.25  # bead diameters: what is smaller across is no bead
 DIAMETER = 24.0  # px, where the run knows none
 REACH = 4  # bead diameters: what is deeper in a mask is all one depth

@@ -20,15 +20,18 @@ from beadseg.inference.grid import (
     resample_map,
     resample_probability,
 )
-from beadseg.inference.instances import DIAMETER, SPECK, find_beads
+from beadseg.inference.instances import DIAMETER, find_beads
 from beadseg.inference.measure import Table, measure
 from beadseg.inference.run import Run, load_runs
 from beadseg.inference.tiles import TILE, Network
 
 AUTO = "auto"
-# Bead diameters, as `SPECK`, of a network that has seen no real image: it takes more of
-# the ground for small beads. Chosen with the default model on tests/bench.
-SPECK_UNSEEN = 0.45
+# Of a network that has seen no real image: it takes more of the ground for small beads,
+# and its centres stand out less. Chosen with the default model on tests/bench.
+UNSEEN = {"speck": 0.45, "prominence": 0.06, "smooth": 0.05}
+# What is less than so much of the smallest beads that a network was trained on across,
+# or than so many bead diameters, is no bead.
+SMALLER, SPECK_LEAST = 0.6, 0.15
 
 
 @dataclass(frozen=True)
@@ -221,10 +224,12 @@ class Predictor:
     def bead_options(self) -> dict[str, float]:
         """What `find_beads` is told of these runs."""
         run = self.runs[0]
-        return {
-            "diameter": run.bead_diameter or DIAMETER,
-            "speck": SPECK_UNSEEN if run.generated else SPECK,
-        }
+        options = {"diameter": run.bead_diameter or DIAMETER}
+        if run.generated:
+            return options | UNSEEN
+        if run.smallest_bead is not None:
+            options["speck"] = max(SMALLER * run.smallest_bead, SPECK_LEAST)
+        return options
 
     def scale_of(self, run: Run, scale: float) -> float:
         """The scale at which another run sees beads of the size that it knows."""

@@ -36,6 +36,7 @@ class Run:
     weights: Weights
     threshold: float  # of the mask's probability
     bead_diameter: float | None  # px, of the median bead as the network saw it
+    smallest_bead: float | None  # of those trained on, in median diameters
     scale: float  # pixels of the network to a pixel of the images trained on
     generated: bool  # no image of a microscope was among them
     low: float  # percentile of the image that becomes 0
@@ -147,6 +148,7 @@ def _load(path: Path, config: dict[str, Any], version: str) -> Run:
         weights=weights,
         threshold=summary["threshold"],
         bead_diameter=None if diameter is None else diameter * scale,
+        smallest_bead=dataset.get("smallest_bead"),  # not in runs of version 0.1.0
         scale=scale,
         generated=not data["dir"],
         low=normalise["low"],

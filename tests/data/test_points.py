@@ -50,7 +50,7 @@ def test_images_with_points_alone_are_trained_on_as_discs(config, centres):
         "(the median distance between nearest centres; where beads lie apart, set "
         "data.point_diameter), parted midway where they meet"
     )
-    assert dataset.bead_diameter_px == 12
+    assert dataset.bead_diameter_px == 12 and dataset.smallest_bead == 1
     for record in dataset.records:
         assert record.has_mask and record.has_points
         assert record.beads == len(centres)

@@ -127,6 +127,17 @@ def test_where_all_beads_touch_the_border_all_count(discs):
     assert len(scaling.bead_diameters(labels)) == 2
 
 
+def test_the_smallest_beads_are_told_within_images_and_of_many():
+    even = [np.full(50, size) for size in (10.0, 40.0)]  # two magnifications
+    assert scaling.smallest_bead(even) == 1
+    mixed = np.r_[np.full(50, 5.0), np.full(60, 10.0)]
+    assert scaling.smallest_bead([mixed] * 5) == 0.5
+    odd = np.r_[1.0, np.full(99, 10.0)]  # one bead cut small
+    assert scaling.smallest_bead([odd]) == 1
+    assert scaling.smallest_bead([np.ones(3)]) is None
+    assert scaling.smallest_bead([]) is None
+
+
 def test_the_scale_gives_the_median_bead_the_wanted_size():
     assert scaling.choose_scale([20, 48, 90], 24)[0] == 0.5
     assert scaling.choose_scale([20, 48, 90], 0) == (1.0, None)

@@ -260,6 +260,24 @@ def test_beads_of_any_size_are_brought_to_the_size_the_run_knows(bright_run, tim
         assert found.image["median_diameter_px"] == pytest.approx(expected, rel=0.05)
 
 
+@pytest.mark.parametrize("smallest, count", [(1.0, 25), (0.7, 26), (None, 26)])
+def test_what_is_far_smaller_than_the_beads_trained_on_is_no_bead(
+    tmp_path, smallest, count
+):
+    run = write_run(tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    config["data"]["dir"] = "images"  # of a microscope
+    (run / "config.json").write_text(json.dumps(config))
+    dataset = json.loads((run / "dataset.json").read_text())
+    (run / "dataset.json").write_text(json.dumps(dataset | {"smallest_bead": smallest}))
+    image, _ = beads_image()
+    side = round(0.5 * DIAMETER * math.sqrt(math.pi / 4))  # half a bead across
+    start = round(1.6 * DIAMETER - side / 2)  # between four beads
+    image[start : start + side, start : start + side] = image.max()
+    found = beadseg.load(run).predict(image, diameter=DIAMETER)
+    assert found.image["count"] == count
+
+
 def test_an_ensemble_takes_the_mean_and_says_where_its_runs_differ(
     bright_run, tmp_path
 ):
