@@ -39,7 +39,7 @@ def sweep_of(file: str, config: ConfigDict) -> Sweep | None:
     if config.sweep.search == "optuna":
         return Sweep([], space)
     if hasattr(module, "sweep"):
-        return Sweep(collect(module.sweep), space)
+        return Sweep(collect(module.sweep, config), space)
     return Sweep(draws(space, config.sweep.trials, config.seed), space)
 
 

@@ -8,12 +8,15 @@ A config file with `sweep(add)` beside `get_config()` is a sweep:
         for point in product(losses, rates):
             add(point)
 
+It may be `sweep(add, config)`, if the points depend on other settings.
+
 One with `space()`, a dict of ranges, is searched by Optuna or at random:
 
     def space():
         return {"optim.learning_rate": log_uniform(1e-5, 1e-2)}
 """
 
+import inspect
 import itertools
 import json
 import math
@@ -129,10 +132,14 @@ def draws(space: Space, count: int, seed: int = 0) -> list[Point]:
     return list(points.values())
 
 
-def collect(sweep: Callable[[Callable[[Point], None]], None]) -> list[Point]:
-    """The points that a config file's `sweep(add)` adds."""
+def collect(sweep: Callable[..., None], config: ConfigDict) -> list[Point]:
+    """The points that a config file's `sweep(add)` or `sweep(add, config)` adds.
+
+    `config` is the base config, with what the command line changed in it.
+    """
     points: list[Point] = []
-    sweep(points.append)
+    several = len(inspect.signature(sweep).parameters) > 1
+    sweep(points.append, config) if several else sweep(points.append)
     return points
 
 

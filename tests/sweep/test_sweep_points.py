@@ -9,6 +9,7 @@ from beadseg.sweep.points import (
     apply,
     chain,
     choice,
+    collect,
     configs,
     describe,
     draws,
@@ -102,6 +103,17 @@ def test_a_point_changes_its_fields_and_no_other():
 def test_a_field_that_cannot_be_swept_is_named(point, words):
     with pytest.raises(BeadsegError, match=words):
         configs(base.get_config(), [point])
+
+
+def test_a_sweep_may_depend_on_the_base_config():
+    config = base.get_config()
+    config.data.batch_size = 6
+
+    def sweep(add, config):
+        add({"data.batch_size": 2 * config.data.batch_size})
+
+    assert collect(sweep, config) == [{"data.batch_size": 12}]
+    assert collect(lambda add: add({"seed": 1}), config) == [{"seed": 1}]
 
 
 def test_an_empty_sweep_and_equal_points_are_refused():
