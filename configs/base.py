@@ -121,7 +121,7 @@ def get_config() -> ConfigDict:
 
     c.log = log = ConfigDict()
     log.every = 10  # steps between lines of metrics.jsonl
-    log.images_every = 5  # epochs between image panels
+    log.images_every = 5  # epochs between image panels; 0: no pictures, nor at the end
     log.wandb = "auto"  # online with a key, else offline; "online", "offline", "off"
     log.project = "beadseg"
     log.group = ""  # W&B group; "": of a sweep, its name

@@ -468,9 +468,7 @@ def _bar(total: int) -> tqdm:
 
 def _news(runs: dict[int, Any]) -> str:
     told: Sequence[str] = [run.news for run, _, _ in runs.values() if run.news]
-    best = max(
-        (float(run.state.stopping.best) for run, _, _ in runs.values()), default=-1
-    )
+    best = max((run.best for run, _, _ in runs.values()), default=-1)
     if not told or best < 0:
         return f"{len(runs)} members"
     return f"{len(runs)} members, best validation Jaccard {best:.3f}"

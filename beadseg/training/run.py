@@ -115,7 +115,8 @@ class Run:
     """A run from where it stands in its folder, to be given steps one by one.
 
     Public attributes: `state` and `hp` for the step, `steps` (the compiled ones),
-    `step` (steps done), `clock`.
+    `step` (steps done), `best` (validation Jaccard; kept on the host, as asking the
+    device for it would wait for the step under way), `clock`.
     """
 
     def __init__(
@@ -152,6 +153,7 @@ class Run:
             self._checkpoints.close()
             raise
         self.state, self._window, self._epoch = progress
+        self.best = float(self.state.stopping.best)
         self.step = at or 0
         if at is None:
             self._begin()
@@ -182,7 +184,7 @@ class Run:
         return (
             f"epoch {self._last_row['epoch']}, "
             f"validation Jaccard {self._last_row['jaccard']:.3f}, "
-            f"best {float(self.state.stopping.best):.3f}"
+            f"best {self.best:.3f}"
         )
 
     @property
@@ -245,7 +247,8 @@ class Run:
         best = self._checkpoints.restore(now, self._checkpoints.best_step)
         weights = self.folder.path / WEIGHTS
         write_weights(weights, best.state.params, best.state.statistics)
-        found = self._validate(best.state, look=True)
+        look = bool(self.config.log.images_every)
+        found = self._validate(best.state, look)
         summary = summarise(self._tracker.rows, self.config) | {
             "epochs": epochs or self.config.train.epochs,
             "validation": found.how,
@@ -253,8 +256,9 @@ class Run:
             "bead_diameter_px": self.data.truth.bead_diameter_px,
             "scale": self.data.truth.scale,
         }
-        pictures.draw_curves(self._tracker.rows, self.folder.path / "curves.png")
-        pictures.draw_samples(found, self.folder.path / "samples.png")
+        if look:
+            pictures.draw_curves(self._tracker.rows, self.folder.path / "curves.png")
+            pictures.draw_samples(found, self.folder.path / "samples.png")
         self.folder.write("summary.json", summary)
         self._tracker.summarise(summary)
         return summary
@@ -268,7 +272,7 @@ class Run:
 
     def _end_epoch(self, number: int) -> None:
         every = self.config.log.images_every
-        look = number % every == 0 or self.step == self.total_steps
+        look = bool(every) and (number % every == 0 or self.step == self.total_steps)
         with self.clock.evaluation:
             found = self._validate(self.state, look)
             self.state = after_evaluation(
@@ -278,6 +282,7 @@ class Run:
                 np.int32(number),
                 self.config,
             )
+            self.best = float(self.state.stopping.best)
         row = {"step": self.step, "epoch": number, "kind": "validation"}
         self._last_row = row | found.numbers()
         self._tracker.log(_train_row("train_epoch", self._epoch, self.step, number))
@@ -342,6 +347,7 @@ class Run:
             return
         state = with_completeness(jax.device_get(self.state), share, self.config)
         self.state = self.steps.place(state)
+        self.best = float(state.stopping.best)
         self._choose_steps()
         print(
             f"the masks label {share:.0%} of the beads, {how}: trained in spite of it "
