@@ -56,6 +56,7 @@ class SweepView:
             )
         self.name: str = content["name"]
         self.lease: float = content["lease"]  # s, see `beadseg.sweep.claims`
+        self.fields: dict[str, Any] = content["config"]  # of the base, by dotted names
         self._points: list[Point] = content["points"]
 
     @property

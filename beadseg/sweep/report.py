@@ -7,11 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from beadseg.analysis import study_page
 from beadseg.analysis.page import COLOURS, GREY, Page
 from beadseg.sweep.folder import Result, SweepView
 from beadseg.sweep.points import describe
 
 _SHOWN = 12  # members in the plot of curves
+_LABEL = 60  # letters of a member's settings that fit beside the curves
+_ACROSS = 8  # settings that fit side by side
 
 
 class Effect(NamedTuple):
@@ -92,11 +95,14 @@ def write_report(path: Path) -> Path:
     for r in results:
         if r.state == "failed":
             page.callout("bad", r.reason, f"Member {r.member:03d} ended alone.")
+    if done and name == study_page.NAME:
+        study_page.add(page, sweep)
     if done:
         _leaderboard(page, results)
         _curves(page, sweep, done)
         if _varied(done):
-            _parallel(page, done)
+            if len(_varied(done)) <= _ACROSS:
+                _parallel(page, done)
             _effects(page, done)
         _next(page, path, done)
     file = path / "report.html"
@@ -151,13 +157,18 @@ def _curves(page: Page, sweep: SweepView, done: list[Result]) -> None:
                 color=COLOURS[rank % len(COLOURS)] if shown else GREY,
                 linestyle=("-", "--")[rank // len(COLOURS) % 2],
                 alpha=1.0 if shown else 0.3,
-                label=describe(r.point) if shown else None,
+                label=_label(r) if shown else None,
             )
         axes.set_xlabel("Epoch")
         axes.set_ylabel("Validation Jaccard")
         axes.xaxis.get_major_locator().set_params(integer=True)
         handles, labels = axes.get_legend_handles_labels()
         axes.legend(handles[::-1], labels[::-1], fontsize=8)
+
+
+def _label(result: Result) -> str:
+    settings = describe(result.point)
+    return settings if len(settings) <= _LABEL else f"member {result.member:03d}"
 
 
 def _parallel(page: Page, done: list[Result]) -> None:

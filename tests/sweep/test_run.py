@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import pytest
 
+from beadseg.analysis.together import together
 from beadseg.errors import BeadsegError
 from beadseg.sweep import run as sweep_run
 from beadseg.sweep.points import over
@@ -143,6 +144,22 @@ def test_a_shared_folder_that_vanishes_is_waited_for(small, tmp_path, monkeypatc
     monkeypatch.setattr(sweep_run, "_PAUSE", 0.0)
     found = run_sweep(small, over("seed", 0, 1), tmp_path / "sweep", "test")
     assert [r.state for r in found.results] == ["finished", "finished"]
+
+
+def test_members_together_score_as_each_where_all_are_the_same(small, tmp_path):
+    """And alone as their summaries say. Pictures are drawn only if asked for."""
+    small.log.images_every = 0
+    points = over("seed", 0, 1)
+    found = run_sweep(small, points, tmp_path / "sweep", "test")
+    runs = [tmp_path / "sweep" / "members" / f"00{i}" for i in range(2)]
+    for result in found.results:
+        run = runs[result.member]
+        scores = together([run, run])
+        assert scores["together"] == pytest.approx(scores["alone"])
+        assert scores["alone"]["best"] == pytest.approx(result.jaccard, abs=1e-6)
+        assert not list(run.glob("*.png"))
+    both = together(runs)["alone"]["best"]
+    assert both == pytest.approx(np.mean([r.jaccard for r in found.results]), abs=1e-6)
 
 
 def test_a_full_disk_is_not_waited_for(small, tmp_path, monkeypatch):

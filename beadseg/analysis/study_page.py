@@ -1,0 +1,253 @@
+"""The study on the page of its sweep: a row a claim, and the collapse factor by factor.
+
+`read_study` turns a sweep folder into members; `add` draws them.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from beadseg.analysis.page import BLUE, GREY, ORANGE, Page
+from beadseg.analysis.study import (
+    DOES_NOT,
+    HOLDS,
+    IN_PART,
+    MATTERS,
+    Effect,
+    Level,
+    Member,
+    Row,
+    Share,
+    Study,
+    Tested,
+    factors_of,
+    judge,
+    scores_of,
+    shares,
+)
+from beadseg.analysis.study_claims import CLAIMS
+from beadseg.sweep.folder import SweepView
+
+NAME = "study_domain_shift"  # of the config file
+TOGETHER = "together.json"  # in the sweep folder: what ensembles score
+COMPLETE = {"labelled": 1.0}
+
+
+class Reading:
+    """A study as it is on disk: its members and their curves."""
+
+    def __init__(self, sweep: SweepView):
+        self.side: str = sweep.fields["study"]
+        self.members: list[Member] = []
+        self.runs: dict[str, list[Path]] = {}  # by factors, of members at their end
+        self.curves: list[tuple[dict, list[dict]]] = []
+        for result in sorted(sweep.results(), key=lambda r: r.member):
+            if result.state != "finished":
+                continue
+            rows = sweep.rows(result.member)
+            rows = [row for row in rows if row["kind"] == "validation"]
+            factors = self._factors(result.point)
+            self.members.append(Member(factors, result.point["seed"], scores_of(rows)))
+            run = sweep.run_path(result.member)
+            self.runs.setdefault(repr(factors), []).append(run)
+            self.curves.append((factors, rows))
+        ends: list[dict] = []
+        for point in sweep.members.values():
+            factors = self._factors(point)
+            if factors not in ends:
+                ends.append(factors)
+        self.start, self.end = ends[:2]
+
+    def study(self, ensembles: list[dict[str, Any]]) -> Study:
+        """All members, and ensembles as pairs of them (`ensembles_of`)."""
+        members = list(self.members)
+        for number, found in enumerate(ensembles):
+            for kind in ("alone", "together"):
+                factors = self.start | COMPLETE | {"ensemble": kind == "together"}
+                members.append(Member(factors, number, found[kind]))
+        return Study(members, self.start, self.end)
+
+    def _factors(self, point: dict) -> dict[str, Any]:
+        factors = factors_of(point)
+        if self.side == "sparse":
+            factors["objects"] = "mitochondria"
+        return factors
+
+
+def ensembles_of(sweep: SweepView, reading: Reading) -> list[dict[str, Any]]:
+    """What the seeds of a setting score together and alone; kept in the folder.
+
+    Of the settings with complete masks whose network and batch are those of an end.
+    """
+    from beadseg.analysis.together import together
+    from beadseg.files import write_whole, writing
+
+    file = sweep.path / TOGETHER
+    if file.exists():
+        return json.loads(file.read_text())
+    wanted = [reading.start | COMPLETE | {"loss": loss} for loss in _LOSSES]
+    wanted.append(reading.end)
+    runs = [reading.runs.get(repr(factors), []) for factors in wanted]
+    found = [
+        {"loss": factors["loss"], **together(paths)}
+        for factors, paths in zip(wanted, runs, strict=True)
+        if len(paths) > 2
+    ]
+    with writing(file):
+        write_whole(file, json.dumps(found, indent=2) + "\n")
+    return found
+
+
+_LOSSES = ("focal 2", "focal 1", "bce", "dice", "tversky", "combined")
+
+
+def add(page: Page, sweep: SweepView) -> None:
+    """Adds the sections of the study to the page of its sweep."""
+    reading = Reading(sweep)
+    done = len(reading.members) == len(sweep.members)
+    study = reading.study(ensembles_of(sweep, reading) if done else [])
+    _claims(page, judge(study, CLAIMS))
+    collapse = study.level({}, "final at 0.5")
+    sound = study.level({}, "final at 0.5", end=True)
+    if reading.side != "sparse" and collapse and sound:
+        _collapse(page, reading, shares(study), collapse, sound)
+        _thresholds(page, study)
+
+
+def _claims(page: Page, rows: list[Row]) -> None:
+    page.section("The claims of the domain-shift analysis")
+    page.paragraph(
+        "An effect is the mean difference in validation Jaccard over seeds, with a "
+        "95 % interval; at threshold 0.5, the best epoch, unless it says otherwise. A "
+        "test is shown (✓) if the interval lies on the side that the claim predicts "
+        f"and the effect is {MATTERS} or more, refuted (✕) if an effect of {MATTERS} "
+        "on that side is outside the interval, else open (?). A claim holds if all its "
+        "tests are shown, in part if some are."
+    )
+    table = []
+    for row in rows:
+        run = [t for t in row.tests if t.effect is not None]
+        said = row.claim.said + (f" ({row.claim.remark})" if row.claim.remark else "")
+        tests = "; ".join(t.test.what for t in run)
+        table.append([said, tests, "; ".join(map(told, run)), row.verdict])
+    page.table(["claim", "test", "effect", "verdict"], table)
+    counts = {v: sum(r.verdict == v for r in rows) for v in (HOLDS, IN_PART, DOES_NOT)}
+    page.numbers([(verdict, count, "claims") for verdict, count in counts.items()])
+
+
+def told(tested: Tested) -> str:
+    """An effect with its interval and its outcome."""
+    sign = {"shown": "✓", "refuted": "✕", "open": "?"}.get(tested.outcome, "")
+    return f"{_text(tested.effect, not isinstance(tested.test, Level))} {sign}".strip()
+
+
+def _collapse(
+    page: Page, reading: Reading, found: list[Share], low: Effect, high: Effect
+) -> None:
+    page.section("The collapse, factor by factor")
+    page.paragraph(
+        "Settings for mitochondria on half-labelled beads end at a Jaccard of "
+        f"{_text(low)} at threshold 0.5, settings for beads on complete masks at "
+        f"{_text(high)}. Each factor alone, in both directions:"
+    )
+    alone = [s for s in found if s.alone is not None]
+    names = [s.factor for s in alone]
+    with page.plot(
+        "Jaccard at 0.5 after the last epoch. Left: one factor of the collapse is put "
+        "right. Right: one factor is put wrong in the settings for beads. Dotted: both "
+        "ends. Lines: 95 % intervals.",
+        1,
+        2,
+        width=9.2,
+        height=3.6,
+        sharey=True,
+    ) as axes:
+        for axis, start, effects, colour in (
+            (axes[0], low.mean, [s.alone for s in alone], BLUE),
+            (axes[1], high.mean, [s.back for s in alone], ORANGE),
+        ):
+            for height, effect in enumerate(effects):
+                if effect is not None:
+                    axis.barh(height, effect.mean, left=start, color=colour)
+                    reach = [start + effect.mean + s * effect.interval for s in (-1, 1)]
+                    axis.plot(reach, [height, height], color=GREY)
+            for end in (low.mean, high.mean):
+                axis.axvline(end, color=GREY, linestyle=":")
+            axis.set(yticks=range(len(names)), xlim=(-0.02, 1.0), xlabel="Jaccard")
+        axes[0].set_yticks(range(len(names)), names)
+        axes[0].set_title("undone")
+        axes[1].set_title("done alone")
+        axes[0].invert_yaxis()
+    page.table(
+        ["factor", "put right", "of the way", "put wrong"],
+        [
+            [
+                s.factor,
+                _text(s.alone, True),
+                None if s.undone is None else f"{s.undone:.0%}",
+                _text(s.back, True) if s.back else None,
+            ]
+            for s in alone
+        ],
+    )
+    _curves(page, reading)
+
+
+def _curves(page: Page, reading: Reading) -> None:
+    close = reading.start | {"crops": 32}
+    with page.plot(
+        "Half-labelled beads with the settings for mitochondria, a line a seed: at "
+        "threshold 0.5 the Jaccard falls to nothing within the first steps, at its "
+        "own threshold it rises.",
+        1,
+        2,
+        width=9.2,
+        height=3.0,
+        sharey=True,
+    ) as axes:
+        for axis, factors, title in (
+            (axes[0], close, "first steps"),
+            (axes[1], reading.start, "the whole training"),
+        ):
+            for at, rows in reading.curves:
+                if at == factors:
+                    steps = [row["step"] for row in rows]
+                    for field, colour in (("jaccard", BLUE), ("jaccard_at_half", GREY)):
+                        axis.plot(steps, [row[field] for row in rows], color=colour)
+            axis.plot([], [], color=BLUE, label="best threshold")
+            axis.plot([], [], color=GREY, label="threshold 0.5")
+            axis.set(title=title, xlabel="step", ylim=(0, 1))
+        axes[0].set_ylabel("validation Jaccard")
+        axes[1].legend()
+
+
+def _thresholds(page: Page, study: Study) -> None:
+    """Loss by completeness, at 0.5 and calibrated."""
+    labelled = (1.0, 0.8, 0.5, 0.2)
+    rows = []
+    for name, change in [
+        *((loss, {"loss": loss}) for loss in _LOSSES),
+        ("focal 2, loss for gaps", {"method": "auto"}),
+    ]:
+        cells = []
+        for share in labelled:
+            at = [
+                study.level(change | {"labelled": share}, score)
+                for score in ("best at 0.5", "best")
+            ]
+            cells.append(" / ".join(f"{e.mean:.3f}" for e in at if e) or None)
+        if any(cells):
+            rows.append([name, *cells])
+    page.section("Loss, completeness and threshold")
+    page.table(
+        ["loss", *(f"{share:.0%} labelled" for share in labelled)],
+        rows,
+        "Validation Jaccard at 0.5 / at the best threshold, mean over seeds.",
+    )
+
+
+def _text(effect: Effect | None, signed: bool = False) -> str:
+    if effect is None:
+        return ""
+    mean = f"{effect.mean:+.3f}" if signed else f"{effect.mean:.3f}"
+    return mean if effect.count < 2 else f"{mean} ± {effect.interval:.3f}"
