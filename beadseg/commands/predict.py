@@ -45,7 +45,8 @@ def add(commands: Subparsers) -> None:
         "--diameter",
         type=_auto_or_number,
         default="auto",
-        help="px of the beads in these images; auto: measured in each",
+        help="px of the beads in these images; auto: measured in each, and once in a "
+        "file of several pages",
     )
     parser.add_argument(
         "--pixel-size", type=float, help="um, instead of what the files say"

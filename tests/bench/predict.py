@@ -7,7 +7,7 @@ in closed form that take what is bright for bead, so that every image has as man
 as was drawn: discs of 24 px, a third of the area. A process for each size; in it the
 network alone is timed on the prepared image, and then the whole batch of one file with
 all its outputs, both compiled before. Peak memory is that of the process up to there,
-of one that only does the batch.
+of one that only does the batch. `--write` draws time against pixels as well.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from tests.bench.record import keep
+from tests.bench.record import RESULTS, keep
 
 PITCH, RADIUS = 37, 12  # px
 
@@ -114,6 +114,26 @@ def measure(image: Path, run: Path, output: Path, network_too: bool) -> dict:
     return found
 
 
+def draw(rows: list[dict], file: Path) -> None:
+    """Time against pixels, with the line on which it would be if it were linear."""
+    from matplotlib.figure import Figure
+
+    pixels = np.array([row["megapixels"] for row in rows])
+    figure = Figure((5, 3.6), layout="constrained")
+    axes = figure.subplots()
+    names = {"seconds": "files to files", "network_seconds": "network alone"}
+    if "seconds" not in rows[0]:
+        names = {"seconds_with_compiling": "files to files, start and compiling too"}
+    for i, (key, name) in enumerate(names.items()):
+        times = np.array([row[key] for row in rows])
+        axes.loglog(pixels, times, "o", color=f"C{i}", label=name)
+        linear = times[-1] * pixels / pixels[-1]
+        axes.loglog(pixels, linear, color=f"C{i}", linewidth=0.8, linestyle="--")
+    axes.set(xlabel="megapixels", ylabel="seconds")
+    axes.legend(frameon=False, title="dashed: linear from the largest")
+    figure.savefig(file, dpi=130)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1024, 2048, 4096])
@@ -151,8 +171,10 @@ def main() -> None:
         rows.append(row)
         print(json.dumps(row), flush=True)
     if options.write:
+        name = "predict_memory" if options.memory_only else "predict"
         sizes = {"width": options.width, "depth": options.depth}
-        keep("predict", sizes | {"rows": rows})
+        keep(name, sizes | {"rows": rows})
+        draw(rows, RESULTS / f"{name}.png")
 
 
 if __name__ == "__main__":
