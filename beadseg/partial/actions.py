@@ -78,7 +78,7 @@ class LabelMap:
         self._put(change.box, change.before, change.beads_before)
 
     def _put(self, box: Box, pixels: np.ndarray, beads: dict) -> None:
-        touched = set(np.unique(self.labels[box])) | set(np.unique(pixels))
+        touched = numbers_in(self.labels[box]) | numbers_in(pixels)
         self.labels[box] = pixels
         for number, bead in beads.items():
             if bead is None:
@@ -86,26 +86,45 @@ class LabelMap:
             else:
                 self.beads[number] = bead
         self.next_id = max([self.next_id, *(n + 1 for n in beads)])
-        for number in (touched | set(beads)) - {0, -1}:
-            self._find(int(number), box)
+        inside = ndimage.find_objects(np.maximum(pixels, 0)) if touched else []
+        for number in touched:
+            here = inside[number - 1] if number <= len(inside) else None
+            self._find(number, box, here)
 
-    def _find(self, number: int, box: Box) -> None:
-        """Looks where a bead is now: only its old place and `box` can hold it."""
+    def _find(self, number: int, box: Box, inside: Box | None) -> None:
+        """Looks where a bead is now: only its old place and `box` can hold it.
+
+        `inside` is where it is in `box`, counted from its corner.
+        """
         old = self.boxes.pop(number, box)
+        sides = zip(old, box, strict=True)
+        if all(b.start <= a.start and a.stop <= b.stop for a, b in sides):
+            if inside is not None:
+                self.boxes[number] = tuple(
+                    slice(a.start + b.start, a.start + b.stop)
+                    for a, b in zip(box, inside, strict=True)
+                )
+            return
         around = tuple(
             slice(min(a.start, b.start), max(a.stop, b.stop))
             for a, b in zip(old, box, strict=True)
         )
-        inside = self.labels[around] == number
-        if inside.any():
+        here = self.labels[around] == number
+        if here.any():
             self.boxes[number] = tuple(
                 slice(a.start + int(where[0]), a.start + int(where[-1]) + 1)
                 for a, where in zip(
                     around,
-                    (np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))),
+                    (np.flatnonzero(here.any(1)), np.flatnonzero(here.any(0))),
                     strict=True,
                 )
             )
+
+
+def numbers_in(labels: np.ndarray) -> set[int]:
+    """The positive numbers in a label map; faster than np.unique on large ones."""
+    counts = np.bincount(np.maximum(labels, 0).ravel())
+    return set(np.flatnonzero(counts).tolist()) - {0}
 
 
 def decide(beads: LabelMap, proposals: np.ndarray, action: Mapping[str, Any]) -> Change:
@@ -115,23 +134,22 @@ def decide(beads: LabelMap, proposals: np.ndarray, action: Mapping[str, Any]) ->
     """
     state = {"accept": ACCEPTED, "reject": REJECTED, "reopen": PROPOSED}[action["do"]]
     numbers = _numbers(action, "ids")
-    boxes, after = [], {}
+    after = {}
     for number in numbers:
         bead = _bead(beads, number)
         if bead.origin != MODEL:
             raise BeadsegError(f"bead {number} is no proposal of a model")
         after[number] = replace(bead, state=state, by=str(action.get("by", "")))
-        box = beads.box(number)
-        if state != REJECTED and box is None:
-            box = _box_of(proposals, number)
-        if box is not None:
-            boxes.append(box)
+    gone = [n for n in numbers if beads.box(n) is None]
+    if state == REJECTED:
+        boxes = [beads.box(n) for n in numbers if n not in gone]
+    else:  # those in the map stay as they are
+        boxes = _boxes_of(proposals, gone)
     box = _around(boxes, beads.labels.shape)
     pixels = beads.labels[box].copy()
     if state == REJECTED:
         pixels[np.isin(pixels, numbers)] = 0
     else:
-        gone = [n for n in numbers if beads.box(n) is None]
         back = np.isin(proposals[box], gone) & (pixels == 0)
         pixels[back] = proposals[box][back]
         for number in gone:
@@ -277,7 +295,8 @@ def _fill(beads: LabelMap, rows, columns, number: int | None) -> Change:
     covered = []
     for other in proposed:
         lost = int((taken & (inside == other)).sum())
-        if lost and lost >= _COVERED * int((beads.labels == other).sum()):
+        whole = int((beads.labels[beads.box(other)] == other).sum())
+        if lost and lost >= _COVERED * whole:
             covered.append(other)
     if covered:  # what is left of them goes too
         box = _around([box, *(beads.box(n) for n in covered)], beads.labels.shape)
@@ -338,11 +357,12 @@ def _bead(beads: LabelMap, number: int) -> Bead:
     return beads.beads[number]
 
 
-def _box_of(labels: np.ndarray, number: int) -> Box:
-    rows, columns = np.nonzero(labels == number)
-    if not len(rows):
-        raise BeadsegError(f"proposal {number} has no pixel")
-    return _box_of_pixels(rows, columns)
+def _boxes_of(labels: np.ndarray, numbers: list[int]) -> list[Box]:
+    found = ndimage.find_objects(labels) if numbers else []
+    for number in numbers:
+        if number > len(found) or found[number - 1] is None:
+            raise BeadsegError(f"proposal {number} has no pixel")
+    return [found[number - 1] for number in numbers]
 
 
 def _box_of_pixels(rows: np.ndarray, columns: np.ndarray) -> Box:

@@ -19,12 +19,13 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tifffile
+from scipy import ndimage
 
 from beadseg.data.cache import hash_file
 from beadseg.errors import BeadsegError
@@ -38,11 +39,12 @@ from beadseg.partial.actions import (
     PERSON,
     PROPOSED,
     Bead,
+    Box,
     Change,
     LabelMap,
 )
 
-_NOTHING = Change((slice(0, 0),) * 2, np.zeros((0, 0)), np.zeros((0, 0)), {}, {})
+_NOTHING = Change((slice(0, 0),) * 2, *np.zeros((2, 0, 0), np.int32), {}, {})
 FORMAT = "beadseg-provenance-1"
 FOLDERS = ("images", "person", "proposals", "decisions", "masks", "ignore")
 FOLDERS += ("provenance",)
@@ -86,6 +88,7 @@ class Book:
         labels[free] = self.proposals[free]
         self.map = LabelMap(labels, beads)
         self.reviewed = False
+        self._proposed: list[Box | None] | None = None
         self._done: list[Change | bool] = []
         self._undone: list[Change | bool] = []
         self.version = 0
@@ -127,6 +130,12 @@ class Book:
     def can_redo(self) -> bool:
         return bool(self._undone)
 
+    def proposed_box(self, number: int) -> Box | None:
+        """Where a proposal lay when it was made; None where it had no pixel."""
+        if self._proposed is None:
+            self._proposed = ndimage.find_objects(self.proposals)
+        return self._proposed[number - 1] if number <= len(self._proposed) else None
+
     def counts(self) -> dict[str, int]:
         """Beads by what they are: kept, drawn, accepted, rejected, proposed."""
         kinds = Counter()
@@ -157,12 +166,13 @@ class Book:
 
         Raises OSError.
         """
-        labels = self.map.labels
-        mask = self.mask()
+        self.saving()()
+
+    def saving(self) -> Callable[[], None]:
+        """What saves the present state, whenever it is called, on any thread."""
+        labels = self.map.labels.copy()
+        masked = [n for n, b in self.map.beads.items() if b.state in IN_MASK]
         waiting = [n for n, b in self.map.beads.items() if b.state == PROPOSED]
-        ignore = _among(labels, waiting) | (labels < 0)
-        small = mask.min(initial=0) >= 0 and mask.max(initial=0) < 2**16
-        mask = np.where(labels < 0, labels, mask)
         provenance = {
             "format": FORMAT,
             "image": self.name,
@@ -176,18 +186,21 @@ class Book:
                 for number, bead in sorted(self.map.beads.items())
             },
         }
-        write_labels(
-            self.folder / "masks" / f"{self.name}.tif",
-            mask.astype(np.uint16) if small and (mask >= 0).all() else mask,
-        )
-        write_labels(
-            self.folder / "ignore" / f"{self.name}.tif",
-            np.where(ignore, np.uint8(255), np.uint8(0)),
-        )
-        write_whole(
-            self.folder / "provenance" / f"{self.name}.json",
-            json.dumps(provenance, indent=1) + "\n",
-        )
+
+        def write() -> None:
+            unknown = labels < 0
+            ignore = _among(labels, waiting) | unknown
+            mask = np.where(_among(labels, masked) | unknown, labels, 0)
+            if not unknown.any() and mask.max(initial=0) < 2**16:
+                mask = mask.astype(np.uint16)
+            for kind, array in (("masks", mask), ("ignore", 255 * ignore.view("u1"))):
+                write_labels(self.folder / kind / f"{self.name}.tif", array)
+            write_whole(
+                self.folder / "provenance" / f"{self.name}.json",
+                json.dumps(provenance, indent=1) + "\n",
+            )
+
+        return write
 
     def _foresee(self, action: Mapping[str, Any]) -> Change | bool:
         """What an action will change; whether it is reviewed, for that one."""

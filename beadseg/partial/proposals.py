@@ -7,6 +7,7 @@ from scipy import ndimage
 
 SAME = 0.5  # of the smaller of two beads: from this overlap on they are one
 SLIVER = 0.2  # of the usual area: less, inside the image, is no bead
+LEAST = 1 / 3  # score: less is never accepted unseen
 _USUAL = 2.0  # spreads around the median area within which a size is usual
 _SPREAD = 0.25  # least spread of the logarithm of areas
 
@@ -103,10 +104,10 @@ def certain(proposals: list[float], precision: float) -> float | None:
     """The lowest score to accept for an expected precision; None: none is sure enough.
 
     The best proposals are accepted as long as their mean score stays above it, and none
-    that is more likely wrong than right.
+    of less than `LEAST`, however much their mean would allow.
     """
     scores = np.sort(np.asarray(proposals, float))[::-1]
-    scores = scores[scores >= 0.5]
+    scores = scores[scores >= LEAST]
     means = scores.cumsum() / np.arange(1, len(scores) + 1)
     enough = np.flatnonzero(means >= precision)
     return float(scores[enough[-1]]) if len(enough) else None

@@ -1,7 +1,8 @@
 """What `beadseg complete` proposes where half of the beads are not labelled.
 
   python -m tests.bench.completion generated --write
-  BEADSEG_REAL_DATA=DIR python -m tests.bench.completion emps_spheres_dev --run RUN
+  BEADSEG_REAL_DATA=DIR python -m tests.bench.completion emps_spheres_dev \
+      drop_random:0.5 --run RUN    # trained on the masks of that row
 
 Beads are left out of the masks in every way of `tests.bench.partial`, the model (of
 --run, else the default one) proposes what is missing, and the truth judges: a proposal
@@ -30,6 +31,7 @@ from beadseg.partial.proposals import certain
 from tests.bench.partial import ROWS, make
 from tests.bench.record import keep
 
+HALF = tuple(row for row in ROWS if row.endswith(":0.5"))
 PRECISIONS = (0.9, 0.95, 0.98, 0.99)
 ENOUGH = 0.995  # of all beads, where the review ends
 
@@ -152,6 +154,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", help="generated, or a folder of $BEADSEG_REAL_DATA")
+    parser.add_argument("rows", nargs="*", help=f"of {', '.join(HALF)} (all)")
     parser.add_argument("--run", type=Path, help="run folder (the default model)")
     parser.add_argument("--name", help="of the model in results (its folder's name)")
     parser.add_argument("--review", type=float, default=0.95, help="accepted before")
@@ -161,7 +164,7 @@ def main() -> None:
     model = options.name or (options.run.name if options.run else "default")
     predict = remembered(load_predict(options.run))
     started, rows = time.monotonic(), []
-    for row in (row for row in ROWS if row.endswith(":0.5")):
+    for row in options.rows or HALF:
         rows.append(measure(options.data, row, model, predict, options))
         print(rows[-1], flush=True)
         if options.write:

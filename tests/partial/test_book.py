@@ -5,6 +5,7 @@ import pytest
 import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from beadseg.errors import BeadsegError
 from beadseg.partial import book as books
@@ -216,6 +217,8 @@ def test_no_sequence_of_actions_moves_a_bead_of_a_person_unasked(completed, acti
             edited |= named(action)
         except BeadsegError:
             pass
+    found = ndimage.find_objects(np.maximum(book.map.labels, 0))
+    assert book.map.boxes == {n: box for n, box in enumerate(found, 1) if box}
     for number in {1, 2, 3} - edited:
         np.testing.assert_array_equal(book.map.labels == number, mask == number)
         np.testing.assert_array_equal(book.mask() == number, mask == number)

@@ -73,7 +73,8 @@ def test_those_accepted_have_the_expected_precision_on_average():
     assert certain(scores, 0.99) == 0.98
     assert certain(scores, 0.9995) is None
     assert certain([], 0.9) is None
-    assert certain([0.999] * 9 + [0.4], 0.9) == 0.999  # more likely wrong than right
+    assert certain([0.999] * 9 + [0.4], 0.9) == 0.4
+    assert certain([0.999] * 9 + [0.3], 0.9) == 0.999  # a budget is no reason
 
 
 def test_beads_found_on_labelled_ones_are_scored_like_proposals():

@@ -16,7 +16,8 @@ import tifffile
 from beadseg.errors import BeadsegError
 from beadseg.partial import book as book_of_image
 from beadseg.partial.book import Book
-from beadseg.partial.review.server import Desk, serve
+from beadseg.partial.review.desk import Desk
+from beadseg.partial.review.server import serve
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = Path("/usr/bin/chromium")
@@ -217,6 +218,19 @@ def test_a_person_accepts_rejects_draws_and_undoes(browser, server, completed):
     page.click("#accept-above")
     settled(page, 3)
     assert page.inner_text("#place") == "none left"
+    page.keyboard.press("z")
+    settled(page, 4)
+    page.fill("#above", "1")
+    page.click("#reject-below")  # both at once
+    settled(page, 5)
+    page.keyboard.press("z")
+    settled(page, 6)
+    page.keyboard.press("Z")
+    page.keyboard.press("z")
+    settled(page, 8)
+    page.fill("#above", "0.9")
+    page.click("#accept-above")
+    settled(page, 9)
     page.keyboard.press("d")
     box = page.locator("#canvas").bounding_box()
     scale = 0.97 * min(box["width"] / 80, box["height"] / 64)
@@ -226,7 +240,7 @@ def test_a_person_accepts_rejects_draws_and_undoes(browser, server, completed):
     page.mouse.down()
     page.mouse.move(x + 5 * scale, y)
     page.mouse.up()
-    settled(page, 4)
+    settled(page, 10)
     book = Book(completed, "a")
     states = {n: b.state for n, b in book.map.beads.items() if n > 3}
     assert states == {
@@ -240,13 +254,13 @@ def test_a_person_accepts_rejects_draws_and_undoes(browser, server, completed):
     assert abs(rows.mean() - 19.5) < 1 and abs(columns.mean() - 69.5) < 1
     assert abs(np.sqrt(len(rows) / np.pi) - 5) < 0.7
     page.keyboard.press("z")
-    settled(page, 5)
+    settled(page, 11)
     # With the keyboard alone: the cross, moved, and put down.
     page.keyboard.press("Shift+ArrowRight")
     page.keyboard.press("Space")
-    settled(page, 6)
+    settled(page, 12)
     page.keyboard.press("Enter")
-    settled(page, 7)
+    settled(page, 13)
     assert Book(completed, "a").reviewed
     assert page.inner_text("#saved") == "saved"
     assert not page.problems

@@ -95,6 +95,7 @@ async function watch() {
 
 function place(bead) {
   if (bead.state === "none") { beads.delete(bead.id); groups = null; return; }
+  if (bead.moved === false) bead = { ...beads.get(bead.id), ...bead };
   if (bead.outline) {
     bead.path = new Path2D();
     bead.rough = new Path2D();
@@ -131,9 +132,9 @@ async function load(index, keepView = false) {
   if (!keepView) { levels = []; facts = null; $("loading").hidden = false; }
   dirty = true;
   try {
-    const about = ask(at("beads")).then((r) => r.json());
+    // The picture first: outlines are as much work for the server again.
     const big = keepView ? false : await loadPixels(number, 4);
-    const answer = await about;
+    const answer = await (await ask(at("beads"))).json();
     if (number !== loadNumber) return;
     version = answer.version;
     summary = answer.summary;
@@ -483,19 +484,19 @@ function decide(verb) {
   if (verb !== "reopen") next(1); else refresh();
 }
 
-function above() {
+function openInView(which) {
   const least = Number($("above").value);
   return proposals().filter((id) => {
     const bead = beads.get(id);
-    return bead.score >= least && bead.box && inView(bead);
+    return (bead.score >= least) === (which === "above") && bead.box && inView(bead);
   });
 }
 
-function acceptAbove() {
-  const ids = above();
+function decideInView(verb, which) {
+  const ids = openInView(which);
   if (!ids.length) return;
   selected = new Set(ids);
-  decide("accept");
+  decide(verb);
 }
 
 function mergeSelected() {
@@ -559,7 +560,7 @@ function refresh() {
   if (selected.size > 1) { title = `${selected.size} beads`; reason = "Chosen together."; }
   else if (bead) {
     const score = bead.score === null || bead.score === undefined ? "" : bead.score.toFixed(3);
-    title = bead.origin === "model" ? `${score}  ${bead.state}` : words[bead.origin] || bead.origin;
+    title = bead.origin === "model" ? `${score}  ${bead.state === "proposed" ? "undecided" : bead.state}` : words[bead.origin] || bead.origin;
     share = bead.score || 0;
     reason = bead.reason || (bead.edited ? "Edited here." : "");
   } else if (!open.length) reason = "No proposal is left. Draw what is missing, then press Enter: image done.";
@@ -607,7 +608,9 @@ function refresh() {
 
 const optionText = (image) => `${image.reviewed ? "✓ " : ""}${image.name} · ${image.counts.proposed || 0} open`;
 
-function countAbove() { $("above-count").textContent = String(above().length); }
+function countAbove() {
+  for (const which of ["above", "below"]) $(`${which}-count`).textContent = String(openInView(which).length);
+}
 
 function showSaved() {
   $("saved").textContent = waiting ? "saving" : "saved";
@@ -668,7 +671,8 @@ const KEYS = [  // key, what it does in words, what it does
   ["o", "put it back among the undecided", () => decide("reopen")],
   ["n", "next, the most doubtful first", () => next(1)],
   ["p", "the one before", () => next(-1)],
-  ["A", "accept all in view above the score", acceptAbove],
+  ["A", "accept all in view above the score", () => decideInView("accept", "above")],
+  ["R", "reject all in view below the score", () => decideInView("reject", "below")],
   ["v", "select", () => choose("select")],
   ["d", "draw a bead", () => choose("draw")],
   ["b", "brush", () => choose("brush")],
@@ -796,7 +800,7 @@ canvas.addEventListener("contextmenu", (event) => event.preventDefault());
 for (const button of document.querySelectorAll("[data-tool]")) button.onclick = () => choose(button.dataset.tool);
 for (const [id, key] of Object.entries({
   accept: "a", reject: "r", next: "n", undo: "z", redo: "Z", merge: "m", delete: "Delete",
-  reviewed: "Enter", rejected: "x", light: "l", hide: "h", fit: "0", "accept-above": "A",
+  reviewed: "Enter", rejected: "x", light: "l", hide: "h", fit: "0", "accept-above": "A", "reject-below": "R",
   "previous-image": "PageUp", "next-image": "PageDown", "help-button": "?",
 })) $(id).onclick = (event) => { BY_KEY.get(key)(); event.currentTarget.blur(); };
 for (const id of ["low", "high", "gamma"]) $(id).addEventListener("input", relight);
