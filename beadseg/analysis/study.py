@@ -56,7 +56,8 @@ class Contrast(NamedTuple):
     predicts: str = "more"
     score: str = "best at 0.5"
     score_before: str = ""  # the same
-    end: bool = False  # differences from the settings for beads
+    end: bool = False  # changes of the settings for beads
+    end_before: bool | None = None  # the same, of `before` (None: as `end`)
 
 
 class Level(NamedTuple):
@@ -205,7 +206,8 @@ class Study:
     def difference(self, contrast: Contrast) -> Effect | None:
         """What the change does to the score, paired by seed."""
         c = contrast
-        before = self.scores(c.before, c.score_before or c.score, c.end)
+        end = c.end if c.end_before is None else c.end_before
+        before = self.scores(c.before, c.score_before or c.score, end)
         after = self.scores(c.after, c.score, c.end)
         both = sorted(before.keys() & after.keys())
         return effect_of([after[s] - before[s] for s in both]) if both else None

@@ -42,11 +42,12 @@ CLAIMS = (
         (
             Level("settings for mitochondria, complete bead masks", COMPLETE, 0.0, 0.5),
             Contrast(
-                "complete masks: for beads - for mitochondria",
-                {"labelled": 1.0},
+                "complete masks: settings for beads - for mitochondria",
+                COMPLETE,
                 {},
                 "more",
                 end=True,
+                end_before=False,
             ),
         ),
     ),

@@ -77,11 +77,14 @@ class Reading:
 def ensembles_of(sweep: SweepView, reading: Reading) -> list[dict[str, Any]]:
     """What the seeds of a setting score together and alone; kept in the folder.
 
-    Of the settings with complete masks whose network and batch are those of an end.
+    Of the losses on complete masks and of the settings for beads, once all members
+    have come to their end.
     """
     from beadseg.analysis.together import together
     from beadseg.files import write_whole, writing
 
+    if len(reading.members) < len(sweep.members):
+        return []
     file = sweep.path / TOGETHER
     if file.exists():
         return json.loads(file.read_text())
@@ -104,13 +107,13 @@ _LOSSES = ("focal 2", "focal 1", "bce", "dice", "tversky", "combined")
 def add(page: Page, sweep: SweepView) -> None:
     """Adds the sections of the study to the page of its sweep."""
     reading = Reading(sweep)
-    done = len(reading.members) == len(sweep.members)
-    study = reading.study(ensembles_of(sweep, reading) if done else [])
+    study = reading.study(ensembles_of(sweep, reading))
     _claims(page, judge(study, CLAIMS))
     collapse = study.level({}, "final at 0.5")
     sound = study.level({}, "final at 0.5", end=True)
     if reading.side != "sparse" and collapse and sound:
-        _collapse(page, reading, shares(study), collapse, sound)
+        peak = study.level({}, "best at 0.5")
+        _collapse(page, reading, shares(study), peak, collapse, sound)
         _thresholds(page, study)
 
 
@@ -142,16 +145,22 @@ def told(tested: Tested) -> str:
 
 
 def _collapse(
-    page: Page, reading: Reading, found: list[Share], low: Effect, high: Effect
+    page: Page,
+    reading: Reading,
+    found: list[Share],
+    peak: Effect,
+    low: Effect,
+    high: Effect,
 ) -> None:
     page.section("The collapse, factor by factor")
     page.paragraph(
-        "Settings for mitochondria on half-labelled beads end at a Jaccard of "
-        f"{_text(low)} at threshold 0.5, settings for beads on complete masks at "
-        f"{_text(high)}. Each factor alone, in both directions:"
+        "With settings for mitochondria, half-labelled beads end at a Jaccard of "
+        f"{_text(low)} at threshold 0.5, which at its peak was {_text(peak)}; with "
+        f"settings for beads, complete masks end at {_text(high)}. Each factor alone, "
+        "in both directions:"
     )
     alone = [s for s in found if s.alone is not None]
-    names = [s.factor for s in alone]
+    names = [_change(s.factor, reading) for s in alone]
     with page.plot(
         "Jaccard at 0.5 after the last epoch. Left: one factor of the collapse is put "
         "right. Right: one factor is put wrong in the settings for beads. Dotted: both "
@@ -175,30 +184,38 @@ def _collapse(
                 axis.axvline(end, color=GREY, linestyle=":")
             axis.set(yticks=range(len(names)), xlim=(-0.02, 1.0), xlabel="Jaccard")
         axes[0].set_yticks(range(len(names)), names)
-        axes[0].set_title("undone")
-        axes[1].set_title("done alone")
+        axes[0].set_title("put right alone")
+        axes[1].set_title("put wrong alone")
         axes[0].invert_yaxis()
     page.table(
         ["factor", "put right", "of the way", "put wrong"],
         [
             [
-                s.factor,
+                name,
                 _text(s.alone, True),
                 None if s.undone is None else f"{s.undone:.0%}",
                 _text(s.back, True) if s.back else None,
             ]
-            for s in alone
+            for s, name in zip(alone, names, strict=True)
         ],
     )
     _curves(page, reading)
 
 
+def _change(factor: str, reading: Reading) -> str:
+    """A factor, from the settings for mitochondria to those for beads."""
+    if factor not in reading.end:
+        return {"threshold": "threshold: 0.5 → best"}.get(factor, factor)
+    values = (reading.start[factor], reading.end[factor])
+    before, after = (f"{v:g}" if isinstance(v, float) else str(v) for v in values)
+    return f"{factor}: {before} → {after}"
+
+
 def _curves(page: Page, reading: Reading) -> None:
     close = reading.start | {"crops": 32}
     with page.plot(
-        "Half-labelled beads with the settings for mitochondria, a line a seed: at "
-        "threshold 0.5 the Jaccard falls to nothing within the first steps, at its "
-        "own threshold it rises.",
+        "Half-labelled beads with the settings for mitochondria, a line a seed, at "
+        "threshold 0.5 and at the best threshold of the same weights.",
         1,
         2,
         width=9.2,

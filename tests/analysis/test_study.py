@@ -69,6 +69,11 @@ def test_a_difference_is_paired_by_seed(study):
     assert study.difference(Contrast("", {}, {"rate": 5e-4})) is None
 
 
+def test_a_difference_may_be_of_the_two_ends(study):
+    asked = Contrast("", {"labelled": 1.0}, {}, end=True, end_before=False)
+    assert study.difference(asked).mean == pytest.approx(0.2)  # 0.9 - 0.7
+
+
 def test_a_difference_may_be_of_two_scores_of_one_setting(study):
     found = study.difference(Contrast("", {}, {}, "more", "best", "best at 0.5"))
     assert found.mean == pytest.approx(0.6)  # 0.7 - 0.1
@@ -183,10 +188,16 @@ def test_the_study_holds_the_settings_of_every_test():
     for claim in CLAIMS:
         for asked in claim.tests:
             one = isinstance(asked, Level)
-            parts = [asked.settings] if one else [asked.before, asked.after]
-            parts = [part for part in parts if "ensemble" not in part]
+            parts = [(asked.end, asked.settings if one else asked.after)]
+            if not one:
+                before = asked.end if asked.end_before is None else asked.end_before
+                parts.append((before, asked.before))
             assert any(
-                all(repr(sorted((ends[asked.end] | p).items())) in keys for p in parts)
+                all(
+                    "ensemble" in part
+                    or repr(sorted((ends[end] | part).items())) in keys
+                    for end, part in parts
+                )
                 for ends, keys in held.values()
             ), asked.what
 

@@ -83,6 +83,7 @@ def found(sweep: Path) -> dict:
                 levels[f"{name}: {score}"] = _rounded(effect)
     return {
         "members": len(reading.members),
+        "of": len(view.members),
         "levels": levels,
         "collapse": [] if reading.side == "sparse" else _collapse(shares(study)),
         "claims": [_row(row) for row in judge(study, CLAIMS)],
