@@ -74,7 +74,7 @@ def verify(
         "tests": kind.tests,
         "short": short,
         "problems": problems,
-        "sentence": _sentence(rows, whole, kind, short, least),
+        "sentence": _sentence(rows, whole, kind, short, least, run),
         "exit_code": 1 if short or problems else 0,
     }
     with writing(output, "--output"):
@@ -139,13 +139,15 @@ def _csv(rows: list[dict]) -> str:
     return text.getvalue()
 
 
-def _sentence(rows, whole, kind: Omission, short: int, least: float) -> str:
+def _sentence(rows, whole, kind: Omission, short: int, least: float, run) -> str:
     said = (
         f"the masks label {whole.completeness:.0%} of the beads ({whole.low:.0%} to "
         f"{whole.high:.0%}); {short} of {len(rows)} are below {least:.0%}"
     )
     if short and kind.kind in _WORDS:
         said += f"; missing are {_WORDS[kind.kind]}"
+        if run is None:  # what is seen without a model are not the beads alone
+            said += ", as it looks without --run"
     return said
 
 
