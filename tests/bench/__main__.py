@@ -98,6 +98,24 @@ def _analyze(found: dict) -> Iterator[Row]:
         yield what, "<= 1.3", f"{found['ratio']:.2f}"
 
 
+def _review(found: dict) -> Iterator[Row]:
+    size = f"{found['side']} px, {found['beads']} beads"
+    first, keys = found["first_picture_seconds"], found["key_ms"].values()
+    yield f"review page, first picture, {size}", "<= 2 s", f"{first:.1f} s"
+    slowest = max(key["longest"] for key in keys)
+    yield "review page, from a key to what it does", "<= 100 ms", f"{slowest:.0f} ms"
+
+
+def _completion(goal: float, stated: float) -> Callable[[dict], Iterator[Row]]:
+    def rows(found: dict) -> Iterator[Row]:
+        row = next(r for r in found["rows"] if r["row"] == "drop_random:0.5")
+        at = next(a for a in row["accepted"] if a["stated"] == stated)
+        what = f"of {row['beads']} half left out, in masks at precision {stated}"
+        yield what, f">= {goal}", f"{at['beads_in_masks']:.3f} (is {at['true']:.3f})"
+
+    return rows
+
+
 TABLE: dict[str, Callable[[dict], Iterator[Row]]] = {
     "train_step": _train_step,
     "step_memory": _ratio("memory of training steps / PyTorch", "<= 1.0"),
@@ -109,6 +127,9 @@ TABLE: dict[str, Callable[[dict], Iterator[Row]]] = {
     "diagnosis": _diagnosis,
     "estimate": _estimate,
     "analyze": _analyze,
+    "review": _review,
+    "completion_generated_default": _completion(0.98, 0.98),
+    "completion_emps_spheres_dev_default": _completion(0.93, 0.95),
 }
 
 
