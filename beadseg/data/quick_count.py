@@ -31,12 +31,12 @@ from beadseg.data.circles import (
 )
 
 ACCEPT = 0.05  # score of a bead among those of its image
-CANDIDATE = 0.08  # score of a circle for itself
+CANDIDATE = 0.04  # score of a circle for itself: in a clump little of a rim shows
 CLOSEST = 0.65  # of the sum of two radii, between centres of different beads
 WINDOW = 160  # px of an octave, side of a window
 WINDOWS = 3  # of an octave
 SPAN = 2.8  # largest bead over the usual one, and the usual one over the smallest
-_PROMISING = 0.02  # score at the first glance
+_PROMISING = 0.01  # score at the first glance
 _SMALL = RADII[2]  # px: below, circles are tried in the first octave only
 
 

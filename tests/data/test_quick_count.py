@@ -59,7 +59,9 @@ def test_scale_and_offset_of_intensities_do_not_matter():
     image, _ = draw("rims", 8, 160)
     plain, scaled = estimate(image), estimate(1000 * image - 7)
     assert scaled.count == plain.count
-    np.testing.assert_allclose(scaled.centres, plain.centres, atol=0.1)
+    # Of beads that score alike, rounding may turn the order round.
+    apart = np.hypot(*(scaled.centres[:, None] - plain.centres).transpose(2, 0, 1))
+    assert apart.min(0).max() < 0.1 and apart.min(1).max() < 0.1
 
 
 @pytest.mark.parametrize(
