@@ -37,6 +37,7 @@ def write_page(
     complaints: list[Complaint] | None,
     samples: tuple[Sample, ...],
     config_file: Path | None,
+    reason: str = "",
 ) -> None:
     """Writes the page.
 
@@ -47,6 +48,7 @@ def write_page(
       complaints: about the config that was given, or None.
       samples: to read the pictures from.
       config_file: the recommended config, if it was written.
+      reason: why it was not.
     """
     page = Page(f"Analysis of {name}", regimes.sentence(found))
     _numbers(page, overview)
@@ -68,6 +70,8 @@ def write_page(
         page.section("The settings given")
         _complaints(page, complaints)
     page.section("Recommended settings")
+    if reason:
+        page.callout("note", f"{reason}.", "Nothing to train on yet")
     _recommended(page, overview, config_file)
     page.section("Every image")
     _images(page, fingerprint, overview)
@@ -127,15 +131,13 @@ def findings(fingerprint: Fingerprint, o: Overview) -> list[tuple[str, str, str]
             )
         )
     elif not o.labelled_images:
-        what = "centres" if o.point_images else "neither masks nor centres"
-        found.append(
-            (
-                "note",
-                f"There are {what}: counts, sizes and coverage are estimates from the "
-                "images alone.",
-                "No masks",
-            )
-        )
+        if o.point_images:
+            text = "There are centres, not masks: sizes and coverage are estimates"
+        elif any(row.mask for row in fingerprint.rows):
+            text = "No mask tells beads from background: all numbers are estimates"
+        else:
+            text = "There are neither masks nor centres: all numbers are estimates"
+        found.append(("note", f"{text} from the images alone.", "No masks"))
     full = [row.name for row in fingerprint.rows if row.mask and row.mask.full]
     empty = [r.name for r in fingerprint.rows if r.mask and not r.mask.objects]
     for names, what in ((full, "full"), (empty, "empty")):

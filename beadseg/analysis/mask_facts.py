@@ -43,6 +43,11 @@ class MaskFacts:
         """No background to tell the beads from."""
         return self.coverage > 0.98
 
+    @property
+    def useful(self) -> bool:
+        """Whether it tells beads from background."""
+        return self.objects > 0 and not self.full
+
 
 def measure_mask(labels: np.ndarray, image: np.ndarray) -> MaskFacts:
     """Measures a label map.

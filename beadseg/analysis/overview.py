@@ -15,7 +15,7 @@ class Overview:
     """Medians over images, unless said otherwise; nan where nothing can be said."""
 
     images: int
-    labelled_images: int  # with a mask that has beads
+    labelled_images: int  # with a mask that has beads, and ground
     point_images: int
     source: str  # of counts and sizes: "masks", "points" or "the estimate"
     objects: float  # an image
@@ -53,7 +53,7 @@ class Overview:
 def look_over(fingerprint: Fingerprint) -> Overview:
     """Sums a fingerprint up."""
     rows = fingerprint.rows
-    masked = [row for row in rows if row.mask and row.mask.objects]
+    masked = [row for row in rows if row.mask and row.mask.useful]
     pointed = [row for row in rows if row.points]
     share = [row for row in rows if row.labelled is not None]
     labelled = _median([row.labelled for row in share])
@@ -124,7 +124,7 @@ def look_over(fingerprint: Fingerprint) -> Overview:
 
 def objects_of(row: Row, source: str) -> tuple[float, float]:
     """Objects and coverage of one image, from where the overview takes them."""
-    if source == "masks" and row.mask and row.mask.objects:
+    if source == "masks" and row.mask and row.mask.useful:
         return row.mask.objects, row.mask.coverage
     if source == "points" and row.points:
         return row.points, row.coverage

@@ -76,8 +76,8 @@ def run(options: argparse.Namespace) -> dict:
     overview = look_over(fingerprint)
     found = regimes.regime(overview)
     complaints = None if given is None else complain(given, overview)
-    trains = bool(overview.labelled_images or overview.point_images)
-    file = output / FILE if trains else None
+    reason = _why_not_train(folder, overview)
+    file = None if reason else output / FILE
     result = plain(
         {
             "regime": found._asdict() | {"sentence": regimes.sentence(found)},
@@ -112,16 +112,30 @@ def run(options: argparse.Namespace) -> dict:
         complaints,
         folder.samples,
         file,
+        reason,
     )
-    _say(result, complaints, output, file)
+    _say(result, complaints, output, file, reason)
     return result
 
 
 _COLUMNS = ("what", "sparse", "dense", "measured", "means")
 
 
-def _say(result: dict, complaints, output: Path, file: Path | None) -> None:
-    o = result["overview"]
+def _why_not_train(folder, overview) -> str:
+    """Why nothing can be trained on a folder; "" where it can."""
+    from beadseg.data.folder import require_labels
+    from beadseg.errors import BeadsegError
+
+    try:
+        require_labels(folder)
+    except BeadsegError as error:
+        return str(error)
+    if not overview.labelled_images and not overview.point_images:
+        return f"{folder.path}: all masks are full: leave what is no bead at 0"
+    return ""
+
+
+def _say(result, complaints, output: Path, file: Path | None, reason: str) -> None:
     print(result["regime"]["sentence"])
     for row in result["table"]:
         print(f"  {row['what']}: {row['measured']} ({row['means']})")
@@ -132,8 +146,10 @@ def _say(result: dict, complaints, output: Path, file: Path | None) -> None:
     for complaint in complaints or []:
         instead = "" if complaint.instead is None else f"; take {complaint.instead}"
         print(f"{complaint.field} = {complaint.value}: {complaint.why}{instead}")
-    if not o["labelled_images"] and not o["point_images"]:
-        print("No settings are recommended: there is nothing to train on yet.")
+    if reason:
+        print(
+            f"No settings are recommended, there is nothing to train on yet: {reason}"
+        )
     print(f"page: {output / 'analysis.html'}")
     if file:
         print(f"train: python -m beadseg.main --config={file}")

@@ -132,7 +132,7 @@ def require_labels(folder: Folder) -> None:
 def _check_layout(folder: Path) -> None:
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "no such folder"
-        raise BeadsegError(f"{folder}: {what}: check --config.data.dir")
+        raise BeadsegError(f"{folder}: {what}: give one that holds images/")
     if (folder / "images").is_dir():
         return
     inside = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))

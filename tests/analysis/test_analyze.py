@@ -54,6 +54,19 @@ def test_empty_and_full_masks_get_a_page(write, analyze, value):
     assert code == 0
     word = "full" if value else "empty"
     assert f"Masks that are {word}" in (out / "analysis.html").read_text()
+    assert not (out / "recommended.py").exists()
+
+
+def test_one_labelled_image_is_too_few_to_train_on(write, analyze, capsys):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (64, 64), np.uint8)
+    mask = np.zeros((64, 64), np.uint8)
+    mask[20:30, 20:30] = 1
+    out, code = analyze(write({"a": image}, {"a": mask}))
+    assert code == 0
+    assert not (out / "recommended.py").exists()
+    assert "training needs two" in (out / "analysis.html").read_text()
+    assert "training needs two" in capsys.readouterr().out
 
 
 def test_a_folder_without_a_readable_image_is_one_line(write, analyze, capsys):

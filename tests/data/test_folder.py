@@ -266,7 +266,7 @@ def test_a_note_on_many_files_is_one_line(config, data, save_pairs, grid):
 
 
 def test_no_such_folder(config, data):
-    assert refusal(config) == f"{data}: no such folder: check --config.data.dir"
+    assert refusal(config) == f"{data}: no such folder: give one that holds images/"
 
 
 def test_an_empty_folder(config, data):
