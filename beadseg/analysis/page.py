@@ -66,6 +66,7 @@ _NUMBER = re.compile(
     r"[-+−±<>≈]?\s?\d[\d.,eE+−\-– ±]*(%|px|px²|µm|µm²|nm|s|min|h|x|×)?"
 )
 _DASH = "–"
+_LONG = 30  # letters: cells with more are given room, also on a phone
 _CSS = Path(__file__).with_name("page.css")
 
 
@@ -263,7 +264,11 @@ def _are_numbers(cells: Sequence[str]) -> bool:
 
 
 def _row(tag: str, cells: Sequence[str], right: Sequence[bool], more: str = "") -> str:
-    marks = [' class="number"' if side else "" for side in right]
+    kinds = [
+        "number" if side else "long" if len(cell) > _LONG else ""
+        for cell, side in zip(cells, right, strict=True)
+    ]
+    marks = [f' class="{kind}"' if kind else "" for kind in kinds]
     row = "".join(
         f"<{tag}{more}{mark}>{_text(cell)}</{tag}>"
         for cell, mark in zip(cells, marks, strict=True)
