@@ -273,8 +273,8 @@ def names(folder: Path) -> list[str]:
     found = sorted(p.stem for p in (folder / "proposals").glob("*.json"))
     if not found:
         raise BeadsegError(
-            f"{folder}: no proposals in it: make it with beadseg complete DIR "
-            f"--run RUN -o {folder}"
+            f"{folder}: no proposals in it: make it with beadseg complete DIR -o "
+            f"{folder}"
         )
     return found
 

@@ -189,8 +189,8 @@ def _write_page(result, seen, folder, run, least, file: Path) -> None:
             "what they lack.",
             "Beads are missing.",
         )
-        of = run or "RUN"
-        page.command(f"beadseg complete {folder} --run {of} -o {folder}-completed")
+        of = f" --run {run}" if run else ""
+        page.command(f"beadseg complete {folder}{of} -o {folder}-completed")
         page.command(f"beadseg review {folder}-completed")
     else:
         page.callout("good", f"Every mask labels {least:.0%} of its beads or more.")
