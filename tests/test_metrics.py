@@ -7,6 +7,7 @@ from beadseg.metrics import (
     Confusion,
     accuracy,
     best_threshold,
+    choose_threshold_in_spite,
     completed,
     confusion_at,
     confusions,
@@ -105,6 +106,26 @@ def test_nothing_right_is_zero(metric):
 def test_confusions_add_up_to_the_known_pixels(example):
     found = confusions(pooled(probability_histogram(*example)))
     np.testing.assert_array_equal(sum(found), int(example[2].sum()))
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.1])
+def test_a_threshold_from_partial_masks_is_nearly_the_best_of_complete_ones(share):
+    rng = np.random.default_rng(0)
+    probability = rng.beta(0.4, 0.6, (1, 300, 300, 1)).astype(np.float32)
+    bead = rng.random(probability.shape) < probability
+    labelled = bead & (rng.random(probability.shape) < share)
+    everywhere = np.ones_like(probability)
+    counts = confusions(
+        probability_histogram(probability, labelled.astype(np.float32), everywhere)
+    )
+    right = np.asarray(counts.true_positive)[0] / share
+    found = np.asarray(counts.true_positive + counts.false_positive)[0]
+    threshold = choose_threshold_in_spite(right, found)
+    complete = probability_histogram(probability, bead.astype(np.float32), everywhere)
+    best = best_threshold(complete)[1]
+    reached = float(jaccard(confusion_at(complete, threshold))[0])
+    assert reached > 0.98 * best
+    assert choose_threshold_in_spite(3 * right, found) == threshold
 
 
 def test_the_nearest_threshold_is_exact():

@@ -22,6 +22,7 @@ from beadseg.metrics import (
     ProbabilityHistogram,
     accuracy,
     choose_threshold,
+    choose_threshold_in_spite,
     completed,
     confusions,
     dice,
@@ -113,9 +114,12 @@ def evaluate(
     counts = Confusion(
         *(np.sum(parts, 0) for parts in zip(*every.values(), strict=True))
     )
-    threshold, _ = choose_threshold(counts)
     if config.train.threshold is not None:
         threshold = nearest_threshold(config.train.threshold)
+    elif min(judged.completeness.values()) < 1.0:
+        threshold = _threshold_in_spite(images, judged.completeness)
+    else:
+        threshold, _ = choose_threshold(counts)
     scores = {name: float(jaccard(_at(c, threshold))) for name, c in every.items()}
     samples = []
     if with_samples:
@@ -130,6 +134,15 @@ def evaluate(
         histogram=pooled(merge(*images.values())),
         samples=samples,
     )
+
+
+def _threshold_in_spite(images, completeness: dict[str, float]) -> float:
+    right = found = 0.0
+    for name, share in completeness.items():
+        counts = confusions(images[name])
+        right = right + counts.true_positive / share
+        found = found + counts.true_positive + counts.false_positive
+    return choose_threshold_in_spite(right, found)
 
 
 def _at(counts: Confusion, threshold: float) -> Confusion:
