@@ -244,6 +244,19 @@ def sweep_folder(tmp_path):
     return folder
 
 
+def test_mitochondria_alone_answer_no_test_on_beads(sweep_folder):
+    file = sweep_folder / "sweep.json"
+    content = json.loads(file.read_text()) | {"config": {"study": "sparse"}}
+    file.write_text(json.dumps(content))
+    study = study_page.Reading(SweepView(sweep_folder)).study([])
+    for row in judge(study, CLAIMS):
+        for tested in row.tests:
+            one = isinstance(tested.test, Level)
+            about = tested.test.settings if one else tested.test.after
+            sparse = about.get("objects") == "mitochondria"
+            assert tested.effect is None or sparse, tested.test.what
+
+
 def test_the_page_of_the_study_tells_claims_and_collapse(sweep_folder):
     page = write_report(sweep_folder).read_text()
     assert "The claims of the domain-shift analysis" in page
