@@ -6,9 +6,10 @@ claim of `study_claims.py` and a bar for each factor of the collapse.
 An effect is the mean, over seeds, of the difference in validation Jaccard between two
 settings with the same seed, with a 95 % interval of Student's t. A test is shown if the
 interval lies on the side that the claim predicts and the effect is `MATTERS` or more;
-refuted if the interval excludes an effect of `MATTERS` on that side; else open. A claim
-holds if all its tests are shown, in part if some are, and does not if none is and one
-is refuted; where all are open it cannot be told.
+refuted if the interval excludes an effect of `MATTERS` on that side; else open, as it
+is where neither setting learnt. A claim holds if all its tests are shown, in part if
+some are, and does not if none is and one is refuted; where all are open it cannot be
+told.
 """
 
 import math
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from beadseg.training.summary import LEARNT
 
 MATTERS = 0.02  # Jaccard
 PATIENCE = {"patience 10 %": 0.1, "patience 20 %": 0.2}  # of the epochs
@@ -203,6 +206,13 @@ class Study:
         found = self.scores(change, score, end)
         return effect_of(list(found.values())) if found else None
 
+    def learnt(self, contrast: Contrast) -> bool:
+        """Whether one of both settings scores `LEARNT` at its best threshold."""
+        c = contrast
+        end = c.end if c.end_before is None else c.end_before
+        found = self.level(c.before, "best", end), self.level(c.after, "best", c.end)
+        return any(effect is None or effect.mean >= LEARNT for effect in found)
+
     def difference(self, contrast: Contrast) -> Effect | None:
         """What the change does to the score, paired by seed."""
         c = contrast
@@ -219,7 +229,10 @@ def test(study: Study, asked: Contrast | Level) -> Tested:
         effect = study.level(asked.settings, asked.score, asked.end)
         return Tested(asked, effect, _within(effect, asked.low, asked.high))
     effect = study.difference(asked)
-    return Tested(asked, effect, outcome(effect, asked.predicts))
+    found = outcome(effect, asked.predicts)
+    if found != "missing" and not study.learnt(asked):
+        found = "open"
+    return Tested(asked, effect, found)
 
 
 def outcome(effect: Effect | None, predicts: str) -> str:

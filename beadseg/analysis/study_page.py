@@ -27,6 +27,7 @@ from beadseg.analysis.study import (
 )
 from beadseg.analysis.study_claims import CLAIMS
 from beadseg.sweep.folder import SweepView
+from beadseg.training.summary import LEARNT
 
 NAME = "study_domain_shift"  # of the config file
 TOGETHER = "together.json"  # in the sweep folder: what ensembles score
@@ -127,8 +128,9 @@ def _claims(page: Page, rows: list[Row]) -> None:
         "95 % interval; at threshold 0.5, the best epoch, unless it says otherwise. A "
         "test is shown (✓) if the interval lies on the side that the claim predicts "
         f"and the effect is {MATTERS} or more, refuted (✕) if an effect of {MATTERS} "
-        "on that side is outside the interval, else open (?). A claim holds if all its "
-        "tests are shown, in part if some are."
+        "on that side is outside the interval, else open (?), as where neither setting "
+        f"reaches {LEARNT} at its best threshold. A claim holds if all its tests are "
+        "shown, in part if some are."
     )
     table = []
     for row in rows:

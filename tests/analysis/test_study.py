@@ -116,6 +116,15 @@ def test_verdict_follows_the_outcomes(outcomes, expected):
     assert verdict(outcomes) == expected
 
 
+def test_nothing_follows_from_settings_that_did_not_learn():
+    found = members(START, 0.0, 0.0, 0.0, best=0.2)
+    found += members(START | {"rate": 5e-4}, 0.10, 0.11, 0.12, best=0.25)
+    claim = Claim("", (Contrast("", {}, {"rate": 5e-4}),))
+    assert judge(Study(found, START, END), [claim])[0].verdict == "cannot be told"
+    found += members(START | {"rate": 5e-4}, 0.10, 0.11, 0.12, best=0.35)
+    assert judge(Study(found, START, END), [claim])[0].verdict == "holds"
+
+
 def test_a_level_is_shown_where_its_interval_lies_inside(study):
     asked = (Level("", {"labelled": 1.0}, low, high) for low, high in BOUNDS)
     row = judge(study, [Claim("", tuple(asked))])[0]
