@@ -188,8 +188,8 @@ CLAIMS = (
         (
             Contrast(
                 "complete masks: three members together - alone",
-                {"ensemble": False},
-                {"ensemble": True},
+                COMPLETE | {"ensemble": False},
+                COMPLETE | {"ensemble": True},
                 "more",
                 "best",
             ),

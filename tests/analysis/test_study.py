@@ -253,6 +253,14 @@ def sweep_folder(tmp_path):
     return folder
 
 
+def test_ensembles_are_compared_with_their_members_alone(sweep_folder):
+    pair = {"alone": {"best": 0.7}, "together": {"best": 0.75}}
+    study = study_page.Reading(SweepView(sweep_folder)).study([pair, pair])
+    (row,) = judge(study, [c for c in CLAIMS if c.said == "Ensembles help"])
+    assert row.tests[0].effect.mean == pytest.approx(0.05)
+    assert row.tests[0].effect.count == 2
+
+
 def test_mitochondria_alone_answer_no_test_on_beads(sweep_folder):
     file = sweep_folder / "sweep.json"
     content = json.loads(file.read_text()) | {"config": {"study": "sparse"}}
