@@ -385,13 +385,15 @@ RULES = (
         _batch,
         _batch_unsuited,
         f"{_RECIPE}; that dense beads need batches of 32 to 64, as the analysis says, "
-        "is not borne out by it, and larger ones were not measured",
+        "is not borne out: of the same number of crops, batches of 16 learn less than "
+        "of 8 (-0.050 +- 0.008 in a small network, configs/study_domain_shift.py)",
     ),
     Rule(
         "optim.learning_rate",
         _rate,
         _rate_unsuited,
-        f"{_RECIPE}: 20 times the rate that the analysis calls for, and no collapse",
+        f"{_RECIPE}: 20 times the rate that the analysis calls for, and no collapse; "
+        "in 144 steps of a small network 1e-4 is 0.23 behind 1e-3 on complete masks",
     ),
     Rule("optim.warmup_steps", _warmup, _suits, _RECIPE),
     Rule("optim.cosine", _cosine, _suits, _RECIPE),
