@@ -23,7 +23,7 @@ half on a share of two crowded cores, not measured on free ones.
   python launch/submit.py --scheduler=slurm --nodes=64 \
       --config=configs/study_domain_shift.py:full
 
-The whole factorial on large images, 5,000 members: for GPU nodes, not measured.
+The whole factorial on large images, 4,371 members: for GPU nodes, not measured.
 """
 
 from collections.abc import Callable, Iterator
