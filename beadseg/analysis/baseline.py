@@ -17,6 +17,7 @@ from beadseg.analysis.recommendation import FILE, base_config
 
 SETTINGS, DATA = 0.3, 0.2  # Jaccard above which, below which
 FEWEST_STEPS = 20  # an epoch: few small images would make 20 epochs too few steps
+PATIENCE = 5  # epochs without a better Jaccard after which a curve is flat
 _RISING = 1.15  # growth over the last third of the epochs that promises more
 
 
@@ -45,7 +46,7 @@ def baseline_config(folder: Path, overview: Overview, epochs: int = 20) -> Confi
     c.optim.learning_rate = 1e-4
     c.plateau.enabled = False
     c.train.epochs = epochs
-    c.train.early_stopping = 5
+    c.train.early_stopping = PATIENCE
     c.train.steps_per_epoch = FEWEST_STEPS
     return c
 
@@ -72,6 +73,12 @@ def judge(
     analyze = f"beadseg analyze {folder}"
     if best > SETTINGS:
         checks = []
+        if overview.partial:
+            checks.append(
+                "The masks are to be completed all the same: as they are, a perfect "
+                f"model scores about {overview.labelled:.2f} on them, and the "
+                "correction is only as good as that number."
+            )
         if at_half < DATA:
             checks.append(
                 f"At threshold 0.5 it scores {at_half:.2f}: the network has learnt, "
@@ -88,13 +95,14 @@ def judge(
             tuple(checks),
             f"{analyze} && {train}",
         )
-    if _rising(scores):
+    if _rising(scores) or len(scores) <= PATIENCE:
+        how = "and still rising after" if _rising(scores) else "after only"
         return Verdict(
             "too short",
-            f"The Jaccard is {best:.2f}{on} and still rising after {len(scores)} "
+            f"The Jaccard is {best:.2f}{on} {how} {len(scores)} "
             "epochs: too early to blame settings or data.",
             ("Run it longer before anything else.",),
-            f"beadseg baseline {folder} --epochs {3 * len(scores)}",
+            f"beadseg baseline {folder} --epochs {max(3 * len(scores), 20)}",
         )
     if not known:
         return Verdict(
@@ -160,6 +168,7 @@ def write_page(
         )
         for limit in (DATA, SETTINGS):
             axes.axhline(limit, color=GREY, lw=0.8)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel("epoch")
         axes.set_ylabel("Jaccard")
         axes.set_ylim(0, 1)

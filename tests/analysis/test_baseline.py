@@ -26,7 +26,7 @@ FLAT = (0.1, 0.12, 0.12, 0.12, 0.12, 0.12)
         (FLAT, "data"),
         ((0.1, 0.2, 0.25, 0.25, 0.25, 0.25), "between"),
         ((0.02, 0.04, 0.06, 0.09, 0.13, 0.18), "too short"),
-        ((0.12,), "data"),
+        ((0.12,), "too short"),
     ],
 )
 def test_verdict_follows_the_curve(dense, scores, kind):
@@ -48,6 +48,8 @@ def test_partial_masks_are_told_to_validation_and_to_it_alone(dense, partial):
     assert baseline_config(Path("d"), dense).partial.completeness is None
     verdict = judge(curve(*FLAT), partial, Path("d"), told=False)
     assert "corrected" in verdict.sentence
+    good = judge(curve(0.5, 0.6), partial, Path("d"), told=False)
+    assert good.kind == "settings" and "to be completed" in good.checks[0]
 
 
 def test_learnt_but_low_probabilities_are_said_to_be_so(dense):
