@@ -36,7 +36,7 @@ class MaskFacts:
     merged: int  # ids that look like several beads in one
     twice: int  # ids with parts far apart
     offset: tuple[float, float]  # px, down and right, that brings outlines to slopes
-    offset_gain: float  # slope under the outlines there, over that where they are
+    offset_gain: float  # slope under the outlines there, over that here or opposite
 
     @property
     def full(self) -> bool:
@@ -195,9 +195,11 @@ def find_offset(
     )
     score = ndimage.gaussian_filter(score, 0.7, mode="nearest")
     best = np.unravel_index(score.argmax(), score.shape)
-    here = score[reach, reach]
+    # Outlines drawn too wide gain in every direction: that is no shift.
+    other_way = score[2 * reach - best[0], 2 * reach - best[1]]
+    stays = max(score[reach, reach], other_way)
     at = tuple(float(moves[k]) for k in best)
-    return at, float(score[best] / here) if here > 0 else 1.0
+    return at, float(score[best] / stays) if stays > 0 else 1.0
 
 
 def _moments(index: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -97,6 +97,12 @@ def test_a_shifted_mask_is_moved_back_to_the_slopes(healthy, move):
     assert (gain > 1.5) == any(move)
 
 
+def test_outlines_drawn_too_wide_are_no_shift(healthy):
+    _, image = healthy
+    _, gain = find_offset(beads(13), image, 20.0)
+    assert gain < 1.15
+
+
 def test_touching_is_the_share_of_beads_with_a_neighbour():
     labels = beads(10, [(40, 40), (40, 61), (120, 40), (120, 120)])
     assert measure_mask(labels, picture(labels)).touching == 0.5
