@@ -453,7 +453,7 @@ def _images(page: Page, fingerprint, o: Overview) -> None:
         [
             (
                 row.name,
-                f"{row.shape[0]} x {row.shape[1]}",
+                f"{row.shape[0]}×{row.shape[1]}",
                 row.mask.objects if row.mask else row.points,
                 row.count,
                 f"{100 * objects_of(row, o.source)[1]:.1f} %",
