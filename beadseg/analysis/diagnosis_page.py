@@ -8,6 +8,7 @@ import numpy as np
 from beadseg import colours
 from beadseg.analysis.diagnosis import CAUSES, Finding
 from beadseg.analysis.evidence import LEVELS, Evidence, Row, Seen
+from beadseg.analysis.overview import PARTIAL, TRUSTED
 from beadseg.analysis.page import GREY, Page
 from beadseg.analysis.views import view
 from beadseg.inference import matching
@@ -48,9 +49,12 @@ def write_page(
     if evidence.rows:
         truth, found = evidence.total("truth"), evidence.total("found")
         best, at = evidence.best
+        known = "pixels"
+        if evidence.seen >= TRUSTED and evidence.labelled < PARTIAL:
+            known += f"; masks label {100 * evidence.labelled:.0f} %"
         page.numbers(
             [
-                ("Jaccard", f"{evidence.jaccard_at(evidence.threshold):.2f}", "pixels"),
+                ("Jaccard", f"{evidence.jaccard_at(evidence.threshold):.2f}", known),
                 ("best", f"{best:.2f}", f"at threshold {at:.2f}"),
                 ("labelled", f"{truth:.0f}", f"beads in {len(evidence.rows)} images"),
                 ("found", f"{found:.0f}", f"{100 * evidence.share('found'):.0f} %"),
@@ -101,7 +105,7 @@ def _pictures(page: Page, cause: str, evidence: Evidence, images) -> None:
         shown.append((draw(seen), caption))
         if cause in _MAPS:
             shown.append((view(seen.probability), f"{seen.name}: probability"))
-    page.pictures(shown)
+    page.pictures(shown, 20.0 if len(shown) < 3 else 10.0)
     page.paragraph(
         "Outlines: green found, orange missed, red invented, blue merged, violet split."
     )

@@ -21,6 +21,8 @@ _LOOSE = 0.2  # IoU from which a bead is found, with a poor outline perhaps
 _UNSURE = (0.2, 0.8)
 _TINY = 0.45  # bead diameters: components smaller across are specks
 _NEIGHBOURS = 7  # beads whose brightness tells the light
+_CALM = 50  # percentile of the slopes of an image, up to which it is calm
+_JUMP = 0.1  # of probability, from pixel to pixel, inside a bead
 _EDGES = 6.0  # px beyond which two outlines are not compared
 
 
@@ -60,8 +62,8 @@ class Row(NamedTuple):
     outline_pixels: float
     area_ratio: np.ndarray  # f64[K], predicted over labelled, of the found
     light: np.ndarray  # f64[N], of the beads around each labelled one, share of range
-    hit: np.ndarray  # bool[N], whether it was found
-    seam: float  # largest jump of probability along a line, over the usual one
+    sure: np.ndarray  # f64[N], mean probability of each labelled bead
+    seam: float  # share of the pixels of the worst line across which it jumps
 
 
 @dataclass(frozen=True)
@@ -117,13 +119,25 @@ class Evidence:
 
     @property
     def undecided(self) -> bool:
-        """Whether whole beads, not their edges, are neither bead nor background."""
-        return bool(self.unsure_width > max(5.0, 0.45 * self.diameter))
+        """Whether beads and ground, not only edges, are neither one nor the other."""
+        return bool(min(self.unsure_share("positive", "negative")) > 0.5)
+
+    def unsure_share(self, *names: str) -> list[float]:
+        """Of the pixels on ("positive") or off ("negative") beads, in 0..1."""
+        low, high = (round(LEVELS * limit) for limit in _UNSURE)
+        none = np.zeros(LEVELS, np.int64)
+        counts = [sum((getattr(r, name) for r in self.rows), none) for name in names]
+        return [float(np.sum(c[low:high]) / max(np.sum(c), 1)) for c in counts]
 
     @property
     def trivial(self) -> float:
         """Jaccard of calling everything bead: what no skill at all reaches."""
         return float(self.jaccards[0])
+
+    @property
+    def skill(self) -> float:
+        """Jaccard at the best threshold, beyond what no skill reaches."""
+        return self.best[0] - self.trivial
 
     @property
     def predicted_share(self) -> float:
@@ -203,8 +217,8 @@ def examine(seen: Seen, threshold: float) -> Row:
         outline_pixels=pixels,
         area_ratio=np.array(ratio),
         light=_light(seen, overlaps.truth),
-        hit=hit,
-        seam=_seam(seen.probability),
+        sure=means,
+        seam=_seam(seen.probability, seen.image),
     )
 
 
@@ -294,14 +308,24 @@ def _light(seen: Seen, ids: np.ndarray) -> np.ndarray:
     return own[near.reshape(len(ids), -1)].mean(1)
 
 
-def _seam(probability: np.ndarray) -> float:
-    """The mean jump across the worst line of pixels, over that across the others."""
+def _seam(probability: np.ndarray, image: np.ndarray) -> float:
+    """Of the pixels along the worst line of the image, the share that jumps.
+
+    Only pixels on beads count, and where the image itself is calm: the edges of beads
+    that lie in a row are no seam.
+    """
     worst = 0.0
+    smooth = ndimage.gaussian_filter(image, 1.0, truncate=3)
+    slope = np.hypot(*np.gradient(smooth))
+    calm = slope <= np.percentile(slope, _CALM)
     for axis in (0, 1):
-        jump = np.abs(np.diff(probability, axis=axis)).mean(1 - axis)
-        if len(jump) < 32:
-            continue
-        inner = jump[4:-4]
-        usual = ndimage.median_filter(inner, 9) + 0.5 * np.median(inner) + 1e-4
-        worst = max(worst, float((inner / usual).max()))
+        first, second = ([slice(None), slice(None)] for _ in range(2))
+        first[axis], second[axis] = slice(None, -1), slice(1, None)
+        a, b = probability[tuple(first)], probability[tuple(second)]
+        bead = calm[tuple(second)] & (np.maximum(a, b) > _UNSURE[0])
+        jumps = bead & (np.abs(a - b) > _JUMP)
+        number = bead.sum(1 - axis)
+        share = jumps.sum(1 - axis) / np.maximum(number, 1)
+        enough = number >= max(0.1 * probability.shape[1 - axis], 10)
+        worst = max(worst, float(share[enough].max(initial=0)))
     return worst

@@ -124,6 +124,20 @@ def _silent(seed, rng):
         yield Seen("image", image, labels, _unit(noise), np.zeros_like(labels))
 
 
+def _learnt_in_vain(seed, rng):
+    """Training loss falls, validation stays where it was: the masks fit no image."""
+    seen = []
+    for image, labels in scenes(seed):
+        level = np.clip(rng.normal(0.36, 0.01, labels.shape), 0, 1)
+        seen.append(Seen("image", image, labels, _unit(level), labels > 2))
+    epoch = np.arange(1, 13)
+    flat = 0.13 + rng.normal(0, 0.002, 12)
+    falls = 0.6 + 0.3 * np.exp(-epoch / 4)
+    rows = _rows(epoch, flat, 0 * flat, falls, 0 * flat, falls)
+    seen = [one._replace(predicted=one.predicted.astype(np.int32)) for one in seen]
+    return pool(seen, 0.35, **rows, **KNOWN)
+
+
 def _calibration(seed, rng):
     for image, labels in scenes(seed):
         seen = predict(image, labels, rng)
@@ -224,6 +238,15 @@ def _uneven(seed, rng):
         )
 
 
+def _unsure_in_the_dark(seed, rng):
+    """Beads in the dark half are found, but with far lower probability."""
+    for image, labels in scenes(seed):
+        ramp = np.linspace(1, 0.35, labels.shape[1])[None] * np.ones((len(labels), 1))
+        seen = predict((image * ramp).astype(np.float32), labels, rng)
+        lower = np.where(ramp < 0.68, 0.58, 1).astype(np.float32)
+        yield seen._replace(probability=seen.probability * lower)
+
+
 def _with_curves(seed, rng, **changed) -> Evidence:
     return replace(healthy(seed), **changed)
 
@@ -262,6 +285,29 @@ def _rate_high(seed, rng):
     )
 
 
+def _blown_up(seed, rng):
+    """Weights are gone after a few steps: all is bead, whatever comes in."""
+    seen = [
+        Seen("image", image, labels, np.ones_like(image), np.ones_like(labels))
+        for image, labels in scenes(seed)
+    ]
+    epoch = np.arange(1, 13)
+    flat = np.full(12, seen[0].labels.astype(bool).mean())
+    loss = 0.66 + rng.normal(0, 0.01, 12)
+    worst = loss + 1000 * rng.uniform(1, 9) * (epoch == 1)
+    rows = _rows(epoch, flat, flat, worst, flat, loss)
+    return pool(seen, THRESHOLD, **rows, **KNOWN)
+
+
+def _dead(seed, rng):
+    """The same from the first epoch on: no weight does anything any more."""
+    blown = _blown_up(seed, rng)
+    loss = 0.6 + rng.normal(0, 0.01, len(blown.curve))
+    flat = np.full(len(loss), 0.3)
+    rows = _rows(np.arange(1, 13), flat, flat, 0.57 + 0 * flat, flat, loss)
+    return replace(blown, **rows)
+
+
 def _rate_low(seed, rng):
     epoch = np.arange(1, 21)
     score = 0.05 + rng.uniform(0.012, 0.03) * epoch + rng.normal(0, 0.004, 20)
@@ -281,6 +327,7 @@ def _leak(seed, rng):
 # Kind: how it is made. The cause it is to be named as comes before the dot.
 ILLNESSES = {
     "background_loss": _silent,
+    "background_loss.in_vain": _learnt_in_vain,
     "background_calibration": _calibration,
     "threshold": _threshold,
     "partial_masks.validation": _partial_masks,
@@ -293,9 +340,12 @@ ILLNESSES = {
     "splits": _split,
     "scale": _wrong_scale,
     "uneven_light": _uneven,
+    "uneven_light.unsure": _unsure_in_the_dark,
     "overfitting": _overfitting,
     "collapse": _collapse,
     "rate_high": _rate_high,
+    "rate_high.blown_up": _blown_up,
+    "rate_high.dead": _dead,
     "rate_low": _rate_low,
     "leak": _leak,
 }

@@ -1,8 +1,10 @@
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from beadseg import cli
 from beadseg.analysis.diagnosis import CAUSES, diagnose
@@ -21,6 +23,27 @@ def test_a_planted_illness_is_named_first(kind):
 @pytest.mark.parametrize("seed", [200, 201])
 def test_healthy_runs_stay_silent(seed):
     assert diagnose(healthy(seed)) == []
+
+
+def test_edges_of_beads_in_a_row_are_no_seam():
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:96, :96]
+    inside = (y % 16 - 8) ** 2 + (x % 16 - 8) ** 2 <= 49
+    labels = np.where(inside, y // 16 * 6 + x // 16 + 1, 0).astype(np.int32)
+    image = ndimage.gaussian_filter((labels > 0).astype(np.float32), 1.0)
+    image += rng.normal(0, 0.01, image.shape).astype(np.float32)
+    probability = (labels > 0).astype(np.float32)
+    assert examine(Seen("a", image, labels, probability, labels), 0.5).seam < 0.5
+    joined = probability.copy()
+    joined[:40] *= 0.6  # tiles that meet inside a row of beads
+    assert examine(Seen("a", image, labels, joined, labels), 0.5).seam > 0.9
+
+
+def test_symptoms_stay_behind_the_failure_that_explains_them():
+    seen = ill("collapse", 0)
+    merged = replace(seen, rows=ill("merges", 0).rows)
+    causes = [finding.cause for finding in diagnose(merged)]
+    assert causes[0] == "collapse" and "merges" in causes
 
 
 def test_every_cause_is_planted_somewhere():
