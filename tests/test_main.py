@@ -180,6 +180,20 @@ def test_a_signal_saves_and_the_same_command_goes_on(command, tmp_path, number):
 
 
 @pytest.mark.slow
+def test_a_signal_that_comes_twice_at_once_saves(command, tmp_path):
+    workdir = tmp_path / "run"
+    process = start(command(workdir, train__epochs=500))
+    while steps_done(workdir) < 8 and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)  # by a scheduler, and by its batch script
+    time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "stopped by SIGTERM and saved at step" in errors
+
+
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_named_with_what_to_do(command, tmp_path):
     workdir = tmp_path / "run"
     assert run(command(workdir, train__epochs=1)).returncode == 0

@@ -1,13 +1,16 @@
 """Ctrl-C and SIGTERM as a flag that the loop looks at between two steps."""
 
 import signal
+import time
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# A scheduler signals each process of a job, and its script the child: that is one.
+ONE = 2.0  # s within which signals are one
 
 
 class Interrupts:
-    """Within this context a first signal only sets `received`; a second one stops.
+    """Within this context a first signal only sets `received`; a later one stops.
 
     The handlers of before are put back on leaving.
     """
@@ -24,6 +27,8 @@ class Interrupts:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None:
+        now = time.monotonic()
+        if self.received is None:
+            self.received, self._at = signal.Signals(number), now
+        elif now > self._at + ONE:
             raise KeyboardInterrupt
-        self.received = signal.Signals(number)
