@@ -7,3 +7,6 @@ class BeadsegError(Exception):
     The message is one line: what is wrong, where, and what to do. The commands print
     it without a traceback and exit with code 2 (1 if only part of the work failed).
     """
+
+    exit_code = 2
+    everywhere = False  # of several processes of a run, each raises it at the same step

@@ -4,8 +4,13 @@ Trains on the images of --config.data.dir=DIR, or on generated beads; all points
 config file with `sweep(add)`, such as configs/sweep_loss.py. The same command goes on
 where a run or a sweep was stopped. With --config.partial.rounds=3 a run's model
 completes the masks of DIR, up to three times, and is trained again on those.
+
+`srun python -m beadseg.main --processes=2 ...` trains one model on two nodes; where
+nothing tells them their place, each gets --process=0 or 1 and --coordinator=HOST:PORT.
+A run may go on with another number of processes.
 """
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -20,6 +25,15 @@ WORKDIR = flags.DEFINE_string(
     "workdir", None, "run folder; by default runs/NAME-KEY, KEY made from the settings"
 )
 DRY_RUN = flags.DEFINE_bool("dry_run", False, "print what a sweep would do, and stop")
+PROCESSES = flags.DEFINE_integer(
+    "processes", 1, "that train one model together, each on a node; srun starts them", 1
+)
+PROCESS = flags.DEFINE_integer(
+    "process", None, "which of --processes this is, from 0; None: as srun or MPI says"
+)
+COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, "HOST:PORT of process 0; None: the first node of srun"
+)
 TASK = flags.DEFINE_integer("task", 0, "of a sweep: which part to begin with, from 0")
 TASKS = flags.DEFINE_integer("tasks", 1, "of a sweep: parts, each with its own process")
 
@@ -31,6 +45,7 @@ def main(argv: list[str]) -> None:
     if CONFIG.value is None:
         raise BeadsegError("no config: give --config=configs/dice.py")
     from beadseg.sweep import command  # jax takes seconds: help comes without
+    from beadseg.training import hosts
     from beadseg.training.loop import train
     from beadseg.training.run_folder import default_workdir
     from beadseg.training.summary import sentence
@@ -44,6 +59,13 @@ def main(argv: list[str]) -> None:
     if DRY_RUN.value:
         print(command.dry_run(sweep or command.Sweep([{}], None), config))
         return
+    several = PROCESSES.value > 1
+    if several and (sweep is not None or config.partial.rounds):
+        what = "a sweep" if sweep is not None else "config.partial.rounds"
+        raise BeadsegError(
+            f"--processes={PROCESSES.value} train one model, not {what}: start {what} "
+            "without it"
+        )
     if sweep is not None:
         share = command.Share(TASK.value, TASKS.value)
         folder = Path(WORKDIR.value) if WORKDIR.value else None
@@ -57,10 +79,15 @@ def main(argv: list[str]) -> None:
         print(rounds.sentence(record))
         print(f"curves, samples and checkpoints: {workdir / record['best']}")
         return
-    print(f"run folder: {workdir}")
-    summary = train(config, workdir, workdir.name)
-    print(sentence(summary))
-    print(f"curves, samples and checkpoints: {workdir}")
+    place = None
+    if several:
+        numbers = (PROCESSES.value, PROCESS.value, COORDINATOR.value)
+        place = hosts.place(*numbers, os.environ)
+    with hosts.together(place):
+        print(f"run folder: {workdir}")
+        summary = train(config, workdir, workdir.name)
+        print(sentence(summary))
+        print(f"curves, samples and checkpoints: {workdir}")
 
 
 def run() -> None:
@@ -70,7 +97,7 @@ def run() -> None:
         app.run(main, flags_parser=parse)
     except BeadsegError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(128 + error.signal if hasattr(error, "signal") else 2)
+        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("stopped before there was anything to save", file=sys.stderr)
         sys.exit(130)

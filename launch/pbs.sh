@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 #PBS -N @NAME@
-#PBS -l select=1:ncpus=@CPUS@@GPUS_PRO@@MEMORY_PRO@
+#PBS -l select=@TOGETHER@:ncpus=@CPUS@@GPUS_PRO@@MEMORY_PRO@
+#PBS -l place=@SCATTER@
 #PBS -l walltime=@TIME@
 #PBS -q @PARTITION@
 #PBS -A @ACCOUNT@

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 #SBATCH --job-name=@NAME@
-#SBATCH --nodes=1
-#SBATCH --ntasks=1
+#SBATCH --nodes=@TOGETHER@
+#SBATCH --ntasks-per-node=1
 #SBATCH --cpus-per-task=@CPUS@
 #SBATCH --gpus-per-node=@GPUS@
 #SBATCH --mem=@MEMORY@

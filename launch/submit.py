@@ -1,12 +1,15 @@
-"""A sweep, or one run, on the nodes of a cluster: one array job, made to be cut short.
+"""A sweep, or one run, on the nodes of a cluster: one job, made to be cut short.
 
   python launch/submit.py --scheduler=slurm --config=configs/sweep_grid.py --nodes=8
   python launch/submit.py --scheduler=pbs --config=configs/sweep_grid.py --dry-run
+  python launch/submit.py --scheduler=slurm --config=configs/dice.py --nodes=2
 
-Settings (--config.FIELD=...) are passed on. The tasks of the array share the sweep
-folder and take members from it by claims, each beginning with its own part. Ahead of
-the time limit a task saves and begins again; so does one that was preempted. Run the
-same command again to train what is left: what is finished is skipped.
+Settings (--config.FIELD=...) are passed on. A sweep is an array of tasks, each on a
+node, that share the sweep folder and take members from it by claims, each beginning
+with its own part. A run on several nodes is one task, whose processes train one model
+together: config.data.batch_size is shared by the devices of all nodes. Ahead of the
+time limit a task saves and begins again; so does one that was preempted. Run the same
+command again to train what is left: what is finished is skipped.
 """
 
 import shlex
@@ -29,7 +32,9 @@ SCHEDULER = flags.DEFINE_enum("scheduler", None, ["slurm", "pbs"], "of the clust
 PBS = flags.DEFINE_enum(
     "pbs", "auto", ["auto", "pro", "torque"], "which PBS; auto: as qsub --version says"
 )
-NODES = flags.DEFINE_integer("nodes", 1, "tasks of the array, each on a node", 1)
+NODES = flags.DEFINE_integer(
+    "nodes", 1, "of a sweep, a task each; of a run, together", 1
+)
 GPUS = flags.DEFINE_integer("gpus", 1, "of a node", 0)
 CPUS = flags.DEFINE_integer("cpus", 8, "cores of a node", 1)
 MEMORY = flags.DEFINE_string("memory", "", "of a node, such as 32gb")
@@ -40,6 +45,8 @@ PYTHON = flags.DEFINE_string("python", sys.executable, "interpreter on the nodes
 
 AHEAD = 180  # s before the time limit: enough to save
 COMMANDS = {"slurm": "sbatch", "pbs": "qsub", "torque": "qsub"}
+# Where pbsdsh starts a process: PBS Pro numbers nodes, Torque their cores.
+PBSDSH = {"pbs": '-n "$process" --', "torque": '-h "${nodes[$process]}"'}
 
 
 def main(argv: list[str]) -> None:
@@ -49,14 +56,16 @@ def main(argv: list[str]) -> None:
             "give --scheduler=slurm or pbs, --config=configs/sweep_loss.py, and flags"
         )
     workdir, name = _workdir()
+    together = _together()
     dry = beadseg_main.DRY_RUN.value
     scheduler = SCHEDULER.value
     if scheduler == "pbs":
         scheduler = _kind_of_pbs(dry)
     command = COMMANDS[scheduler]
     script = workdir / "launch" / f"{scheduler}.sh"
-    submit = [command, *_array(scheduler), str(script)]
-    text = _script(scheduler, workdir, name, script, submit)
+    tasks = NODES.value // together
+    submit = [command, *_array(scheduler, tasks), str(script)]
+    text = _script(scheduler, workdir, name, script, submit, together)
     if dry:
         print(text)
         print(f"# would be submitted with: {shlex.join(submit)}")
@@ -75,7 +84,23 @@ def main(argv: list[str]) -> None:
         raise BeadsegError(f"{command} refused {script}: {reason}")
     print(done.stdout.strip())
     print(f"script and logs: {script.parent}")
-    print(f"what is done, running or failed: python launch/status.py {workdir}")
+    if together == 1:
+        print(f"what is done, running or failed: python launch/status.py {workdir}")
+
+
+def _together() -> int:
+    """Nodes of a task: those of a run train one model, those of a sweep their own."""
+    if NODES.value == 1:
+        return 1
+    from beadseg.sweep import command  # jax takes seconds
+
+    config = beadseg_main.CONFIG.value
+    file = config_flags.get_config_filename(flags.FLAGS["config"])
+    if command.sweep_of(file, config) is not None:
+        return 1
+    if config.partial.rounds:
+        raise BeadsegError("config.partial.rounds are for one node: leave --nodes out")
+    return NODES.value
 
 
 def _workdir() -> tuple[Path, str]:
@@ -105,8 +130,8 @@ def _kind_of_pbs(dry: bool) -> str:
     return "pbs" if "pbs" in said else "torque"
 
 
-def _array(scheduler: str) -> list[str]:
-    last = NODES.value - 1
+def _array(scheduler: str, tasks: int) -> list[str]:
+    last = tasks - 1
     if scheduler == "slurm":
         return [f"--array=0-{last}"]
     if last == 0:  # PBS Pro knows no array of one
@@ -115,7 +140,12 @@ def _array(scheduler: str) -> list[str]:
 
 
 def _script(
-    scheduler: str, workdir: Path, name: str, script: Path, submit: list[str]
+    scheduler: str,
+    workdir: Path,
+    name: str,
+    script: Path,
+    submit: list[str],
+    together: int,
 ) -> str:
     gpus, memory = GPUS.value, MEMORY.value
     passed_on = [
@@ -123,7 +153,10 @@ def _script(
         for argument in sys.argv[1:]
         if argument.startswith(("--config", "-config"))
     ]
-    command = [PYTHON.value, "-m", "beadseg.main", *passed_on, f"--workdir={workdir}"]
+    command = shlex.join(
+        [PYTHON.value, "-m", "beadseg.main", *passed_on, f"--workdir={workdir}"]
+    )
+    root = shlex.quote(str(ROOT))
     values = {
         "NAME": f"beadseg-{name}",
         "CPUS": CPUS.value,
@@ -140,13 +173,29 @@ def _script(
         "LOGS": script.parent,
         "SCRIPT": shlex.quote(str(script)),
         "SUBMIT": shlex.join(submit),
-        "ROOT": shlex.quote(str(ROOT)),
-        "COMMAND": shlex.join(command),
-        "TASKS": NODES.value,
+        "ROOT": root,
+        "TOGETHER": together,
+        "SCATTER": "scatter" if together > 1 else "",
+        "SAVE": 'kill -TERM "$child"',
+        "CANCELLED": 'kill -TERM "$child"',
     }
-    here = Path(__file__).parent
-    text = (here / f"{scheduler}.sh").read_text() + (here / "task.sh").read_text()
+    parts = [f"{scheduler}.sh", "task.sh"]
+    if together == 1:
+        values["COMMAND"] = f'{command} --task="$task" --tasks={NODES.value}'
+    elif scheduler == "slurm":
+        command += f" --processes={together}"
+        values["COMMAND"] = f"srun --cpus-per-task={CPUS.value} {command}"
+        # srun kills at once where it gets TERM itself. The processes of a job that is
+        # cancelled get it from Slurm.
+        values |= {"SAVE": 'scancel --signal=TERM "$SLURM_JOB_ID.0"', "CANCELLED": ":"}
+    else:
+        parts.insert(1, "pbs_nodes.sh")
+        command += f' --processes={together} --process="$0" --coordinator="$1"'
+        process = shlex.quote(f"cd {root} && exec {command}")
+        values["COMMAND"] = f'bash -c {process} 0 "$coordinator"'
+        values |= {"PROCESS": process, "WHERE": PBSDSH[scheduler], "LAST": together - 1}
     lines = []
+    text = "".join((Path(__file__).parent / part).read_text() for part in parts)
     for line in text.splitlines():
         if any(f"@{k}@" in line and v == "" for k, v in values.items()):
             continue  # an option that was not given

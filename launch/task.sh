@@ -2,10 +2,10 @@
 # USR1 comes ahead of the time limit: save, then begin again. TERM is a cancelled or
 # preempted job: save.
 requeue=
-trap 'requeue=yes; kill -TERM "$child" 2>/dev/null' USR1
-trap 'kill -TERM "$child" 2>/dev/null' TERM
+trap 'requeue=yes; @SAVE@ 2>/dev/null' USR1
+trap '@CANCELLED@ 2>/dev/null' TERM
 cd @ROOT@ || exit 1
-@COMMAND@ --task="$task" --tasks=@TASKS@ &
+@COMMAND@ &
 child=$!
 wait "$child"
 code=$?

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 #PBS -N @NAME@
-#PBS -l nodes=1:ppn=@CPUS@@GPUS_TORQUE@
+#PBS -l nodes=@TOGETHER@:ppn=@CPUS@@GPUS_TORQUE@
 #PBS -l mem=@MEMORY@
 #PBS -l walltime=@TIME@
 #PBS -q @PARTITION@

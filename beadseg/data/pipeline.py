@@ -1,10 +1,13 @@
 """Batches for training and evaluation, from tiles."""
 
+import asyncio
+import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import grain
 import numpy as np
@@ -18,6 +21,8 @@ from beadseg.data.targets import targets
 _SHAPES = 3  # of evaluation batches, at most: each is compiled
 _CANDIDATES = 32  # shapes to merge them from: the time grows with its cube
 _WASTE = 0.15  # share of padding that is cheaper than compiling for one more shape
+
+_STATE = "process_0-of-1.json"  # as grain names it where there is one process
 
 Batch = dict[str, np.ndarray]
 
@@ -40,13 +45,15 @@ def steps_per_epoch(
 class TrainBatches(grain.DatasetIterator):
     """Endless batches; its state is the number of those drawn, nothing else.
 
-    The states of grain's own iterators depend on the number of worker processes: a
-    run could not go on with another.
+    The states of grain's own iterators depend on the number of worker processes, and
+    so do the files that it keeps them in on that of training processes: a run could
+    not go on with others.
     """
 
-    def __init__(self, batches: grain.MapDataset, workers: int):
+    def __init__(self, batches: grain.MapDataset, workers: int, keeps: bool = True):
+        """`keeps`: whether this process writes the state into a checkpoint."""
         super().__init__()
-        self._batches, self._workers = batches, workers
+        self._batches, self._workers, self._keeps = batches, workers, keeps
         self._drawn, self._ahead = 0, None
 
     def __next__(self) -> Batch:
@@ -69,6 +76,14 @@ class TrainBatches(grain.DatasetIterator):
         self._stop()
         self._drawn = state["batches"]
 
+    async def save(self, directory: Any) -> Awaitable[None]:
+        """Part of a checkpoint, as orbax asks for it."""
+        return _save(directory, self.get_state() if self._keeps else None)
+
+    async def load(self, directory: Path) -> Awaitable[None]:
+        """The reverse of `save`."""
+        return _load(directory, self.set_state)
+
     def close(self) -> None:
         """Ends the threads or processes that prepare batches."""
         super().close()
@@ -78,6 +93,16 @@ class TrainBatches(grain.DatasetIterator):
         if self._ahead is not None:
             self._ahead.close()
             self._ahead = None
+
+
+async def _save(directory: Any, state: dict[str, int] | None) -> None:
+    made = await directory.await_creation()
+    if state is not None:
+        await asyncio.to_thread((made / _STATE).write_text, json.dumps(state))
+
+
+async def _load(directory: Path, set_state: Callable[[dict[str, int]], None]) -> None:
+    set_state(json.loads(await asyncio.to_thread((directory / _STATE).read_text)))
 
 
 def _prefetched(batches: grain.MapDataset, workers: int) -> grain.IterDataset:
@@ -92,13 +117,17 @@ def _prefetched(batches: grain.MapDataset, workers: int) -> grain.IterDataset:
 
 
 def train_batches(
-    dataset: Dataset, indices: Sequence[int], config: ConfigDict
+    dataset: Dataset,
+    indices: Sequence[int],
+    config: ConfigDict,
+    rows: range | None = None,
 ) -> TrainBatches:
     """Endless batches of augmented crops; `close` them when done.
 
     Every pixel is as likely as any other: a tile gives crops in proportion to its
     area. A batch depends on `config.data.seed` and its number alone, not on
-    `config.data.workers`. `get_state` and `set_state` go on with the same bits.
+    `config.data.workers`. `get_state` and `set_state` go on with the same bits. Of
+    several processes, each draws its `rows` of every batch; None: all.
 
     Returns:
       An iterator of {"image", "mask", "weight"} and the targets that
@@ -112,8 +141,12 @@ def train_batches(
     settings = data.augment.copy_and_resolve_references()
     heads = tuple(config.model.heads)
     crops = crops.random_map(_Augment(settings, data.crop, heads))
-    batches = crops.batch(data.batch_size, drop_remainder=True)
-    return TrainBatches(batches, data.workers)
+    if rows is None or len(rows) == data.batch_size:
+        batches = crops.batch(data.batch_size, drop_remainder=True)
+        return TrainBatches(batches, data.workers)
+    mine = grain.MapDataset.source(_Rows(crops, data.batch_size, rows))
+    batches = mine.batch(len(rows), drop_remainder=True)
+    return TrainBatches(batches, data.workers, keeps=rows.start == 0)
 
 
 def close(batches: TrainBatches) -> None:
@@ -169,6 +202,25 @@ class _Crops:
 
     def __repr__(self) -> str:  # grain stores it to check that a state fits
         return f"crops of {self.dataset!r}"
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """A grain source: of each batch that crops make up, the crops in some rows."""
+
+    crops: grain.MapDataset
+    batch_size: int
+    rows: range
+
+    def __len__(self) -> int:
+        return len(self.crops) // self.batch_size * len(self.rows)
+
+    def __getitem__(self, index: int) -> Batch:
+        batch, row = divmod(index, len(self.rows))
+        return self.crops[batch * self.batch_size + self.rows[row]]
+
+    def __repr__(self) -> str:
+        return f"rows {self.rows} of {self.crops!r}"
 
 
 def _crops(dataset: Dataset, indices: Sequence[int], config: ConfigDict) -> _Crops:

@@ -1,7 +1,8 @@
-"""Runs the pure steps on all local devices: `jit` over a mesh, or `pmap`.
+"""Runs the pure steps on all devices: `jit` over a mesh, or `pmap`.
 
-Both take host batches of the whole run and give back a state without a device axis,
-so that the loop, the checkpoints and the tests do not know which one is in use.
+Both take host batches and give back a state without a device axis, so that the loop,
+the checkpoints and the tests do not know which one is in use. The mesh of `jit` may
+span several processes, each of which has its rows of a batch.
 """
 
 from collections.abc import Callable
@@ -21,10 +22,11 @@ AXIS = "batch"
 class Steps(NamedTuple):
     """Compiled steps over host batches (dicts of numpy arrays [B,H,W,1], f32)."""
 
-    train: Callable
-    evaluate: Callable
+    train: Callable  # of a batch, the rows of this process
+    evaluate: Callable  # the whole batch, and the whole outcome, in each process
     place: Callable  # a state or hyperparameters from the host onto the devices
     feed: Callable  # a host batch onto the devices: runs that share it copy it once
+    rows: range  # of a training batch, those of this process
 
 
 def compile_steps(
@@ -35,7 +37,7 @@ def compile_steps(
     Raises:
       BeadsegError: an unknown kind, or a batch that the devices cannot share evenly.
     """
-    devices = devices or jax.local_devices()
+    devices = devices or jax.devices()
     how = config.train.parallel
     if how not in PARALLEL:
         raise BeadsegError(
@@ -50,17 +52,39 @@ def compile_steps(
 
 
 def _jit(model, config, total_steps, devices) -> Steps:
+    processes = sorted({device.process_index for device in devices})
+    several = len(processes) > 1
+    devices = sorted(devices, key=lambda device: device.process_index)
     mesh = Mesh(np.array(devices), (AXIS,))
     spread = NamedSharding(mesh, PartitionSpec(AXIS))
     whole = NamedSharding(mesh, PartitionSpec())
+    share = config.data.batch_size // len(processes)
+    first = share * processes.index(jax.process_index())
 
-    def on_devices(batch):
+    def feed(batch):
         def move(x):
             if isinstance(x, jax.Array):
                 return x
             return jax.make_array_from_process_local_data(spread, x)
 
         return jax.tree.map(move, batch)
+
+    def from_whole(batch):
+        if not several:
+            return feed(batch)
+        return jax.tree.map(
+            lambda x: jax.make_array_from_process_local_data(spread, x, x.shape), batch
+        )
+
+    def place(tree):
+        if not several:
+            return jax.device_put(tree, whole)
+        return jax.tree.map(
+            lambda x: jax.make_array_from_process_local_data(
+                whole, np.asarray(x), np.shape(x)
+            ),
+            tree,
+        )
 
     train = jax.jit(
         make_train_step(model, config, total_steps),
@@ -71,17 +95,22 @@ def _jit(model, config, total_steps, devices) -> Steps:
     evaluate = jax.jit(
         make_eval_step(model, config),
         in_shardings=(whole, whole, spread),
-        out_shardings=spread,
+        out_shardings=whole if several else spread,
     )
     return Steps(
-        train=lambda state, hp, batch: train(state, hp, on_devices(batch)),
-        evaluate=lambda state, hp, batch: evaluate(state, hp, on_devices(batch)),
-        place=lambda tree: jax.device_put(tree, whole),
-        feed=on_devices,
+        train=lambda state, hp, batch: train(state, hp, feed(batch)),
+        evaluate=lambda state, hp, batch: evaluate(state, hp, from_whole(batch)),
+        place=place,
+        feed=feed,
+        rows=range(first, first + share),
     )
 
 
 def _pmap(model, config, total_steps, devices) -> Steps:
+    if any(device.process_index != jax.process_index() for device in devices):
+        raise BeadsegError(
+            "config.train.parallel = 'pmap' is for one process: use 'jit' for several"
+        )
     shares = len(devices)
 
     def shared(batch):
@@ -113,6 +142,7 @@ def _pmap(model, config, total_steps, devices) -> Steps:
         evaluate=evaluate_whole,
         place=lambda tree: jax.device_put(tree, devices[0]),
         feed=lambda batch: batch,
+        rows=range(config.data.batch_size),
     )
 
 

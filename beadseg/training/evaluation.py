@@ -173,7 +173,7 @@ def _samples(steps, state, hp, dataset, config, scores, at, validation):
 
 
 def _batches(dataset, validation, config):
-    devices = jax.local_device_count()
+    devices = jax.device_count()
     few = -(-len(validation) // devices) * devices
     return pipeline.eval_batches(
         dataset, validation, config, min(config.data.batch_size, few)

@@ -20,7 +20,7 @@ from beadseg.data import pipeline, splits
 from beadseg.data.builders import Dataset, open_dataset
 from beadseg.errors import BeadsegError
 from beadseg.metrics import Confusion, accuracy, dice, jaccard, precision, recall
-from beadseg.training import pictures
+from beadseg.training import hosts, pictures
 from beadseg.training.checkpoints import Checkpoints
 from beadseg.training.completeness import Completeness, Gaps, estimate, gaps
 from beadseg.training.devices import Steps, compile_steps
@@ -44,6 +44,8 @@ AUDITED = 48  # tiles, at most, that tell how complete the masks are
 
 class NotFinite(BeadsegError):
     """The loss or its gradient is infinite or not a number: this run has ended."""
+
+    everywhere = True
 
 
 class Progress(NamedTuple):
@@ -136,20 +138,24 @@ class Run:
         self._programs, self.steps = programs, programs.steps
         self._pending: TrainSums | None = None
         self._last_row: dict[str, Any] | None = None
-        _check_data(folder, data)
+        hosts.told(lambda: _check_data(folder, data))
         self.hp = self.steps.place(hyperparameters(config))
         state = self.steps.place(programs.create(self.hp))
         self._checkpoints = Checkpoints(folder.path / "checkpoints")
         progress = Progress(state, _no_sums(), _no_sums())
         at = self._checkpoints.latest_step
         try:
+            hosts.check_alike(
+                f"latest checkpoint in {folder.path}", at, "give all the same folder"
+            )
             if at is not None:
                 progress = self._checkpoints.restore(progress, at, batches)
             elif config.init_from:
                 start = self.steps.place(start_from(state, config.init_from))
                 progress = progress._replace(state=start)
             self._tracker = Tracker(folder, config, name, at or 0)
-        except BaseException:
+        except BaseException as error:
+            hosts.leave(error)
             self._checkpoints.close()
             raise
         self.state, self._window, self._epoch = progress
@@ -245,23 +251,8 @@ class Run:
         self._checkpoints.wait()
         now = Progress(self.state, self._window, self._epoch)
         best = self._checkpoints.restore(now, self._checkpoints.best_step)
-        weights = self.folder.path / WEIGHTS
-        write_weights(weights, best.state.params, best.state.statistics)
-        look = bool(self.config.log.images_every)
-        found = self._validate(best.state, look)
-        summary = summarise(self._tracker.rows, self.config) | {
-            "epochs": epochs or self.config.train.epochs,
-            "validation": found.how,
-            "completeness": self._completeness(best.state),
-            "bead_diameter_px": self.data.truth.bead_diameter_px,
-            "scale": self.data.truth.scale,
-        }
-        if look:
-            pictures.draw_curves(self._tracker.rows, self.folder.path / "curves.png")
-            pictures.draw_samples(found, self.folder.path / "samples.png")
-        self.folder.write("summary.json", summary)
-        self._tracker.summarise(summary)
-        return summary
+        found = self._validate(best.state, bool(self.config.log.images_every))
+        return hosts.told(lambda: self._conclude(best.state, found, epochs))
 
     def close(self) -> None:
         """Waits for what is being written and lets go of folder and logs."""
@@ -270,15 +261,36 @@ class Run:
         finally:
             self._tracker.finish()
 
+    def _conclude(
+        self, best: TrainState, found: Evaluation, epochs: int | None
+    ) -> dict[str, Any]:
+        weights = self.folder.path / WEIGHTS
+        write_weights(weights, best.params, best.statistics)
+        summary = summarise(self._tracker.rows, self.config) | {
+            "epochs": epochs or self.config.train.epochs,
+            "validation": found.how,
+            "completeness": self._completeness(best),
+            "bead_diameter_px": self.data.truth.bead_diameter_px,
+            "scale": self.data.truth.scale,
+        }
+        if self.config.log.images_every:
+            pictures.draw_curves(self._tracker.rows, self.folder.path / "curves.png")
+            pictures.draw_samples(found, self.folder.path / "samples.png")
+        self.folder.write("summary.json", summary)
+        self._tracker.summarise(summary)
+        return summary
+
     def _end_epoch(self, number: int) -> None:
         every = self.config.log.images_every
         look = bool(every) and (number % every == 0 or self.step == self.total_steps)
         with self.clock.evaluation:
             found = self._validate(self.state, look)
+            # Processors of other kinds may round otherwise.
+            loss, score = hosts.told(lambda: [found.loss, found.jaccard])
             self.state = after_evaluation(
                 self.state,
-                np.float32(found.loss),
-                np.float32(found.jaccard),
+                np.float32(loss),
+                np.float32(score),
                 np.int32(number),
                 self.config,
             )
@@ -333,7 +345,7 @@ class Run:
             config,
             Completeness({}, None),
         )
-        share = estimate(found.histogram)
+        share = hosts.told(lambda: estimate(found.histogram))
         if share < config.partial.suspect:
             self._fall_short(share, f"as estimated after epoch {epoch}")
         elif share < config.partial.enough:  # so early, complete masks look so too

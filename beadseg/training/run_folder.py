@@ -42,10 +42,17 @@ PACKAGES = (
 class RunFolder:
     """A folder that belongs to one config; made, or opened to go on."""
 
-    def __init__(self, path: Path, config: ConfigDict):
-        """Raises BeadsegError if it cannot be written or belongs to another config."""
-        self.path = Path(path)
+    def __init__(self, path: Path, config: ConfigDict, keeps: bool = True):
+        """Opens it to keep a run in it, or to look on while another process does.
+
+        Raises:
+          BeadsegError: it cannot be written, or belongs to another config.
+        """
+        self.path, self.keeps = Path(path), keeps
         settings = json.loads(json.dumps(config.to_dict()))
+        if not keeps:
+            self._look_on(settings)
+            return
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             before = self.read("config.json")
@@ -72,14 +79,26 @@ class RunFolder:
             ) from error
 
     def write(self, name: str, content: Any) -> None:
-        """Writes a JSON file whole or not at all."""
+        """Writes a JSON file whole or not at all; not where it only looks on."""
+        if not self.keeps:
+            return
         with writing(self.path / name):
             write_whole(self.path / name, json.dumps(content, indent=2) + "\n")
+
+    def _look_on(self, settings: dict) -> None:
+        before = self.read("config.json")
+        if before is None:
+            raise BeadsegError(
+                f"{self.path}: what the first process has written is not here: give a "
+                "folder that all processes see with --workdir"
+            )
+        self._check_same(before, settings)
 
     def _check_same(self, before: dict, now: dict) -> None:
         before, now = flatten(before), flatten(now)
         free = set(FREE_FIELDS)
-        if not now["optim.cosine"]:  # more epochs only add to what has been done
+        # More epochs only add to what has been done.
+        if self.keeps and not now["optim.cosine"]:
             free.add("train.epochs")
         for field in sorted(before.keys() | now.keys()):
             if field not in free and before.get(field) != now.get(field):

@@ -24,8 +24,15 @@ class Tracker:
     """Logs rows of numbers and panels of images for one run."""
 
     def __init__(self, folder: RunFolder, config: ConfigDict, name: str, step: int):
-        """Opens the logs to go on after `step`; later rows of a killed run go."""
+        """Opens the logs to go on after `step`; later rows of a killed run go.
+
+        Nothing is kept where `folder` only looks on.
+        """
         self._file = folder.path / "metrics.jsonl"
+        self._out = self._wandb = None
+        self.rows: list[dict[str, Any]] = []
+        if not folder.keeps:
+            return
         self.rows = [row for row in read_rows(self._file) if row["step"] <= step]
         with writing(self._file):
             write_whole(self._file, "".join(map(_line, self.rows)))
@@ -34,6 +41,8 @@ class Tracker:
 
     def log(self, row: dict[str, Any]) -> None:
         """Adds a row; it holds "step", "epoch", "kind" and numbers."""
+        if self._out is None:
+            return
         self.rows.append(row)
         with writing(self._file):
             self._out.write(_line(row))
@@ -67,7 +76,8 @@ class Tracker:
 
     def finish(self) -> None:
         """Closes the logs."""
-        self._out.close()
+        if self._out is not None:
+            self._out.close()
         self._to_wandb(lambda run: run.finish())
         self._wandb = None
 

@@ -46,6 +46,24 @@ def test_batches_have_the_promised_form(dataset, config):
     assert (batch["mask"] * (1 - batch["weight"])).sum() == 0
 
 
+def test_processes_draw_between_them_the_batch_of_one(dataset, config):
+    config.data.batch_size = 4
+    whole = pipeline.train_batches(dataset, (0, 1, 2), config)
+    expected = draw(whole, 5)
+    pipeline.close(whole)
+    shares = []
+    for rows in (range(0, 2), range(2, 4)):
+        batches = pipeline.train_batches(dataset, (0, 1, 2), config, rows)
+        first = draw(batches, 2)
+        batches.set_state(batches.get_state())  # as when a run goes on
+        shares.append(first + draw(batches, 3))
+        pipeline.close(batches)
+    for batch, *parts in zip(expected, *shares, strict=True):
+        for key in batch:
+            joined = np.concatenate([part[key] for part in parts])
+            np.testing.assert_array_equal(joined, batch[key])
+
+
 def test_heads_get_their_targets(dataset, config):
     config.model.heads = ("mask", "distance")
     batches = pipeline.train_batches(dataset, (1, 2), config)

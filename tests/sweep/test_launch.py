@@ -33,10 +33,10 @@ def bin_folder(tmp_path, monkeypatch):
     return make
 
 
-def submit(tmp_path, *flags):
+def submit(tmp_path, *flags, config="sweep_seeds.py"):
     command = [
         *(sys.executable, str(ROOT / "launch" / "submit.py")),
-        f"--config={ROOT / 'configs' / 'sweep_seeds.py'}",
+        f"--config={ROOT / 'configs' / config}",
         f"--workdir={tmp_path / 'sweep'}",
         *flags,
     ]
@@ -130,6 +130,76 @@ def test_a_task_gets_its_index_and_begins_again_when_its_time_is_up(
         if again:
             words = {"slurm": "requeue 7_2", "pbs": f"-v BEADSEG_TASK=2 {script}"}
             assert (tmp_path / "re").read_text().strip() == words[scheduler]
+
+
+def test_slurm_starts_one_run_on_all_nodes_of_one_job(tmp_path, bin_folder):
+    bin_folder("sbatch", f'echo "$@" > {tmp_path}/asked; echo Submitted batch job 7')
+    done = submit(tmp_path, "--scheduler=slurm", "--nodes=3", config="dice.py")
+    assert done.returncode == 0, done.stderr
+    script = tmp_path / "sweep" / "launch" / "slurm.sh"
+    assert (tmp_path / "asked").read_text().split() == ["--array=0-0", str(script)]
+    text = script.read_text()
+    assert "#SBATCH --nodes=3\n#SBATCH --ntasks-per-node=1\n" in text
+    (started,) = [line for line in text.splitlines() if "beadseg.main" in line]
+    assert started.startswith("srun --cpus-per-task=8 ")
+    assert started.endswith("--processes=3 &")
+
+
+@pytest.mark.parametrize(
+    ("kind", "nodefile", "resources", "where"),
+    [
+        ("pro", "a\nb\nc\n", "select=3:ncpus=2:ngpus=1", ["-n 1 --", "-n 2 --"]),
+        ("torque", "a\na\nb\nb\nc\nc\n", "nodes=3:ppn=2:gpus=1", ["-h b", "-h c"]),
+    ],
+)
+def test_pbs_starts_a_process_of_one_run_on_each_node(
+    tmp_path, bin_folder, kind, nodefile, resources, where
+):
+    # The first process trains until it is told to stop, and the others with it.
+    python = bin_folder(
+        "python",
+        f'echo "$PWD" "$@" > {tmp_path}/got.$$; trap "exit 143" TERM; '
+        "case $* in *--process=0*) while :; do sleep 0.05; done;; esac",
+    )
+    options = {"pro": 3, "torque": 2}[kind]
+    bin_folder(
+        "pbsdsh",
+        f'echo pbsdsh "${{@:1:{options}}}" >> {tmp_path}/where; shift {options}; "$@"',
+    )
+    bin_folder("qsub", f'echo "$@" >> {tmp_path}/asked')
+    flags = ("--nodes=3", "--cpus=2", f"--pbs={kind}", f"--python={python}")
+    done = submit(tmp_path, "--scheduler=pbs", *flags, config="dice.py")
+    assert done.returncode == 0, done.stderr
+    name = {"pro": "pbs", "torque": "torque"}[kind]
+    script = tmp_path / "sweep" / "launch" / f"{name}.sh"
+    assert f"#PBS -l {resources}\n" in script.read_text()
+    (tmp_path / "nodes").write_text(nodefile)
+    variables = {"PBS_NODEFILE": str(tmp_path / "nodes"), "PBS_JOBID": "4100.server"}
+    process = subprocess.Popen(["bash", script], env=os.environ | variables)
+    while len(list(tmp_path.glob("got.*"))) < 3:
+        time.sleep(0.02)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGUSR1)
+    assert process.wait(20) == 143
+    told = sorted(file.read_text().split() for file in tmp_path.glob("got.*"))
+    started = sorted((tmp_path / "where").read_text().splitlines())
+    assert started == [f"pbsdsh {options}" for options in where]
+    for number, words in enumerate(told):
+        assert words[0] == str(ROOT)
+        assert words[-3:] == [
+            "--processes=3",
+            f"--process={number}",
+            "--coordinator=a:61444",
+        ]
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked[-1] == f"-v BEADSEG_TASK=0 {script}"
+
+
+def test_rounds_on_several_nodes_are_refused(tmp_path):
+    flags = ("--nodes=2", "--config.partial.rounds=2", "--dry-run")
+    done = submit(tmp_path, "--scheduler=slurm", *flags, config="dice.py")
+    assert done.returncode == 2
+    assert "config.partial.rounds are for one node" in done.stderr
 
 
 def test_status_tells_who_is_where_and_why_one_failed(tiny, tmp_path):

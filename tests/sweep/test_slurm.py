@@ -1,4 +1,4 @@
-"""A real Slurm of one node on this machine: what a cluster does to a sweep."""
+"""A real Slurm of two nodes on this machine: what a cluster does to sweeps and runs."""
 
 import json
 import os
@@ -18,16 +18,15 @@ ClusterName=beadseg
 SlurmctldHost={host}(127.0.0.1)
 SlurmUser=root
 SlurmctldPort={controller}
-SlurmdPort={daemon}
 AuthType=auth/munge
-AuthInfo=socket={munge}/socket
+AuthInfo=socket={munge}/socket,cred_expire=30
 CredType=cred/munge
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool.%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd.%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
+SlurmdLogFile={folder}/slurmd.%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
@@ -36,14 +35,16 @@ MpiDefault=none
 ReturnToService=2
 KillWait=5
 SchedulerParameters=sched_interval=2,batch_sched_delay=0
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
-PartitionName=all Nodes={host} Default=YES MaxTime=INFINITE State=UP
+NodeName={first} NodeHostname={host} NodeAddr=127.0.0.1 Port={daemons[0]} CPUs={cpus}
+NodeName={second} NodeHostname={host} NodeAddr=127.0.0.1 Port={daemons[1]} CPUs={cpus}
+PartitionName=all Nodes={first},{second} Default=YES MaxTime=INFINITE State=UP
 """
+NODES = ("127.0.0.1", "127.0.0.2")  # names by which processes find them
 
 
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory):
-    """Starts munge, the controller and one node; puts SLURM_CONF in place."""
+    """Starts munge, the controller and two nodes; puts SLURM_CONF in place."""
     missing = [
         name
         for name in ("munged", "slurmctld", "slurmd", "sbatch")
@@ -52,19 +53,21 @@ def slurm(tmp_path_factory):
     if missing or os.getuid() != 0:
         pytest.skip(f"no Slurm of one's own here: {missing or 'not root'}")
     folder = tmp_path_factory.mktemp("slurm")
-    munge = Path("/run/munge-beadseg-tests")
+    munge = Path(f"/run/munge-beadseg-tests-{os.getpid()}")
     munge.mkdir(exist_ok=True)
     shutil.chown(munge, "munge", "munge")
-    for name in ("state", "spool"):
+    for name in ("state", *(f"spool.{node}" for node in NODES)):
         (folder / name).mkdir()
     settings = folder / "slurm.conf"
     text = SETTINGS.format(
         host=socket.gethostname().split(".")[0],
         controller=_free_port(),
-        daemon=_free_port(),
+        daemons=(_free_port(), _free_port()),
+        first=NODES[0],
+        second=NODES[1],
         munge=munge,
         folder=folder,
-        cpus=os.cpu_count(),
+        cpus=max(os.cpu_count() // 2, 1),
     )
     settings.write_text(text)
     (munge / "key").write_bytes(os.urandom(128))
@@ -78,7 +81,7 @@ def slurm(tmp_path_factory):
             *(f"--log-file={munge}/log", f"--seed-file={munge}/seed"),
         ],
         ["/usr/sbin/slurmctld", "-D", "-c"],
-        ["/usr/sbin/slurmd", "-D"],
+        *(["/usr/sbin/slurmd", "-D", "-N", node] for node in NODES),
     ]
     started = []
     for command in commands:
@@ -141,6 +144,57 @@ def test_an_array_with_a_task_requeued_and_one_cancelled_leaves_a_whole_sweep(
     assert all(file.exists() for file in states.values()), logs
     assert len((sweep / "leaderboard.csv").read_text().splitlines()) == 4
     assert len(list((sweep / "claims").glob("000.*"))) > 1
+
+
+@pytest.mark.slow
+def test_two_nodes_train_one_model_with_the_numbers_of_one_process(slurm, tmp_path):
+    run, alone = tmp_path / "run", tmp_path / "alone"
+    fields = {
+        "data.cache_dir": tmp_path / "cache",
+        "data.generated.count": 4,
+        "data.generated.size": 64,
+        "data.crop": 32,
+        "data.batch_size": 4,
+        "model.width": 4,
+        "model.depth": 1,
+        "model.heads": ("mask",),
+        "train.epochs": 4,
+        "train.steps_per_epoch": 50,
+        "log.every": 2,
+        "log.images_every": 0,
+        "log.wandb": "off",
+    }
+    settings = [f"--config={ROOT / 'configs' / 'dice.py'}"]
+    settings += [f"--config.{name}={value}" for name, value in fields.items()]
+    submit = [
+        *(sys.executable, str(ROOT / "launch" / "submit.py"), "--scheduler=slurm"),
+        *("--nodes=2", "--gpus=0", "--cpus=1", "--time=00:30:00"),
+        *(f"--workdir={run}", *settings),
+    ]
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "1"}
+    done = subprocess.run(
+        submit, capture_output=True, text=True, cwd=ROOT, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    job = done.stdout.split("Submitted batch job ")[1].split()[0]
+    log = run / "metrics.jsonl"
+    _until(lambda: log.exists() and log.read_text(), 900)
+    _output("scancel", "--batch", "--signal=USR1", job)  # as ahead of a time limit
+    _until(lambda: not _output("squeue", "-h", "-r", "-j", job), 900)
+    told = "".join(file.read_text() for file in (run / "launch").glob("*.log"))
+    assert (run / "summary.json").exists(), told
+    assert told.count("stopped by SIGTERM and saved at step") == 1, told
+
+    command = [sys.executable, "-m", "beadseg.main", f"--workdir={alone}", *settings]
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "2"}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    assert _numbers(run) == _numbers(alone)
+
+
+def _numbers(run: Path) -> list[dict]:
+    rows = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    timed = ("seconds", "images_per_second")
+    return [{k: v for k, v in r.items() if not k.startswith(timed)} for r in rows]
 
 
 def _free_port() -> int:
