@@ -39,10 +39,22 @@ def _fallen(e: Evidence) -> tuple[float, float, int] | None:
     last = float(np.mean(scores[-max(len(scores) // 5, 1) :]))
     if last > 0.6 * scores[top] or scores[top] < 0.03 or top > 0.7 * len(scores):
         return None
-    after = scores[top + 1 :]
-    if len(after) > 1 and np.diff(after).max() > 0.15:
+    if _recovers(scores):
         return None  # up and down, not a collapse
     return float(scores[top]), last, e.curve[top]["epoch"]
+
+
+def _recovers(scores: np.ndarray) -> bool:
+    """Whether scores once fell far below what had been reached, and came back."""
+    fallen = False
+    for i in range(1, len(scores)):
+        best = scores[:i].max()
+        if best < 0.5 * scores.max():
+            continue
+        if fallen and scores[i] > 0.75 * best:
+            return True
+        fallen |= bool(scores[i] < 0.6 * best)
+    return False
 
 
 def collapse(e: Evidence) -> Sign | None:
@@ -56,6 +68,37 @@ def collapse(e: Evidence) -> Sign | None:
         f"{last:.2f}; the weights of that epoch were kept.",
         f"{TRAIN} --config.loss.name=dice --config.optim.warmup_steps=50",
     )
+
+
+def disagreement(e: Evidence) -> Sign | None:
+    if len(e.curve) < 5 or len(e.training) < 5 or _fallen(e) is not None:
+        return None
+    top, tail = _top(e), max(len(e.curve) // 5, 1)
+    scores, losses, learnt = (
+        np.array([row[name] for row in rows])
+        for rows, name in (
+            (e.curve, "jaccard"),
+            (e.curve, "loss"),
+            (e.training, "loss"),
+        )
+    )
+    fell = scores[top] - scores[-tail:].mean()
+    better = losses[-tail:].mean() < 0.8 * losses[top]
+    learns = learnt[-tail:].mean() < 0.7 * learnt[min(top, len(learnt) - 1)]
+    if 3 * top > len(scores) or fell < 0.03 or not (better and learns):
+        return None
+    return Sign(
+        beyond(fell, 0.03, 0.1),
+        f"Loss went on falling after epoch {e.curve[top]['epoch']}, in validation too, "
+        f"but Jaccard fell from {scores[top]:.2f} to {scores[-tail:].mean():.2f}: what "
+        "is learnt from the training masks is not what the validation masks show.",
+        "beadseg analyze DIR",
+    )
+
+
+def _top(e: Evidence) -> int:
+    """Index of the best epoch, whose weights were kept."""
+    return int(np.argmax([row["jaccard"] for row in e.curve])) if e.curve else 0
 
 
 def rate_high(e: Evidence) -> Sign | None:
@@ -109,7 +152,8 @@ def rate_low(e: Evidence) -> Sign | None:
     command = f"{TRAIN} --config.optim.learning_rate={rate * 5:.2g}"
     if rate >= 1e-3:
         command = f"{TRAIN} --config.train.epochs={max(3 * len(e.curve), 30)}"
-    if e.undecided and not e.silent and not in_vain(e):
+    late = 3 * _top(e) >= len(e.curve)  # else the weights are of an early epoch
+    if e.undecided and not e.silent and not in_vain(e) and late:
         beads, ground = e.unsure_share("positive", "negative")
         return Sign(
             0.97,

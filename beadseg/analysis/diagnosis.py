@@ -20,6 +20,7 @@ _FAILURES = (
     "overfitting",
     "scale",
     "uneven_light",
+    "disagreement",
 )
 _SYMPTOMS = ("scattered", "seams", "blurry", "outlines", "merges", "splits")
 
@@ -161,6 +162,13 @@ CAUSES = (
     ),
     Cause(
         "rate_high", "Learning rate too high", "Lower the rate.", curve_signs.rate_high
+    ),
+    Cause(
+        "disagreement",
+        "Masks of training and validation disagree",
+        "Compare how both are drawn: one is tighter, wider or less complete than the "
+        "other.",
+        curve_signs.disagreement,
     ),
     Cause(
         "rate_low",

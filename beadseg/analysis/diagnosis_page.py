@@ -26,7 +26,14 @@ _SHOWS: dict[str, Callable[[Row], float]] = {
     "seams": lambda r: r.seam,
 }
 _MAPS = ("blurry", "seams", "background_loss", "background_calibration", "threshold")
-_OF_CURVES = ("overfitting", "collapse", "rate_high", "rate_low", "leak")
+_OF_CURVES = (
+    "disagreement",
+    "overfitting",
+    "collapse",
+    "rate_high",
+    "rate_low",
+    "leak",
+)
 
 
 def write_page(

@@ -23,6 +23,7 @@ _TINY = 0.45  # bead diameters: components smaller across are specks
 _NEIGHBOURS = 7  # beads whose brightness tells the light
 _CALM = 50  # percentile of the slopes of an image, up to which it is calm
 _JUMP = 0.1  # of probability, from pixel to pixel, inside a bead
+_RIM = 4  # px of an image's border, where networks see less
 _EDGES = 6.0  # px beyond which two outlines are not compared
 
 
@@ -184,7 +185,7 @@ def examine(seen: Seen, threshold: float) -> Row:
     error, pixels = _outline_error(labels, predicted, loose)
     flat = predicted > 0
     outline = flat & ~ndimage.binary_erosion(flat)
-    unsure = (seen.probability > _UNSURE[0]) & (seen.probability < _UNSURE[1])
+    unsure = _between(seen.probability, known & ~inside)
     areas = dict(zip(overlaps.truth, overlaps.truth_area, strict=True))
     predicted_areas = dict(
         zip(overlaps.predicted, overlaps.predicted_area, strict=True)
@@ -233,6 +234,13 @@ def _means(values: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> np.ndarra
     if not len(ids):
         return np.zeros(0)
     return np.asarray(ndimage.mean(values, np.maximum(labels, 0), ids))
+
+
+def _between(probability: np.ndarray, ground: np.ndarray) -> np.ndarray:
+    """Pixels that are neither bead nor like most of the ground."""
+    usual = float(np.median(probability[ground])) if ground.any() else 0.0
+    level = (probability - usual) / max(1 - usual, 1e-6)
+    return (level > _UNSURE[0]) & (level < _UNSURE[1])
 
 
 def _specks(over: np.ndarray, inside: np.ndarray, diameter: float) -> int:
@@ -318,7 +326,10 @@ def _seam(probability: np.ndarray, image: np.ndarray) -> float:
     smooth = ndimage.gaussian_filter(image, 1.0, truncate=3)
     slope = np.hypot(*np.gradient(smooth))
     calm = slope <= np.percentile(slope, _CALM)
+    probability, calm = (a[_RIM:-_RIM, _RIM:-_RIM] for a in (probability, calm))
     for axis in (0, 1):
+        if min(probability.shape) < 32:
+            continue
         first, second = ([slice(None), slice(None)] for _ in range(2))
         first[axis], second[axis] = slice(None, -1), slice(1, None)
         a, b = probability[tuple(first)], probability[tuple(second)]

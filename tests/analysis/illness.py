@@ -264,6 +264,16 @@ def _overfitting(seed, rng):
     return _with_curves(seed, rng, **rows)
 
 
+def _disagreement(seed, rng):
+    """Best after two epochs, and a little worse with all that is learnt after that."""
+    epoch = np.arange(1, 16)
+    lost = rng.uniform(0.07, 0.15) * (1 - np.exp(-np.maximum(epoch - 2, 0) / 3))
+    score = 0.88 - 0.1 * (epoch == 1) - lost + rng.normal(0, 0.004, 15)
+    loss = 0.1 + 0.4 * np.exp(-epoch / 3)
+    rows = _rows(epoch, score, score - 0.01, loss, score + 0.05, 0.8 * loss)
+    return _with_curves(seed, rng, **rows)
+
+
 def _collapse(seed, rng):
     epoch = np.arange(1, 16)
     top = int(rng.integers(1, 5))
@@ -342,6 +352,7 @@ ILLNESSES = {
     "uneven_light": _uneven,
     "uneven_light.unsure": _unsure_in_the_dark,
     "overfitting": _overfitting,
+    "disagreement": _disagreement,
     "collapse": _collapse,
     "rate_high": _rate_high,
     "rate_high.blown_up": _blown_up,
