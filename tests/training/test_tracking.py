@@ -1,6 +1,7 @@
 import contextlib
 import json
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -61,11 +62,23 @@ def test_an_offline_wandb_run_holds_config_history_summary_and_images(tiny, tmp_
     assert list((folder.path / "wandb").glob("offline-run-*/files/media/**/*.png"))
 
 
-def read_wandb(file):
-    """Config, history and summary of a W&B run file."""
+def read_wandb(file, patience=30):
+    """Config, history and summary of a W&B run file, once its last record is there.
+
+    W&B's own process may still be writing when the run has finished.
+    """
+    for _ in range(patience):
+        found = records_of(file)
+        if found["ended"]:
+            break
+        time.sleep(1)
+    return found
+
+
+def records_of(file):
     from wandb.proto import wandb_internal_pb2
 
-    found = {"config": {}, "history": [], "summary": {}}
+    found = {"config": {}, "history": [], "summary": {}, "ended": False}
     for data in log_records(file.read_bytes()):
         record = wandb_internal_pb2.Record()
         record.ParseFromString(data)
@@ -77,6 +90,8 @@ def read_wandb(file):
             found["history"].append(values(record.history.item))
         elif kind == "summary":
             found["summary"] |= values(record.summary.update)
+        elif kind == "exit":
+            found["ended"] = True
     return found
 
 
@@ -86,13 +101,15 @@ def values(items):
 
 def log_records(data):
     """Records of a LevelDB log behind W&B's 7-byte header, put together from parts."""
-    assert data[:4] == b":W&B"
+    assert data[:4] in (b":W&B", b"")  # nothing is written yet
     at, block, parts = 7, 32768, b""
     while at + 7 <= len(data):
         if block - at % block < 7:  # too little room for a header: padding
             at += block - at % block
             continue
         length, kind = struct.unpack("<HB", data[at + 4 : at + 7])
+        if at + 7 + length > len(data):
+            return  # still being written
         parts += data[at + 7 : at + 7 + length]
         at += 7 + length
         if kind in (1, 4):  # whole, or the last part
