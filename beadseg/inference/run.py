@@ -148,7 +148,7 @@ def _load(path: Path, config: dict[str, Any], version: str) -> Run:
         weights=weights,
         threshold=summary["threshold"],
         bead_diameter=None if diameter is None else diameter * scale,
-        smallest_bead=dataset.get("smallest_bead"),  # not in runs of version 0.1.0
+        smallest_bead=dataset.get("smallest_bead"),  # not in older runs
         scale=scale,
         generated=not data["dir"],
         low=normalise["low"],
