@@ -10,7 +10,7 @@ from typing import BinaryIO
 from beadseg.errors import BeadsegError
 
 
-def write_whole(file: Path, content: str | bytes) -> None:
+def write_whole(file: Path, content: str | bytes | memoryview) -> None:
     """Writes beside the file, then renames: readers see the old or the new content."""
     with open_whole(file) as f:
         f.write(content.encode() if isinstance(content, str) else content)

@@ -26,7 +26,6 @@ from beadseg.data.cache import (
     write_json,
 )
 from beadseg.data.dataset import INDEX, SPLIT, Dataset, read_index
-from beadseg.data.facts import ordered_map
 from beadseg.data.folder import require_labels, scan
 from beadseg.data.pages import (
     FolderPages,
@@ -38,6 +37,7 @@ from beadseg.data.pages import (
     cut,
 )
 from beadseg.data.reading import ReadError
+from beadseg.data.threads import ordered_map
 from beadseg.data.tiles import RecordInfo
 from beadseg.errors import BeadsegError
 

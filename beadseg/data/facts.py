@@ -5,12 +5,8 @@ index in the cache says.
 """
 
 import json
-import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -20,10 +16,9 @@ from beadseg.data import reading
 from beadseg.data.cache import hash_code, hash_file, hash_json, write_json
 from beadseg.data.points import spacings
 from beadseg.data.scaling import bead_diameters
+from beadseg.data.threads import ordered_map
 
 KINDS = ("images", "masks", "ignore", "points")  # the folders of a data set
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -150,22 +145,3 @@ def _page(kind: str, page: reading.PageRef) -> PageFacts:
     except reading.ReadError as error:
         facts["problem"] = str(error)
     return PageFacts(**facts)
-
-
-def ordered_map(
-    function: Callable[[Item], Result], items: Iterable[Item]
-) -> Iterator[Result]:
-    """Like `map`, on a few threads; never more results ahead than threads."""
-    threads = min(os.cpu_count() or 1, 4)
-    waiting = []
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > threads:
-                    yield waiting.pop(0).result()
-            while waiting:
-                yield waiting.pop(0).result()
-        finally:
-            for future in waiting:
-                future.cancel()

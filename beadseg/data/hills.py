@@ -15,6 +15,8 @@ import numpy as np
 from scipy import ndimage, sparse
 from scipy.sparse.csgraph import connected_components
 
+from beadseg.data.threads import ordered_map
+
 Read = Callable[[slice, slice], tuple[np.ndarray, np.ndarray]]
 
 # Half of the eight neighbours: every pair of pixels is met once.
@@ -62,7 +64,8 @@ def hills_blockwise(
 
     Args:
       read: height and mask of a window, of the same numbers in whichever window a
-        pixel is. Windows are a pixel larger than blocks, and cut at the map's border.
+        pixel is. Windows are a pixel larger than blocks, and cut at the map's border;
+        several are read at once, on threads.
       labels: i32[H, W], is filled: an array, or a memory map.
       prominence, min_area, fill: as for `hills`.
       block: side in px.
@@ -70,16 +73,25 @@ def hills_blockwise(
     Returns:
       The number of hills.
     """
-    parts, first = [], 1
-    for rows, columns in blocks(labels.shape, block):
-        part = _part(read, labels, rows, columns, first, fill)
-        first += len(part.area)
-        parts.append(part)
+    parts, shift = [], 0
+    windows = blocks(labels.shape, block)
+    for rows, columns, regions, part in ordered_map(
+        lambda window: (*window, *_part(read, labels.shape, *window, fill)), windows
+    ):
+        labels[rows, columns] = np.where(regions > 0, regions + shift, 0)
+        parts.append(_shifted(part, shift))
+        shift += len(part.area)
     table = _Part(*(np.concatenate(c) for c in zip(*parts, strict=True)))
     final, count = _join(table, labels, prominence, min_area)
     for rows, columns in blocks(labels.shape, block):
         labels[rows, columns] = final[labels[rows, columns]]
     return count
+
+
+def _shifted(part: "_Part", by: int) -> "_Part":
+    """The part with other numbers for its regions."""
+    other = np.where(part.other > 0, part.other + by, part.other)
+    return part._replace(one=part.one + by, other=other)
 
 
 def blocks(shape: tuple[int, ...], side: int) -> Iterator[tuple[slice, slice]]:
@@ -110,15 +122,9 @@ class _Part(NamedTuple):
 
 
 def _part(
-    read: Read,
-    labels: np.ndarray,
-    rows: slice,
-    columns: slice,
-    start: int,
-    fill: bool,
-) -> _Part:
-    """Labels a block with numbers from `start`."""
-    shape = labels.shape
+    read: Read, shape: tuple[int, ...], rows: slice, columns: slice, fill: bool
+) -> tuple[np.ndarray, _Part]:
+    """The regions of a block, i32[h, w] from 1, and what is known of them."""
     height, mask, known = _window(read, shape, rows, columns)
     width = height.shape[1]
     core = np.s_[1:-1, 1:-1]
@@ -161,20 +167,19 @@ def _part(
     ):
         border[side] |= at_border
     one, other, saddle = _pairs(region, height, len(tops), pixel)
-    shift = start - 1
-    labels[rows, columns] = np.where(inner > 0, inner + shift, 0)
     nothing = np.full(grounds, -1)
-    return _Part(
+    part = _Part(
         area=np.bincount(inner.ravel(), minlength=count + 1)[1:],
         first=pixel(first[1:]),
         top=np.concatenate((pixel(tops), nothing)),
         peak=np.concatenate((height.ravel()[tops], np.zeros(grounds, np.float32))),
         leaves=np.concatenate((ring.ravel()[tops], nothing > 0)),
         border=border[1:],
-        one=one + shift,
-        other=np.where(other > 0, other + shift, other),
+        one=one,
+        other=other,
         saddle=saddle,
     )
+    return inner, part
 
 
 def _window(read: Read, shape: tuple[int, ...], rows: slice, columns: slice):

@@ -197,11 +197,12 @@ def write_prediction(
     pixel_size: float | None,
     options: Options,
 ) -> None:
-    """Writes the files of one image that `options.only` names."""
+    """Writes the files of one image that `options.only` names.
+
+    Two at a time: outlines are work for Python, the rest for libraries beside it.
+    """
     beads = found.table["label"]
     outlines: list[np.ndarray] = []
-    if {"overlays", "rois", "geojson"} & set(options.only):
-        outlines = list(polygons(found.labels, found.boxes, beads))
     write: dict[str, Callable[[Path], None]] = {
         "labels": lambda f: writers.write_labels(f, found.labels, pixel_size),
         "probability": lambda f: writers.write_map(f, found.probability, pixel_size),
@@ -211,11 +212,28 @@ def write_prediction(
         "rois": lambda f: writers.write_rois(f, beads.tolist(), outlines),
         "geojson": lambda f: writers.write_geojson(f, found.table, outlines),
     }
-    for kind in options.only:
-        write[kind](_file(options, kind, name))
-    if found.uncertainty is not None and "probability" in options.only:
-        file = _file(options, UNCERTAINTY, name)
-        writers.write_map(file, found.uncertainty, pixel_size)
+    files = {kind: _file(options, kind, name) for kind in options.only}
+    if found.uncertainty is not None and "probability" in files:
+        files[UNCERTAINTY] = _file(options, UNCERTAINTY, name)
+        write[UNCERTAINTY] = lambda f: writers.write_map(
+            f, found.uncertainty, pixel_size
+        )
+    outlined = [kind for kind in ("overlays", "rois", "geojson") if kind in files]
+    with ThreadPoolExecutor(1) as beside:
+        started = [
+            beside.submit(write[kind], file)
+            for kind, file in files.items()
+            if kind not in outlined
+        ]
+        if outlined:
+            outlines += polygons(found.labels, found.boxes, beads)
+        if "overlays" in outlined:
+            started.append(beside.submit(write["overlays"], files["overlays"]))
+            outlined.remove("overlays")
+        for kind in outlined:
+            write[kind](files[kind])
+        for future in started:
+            future.result()
 
 
 def _file(options: Options, kind: str, name: str) -> Path:

@@ -1,6 +1,6 @@
 """Images in memory to beads: `beadseg.load(RUN).predict(array)`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ class Maps:
     probability: np.ndarray
     distance: np.ndarray | None
     uncertainty: np.ndarray | None
+    labels: np.ndarray | None = None  # i32[h, w], where they are known already
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,9 @@ class Predictor:
     def finish(self, seen: Seen, pixel_size: float | None = None) -> Prediction:
         """The rest of `predict`, which may run on another thread."""
         maps, shape = seen.maps, seen.image.shape
-        labels = self.beads(maps, seen.threshold)
+        labels = maps.labels
+        if labels is None:
+            labels = self.beads(maps, seen.threshold)
         probability = resample_probability(maps.probability, shape)
         labels = resample_beads(labels, probability >= seen.threshold)
         uncertainty = None
@@ -185,12 +188,12 @@ class Predictor:
             return run.scale, None
         if diameter != AUTO:
             return size.scale_for(run.bead_diameter, diameter), None
-        return size.choose(
-            image,
-            run,
-            lambda part, scale: self.maps(part, scale, least_span),
-            lambda maps: self.beads(maps, threshold),
-        )
+
+        def maps_of(part: np.ndarray, scale: float) -> Maps:
+            maps = self.maps(part, scale, least_span)
+            return replace(maps, labels=self.beads(maps, threshold))
+
+        return size.choose(image, run, maps_of)
 
     def maps(self, image: np.ndarray, scale: float, least_span: float = 0.0) -> Maps:
         """What the networks say of an image [H, W], on the grid of the first.

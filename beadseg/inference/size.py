@@ -27,7 +27,8 @@ SOME = 3  # beads from which one scale can be better than another
 LADDER = (1.0, 0.5, 2.0, 0.25, 4.0)  # of the run's own scale
 SPREAD = 0.35  # of the logarithm of a diameter about that of the network
 PART = 768  # px of the network, a side of the part that is looked at
-SEEN = 2048  # px of the image, a side of the part in which circles are sought
+WHOLE = 2 * PART**2  # px of the network: an image of no more is looked at whole
+SEEN = 1024  # px of the image, a side of the part in which circles are sought
 SMALLEST = 32  # px of the network that an image must keep, a side
 
 
@@ -60,15 +61,13 @@ def choose(
     image: np.ndarray,
     run: Run,
     maps_of: Callable[[np.ndarray, float], Any],
-    beads_of: Callable[[Any], np.ndarray],
 ) -> tuple[float, Any | None]:
     """The scale at which the beads of an image have the size that the run knows.
 
     Args:
       image: [H, W].
       run: with a known bead diameter.
-      maps_of: what the networks say of an image at a scale.
-      beads_of: labels i32[h, w] of such maps.
+      maps_of: what the networks say of an image at a scale, with `labels`, i32[h, w].
 
     Returns:
       The scale, and the maps of the whole image where it was looked at whole.
@@ -80,9 +79,10 @@ def choose(
         if abs(scale - 1) < 0.1:
             scale = 1.0
         if scale not in looks:
-            part = middle(image, math.ceil(PART / scale))
+            whole = image.size * scale**2 <= WHOLE
+            part = image if whole else middle(image, math.ceil(PART / scale))
             maps = maps_of(part, scale)
-            diameters = bead_diameters(beads_of(maps))
+            diameters = bead_diameters(maps.labels)
             looks[scale] = _Look(
                 scale,
                 _score(diameters, run.bead_diameter, part.size * scale**2),

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import imagecodecs
 import numpy as np
 import tifffile
-from PIL import Image
 from roifile import ROI_OPTIONS, ROI_TYPE, ImagejRoi
 
 from beadseg import __version__
@@ -27,6 +27,7 @@ LEVELS = 2**12  # of a stored probability: finer ones are noise that does not co
 CORNER = 0.5  # px, from the corner of the first pixel to its centre
 CLASS = {"name": "Bead", "color": [0, 158, 115]}
 TIFF_TILE = 256  # px, a side
+STRIP = 256  # rows of a TIFF that are compressed at once
 ROWS = 2**13  # of a table that are text at once
 TABLE_ENDINGS = (".csv", ".parquet")
 
@@ -36,7 +37,10 @@ def write_labels(file: Path, labels: np.ndarray, pixel_size: float | None) -> No
     labels = labels.astype(label_type(int(labels.max(initial=0))))
     with open_whole(file) as content:
         tifffile.imwrite(
-            content, labels, rowsperstrip=64, **_tiff_options(labels.dtype, pixel_size)
+            content,
+            labels,
+            rowsperstrip=STRIP,
+            **_tiff_options(labels.dtype, pixel_size),
         )
 
 
@@ -44,7 +48,7 @@ def write_map(file: Path, values: np.ndarray, pixel_size: float | None) -> None:
     """Writes f32[H, W] of 0..1, in steps of 1 / 4096."""
     options = _tiff_options(np.dtype(np.float32), pixel_size)
     with open_whole(file) as content:
-        tifffile.imwrite(content, in_steps(values), rowsperstrip=64, **options)
+        tifffile.imwrite(content, in_steps(values), rowsperstrip=STRIP, **options)
 
 
 def write_tiled(
@@ -102,19 +106,16 @@ def _tiff_options(dtype: np.dtype, pixel_size: float | None) -> dict[str, Any]:
 
 def write_png(file: Path, picture: np.ndarray) -> None:
     """Writes u8[H, W, 3]."""
-    content = io.BytesIO()
-    Image.fromarray(picture).save(content, "PNG", compress_level=3)
-    write_whole(file, content.getvalue())
+    paeth = imagecodecs.PNG.FILTER.PAETH  # of libpng's the smallest for photographs
+    write_whole(file, imagecodecs.png_encode(picture, level=1, filter=paeth))
 
 
 def write_rois(
     file: Path, beads: Sequence[int], outlines: Iterable[np.ndarray]
 ) -> None:
     """Writes a zip of ImageJ ROIs, one a bead, with subpixel coordinates."""
-    with (
-        open_whole(file) as content,
-        zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as rois,
-    ):
+    content = io.BytesIO()  # some 200 bytes a bead; a file would be flushed for each
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as rois:
         for bead, outline in zip(beads, outlines, strict=True):
             roi = ImagejRoi.frompoints(
                 outline[:, ::-1] + np.float32(CORNER), name=f"{bead:05d}"
@@ -122,6 +123,7 @@ def write_rois(
             roi.roitype = ROI_TYPE.POLYGON
             roi.options |= ROI_OPTIONS.SUB_PIXEL_RESOLUTION
             rois.writestr(f"{bead:05d}.roi", roi.tobytes())
+    write_whole(file, content.getbuffer())
 
 
 def write_geojson(file: Path, table: Table, outlines: Iterable[np.ndarray]) -> None:
