@@ -109,6 +109,8 @@ def get_config() -> ConfigDict:
     train.early_stopping = 20  # evaluations without a better Jaccard; 0: off
     train.parallel = "jit"  # over all local devices; or "pmap"
     train.threshold = placeholder(float)  # None: chosen on validation data
+    # With init_from: mixed into the best weights at the end, where validation gains.
+    train.shares_of_start = (0.25, 0.5, 0.75, 1.0)
 
     c.sweep = sweep = ConfigDict()  # how a config file with sweep(add) is run
     sweep.search = "all"  # points; "halving": in rounds; "optuna": as space() allows

@@ -27,8 +27,9 @@ TRACED = {"seed", "optim.learning_rate", "optim.weight_decay", "optim.clip_norm"
     "model.dropout"
 }
 # Read on the host alone, between two steps or before the first.
-HOST = {"train.early_stopping", "train.threshold", "init_from"} | {
-    f"plateau.{name}" for name in ("enabled", "factor", "patience")
+HOST = {f"train.{name}" for name in ("early_stopping", "threshold")} | {
+    *("init_from", "train.shares_of_start"),
+    *(f"plateau.{name}" for name in ("enabled", "factor", "patience")),
 }
 # Of the peak that matrix products reach here; measured on UNets of width 8 to 16.
 _EFFICIENCY = 0.35

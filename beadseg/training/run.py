@@ -26,7 +26,7 @@ from beadseg.training.completeness import Completeness, Gaps, estimate, gaps
 from beadseg.training.devices import Steps, compile_steps
 from beadseg.training.evaluation import Evaluation, evaluate
 from beadseg.training.run_folder import RunFolder
-from beadseg.training.start import start_from
+from beadseg.training.start import START, start_from, start_of, toward_start
 from beadseg.training.state import (
     TrainState,
     after_evaluation,
@@ -37,7 +37,7 @@ from beadseg.training.state import (
 from beadseg.training.step import TrainSums
 from beadseg.training.summary import summarise
 from beadseg.training.tracking import Tracker
-from beadseg.training.weights import WEIGHTS, write_weights
+from beadseg.training.weights import WEIGHTS, Weights, read_weights, write_weights
 
 AUDITED = 48  # tiles, at most, that tell how complete the masks are
 
@@ -151,8 +151,9 @@ class Run:
             if at is not None:
                 progress = self._checkpoints.restore(progress, at, batches)
             elif config.init_from:
-                start = self.steps.place(start_from(state, config.init_from))
-                progress = progress._replace(state=start)
+                start = hosts.in_turn(self._keep_start)
+                state = start_from(state, start, config.init_from)
+                progress = progress._replace(state=self.steps.place(state))
             self._tracker = Tracker(folder, config, name, at or 0)
         except BaseException as error:
             hosts.leave(error)
@@ -250,9 +251,10 @@ class Run:
         """
         self._checkpoints.wait()
         now = Progress(self.state, self._window, self._epoch)
-        best = self._checkpoints.restore(now, self._checkpoints.best_step)
-        found = self._validate(best.state, bool(self.config.log.images_every))
-        return hosts.told(lambda: self._conclude(best.state, found, epochs))
+        best = self._checkpoints.restore(now, self._checkpoints.best_step).state
+        best, share = self._toward_start(best)
+        found = self._validate(best, bool(self.config.log.images_every))
+        return hosts.told(lambda: self._conclude(best, found, share, epochs))
 
     def close(self) -> None:
         """Waits for what is being written and lets go of folder and logs."""
@@ -261,12 +263,42 @@ class Run:
         finally:
             self._tracker.finish()
 
+    def _keep_start(self) -> Weights:
+        """The weights to begin with, kept beside the run: they may change or go."""
+        start = start_of(self.config.init_from)
+        if hosts.leads():
+            write_weights(self.folder.path / START, *start)
+        return start
+
+    def _toward_start(self, best: TrainState) -> tuple[TrainState, float]:
+        """The best state with as much of its start as validation gains by; how much."""
+        file = self.folder.path / START
+        if not hosts.told(file.exists):
+            return best, 0.0
+        start, states, scores = read_weights(file), {0.0: best}, {0.0: self.best}
+        for share in self.config.train.shares_of_start:
+            state = toward_start(jax.device_get(best), start, share)
+            states[share] = self.steps.place(state)
+            found = self._validate(states[share], look=False)
+            scores[share] = hosts.told(lambda found=found: found.jaccard)
+        share = max(scores, key=scores.__getitem__)
+        return states[share], share
+
     def _conclude(
-        self, best: TrainState, found: Evaluation, epochs: int | None
+        self, best: TrainState, found: Evaluation, share: float, epochs: int | None
     ) -> dict[str, Any]:
         weights = self.folder.path / WEIGHTS
         write_weights(weights, best.params, best.statistics)
-        summary = summarise(self._tracker.rows, self.config) | {
+        summary = summarise(self._tracker.rows, self.config)
+        if share:
+            row = found.numbers()
+            summary |= {
+                "share_of_start": share,
+                "best_jaccard": row["jaccard"],
+                "best_jaccard_at_half": row["jaccard_at_half"],
+                "threshold": row["threshold"],
+            }
+        summary |= {
             "epochs": epochs or self.config.train.epochs,
             "validation": found.how,
             "completeness": self._completeness(best),

@@ -5,6 +5,7 @@ dataset.json   fingerprint, bead size, normalisation, what was said about the da
 versions.json  python, packages, machine
 metrics.jsonl  a line for each log and each evaluation
 checkpoints/   the last and the best   weights.npz   the best, for prediction
+start.npz      what it began with, if with weights of another run
 summary.json   what came of it
 curves.png samples.png                 wandb/        the W&B run
 launch/        batch script and logs, where a cluster runs it

@@ -8,24 +8,21 @@ import jax.numpy as jnp
 
 from beadseg.errors import BeadsegError
 from beadseg.training.state import TrainState
-from beadseg.training.weights import WEIGHTS, read_weights
+from beadseg.training.weights import WEIGHTS, Weights, read_weights
 
 DEFAULT = Path(__file__).parents[1] / "default_model"
+START = "start.npz"  # of a run that began with the weights of another: those
 FRESH = ("head_", "deep_")  # parts that may be new: what the network is asked for
 
 
-def start_from(state: TrainState, source: str) -> TrainState:
-    """The fresh `state` with the weights and running statistics of a run in it.
-
-    Heads that the run lacks keep their fresh weights, those that only it has are left
-    out.
+def start_of(source: str) -> Weights:
+    """The weights and running statistics that a run begins with.
 
     Args:
-      state: as `create_state` made it.
       source: a run folder, or "default" for the model that comes with beadseg.
 
     Raises:
-      BeadsegError: there are no weights, or they are of another network.
+      BeadsegError: there are none.
     """
     folder = DEFAULT if source == "default" else Path(source)
     if not folder.is_dir():
@@ -38,11 +35,50 @@ def start_from(state: TrainState, source: str) -> TrainState:
             f'config.init_from = "{source}": it holds no {WEIGHTS}: give the folder of '
             "a run that has come to its end"
         )
-    weights = read_weights(folder / WEIGHTS)
+    return read_weights(folder / WEIGHTS)
+
+
+def start_from(state: TrainState, start: Weights, source: str) -> TrainState:
+    """The fresh `state` with the weights and running statistics of a run in it.
+
+    Heads that the run lacks keep their fresh weights, those that only it has are left
+    out.
+
+    Args:
+      state: as `create_state` made it.
+      start: of the run.
+      source: its name, for messages.
+
+    Raises:
+      BeadsegError: the weights are of another network.
+    """
     return state._replace(
-        params=_fill(state.params, weights.params, source),
-        statistics=_fill(state.statistics, weights.statistics, source),
+        params=_fill(state.params, start.params, source),
+        statistics=_fill(state.statistics, start.statistics, source),
     )
+
+
+def toward_start(state: TrainState, start: Weights, share: float) -> TrainState:
+    """The `state` with `share` of the weights and statistics that it started from.
+
+    A network that went on with few images has forgotten some of what it knew; on the
+    line between the two it knows both (Wortsman et al. 2022, robust fine-tuning of
+    zero-shot models). Heads that were fresh stay as they are.
+
+    Args:
+      state: trained from `start`.
+      start: what it began with.
+      share: of the start, 0..1.
+    """
+    before = start_from(state, start, START)
+    params, statistics = (
+        jax.tree.map(lambda a, b: share * a + (1 - share) * b, *pair)
+        for pair in (
+            (before.params, state.params),
+            (before.statistics, state.statistics),
+        )
+    )
+    return state._replace(params=params, statistics=statistics)
 
 
 def _fill(fresh: Any, trained: dict[str, Any], source: str) -> Any:

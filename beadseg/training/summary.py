@@ -60,10 +60,12 @@ def sentence(summary: dict[str, Any]) -> str:
         "collapsed": "collapsed: it fell far below its best, whose weights were kept",
         "did not learn": "did not learn: look at the masks and the learning rate",
     }
+    share = summary.get("share_of_start")
+    mixed = f" with {share:.0%} of what it began with" if share else ""
     return (
         f"validation Jaccard {summary['best_jaccard']:.3f} "
         f"({summary['validation']}) at epoch "
-        f"{summary['best_epoch']} (threshold {summary['threshold']:.2f}), "
+        f"{summary['best_epoch']}{mixed} (threshold {summary['threshold']:.2f}), "
         f"{summary['final_jaccard']:.3f} at the end (epoch {summary['final_epoch']}), "
         f"{meaning[summary['verdict']]}"
     )

@@ -3,6 +3,7 @@
   python -m tests.bench.partial generated none drop_random:0.5 --seeds 3 --write
   BEADSEG_REAL_DATA=DIR python -m tests.bench.partial emps_spheres_dev none drop_dim:0.5
   python -m tests.bench.partial generated --all --small   # every row, two CPU cores
+  ... python -m tests.bench.partial emps_spheres_dev --all --recipe finetune --small
 
 A cell makes a data set whose masks lack beads, trains on it with the masks that lack
 them on both sides of the split (nothing sees the complete ones), and judges the run's
@@ -38,13 +39,16 @@ ROWS = (
     *("drop_dim:0.5", "drop_blurred:0.5", "drop_crowded:0.5", "drop_outside:0.5"),
 )
 SMALL = {
-    "model.width": 8,
-    "model.depth": 3,
-    "data.crop": 96,
-    "data.bead_diameter": 0,
-    "train.epochs": 7,
-    "train.steps_per_epoch": 40,
-    "optim.learning_rate": 3e-3,
+    "dice": {
+        "model.width": 8,
+        "model.depth": 3,
+        "data.crop": 96,
+        "data.bead_diameter": 0,
+        "train.epochs": 7,
+        "train.steps_per_epoch": 40,
+        "optim.learning_rate": 3e-3,
+    },
+    "finetune": {"train.epochs": 6, "train.steps_per_epoch": 32},
 }
 
 
@@ -71,8 +75,9 @@ def make(name: str, kind: str, amount: float, folder: Path, small: bool) -> None
             tifffile.imwrite(folder / part / f"{file.stem}.tif", array.astype(np.int32))
 
 
-def cell(name: str, row: str, seed: int, small: bool, extra: list[str]) -> dict:
+def cell(name: str, row: str, seed: int, options: argparse.Namespace, extra) -> dict:
     """Trains, judges, audits and completes one cell."""
+    small, recipe = options.small, options.recipe
     kind, _, amount = row.partition(":")
     with tempfile.TemporaryDirectory() as temporary:
         folder, run = Path(temporary, "data"), Path(temporary, "run")
@@ -83,14 +88,11 @@ def cell(name: str, row: str, seed: int, small: bool, extra: list[str]) -> dict:
             "data.dir": folder,
             "log.wandb": "off",
         }
-        fields |= SMALL if small else {}
-        command = [*(sys.executable, "-m", "beadseg.main"), "--config=configs/dice.py"]
-        command += [
-            f"--workdir={run}",
-            *(f"--config.{k}={v}" for k, v in fields.items()),
-        ]
+        fields |= SMALL[recipe] if small else {}
+        command = [*(sys.executable, "-m", "beadseg.main"), f"--workdir={run}"]
+        command += [f"--config=configs/{recipe}.py"]
+        command += [*(f"--config.{k}={v}" for k, v in fields.items()), *extra]
         started = time.monotonic()
-        command += [f"--workdir={run}", *extra]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         minutes = (time.monotonic() - started) / 60
         summary = json.loads((run / "summary.json").read_text())
@@ -174,15 +176,17 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="all rows")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--small", action="store_true", help="minutes on two cores")
+    parser.add_argument("--recipe", choices=sorted(SMALL), default="dice")
     parser.add_argument("--write", action="store_true", help="keep in results/")
     options, extra = parser.parse_known_args()
     size = "_small" if options.small else ""
-    name = f"partial_{options.data}{size}"
+    recipe = "" if options.recipe == "dice" else f"_{options.recipe}"
+    name = f"partial_{options.data}{recipe}{size}"
     file = RESULTS / f"{name}.json"
     kept = json.loads(file.read_text())["cells"] if file.exists() else []
     for seed in range(options.seeds):
         for row in ROWS if options.all else options.rows:
-            found = cell(options.data, row, seed, options.small, extra)
+            found = cell(options.data, row, seed, options, extra)
             kept = [c for c in kept if (c["row"], c["seed"]) != (row, seed)] + [found]
             full = {c["seed"]: c["jaccard"] for c in kept if c["row"] == "none"}
             for c in kept:

@@ -30,7 +30,6 @@ ROOT = Path(__file__).parents[2]
 CONFIG = """
 from beadseg.sweep.points import over
 from configs import smoke
-from tests.bench.record import keep
 
 def get_config():
     c = smoke.get_config()

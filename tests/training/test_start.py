@@ -5,9 +5,11 @@ import pytest
 from beadseg import models
 from beadseg.errors import BeadsegError
 from beadseg.training.loop import train
-from beadseg.training.start import start_from
+from beadseg.training.start import START, start_from, start_of, toward_start
 from beadseg.training.state import create_state, hyperparameters
-from beadseg.training.weights import WEIGHTS, read_weights, write_weights
+from beadseg.training.summary import sentence
+from beadseg.training.weights import WEIGHTS, Weights, read_weights, write_weights
+from tests.inference.bright import write_run
 
 
 def state_of(config):
@@ -27,7 +29,7 @@ def test_weights_and_statistics_are_those_of_the_run_and_nothing_else(
     tiny, trained, tmp_path
 ):
     fresh = state_of(tiny)
-    started = start_from(fresh, str(tmp_path))
+    started = start_from(fresh, start_of(str(tmp_path)), "a run")
     for field in ("params", "statistics"):
         jax.tree.map(
             np.testing.assert_array_equal,
@@ -42,7 +44,7 @@ def test_a_head_that_the_run_lacks_starts_fresh(tiny, trained, tmp_path):
     del trained.params["head_mask"]
     write_weights(tmp_path / WEIGHTS, trained.params, trained.statistics)
     fresh = state_of(tiny)
-    started = start_from(fresh, str(tmp_path))
+    started = start_from(fresh, start_of(str(tmp_path)), "a run")
     jax.tree.map(
         np.testing.assert_array_equal,
         started.params["head_mask"],
@@ -60,14 +62,60 @@ def test_another_network_is_one_line(tiny, trained, tmp_path):
     with pytest.raises(
         BeadsegError, match=r"of another network \(.* is .* here, .* there\)"
     ):
-        start_from(state_of(tiny), str(tmp_path))
+        start_from(state_of(tiny), start_of(str(tmp_path)), "a run")
 
 
 def test_a_run_without_weights_is_named(tiny, tmp_path):
     with pytest.raises(BeadsegError, match="no such folder"):
-        start_from(state_of(tiny), str(tmp_path / "none"))
+        start_of(str(tmp_path / "none"))
     with pytest.raises(BeadsegError, match="holds no weights.npz"):
-        start_from(state_of(tiny), str(tmp_path))
+        start_of(str(tmp_path))
+
+
+def test_on_the_way_to_the_start_weights_are_means_and_new_heads_stay(
+    tiny, trained, tmp_path
+):
+    del trained.params["head_mask"]
+    state = state_of(tiny)
+    start = Weights(trained.params, trained.statistics)
+    mixed = toward_start(state, start, 0.25)
+    jax.tree.map(
+        lambda ours, end, begin: np.testing.assert_allclose(
+            ours, 0.75 * end + 0.25 * begin, atol=1e-6
+        ),
+        (mixed.params["bottom"], mixed.statistics),
+        (state.params["bottom"], state.statistics),
+        (trained.params["bottom"], trained.statistics),
+    )
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        mixed.params["head_mask"],
+        state.params["head_mask"],
+    )
+
+
+@pytest.mark.slow
+def test_a_run_that_only_forgets_goes_back_to_what_it_knew(tiny, tmp_path):
+    bright = write_run(tmp_path / "bright")
+    tiny.model.width, tiny.model.depth, tiny.model.norm = 1, 1, "none"
+    tiny.data.cache_dir = str(tmp_path / "cache")
+    tiny.data.generated.modalities = ("fluorescence",)
+    tiny.train.epochs = 1
+    tiny.init_from = str(bright)
+    tiny.optim.learning_rate = 1e-12
+    still = train(tiny, tmp_path / "still", "still")
+    tiny.optim.learning_rate = 1.0
+    forgetful = train(tiny, tmp_path / "forgetful", "forgetful")
+    assert forgetful["final_jaccard"] < still["best_jaccard"] - 0.1
+    assert forgetful["best_jaccard"] >= still["best_jaccard"] - 1e-6
+    share = forgetful["share_of_start"]
+    assert share > 0
+    assert f"{share:.0%} of what it began with" in sentence(forgetful)
+    kept, start = (read_weights(tmp_path / "forgetful" / n) for n in (WEIGHTS, START))
+    whole = read_weights(bright / WEIGHTS)
+    jax.tree.map(np.testing.assert_array_equal, start.params, whole.params)
+    if share == 1:
+        jax.tree.map(np.testing.assert_array_equal, kept.params, whole.params)
 
 
 @pytest.mark.slow
