@@ -127,16 +127,24 @@ class Page:
         """A table; columns of numbers (also "0.91 ± 0.02", "12 px") are set right.
 
         A float is written with 4 significant digits: give text where that is wrong.
-        None and NaN are a dash.
+        None and NaN are a dash. On a phone the cells of a row with long texts stand
+        under each other, each with its column's name.
         """
         cells = [[_cell(value) for value in row] for row in rows]
         right = [_are_numbers(column) for column in zip(*cells, strict=True)]
         right = right or [False] * len(header)
-        top = _row("th", header, right, ' scope="col"')
-        lines = "".join(_row("td", row, right) for row in cells)
+        texts = (cell for row in cells for cell in row[1:])
+        stacks = len(header) > 2 and any(len(text) > _LONG for text in texts)
+        top = _row("th", header, right, [' scope="col"'] * len(header))
+        names = [f' data-of="{html.escape(str(name), quote=True)}"' for name in header]
+        lines = "".join(
+            _row("td", row, right, names if stacks else [""] * len(header))
+            for row in cells
+        )
         caption = f"<caption>{_text(caption)}</caption>" if caption else ""
+        kind = ' class="stacks"' if stacks else ""
         self._add(
-            f'<div class="wide"><table>{caption}<thead>{top}</thead>'
+            f'<div class="wide"><table{kind}>{caption}<thead>{top}</thead>'
             f"<tbody>{lines}</tbody></table></div>"
         )
 
@@ -263,15 +271,17 @@ def _are_numbers(cells: Sequence[str]) -> bool:
     return bool(said) and all(_NUMBER.fullmatch(cell) for cell in said)
 
 
-def _row(tag: str, cells: Sequence[str], right: Sequence[bool], more: str = "") -> str:
+def _row(
+    tag: str, cells: Sequence[str], right: Sequence[bool], more: Sequence[str]
+) -> str:
     kinds = [
         "number" if side else "long" if len(cell) > _LONG else ""
         for cell, side in zip(cells, right, strict=True)
     ]
     marks = [f' class="{kind}"' if kind else "" for kind in kinds]
     row = "".join(
-        f"<{tag}{more}{mark}>{_text(cell)}</{tag}>"
-        for cell, mark in zip(cells, marks, strict=True)
+        f"<{tag}{own}{mark}>{_text(cell)}</{tag}>"
+        for cell, own, mark in zip(cells, more, marks, strict=True)
     )
     return f"<tr>{row}</tr>"
 

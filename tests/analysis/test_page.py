@@ -6,6 +6,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from playwright.sync_api import sync_playwright
 
 from beadseg.analysis.page import Page
 from beadseg.errors import BeadsegError
@@ -112,3 +113,27 @@ def test_chromium_shows_a_page_without_complaint(full_page, tmp_path):
     assert "CONSOLE" not in shown.stderr
     assert shown.stdout.count("</svg>") == 2
     assert shown.stdout.count("<h2 ") == 4
+
+
+def test_on_a_phone_all_of_a_table_with_texts_is_in_sight(tmp_path):
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no chromium on this machine")
+    page = Page("Phone")
+    long = "a sentence of some length that says why " * 3
+    page.table(["field", "value", "because"], [["rate", 0.001, long]], long)
+    page.table(["image", "beads"], [["a.tif", 3]])
+    page.write(tmp_path / "page.html")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox"]
+        )
+        shown = browser.new_page(viewport={"width": 390, "height": 844})
+        shown.goto((tmp_path / "page.html").as_uri())
+        width = shown.evaluate("document.documentElement.scrollWidth")
+        cells = shown.locator("td, caption")
+        boxes = [cells.nth(i).bounding_box() for i in range(cells.count())]
+        browser.close()
+    assert width <= 390
+    assert len(boxes) == 6
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= 390 for box in boxes)
