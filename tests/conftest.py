@@ -16,9 +16,13 @@ os.environ.setdefault(
 )
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
 
+import sys  # noqa: E402
+from collections.abc import Callable  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +32,22 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("BEADSEG_REAL_DATA is unset: no real images here")
     return Path(folder)
+
+
+@pytest.fixture
+def command(request, tmp_path) -> Callable[..., list[str]]:
+    """Builds the command line of a tiny run: with the fields `TINY` of the module."""
+
+    def build(workdir: Path, config: str = "dice.py", **fields) -> list[str]:
+        flags = request.module.TINY | {
+            name.replace("__", "."): value for name, value in fields.items()
+        }
+        return [
+            *(sys.executable, "-m", "beadseg.main"),
+            f"--config={ROOT / 'configs' / config}",
+            f"--workdir={workdir}",
+            f"--config.data.cache_dir={tmp_path / 'cache'}",
+            *(f"--config.{name}={value}" for name, value in flags.items()),
+        ]
+
+    return build

@@ -27,23 +27,6 @@ TINY = {
 }
 
 
-@pytest.fixture
-def command(tmp_path):
-    """Builds the command line of a tiny run."""
-
-    def build(workdir: Path, config: str = "dice.py", **fields) -> list[str]:
-        flags = TINY | {name.replace("__", "."): v for name, v in fields.items()}
-        return [
-            *(sys.executable, "-m", "beadseg.main"),
-            f"--config={ROOT / 'configs' / config}",
-            f"--workdir={workdir}",
-            f"--config.data.cache_dir={tmp_path / 'cache'}",
-            *(f"--config.{name}={value}" for name, value in flags.items()),
-        ]
-
-    return build
-
-
 def run(command: list[str], **options) -> subprocess.CompletedProcess:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_NUM_CPU_DEVICES": "1"}
     return subprocess.run(

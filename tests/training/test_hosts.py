@@ -135,20 +135,6 @@ class Processes:
         return [line for line in lines if line.startswith("error: ")]
 
 
-@pytest.fixture
-def command(tmp_path):
-    def build(workdir: Path, config: str = "dice.py", **fields) -> list[str]:
-        flags = TINY | {name.replace("__", "."): v for name, v in fields.items()}
-        return [
-            *(sys.executable, "-m", "beadseg.main", f"--workdir={workdir}"),
-            f"--config={ROOT / 'configs' / config}",
-            f"--config.data.cache_dir={tmp_path / 'cache'}",
-            *(f"--config.{name}={value}" for name, value in flags.items()),
-        ]
-
-    return build
-
-
 @pytest.mark.slow
 def test_two_processes_stopped_and_killed_end_with_the_bits_of_one(command, tmp_path):
     whole, shared = tmp_path / "whole", tmp_path / "shared"
