@@ -22,6 +22,7 @@ from beadseg.errors import BeadsegError
 from beadseg.inference.run import Run
 
 TOLERANCE = 1.12  # a median diameter within this factor of the known one needs nothing
+APART = 1.5  # factor between scales that are worth a look each
 FEWEST = 5  # beads from which a size can be told
 SOME = 3  # beads from which one scale can be better than another
 LADDER = (1.0, 0.5, 2.0, 0.25, 4.0)  # of the run's own scale
@@ -96,33 +97,38 @@ def choose(
             1 / TOLERANCE < found.diameter / run.bead_diameter < TOLERANCE
         )
 
-    for start in _starts(image, run):
+    def follow(start: float) -> None:
         found = look(start)
         for _ in range(2):
             if found.diameter is None or settled(found):
                 break
             found = look(found.scale * run.bead_diameter / found.diameter)
-        if settled(found):
+
+    for start in _starts(image, run):
+        if all(abs(math.log(start / one)) > math.log(APART) for one in looks):
+            follow(start)
+    for step in LADDER:
+        if any(map(settled, looks.values())):
             break
+        scale = run.scale * step
+        if min(image.shape) * scale >= SMALLEST or step == 1.0:
+            follow(scale)
     best = max(looks.values(), key=lambda found: found.score)
     return best.scale, best.maps
 
 
 def _starts(image: np.ndarray, run: Run) -> Iterator[float]:
-    """Scales to begin at, the most likely first.
+    """Scales to begin at, each in its own right.
 
-    That of the images that a run was trained on comes first, but what generated ones
-    were drawn at says nothing about others.
+    That of the images that a run was trained on, though what generated ones were drawn
+    at says nothing about others; and that of circles in the image: clumps of small
+    beads may be of the size that the run knows.
     """
     if not run.generated:
         yield run.scale
     seen = estimate(middle(image, SEEN)).diameter_px
     if not math.isnan(seen):
         yield run.bead_diameter / seen
-    for step in LADDER:
-        scale = run.scale * step
-        if min(image.shape) * scale >= SMALLEST or step == 1.0:
-            yield scale
 
 
 def middle(image: np.ndarray, side: int) -> np.ndarray:

@@ -9,7 +9,8 @@ A cell makes a data set whose masks lack beads, trains on it with the masks that
 them on both sides of the split (nothing sees the complete ones), and judges the run's
 own threshold on complete masks of the validation images. It then audits and completes
 the data set with that run, against the truth. The share is of the cell "none" of the
-same seed. Each cell is kept in results as soon as it is done.
+same seed. Each cell is kept in results as soon as it is done. `--draw NAME ...` draws
+results (`partial_NAME.json`).
 """
 
 import argparse
@@ -24,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+from matplotlib.figure import Figure
 
 import beadseg
 from beadseg.data.beads import describe_beads
@@ -49,6 +51,20 @@ SMALL = {
         "optim.learning_rate": 3e-3,
     },
     "finetune": {"train.epochs": 6, "train.steps_per_epoch": 32},
+}
+TOLD = {  # rows that are drawn, in words
+    "drop_random:0.5": "half left out",
+    "drop_random:0.8": "80 % left out",
+    "drop_random:0.95": "95 % left out",
+    "drop_dim:0.5": "the dim half",
+    "drop_blurred:0.5": "the blurred half",
+    "drop_crowded:0.5": "the crowded half",
+    "drop_outside:0.5": "half, outside a region",
+}
+SETS = {
+    "emps_spheres_dev_finetune_small": "spheres, electron microscope",
+    "dsb2018_nuclei_dev_finetune_small": "round nuclei, light microscope",
+    "generated_finetune_small": "generated beads",
 }
 
 
@@ -169,9 +185,35 @@ def _read(file: Path) -> np.ndarray:
     return open_pages(file)[0].read()
 
 
+def draw(names: list[str], file: Path) -> None:
+    """Share of what full labels give, by omission: a dot a seed, a colour a data set.
+
+    `names` are of results: "emps_spheres_dev_finetune_small" of `partial_*.json`.
+    """
+    figure = Figure((7, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for i, name in enumerate(names):
+        cells = json.loads((RESULTS / f"partial_{name}.json").read_text())["cells"]
+        cells = [c for c in cells if "share" in c and c["row"] in TOLD]
+        place = [list(TOLD).index(c["row"]) + 0.2 * (i - 1) for c in cells]
+        share = [100 * c["share"] for c in cells]
+        axes.plot(share, place, "o", alpha=0.8, label=SETS.get(name, name))
+    axes.axvline(100, color="grey", linewidth=0.8)
+    axes.set_yticks(range(len(TOLD)), TOLD.values())
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_xlabel("Jaccard against complete masks, % of what full labels give")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="lower left")
+    figure.savefig(file, dpi=130)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", help="generated, or a folder of $BEADSEG_REAL_DATA")
+    parser.add_argument("--draw", nargs="*", help="results to draw, and nothing else")
+    parser.add_argument(
+        "data", nargs="?", help="generated, or a folder of $BEADSEG_REAL_DATA"
+    )
     parser.add_argument("rows", nargs="*", help=f"of {', '.join(ROWS)}")
     parser.add_argument("--all", action="store_true", help="all rows")
     parser.add_argument("--seeds", type=int, default=1)
@@ -179,6 +221,8 @@ def main() -> None:
     parser.add_argument("--recipe", choices=sorted(SMALL), default="dice")
     parser.add_argument("--write", action="store_true", help="keep in results/")
     options, extra = parser.parse_known_args()
+    if options.draw is not None:
+        return draw(options.draw, RESULTS / "partial.png")
     size = "_small" if options.small else ""
     recipe = "" if options.recipe == "dice" else f"_{options.recipe}"
     name = f"partial_{options.data}{recipe}{size}"
