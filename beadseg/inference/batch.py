@@ -10,7 +10,6 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,21 +26,11 @@ from beadseg.inference import writers
 from beadseg.inference.files import Files
 from beadseg.inference.inputs import Input, Inputs
 from beadseg.inference.measure import Table
-from beadseg.inference.outlines import polygons
-from beadseg.inference.overlay import draw_overlay
+from beadseg.inference.outputs import OUTPUTS, UNCERTAINTY, write_outputs
 from beadseg.inference.predictor import Prediction, Predictor, Seen
 from beadseg.inference.stream import LARGE, is_large, predict_large
 from beadseg.inference.writers import rows_to_table
 
-# Folders of a prediction folder and the endings of the files in them.
-OUTPUTS = {
-    "labels": ".tif",
-    "probability": ".tif",
-    "overlays": ".png",
-    "rois": ".zip",
-    "geojson": ".geojson",
-}
-UNCERTAINTY = "uncertainty"  # a folder more, where several networks or symmetries are
 SETTINGS = "prediction.json"
 DONE = ".done"  # what is known of each finished image: rows of the tables
 
@@ -164,9 +153,6 @@ def _finish_large(
     image: Input, seen: Large, predictor: Predictor, options: Options, bar
 ) -> None:
     pixel_size = options.pixel_size or image.page.pixel_size
-    kinds = list(options.only)
-    if predictor.spreads and "probability" in kinds:
-        kinds.append(UNCERTAINTY)
     found = predict_large(
         seen.image,
         predictor,
@@ -175,7 +161,7 @@ def _finish_large(
         least_span=seen.least_span,
         pixel_size=pixel_size,
         folder=options.output,
-        files={kind: _file(options, kind, image.name) for kind in kinds},
+        files=_files(options, image.name, predictor.spreads),
     )
     about = found.image | {"threshold": seen.threshold, "scale": seen.scale}
     _write_record(image, options, about, found.table)
@@ -197,49 +183,28 @@ def write_prediction(
     pixel_size: float | None,
     options: Options,
 ) -> None:
-    """Writes the files of one image that `options.only` names.
-
-    Two at a time: outlines are work for Python, the rest for libraries beside it.
-    """
-    beads = found.table["label"]
-    outlines: list[np.ndarray] = []
-    write: dict[str, Callable[[Path], None]] = {
+    """Writes the files of one image that `options.only` names."""
+    rasters = {
         "labels": lambda f: writers.write_labels(f, found.labels, pixel_size),
         "probability": lambda f: writers.write_map(f, found.probability, pixel_size),
-        "overlays": lambda f: writers.write_png(
-            f, draw_overlay(image, outlines, count=len(beads), pixel_size=pixel_size)
-        ),
-        "rois": lambda f: writers.write_rois(f, beads.tolist(), outlines),
-        "geojson": lambda f: writers.write_geojson(f, found.table, outlines),
+        UNCERTAINTY: lambda f: writers.write_map(f, found.uncertainty, pixel_size),
     }
-    files = {kind: _file(options, kind, name) for kind in options.only}
-    if found.uncertainty is not None and "probability" in files:
-        files[UNCERTAINTY] = _file(options, UNCERTAINTY, name)
-        write[UNCERTAINTY] = lambda f: writers.write_map(
-            f, found.uncertainty, pixel_size
-        )
-    outlined = [kind for kind in ("overlays", "rois", "geojson") if kind in files]
-    with ThreadPoolExecutor(1) as beside:
-        started = [
-            beside.submit(write[kind], file)
-            for kind, file in files.items()
-            if kind not in outlined
-        ]
-        if outlined:
-            outlines += polygons(found.labels, found.boxes, beads)
-        if "overlays" in outlined:
-            started.append(beside.submit(write["overlays"], files["overlays"]))
-            outlined.remove("overlays")
-        for kind in outlined:
-            write[kind](files[kind])
-        for future in started:
-            future.result()
+    files = _files(options, name, found.uncertainty is not None)
+    table, boxes = found.table, found.boxes
+    write_outputs(files, rasters, image, found.labels, table, boxes, pixel_size)
 
 
-def _file(options: Options, kind: str, name: str) -> Path:
-    file = options.output / kind / f"{name}{OUTPUTS.get(kind, '.tif')}"
-    file.parent.mkdir(exist_ok=True)
-    return file
+def _files(options: Options, name: str, spreads: bool) -> dict[str, Path]:
+    """Of one image, by kinds; their folders are there."""
+    kinds = list(options.only)
+    if spreads and "probability" in kinds:
+        kinds.append(UNCERTAINTY)
+    files = {}
+    for kind in kinds:
+        ending = OUTPUTS.get(kind, ".tif")
+        files[kind] = options.output / kind / f"{name}{ending}"
+        files[kind].parent.mkdir(exist_ok=True)
+    return files
 
 
 def _claim(inputs: Inputs, predictor: Predictor, options: Options) -> None:

@@ -19,27 +19,20 @@ SAMPLE = 2**20  # pixels that tell the percentiles
 def draw_overlay(
     image: np.ndarray,
     outlines: Sequence[np.ndarray],
-    *,
-    count: int,
     pixel_size: float | None = None,
-    step: int | None = None,
 ) -> np.ndarray:
-    """Draws the beads of an image.
+    """Draws the beads of an image, which is brought to a size for the eye.
 
     Args:
-      image: [H, W], as the file has it; or every `step`-th pixel of it.
-      outlines: f32[n, 2] (y, x) of each bead, px of the whole image.
-      count: of the beads.
+      image: [H, W], as the file has it.
+      outlines: f32[n, 2] (y, x) of each bead, px.
       pixel_size: um; gives a scale bar.
-      step: pixels of the whole image to one of `image`; None: `image` is the whole, and
-        brought to a size for the eye here.
 
     Returns:
       u8[h, w, 3].
     """
-    if step is None:
-        step = step_for(image.shape)
-        image = image[::step, ::step]
+    step = math.ceil(max(image.shape) / LARGEST)
+    image = image[::step, ::step]
     zoom = max(1, round(SMALLEST / max(image.shape)))
     grey = Image.fromarray(_stretched(image))
     if zoom > 1:
@@ -53,15 +46,10 @@ def draw_overlay(
         ring = (outline[:, ::-1] + 0.5) * scale - 0.5
         points = [*map(tuple, ring.tolist()), tuple(ring[0].tolist())]
         draw.line(points, COLOURS[i % len(COLOURS)], width)
-    _write_count(draw, picture.size, count)
+    _write_count(draw, picture.size, len(outlines))
     if pixel_size:
         _draw_bar(draw, picture.size, pixel_size / scale)
     return np.asarray(picture)
-
-
-def step_for(shape: tuple[int, ...]) -> int:
-    """Of every how many pixels of an image one is drawn."""
-    return math.ceil(max(shape) / LARGEST)
 
 
 def _stretched(image: np.ndarray) -> np.ndarray:

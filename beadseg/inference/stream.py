@@ -7,6 +7,7 @@ the results, and never whole in memory. Files and numbers are those of
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,8 +24,7 @@ from beadseg.inference.grid import (
 )
 from beadseg.inference.instances import find_beads_blockwise
 from beadseg.inference.measure import BAND, Measured, Measurer
-from beadseg.inference.outlines import polygons
-from beadseg.inference.overlay import draw_overlay, step_for
+from beadseg.inference.outputs import UNCERTAINTY, write_outputs
 from beadseg.inference.predictor import Predictor
 from beadseg.inference.scratch import Scratch
 
@@ -65,8 +65,7 @@ def predict_large(
       least_span: see `beadseg.data.scaling.prepare`.
       pixel_size: um.
       folder: where there is room for maps.
-      files: what to write, by the kinds of `beadseg.inference.batch.OUTPUTS` and
-        "uncertainty".
+      files: what to write, as for `write_outputs`.
 
     Raises:
       BeadsegError: runs that know beads of different sizes.
@@ -177,44 +176,22 @@ def _bands(height: int) -> Iterator[slice]:
 
 
 def _write(image, labels, maps: _Maps, found: Measured, pixel_size, files) -> None:
-    beads = found.table["label"]
-    if "labels" in files:
-        dtype = writers.label_type(int(beads.max(initial=0)))
-        writers.write_tiled(
-            files["labels"],
-            (labels[rows].astype(dtype) for rows in _bands(image.shape[0])),
-            image.shape,
-            dtype,
-            pixel_size,
+    def write_map(kind: str, resample: Callable, file: Path) -> None:
+        values = getattr(maps, kind)
+        bands = (
+            writers.in_steps(_page_rows(values, rows, image.shape, resample))
+            for rows in _bands(image.shape[0])
         )
-    kinds = {"probability": resample_probability, "uncertainty": resample_map}
-    for kind, resample in kinds.items():
-        if kind in files:
-            values = getattr(maps, kind)
-            writers.write_tiled(
-                files[kind],
-                (
-                    writers.in_steps(_page_rows(values, rows, image.shape, resample))
-                    for rows in _bands(image.shape[0])
-                ),
-                image.shape,
-                np.float32,
-                pixel_size,
-            )
-    outlines: list[np.ndarray] = []
-    if {"overlays", "rois", "geojson"} & set(files):
-        outlines = list(polygons(labels, found.boxes, beads))
-    if "overlays" in files:
-        step = step_for(image.shape)
-        picture = draw_overlay(
-            image[::step, ::step],
-            outlines,
-            count=len(beads),
-            pixel_size=pixel_size,
-            step=step,
-        )
-        writers.write_png(files["overlays"], picture)
-    if "rois" in files:
-        writers.write_rois(files["rois"], beads.tolist(), outlines)
-    if "geojson" in files:
-        writers.write_geojson(files["geojson"], found.table, outlines)
+        writers.write_tiled(file, bands, image.shape, np.float32, pixel_size)
+
+    def write_labels(file: Path) -> None:
+        dtype = writers.label_type(int(found.table["label"].max(initial=0)))
+        bands = (labels[rows].astype(dtype) for rows in _bands(image.shape[0]))
+        writers.write_tiled(file, bands, image.shape, dtype, pixel_size)
+
+    rasters = {
+        "labels": write_labels,
+        "probability": partial(write_map, "probability", resample_probability),
+        UNCERTAINTY: partial(write_map, "uncertainty", resample_map),
+    }
+    write_outputs(files, rasters, image, labels, found.table, found.boxes, pixel_size)
