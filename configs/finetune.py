@@ -2,9 +2,9 @@
 
 python -m beadseg.main --config=configs/finetune.py --config.data.dir=DIR
 
-Time: 480 steps, 10 to 14 minutes on one core that others used too. Expect, on images
-of papers that were not trained on (22 of spheres, four folds): AP 0.88 at IoU 0.5 and
-0.81 at 0.75, PQ 0.84, Jaccard 0.90
+Time: 480 steps, 5 minutes on one core. Expect, on images of papers that were not
+trained on (22 of spheres, four folds): AP 0.88 at IoU 0.5 and 0.81 at 0.75, PQ 0.84,
+Jaccard 0.90
 (python -m tests.bench.instances emps_spheres_dev --recipe finetune). On two images: AP
 0.90 to 0.93 on the first of these folds (--few 2 --only 0 --seeds 3). From centres
 alone (75 images of latex beads, five folds): F1 0.96 within half a diameter.

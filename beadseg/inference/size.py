@@ -1,9 +1,9 @@
 """How large the beads of an image are, as the network itself sees it.
 
-A network knows beads of one size. Circles that slopes vote for tell roughly by how much
-to resample an image; the beads that the network then finds tell whether that was right.
-Where neither does, several scales are tried: at the right one it finds the most beads
-of the size that it knows.
+A network knows beads of one size. The images that it was trained on, and circles that
+slopes vote for, tell roughly by how much to resample an image; the beads that it then
+finds tell whether that was right. Where they do not, several scales are tried: at the
+right one it finds the most beads of the size that it knows.
 """
 
 import math

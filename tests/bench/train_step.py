@@ -1,6 +1,7 @@
 """Speed of a training step and of a forward pass against the same network in PyTorch.
 
   python -m tests.bench.train_step [--model all] [--sides 128 256] [--write]
+  python -m tests.bench.train_step --forward --batch 1 --sides 1024 --write  # a window
 
 Weights are copied over and the outputs compared first; then the two take turns. A ratio
 above 1 means that beadseg is faster. PyTorch runs channels_last with fused AdamW.
@@ -52,8 +53,9 @@ def ratios(ours, peer, rounds: int, clock: Callable) -> dict[str, float]:
 
 
 def measure(
-    name: str, batch_size: int, side: int, rounds: int, clock: Callable
+    name: str, batch_size: int, side: int, rounds: int, clock: Callable, train: bool
 ) -> dict:
+    """Ratios of a model on batches of images of `side` px; `train`: of a step too."""
     config = base.get_config()
     config.model.name = name
     config.model.heads = ("mask",)  # as the peer
@@ -94,6 +96,8 @@ def measure(
             lambda: forward(image).block_until_ready(), torch_forward, rounds, clock
         ),
     }
+    if not train:
+        return result
     steps = compile_steps(model, config, 1000)
     held = [steps.place(state)]
 
@@ -120,6 +124,7 @@ def main() -> None:
     parser.add_argument("--model", choices=[*models.MODELS, "all"], default="unet")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--sides", type=int, nargs="+", default=[128])
+    parser.add_argument("--forward", action="store_true", help="no training step")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--one-core", action="store_true", help="processor time")
     parser.add_argument("--write", action="store_true", help="keep in results/")
@@ -132,9 +137,13 @@ def main() -> None:
         clock = time.process_time
     found = []
     for name, side in itertools.product(names, options.sides):
-        row = measure(name, options.batch, side, options.rounds, clock)
+        row = measure(
+            name, options.batch, side, options.rounds, clock, not options.forward
+        )
         found.append(row)
         for what in ("training_step", "forward"):
+            if what not in row:
+                continue
             ratio = row[what]
             print(
                 f"{name:18} {side} px {what:14} {ratio['median']:.2f} times PyTorch's "
@@ -143,7 +152,8 @@ def main() -> None:
             )
     if options.write:
         time_of = "processor, one core" if options.one_core else "clock, all cores"
-        keep("train_step", {"rows": found, "time": time_of}, torch=torch.__version__)
+        kept = "forward" if options.forward else "train_step"
+        keep(kept, {"rows": found, "time": time_of}, torch=torch.__version__)
 
 
 if __name__ == "__main__":
