@@ -27,7 +27,6 @@ def get_config() -> ConfigDict:
     c.optim.warmup_steps = 20
     c.train.threshold = None  # of the own images
     # After the first epoch: it knows beads, and has not learnt yet what masks lack.
-    # Of objects that are no beads it thinks too early: partial.method = "none" there.
     c.partial.audit = 0.01
     c.train.steps_per_epoch = 40
     c.train.epochs = 12

@@ -2,8 +2,9 @@
 
 A run begins with the loss of its config. Where its masks are told to fall short
 (`config.partial.completeness`, `beads.toml`), or after `config.partial.audit` of its
-epochs are found to, the loss that `config.partial.method` names takes its place, and
-validation is corrected. Masks found complete change nothing: not a bit.
+epochs are found to (if that is early: as soon as the network can tell), the loss that
+`config.partial.method` names takes its place, and validation is corrected. Masks found
+complete change nothing: not a bit.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,8 @@ from beadseg.metrics import ProbabilityHistogram, confusions
 
 AUTO = "likelihood"  # best of those tried with 80 % of generated beads left out
 COMPLETE = 0.98  # from here on, a mask that is told about needs no correction
+LATEST = 0.3  # of the epochs: what is not judged by then is judged as it looks
+SHARP = 0.6  # precision at 0.5, in shares of the completeness that it should be
 
 
 class Completeness(NamedTuple):
@@ -131,3 +134,15 @@ def estimate(histogram: ProbabilityHistogram) -> float:
     at = sure[-1] if len(sure) else 0
     found = counts.true_positive[at] + counts.false_positive[at]
     return float(counts.true_positive[at] / found) if found else 1.0
+
+
+def is_sharp(histogram: ProbabilityHistogram) -> bool:
+    """Whether what looks like bead is labelled nearly as often as the surest of it.
+
+    If not, the network finds much beside what it is shown, as one does that has gone
+    over to objects of another kind: it cannot judge their masks yet.
+    """
+    counts = confusions(histogram)
+    half = len(counts.true_positive) // 2
+    right, wrong = counts.true_positive[half], counts.false_positive[half]
+    return bool(right >= SHARP * estimate(histogram) * (right + wrong))

@@ -22,7 +22,14 @@ from beadseg.errors import BeadsegError
 from beadseg.metrics import Confusion, accuracy, dice, jaccard, precision, recall
 from beadseg.training import hosts, pictures
 from beadseg.training.checkpoints import Checkpoints
-from beadseg.training.completeness import Completeness, Gaps, estimate, gaps
+from beadseg.training.completeness import (
+    LATEST,
+    Completeness,
+    Gaps,
+    estimate,
+    gaps,
+    is_sharp,
+)
 from beadseg.training.devices import Steps, compile_steps
 from beadseg.training.evaluation import Evaluation, evaluate
 from beadseg.training.run_folder import RunFolder
@@ -359,10 +366,17 @@ class Run:
             self._fall_short(float(np.mean(shares)), "as told")
 
     def _audit(self, epoch: int) -> None:
-        """Judges the masks once, by what the network has learnt of them so far."""
+        """Judges the masks by what the network has learnt of them so far.
+
+        Until the latest epoch for it, only a network that is sharp finds them short.
+        """
         config, known = self.config, self.data.gaps
-        due = max(1, math.ceil(config.partial.audit * config.train.epochs))
-        if not known.audited or epoch != due or _estimate_in(self.state):
+        first, last = (
+            max(1, math.ceil(share * config.train.epochs))
+            for share in (config.partial.audit, max(config.partial.audit, LATEST))
+        )
+        judging = first <= epoch <= last and not _estimate_in(self.state)
+        if not known.audited or not judging:
             return
         records = self.data.dataset.records
         judged = [
@@ -377,10 +391,14 @@ class Run:
             config,
             Completeness({}, None),
         )
-        share = hosts.told(lambda: estimate(found.histogram))
+        share, sharp = hosts.told(
+            lambda: [estimate(found.histogram), is_sharp(found.histogram)]
+        )
         if share < config.partial.suspect:
-            self._fall_short(share, f"as estimated after epoch {epoch}")
-        elif share < config.partial.enough:  # so early, complete masks look so too
+            if sharp or epoch == last:
+                self._fall_short(share, f"as estimated after epoch {epoch}")
+        elif share < config.partial.enough and epoch == last:
+            # So early, complete masks look so too.
             print(
                 f"the masks may label only {share:.0%} of the beads, seen from epoch "
                 f"{epoch}; trained as if complete: beadseg verify looks closer"

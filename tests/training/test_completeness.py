@@ -9,6 +9,7 @@ from beadseg.training.completeness import (
     Completeness,
     estimate,
     gaps,
+    is_sharp,
     judge,
     method_of,
 )
@@ -42,6 +43,17 @@ def test_the_estimate_is_the_share_of_beads_that_is_labelled(share, of_labels):
         beads, background = share * beads, share * background
     found = estimate(histogram(beads, background, share, rng))
     assert found == pytest.approx(share, abs=0.02)
+    assert is_sharp(histogram(beads, background, share, rng))
+
+
+def test_a_network_that_takes_much_else_for_beads_cannot_judge_yet():
+    rng = np.random.default_rng(0)
+    beads, background = rng.beta(8, 1, 20_000), rng.beta(1, 12, 60_000)
+    others = rng.beta(9, 3, 60_000)  # less sure, but above one half
+    found = histogram(beads, np.r_[background, others], 1.0, rng)
+    assert not is_sharp(found)
+    few = histogram(beads, np.r_[background, others[:2000]], 1.0, rng)
+    assert is_sharp(few)
 
 
 def test_masks_without_a_bead_say_nothing():
