@@ -57,6 +57,13 @@ class _Found:
     lost: int = 0
 
 
+class _Info(tfds.core.DatasetInfo):
+    """Of a data set that is on this machine alone."""
+
+    def initialize_from_bucket(self) -> None:
+        """tfds asks for it in the cloud, and leaves an empty folder in /tmp."""
+
+
 class _TileBuilder(tfds.core.ShardBasedBuilder):
     """Writes the tiles of pages, and keeps what is known of each in `found`."""
 
@@ -74,7 +81,7 @@ class _TileBuilder(tfds.core.ShardBasedBuilder):
     def _log_download_done(self) -> None:
         """As above."""
 
-    def _info(self) -> tfds.core.DatasetInfo:
+    def _info(self) -> _Info:
         def array(shape: tuple, dtype: type) -> tfds.features.Tensor:
             # ArrayRecord compresses; zlib on top of it doubles the time of a read.
             return tfds.features.Tensor(shape=shape, dtype=dtype, encoding="bytes")
@@ -84,7 +91,7 @@ class _TileBuilder(tfds.core.ShardBasedBuilder):
             "labels": array((None, None), np.int32),
             "points": array((None, 2), np.float32),
         }
-        return tfds.core.DatasetInfo(
+        return _Info(
             builder=self,
             features=tfds.features.FeaturesDict(features),
             disable_shuffling=True,

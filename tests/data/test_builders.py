@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -171,6 +172,16 @@ def test_building_prints_nothing(config, save_pairs, capfd):
 
 
 # The cache
+
+
+def test_building_leaves_nothing_in_the_temporary_folder(
+    config, save_pairs, tmp_path, monkeypatch
+):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    save_pairs([3, 4])
+    opened(config)
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 def test_an_unchanged_folder_is_not_read_again(config, save_pairs, images):
