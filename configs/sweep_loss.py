@@ -4,6 +4,8 @@
 
 Five losses that take the masks as complete, and the one made for gaps: twelve members
 in six groups, then a page with the answer, report.html.
+
+Time: three and a half minutes on two slow cores, from a fresh clone.
 """
 
 from collections.abc import Callable
