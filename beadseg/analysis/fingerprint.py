@@ -23,6 +23,7 @@ from beadseg.data.labels import UNKNOWN, read_labels, read_points
 from beadseg.data.quick_count import Estimate, estimate
 from beadseg.data.reading import ReadError
 from beadseg.data.samples import Sample
+from beadseg.data.threads import in_order
 from beadseg.errors import BeadsegError
 
 SAME = 0.97  # correlation of two small pictures of one field
@@ -225,18 +226,8 @@ def _measured(samples: tuple[Sample, ...], processes: int | None) -> Iterator:
         return
     # Threads of numerical libraries do not outlive a fork: start anew.
     method = multiprocessing.get_context("spawn")
-    waiting = []
     with ProcessPoolExecutor(processes, method) as pool:
-        try:
-            for sample in samples:
-                waiting.append(pool.submit(measure, sample))
-                if len(waiting) > _AHEAD * processes:
-                    yield waiting.pop(0).result()
-            while waiting:
-                yield waiting.pop(0).result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        yield from in_order(pool, measure, samples, _AHEAD * processes)
 
 
 def share_labelled(

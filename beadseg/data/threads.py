@@ -1,8 +1,9 @@
-"""Work on several threads, with its results in order."""
+"""Work on several threads or processes, with its results in order."""
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -14,15 +15,25 @@ def ordered_map(
 ) -> Iterator[Result]:
     """Like `map`, on a few threads; never more results ahead than threads."""
     threads = min(os.cpu_count() or 1, 4)
-    waiting = []
     with ThreadPoolExecutor(threads) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > threads:
-                    yield waiting.pop(0).result()
-            while waiting:
-                yield waiting.pop(0).result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        yield from in_order(pool, function, items, threads)
+
+
+def in_order(
+    pool: Executor,
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    ahead: int,
+) -> Iterator[Result]:
+    """Like `map`, in a pool; never more than `ahead` results wait to be taken."""
+    waiting = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()

@@ -8,7 +8,6 @@ stands where the state stands: a run that was killed goes on to the same bits.
 """
 
 import math
-import time
 from typing import Any, NamedTuple
 
 import jax
@@ -22,6 +21,7 @@ from beadseg.errors import BeadsegError
 from beadseg.metrics import Confusion, accuracy, dice, jaccard, precision, recall
 from beadseg.training import hosts, pictures
 from beadseg.training.checkpoints import Checkpoints
+from beadseg.training.clock import Clock
 from beadseg.training.completeness import (
     LATEST,
     Completeness,
@@ -494,33 +494,3 @@ def _train_row(kind: str, sums: TrainSums, step: int, epoch: int) -> dict[str, A
         "precision": float(precision(counts)),
         "recall": float(recall(counts)),
     }
-
-
-class Clock:
-    """Seconds spent on data, steps and evaluation since it was made."""
-
-    def __init__(self) -> None:
-        self.data, self.step, self.evaluation = Watch(), Watch(), Watch()
-
-    def row(self, sums: TrainSums) -> dict[str, float]:
-        """What a line of the logs says of speed."""
-        busy = self.data.seconds + self.step.seconds
-        return {
-            "images_per_second": float(sums.examples) / busy,
-            "seconds_data": self.data.seconds,
-            "seconds_step": self.step.seconds,
-            "seconds_evaluation": self.evaluation.seconds,
-        }
-
-
-class Watch:
-    """Adds up the time spent within its context."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __enter__(self) -> None:
-        self._since = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        self.seconds += time.monotonic() - self._since
