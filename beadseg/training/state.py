@@ -5,6 +5,7 @@ vmapped sweep are the same code.
 """
 
 import math
+from numbers import Real
 from typing import Any, NamedTuple
 
 import jax
@@ -155,7 +156,7 @@ def _no_stopping() -> EarlyStopping:
 
 
 def check_ranges(config: ConfigDict) -> None:
-    """Raises BeadsegError for a traced number that makes no sense."""
+    """Raises BeadsegError for a number that makes no sense, also one of several."""
     ranges = {
         "seed": (0, 2**32 - 1),
         "optim.learning_rate": (0.0, 1e3),
@@ -174,13 +175,15 @@ def check_ranges(config: ConfigDict) -> None:
         "partial.suspect": (0.0, 1.0),
         "partial.rounds": (0, 100),
         "partial.accept": (0.5, 1.0),
+        "train.shares_of_start": (0.0, 1.0),
     }
     flat = config.to_dict()
     for field, (low, high) in ranges.items():
         value = flat
         for part in field.split("."):
             value = value[part]
-        if not low <= value <= high:
+        each = value if isinstance(value, tuple | list) else (value,)
+        if not all(isinstance(n, Real) and low <= n <= high for n in each):
             raise BeadsegError(
                 f"config.{field} = {value} is out of range: give {low} to {high}"
             )
