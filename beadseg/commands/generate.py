@@ -22,6 +22,12 @@ def add(commands: Subparsers) -> None:
         "--preset", default="beads", help="beads (default), varied or mitochondria"
     )
     parser.add_argument(
+        "--modalities",
+        nargs="+",
+        default=[],
+        help="microscopes to draw, such as fluorescence (all)",
+    )
+    parser.add_argument(
         "--damage", default="none", help="of the masks, such as drop_random or erode"
     )
     parser.add_argument(
@@ -40,6 +46,7 @@ def run(options: argparse.Namespace) -> dict:
         size=options.size,
         seed=options.seed,
         preset=options.preset,
+        modalities=tuple(options.modalities),
         damage=options.damage,
         amount=options.amount,
     )

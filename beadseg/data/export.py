@@ -19,13 +19,14 @@ def write_generated(
     size: int = 256,
     seed: int = 0,
     preset: str = "beads",
+    modalities: tuple[str, ...] = (),
     damage: str = "none",
     amount: float = 0.0,
 ) -> dict[str, int]:
     """Writes DIR/images and DIR/masks, one TIFF each an image, u8 or u16.
 
     With `damage` the masks are damaged (see `beadseg.data.damage`) and the complete
-    ones go to DIR/truth.
+    ones go to DIR/truth. `modalities` as in `GeneratedSettings`.
 
     Returns:
       How many images there are, beads in them, and beads that their masks label.
@@ -34,7 +35,7 @@ def write_generated(
       BeadsegError: the folder holds something or cannot be written, or a setting is
         unknown.
     """
-    settings = GeneratedSettings(preset=preset, size=size)
+    settings = GeneratedSettings(preset=preset, size=size, modalities=modalities)
     if count < 1:
         raise BeadsegError(f"--count {count}: give at least 1 image")
     beads = labelled = 0

@@ -205,7 +205,7 @@ def _togetherness(audits: list[Audit], seed: int) -> tuple[float, float]:
 
     observed = same(fates)
     by_chance = np.array(
-        [same([rng.permutation(f) for f in fates]) for _ in range(300)]
+        [same([rng.permutation(f) for f in fates]) for _ in range(_SHUFFLES)]
     )
     expected = by_chance.mean()
     z = (observed - expected) / max(float(by_chance.std()), 1e-9)

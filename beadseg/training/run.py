@@ -195,11 +195,10 @@ class Run:
         """The latest evaluation in a few words; empty before the first."""
         if self._last_row is None:
             return ""
-        return (
-            f"epoch {self._last_row['epoch']}, "
-            f"validation Jaccard {self._last_row['jaccard']:.3f}, "
-            f"best {self.best:.3f}"
-        )
+        epoch, score = self._last_row["epoch"], self._last_row["jaccard"]
+        news = f"epoch {epoch}, validation Jaccard {score:.3f}"
+        # None is the best yet just after the masks were found to lack beads.
+        return f"{news}, best {self.best:.3f}" if self.best >= 0 else news
 
     @property
     def rows(self) -> list[dict[str, Any]]:
