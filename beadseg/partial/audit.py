@@ -24,6 +24,7 @@ FEWEST = 15  # beads of each sort, below which nothing is tested
 _BEYOND_CHANCE = {"mask-free": 0.08, "model": 0.03}
 _DRAWS = 2000
 _SHUFFLES = 300
+SURE = 0.5  # score of circles that tests of the kind look at
 KINDS = ("dim", "blurred", "crowded", "region")
 
 
@@ -44,8 +45,8 @@ class Audit(NamedTuple):
     mask_free: Guess
     model: Guess | None
     missing: np.ndarray  # i32[H, W], the beads that look missing, by the best way
-    beads: np.ndarray  # BEAD_TABLE, of labelled and missing beads
-    is_missing: np.ndarray  # bool[N]
+    beads: np.ndarray  # BEAD_TABLE, of those surely seen, outlined as they are seen
+    is_missing: np.ndarray  # bool[N]; the others are labelled
 
     @property
     def best(self) -> Guess:
@@ -69,16 +70,15 @@ def audit(image: np.ndarray, person: np.ndarray, predict: Any | None = None) -> 
       predict: as of `beadseg.partial.completion`; None: without a model.
     """
     labelled = len(np.unique(person[person > 0]))
-    missing, free = _mask_free(estimate(image), person, labelled)
+    missing, seen, free = _mask_free(estimate(image), person, labelled)
     model = None
     if predict is not None:
-        found, probability, threshold = predict(image)
-        proposed = propose(person, found, probability, threshold)
+        seen, probability, threshold = predict(image)
+        proposed = propose(person, seen, probability, threshold)
         scores = np.array([p.score for p in proposed.beads.values()])
         model = _guess("model", labelled, proposed.agreed, scores)
         missing = proposed.labels
-    beads = describe_beads(np.where(person > 0, person, missing), image)
-    is_missing = np.isin(beads["label"], np.unique(missing[missing > 0]))
+    beads, is_missing = _fates(image, seen, person, missing)
     count = components(image)
     by_count = min(labelled / count, 1.0) if count else 1.0
     return Audit(labelled, by_count, free, model, missing, beads, is_missing)
@@ -142,28 +142,52 @@ def pooled(audits: list[Audit]) -> Guess:
     return Guess(c, max(c - half, 0.0), min(c + half, 1.0), missing)
 
 
+def _fates(
+    image: np.ndarray, seen: np.ndarray, person: np.ndarray, missing: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """BEAD_TABLE of the beads seen that are labelled or missing; which are missing.
+
+    Both are measured as they are seen: an outline drawn by hand gives another
+    brightness and blur than one that was found.
+    """
+    beads = describe_beads(seen, image)
+    labelled, gone = (
+        np.bincount(np.where(part > 0, seen, 0).ravel(), minlength=seen.max() + 1)
+        for part in (person, missing)
+    )
+    labelled, gone = labelled[beads["label"]], gone[beads["label"]]
+    judged = labelled + gone > 0
+    return beads[judged], (gone > labelled)[judged]
+
+
 def _mask_free(found: Estimate, person: np.ndarray, labelled: int):
-    """The beads that the estimate sees beside the mask, as discs, and what follows."""
-    labels = np.zeros(person.shape, np.int32)
-    number = int(max(person.max(initial=0), 0))
+    """What the estimate sees beside the mask, what it surely sees, what follows.
+
+    Returns:
+      Beads that look missing and beads of a score of `SURE`, as discs: i32[H, W] each.
+      The completeness.
+    """
+    missing, sure = np.zeros((2, *person.shape), np.int32)
     scores, seen = [], set()
     at = np.clip(np.rint(found.centres).astype(int), 0, np.array(person.shape) - 1)
-    for (y, x), diameter, score in zip(at, found.diameters, found.scores, strict=True):
+    beads = zip(at, found.diameters, found.scores, strict=True)
+    first = int(max(person.max(initial=0), 0)) + 1
+    for number, ((y, x), diameter, score) in enumerate(beads, first):
         radius = max(float(diameter) / 2, 1.0)
         top, left = max(int(y - radius), 0), max(int(x - radius), 0)
         box = slice(top, int(y + radius) + 2), slice(left, int(x + radius) + 2)
         part = person[box]
         rows, columns = np.ogrid[: part.shape[0], : part.shape[1]]
         disc = (rows + top - y) ** 2 + (columns + left - x) ** 2 <= radius**2
+        if score >= SURE:
+            sure[box][disc & (sure[box] == 0)] = number
         under, counts = np.unique(part[disc], return_counts=True)
         if 0 not in under or 2 * counts[under == 0][0] <= disc.sum():
-            seen |= {int(n) for n, c in zip(under, counts, strict=True) if n > 0}
+            seen |= {int(n) for n in under if n > 0}
             continue
-        number += 1
         scores.append(float(score))
-        labels[box][disc & (part == 0) & (labels[box] == 0)] = number
-    guess = _guess("mask-free", labelled, len(seen), np.array(scores))
-    return labels, guess
+        missing[box][disc & (part == 0) & (missing[box] == 0)] = number
+    return missing, sure, _guess("mask-free", labelled, len(seen), np.array(scores))
 
 
 def _guess(way: str, labelled: int, agreed: int, scores: np.ndarray) -> Guess:

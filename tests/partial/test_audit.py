@@ -39,18 +39,19 @@ def looked_at_once():
         yield
 
 
-def audits(drawn, kind, amount):
+def audits(drawn, kind, amount, with_model=True, erode=0):
     """Masks with beads left out, looked at with a model that sees every bead."""
     found = []
     for index, image in enumerate(drawn):
         rng = np.random.default_rng(index)
         labels = damage_labels(kind, amount, image.labels, image.beads, rng)
+        labels = damage_labels("erode", erode, labels, image.beads, rng)
         truth = image.labels
 
         def predict(_, truth=truth):
             return truth, np.where(truth > 0, 0.98, 0.02), 0.5
 
-        found.append(audit(image.image, labels, predict))
+        found.append(audit(image.image, labels, predict if with_model else None))
     return found
 
 
@@ -67,18 +68,24 @@ def test_completeness_is_found_without_a_model(drawn):
         errors = [
             a.mask_free.completeness - a.labelled / len(image.beads)
             for a, image in zip(
-                audits(drawn, "drop_random", 1 - left), drawn, strict=True
+                audits(drawn, "drop_random", 1 - left, False), drawn, strict=True
             )
         ]
         assert abs(np.mean(errors)) < 0.1
 
 
 @pytest.mark.parametrize("kind", ["random", "dim", "blurred", "crowded", "outside"])
-def test_the_kind_of_omission_is_named(drawn, kind):
-    found = omission(audits(drawn, f"drop_{kind}", 0.5))
+@pytest.mark.parametrize("with_model", [True, False])
+def test_the_kind_of_omission_is_named(drawn, kind, with_model):
+    found = omission(audits(drawn, f"drop_{kind}", 0.5, with_model))
     assert found.kind == {"outside": "region"}.get(kind, kind)
     for effect, chance in found.tests.values():
         assert -1 <= effect <= 1 and 0 <= chance <= 1
+
+
+def test_beads_drawn_smaller_than_they_are_seen_are_not_of_a_kind(drawn):
+    found = audits(drawn, "drop_random", 0.5, erode=2)
+    assert omission(found).kind == "random"
 
 
 def test_complete_masks_say_nothing_about_a_kind(drawn):
