@@ -267,6 +267,37 @@ def test_a_person_accepts_rejects_draws_and_undoes(browser, server, completed):
 
 
 @pytest.mark.slow
+def test_next_leads_to_proposals_wherever_they_are(browser, completed):
+    for kind in ("images", "person", "proposals"):
+        file = completed / kind / "a.tif"
+        file.with_name("b.tif").write_bytes(file.read_bytes())
+    about = (completed / "proposals" / "a.json").read_text()
+    (completed / "proposals" / "b.json").write_text(about.replace("a.tif", "b.tif"))
+    running = Server(completed)
+    try:
+        page = open_page(browser, running.address)
+        page.keyboard.press("n")
+        assert page.inner_text("#place") == "2 of 4"  # here, as long as there are any
+        page.keyboard.press("0")
+        page.fill("#above", "1")
+        page.click("#reject-below")
+        settled(page, 1)
+        assert page.inner_text("#place") == "none left"
+        page.keyboard.press("n")
+        page.wait_for_selector("body[data-ready=b]")
+        # Zoomed in, a bead on the right is shown without the dark beside the image.
+        for _ in range(3):
+            page.keyboard.press("+")
+        page.keyboard.press("p")
+        page.keyboard.press("n")
+        shown = page.evaluate("[view.x, view.x + canvas.width / view.scale]")
+        assert 20 < shown[0] < shown[1] <= 80 + 1e-6
+        assert not page.problems
+    finally:
+        running.stop()
+
+
+@pytest.mark.slow
 def test_the_second_window_is_told(browser, server, completed):
     first, second = (open_page(browser, server.address) for _ in range(2))
     first.keyboard.press("a")

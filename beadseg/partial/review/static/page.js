@@ -389,10 +389,14 @@ function drawTool(ratio) {
 
 // --- view --------------------------------------------------------------------------
 
+function wholeScale() {
+  const scale = Math.min(canvas.clientWidth / facts.width, canvas.clientHeight / facts.height);
+  return 0.97 * scale * (window.devicePixelRatio || 1);
+}
+
 function fit() {
   if (!facts) return;
-  const scale = Math.min(canvas.clientWidth / facts.width, canvas.clientHeight / facts.height);
-  view.scale = 0.97 * scale * (window.devicePixelRatio || 1);
+  view.scale = wholeScale();
   centre(facts.width / 2, facts.height / 2);
 }
 
@@ -418,14 +422,23 @@ function zoom(factor, x, y) {
 function reveal(bead) {
   const size = Math.max(bead.box[2] - bead.box[0], bead.box[3] - bead.box[1]);
   const ratio = window.devicePixelRatio || 1;
-  const wanted = Math.min(canvas.clientWidth, canvas.clientHeight) * ratio / (size * 7);
+  const close = Math.min(canvas.clientWidth, canvas.clientHeight) * ratio / (size * 7);
+  const wanted = Math.max(close, wholeScale());
   if (view.scale < wanted / 2.5 || view.scale > wanted * 2.5) view.scale = wanted;
   const w = canvas.width / view.scale, h = canvas.height / view.scale;
   const inner = bead.x > view.x + 0.2 * w && bead.x < view.x + 0.8 * w &&
     bead.y > view.y + 0.2 * h && bead.y < view.y + 0.8 * h;
-  if (!inner) centre(bead.x, bead.y);
+  if (!inner) {
+    centre(bead.x, bead.y);
+    view.x = within(view.x, w, facts.width);
+    view.y = within(view.y, h, facts.height);
+  }
   dirty = true;
 }
+
+// Where a view of that span begins so that it shows no more than the image, if it can.
+const within = (start, span, size) =>
+  span < size ? Math.min(Math.max(start, 0), size - span) : (size - span) / 2;
 
 const imagePoint = (event) => {
   const box = canvas.getBoundingClientRect(), ratio = window.devicePixelRatio || 1;
@@ -467,6 +480,12 @@ function next(direction) {
   selected = new Set([open[Math.max(index, 0)]]);
   reveal(beads.get([...selected][0]));
   refresh();
+}
+
+function nextOpen() {
+  const after = images.map((_, i) => (current + 1 + i) % images.length);
+  const other = after.find((i) => i !== current && images[i].counts.proposed > 0);
+  if (proposals().length || other === undefined) next(1); else load(other);
 }
 
 function decide(verb) {
@@ -563,7 +582,7 @@ function refresh() {
     title = bead.origin === "model" ? `${score}  ${bead.state === "proposed" ? "undecided" : bead.state}` : words[bead.origin] || bead.origin;
     share = bead.score || 0;
     reason = bead.reason || (bead.edited ? "Edited here." : "");
-  } else if (!open.length) reason = "No proposal is left. Draw what is missing, then press Enter: image done.";
+  } else if (!open.length) reason = "No proposal is left here. Draw what is missing, press Enter: image done; N: the next with proposals.";
   $("score").querySelector("b").textContent = title;
   $("score").querySelector("i").style.width = `${100 * share}%`;
   $("reason").textContent = reason;
@@ -669,7 +688,7 @@ const KEYS = [  // key, what it does in words, what it does
   ["a", "accept the proposal", () => decide("accept")],
   ["r", "reject it", () => decide("reject")],
   ["o", "put it back among the undecided", () => decide("reopen")],
-  ["n", "next, the most doubtful first", () => next(1)],
+  ["n", "next, the most doubtful first, here or in another image", nextOpen],
   ["p", "the one before", () => next(-1)],
   ["A", "accept all in view above the score", () => decideInView("accept", "above")],
   ["R", "reject all in view below the score", () => decideInView("reject", "below")],
