@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from beadseg.analysis.recommendation import base_config
+from beadseg.data.beads import on_border
 from beadseg.data.labels import read_labels
 from beadseg.partial.book import Book, names
 from beadseg.partial.completion import Predict, complete, load_predict
@@ -32,7 +33,7 @@ from tests.bench.partial import ROWS, make
 from tests.bench.record import keep
 
 HALF = tuple(row for row in ROWS if row.endswith(":0.5"))
-PRECISIONS = (0.9, 0.95, 0.98, 0.99)
+PRECISIONS = (0.9, 0.95, 0.96, 0.97, 0.98, 0.99)
 ENOUGH = 0.995  # of all beads, where the review ends
 
 
@@ -43,13 +44,16 @@ class Judged(NamedTuple):
     labelled: int
     scores: np.ndarray  # f64[N]
     right: np.ndarray  # bool[N]
+    whole: tuple[int, int]  # beads, and labelled ones, that the border does not cut
+    right_whole: np.ndarray  # bool[N]: right, and of such a bead
 
 
 def judge(truth: np.ndarray, book: Book) -> Judged:
     """Compares the proposals of an image with the truth."""
     person = np.unique(truth[(book.mask() > 0) & (truth > 0)])
     areas = np.bincount(truth.ravel())
-    scores, right = [], []
+    cut = on_border(truth)
+    scores, right, right_whole = [], [], []
     for number, facts in book.about["beads"].items():
         own = book.proposals == int(number)
         under, shared = np.unique(truth[own & (truth > 0)], return_counts=True)
@@ -57,9 +61,16 @@ def judge(truth: np.ndarray, book: Book) -> Judged:
         hits = under[2 * shared >= union]
         scores.append(facts["score"])
         right.append(bool(len(hits)) and hits[0] not in person)
-    labelled = len(person)
-    beads = len(np.unique(truth[truth > 0]))
-    return Judged(beads, labelled, np.array(scores), np.array(right, bool))
+        right_whole.append(right[-1] and hits[0] not in cut)
+    beads = np.unique(truth[truth > 0])
+    return Judged(
+        len(beads),
+        len(person),
+        np.array(scores),
+        np.array(right, bool),
+        tuple(len(np.setdiff1d(some, cut)) for some in (beads, person)),
+        np.array(right_whole, bool),
+    )
 
 
 def accepted(images: list[Judged], precision: float) -> dict:
@@ -68,6 +79,10 @@ def accepted(images: list[Judged], precision: float) -> dict:
     right = np.concatenate([image.right for image in images])
     beads = sum(image.beads for image in images)
     labelled = sum(image.labelled for image in images)
+    right_whole = np.concatenate([image.right_whole for image in images])
+    whole, labelled_whole = (
+        sum(n) for n in zip(*(i.whole for i in images), strict=True)
+    )
     least = certain(scores.tolist(), precision)
     taken = np.zeros(len(scores), bool) if least is None else scores >= least
     return {
@@ -77,6 +92,9 @@ def accepted(images: list[Judged], precision: float) -> dict:
         "true": round(float(right[taken].mean()), 4) if taken.any() else None,
         "recall": round(float((right & taken).sum() / (beads - labelled)), 4),
         "beads_in_masks": round(float(labelled + (right & taken).sum()) / beads, 4),
+        "whole_beads_in_masks": round(
+            float(labelled_whole + (right_whole & taken).sum()) / whole, 4
+        ),
     }
 
 
@@ -109,10 +127,9 @@ def review(images: list[Judged], precision: float) -> dict:
 
 def measure(data: str, row: str, run: str, predict: Predict, options) -> dict:
     """Makes the masks of a row, completes them, and judges."""
-    kind, _, amount = row.partition(":")
     with tempfile.TemporaryDirectory() as temporary:
         folder, new = Path(temporary, "data"), Path(temporary, "completed")
-        make(data, kind, float(amount), folder, options.small)
+        make(data, row, folder, options.small)
         settings = base_config().data
         settings.dir = str(folder)
         done = complete(settings, new, run, predict, None)

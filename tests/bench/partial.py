@@ -4,6 +4,7 @@
   BEADSEG_REAL_DATA=DIR python -m tests.bench.partial emps_spheres_dev none drop_dim:0.5
   python -m tests.bench.partial generated --all --small   # every row, two CPU cores
   ... python -m tests.bench.partial emps_spheres_dev --all --recipe finetune --small
+  ... --config.partial.rounds=2    # Jaccard of each round, kept apart
 
 A cell makes a data set whose masks lack beads, trains on it with the masks that lack
 them on both sides of the split (nothing sees the complete ones), and judges the run's
@@ -36,6 +37,7 @@ from beadseg.data.export import write_generated
 from beadseg.data.labels import read_labels
 from beadseg.inference.matching import match
 from beadseg.partial.verification import verify
+from beadseg.training.run_folder import ROUNDS
 from tests.bench.instances import folds
 from tests.bench.record import RESULTS, keep
 
@@ -72,14 +74,21 @@ SETS = {
 }
 
 
-def make(name: str, row: str, seed: int, folder: Path, small: bool) -> None:
+def make(
+    name: str,
+    row: str,
+    folder: Path,
+    small: bool,
+    seed: int = 0,
+    modalities: tuple[str, ...] = (),
+) -> None:
     """Writes images, masks that lack beads, and complete ones in truth/."""
-    kind, _, amount = row.partition(":")
+    kind, _, share = row.partition(":")
+    amount = float(share or 0)
     if name == "generated":
-        size = {"count": 60, "size": 128} if small else {"count": 120, "size": 256}
-        size["modalities"] = ("fluorescence",)  # as configs/dice.py draws
-        share = float(amount or 0)
-        write_generated(folder, damage=kind, amount=share, seed=seed, **size)
+        size = {"count": 60, "size": 128} if small else {"count": 140, "size": 256}
+        drawn = size | {"seed": seed, "modalities": modalities}
+        write_generated(folder, damage=kind, amount=amount, **drawn)
         if kind == "none":
             shutil.copytree(folder / "masks", folder / "truth")
         return
@@ -93,7 +102,7 @@ def make(name: str, row: str, seed: int, folder: Path, small: bool) -> None:
         grey = np.asarray(_read(image), np.float32)
         beads = describe_beads(labels, grey.mean(-1) if grey.ndim == 3 else grey)
         rng = np.random.default_rng((seed, number))
-        lacking = damage_labels(kind, float(amount or 0), labels, beads, rng)
+        lacking = damage_labels(kind, amount, labels, beads, rng)
         for part, array in (("truth", labels), ("masks", lacking)):
             tifffile.imwrite(folder / part / f"{file.stem}.tif", array.astype(np.int32))
 
@@ -115,7 +124,7 @@ def cell(name: str, row: str, seed: int, options: argparse.Namespace, extra) -> 
     small, recipe = options.small, options.recipe
     with tempfile.TemporaryDirectory() as temporary:
         folder, run = Path(temporary, "data"), Path(temporary, "run")
-        make(name, row, seed, folder, small)
+        make(name, row, folder, small, seed, ("fluorescence",))  # as configs/dice.py
         images = validating(name, folder)
         fields = {
             "seed": seed,
@@ -131,9 +140,17 @@ def cell(name: str, row: str, seed: int, options: argparse.Namespace, extra) -> 
         started = time.monotonic()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         minutes = (time.monotonic() - started) / 60
+        runs = [run]
+        if (run / ROUNDS).exists():  # --config.partial.rounds=N
+            record = json.loads((run / ROUNDS).read_text())
+            runs = [run / entry["run"] for entry in record["rounds"]]
+            run = run / record["best"]
         summary = json.loads((run / "summary.json").read_text())
         result = {"row": row, "seed": seed, "minutes": round(minutes, 2)}
-        result |= _judge(folder, run, images)
+        result |= {"jaccard": _jaccard(folder, run, images)}
+        if len(runs) > 1:
+            result["rounds"] = [_jaccard(folder, each, images) for each in runs]
+        result |= _completed(folder, run)
         audited = verify(folder, Path(temporary, "verify"), run, 0.9, False)
         true = _completeness(folder)
         return result | {
@@ -150,12 +167,8 @@ def cell(name: str, row: str, seed: int, options: argparse.Namespace, extra) -> 
         }
 
 
-def _judge(folder: Path, run: Path, images: list[str]) -> dict:
-    """Pixels of validation images, and beads proposed for all, against the truth."""
-    from beadseg.analysis.recommendation import base_config
-    from beadseg.partial.book import Book
-    from beadseg.partial.completion import complete, load_predict
-
+def _jaccard(folder: Path, run: Path, images: list[str]) -> float:
+    """Of the pixels of all images against the truth, at the run's threshold."""
     predictor = beadseg.load(run)
     both = either = 0
     for name in images:
@@ -163,6 +176,15 @@ def _judge(folder: Path, run: Path, images: list[str]) -> dict:
         truth = read_labels(next((folder / "truth").glob(f"{name}.*"))) > 0
         found = predictor.predict(image).probability >= predictor.threshold("auto")
         both, either = both + (found & truth).sum(), either + (found | truth).sum()
+    return round(float(both / max(either, 1)), 4)
+
+
+def _completed(folder: Path, run: Path) -> dict:
+    """Beads accepted for all images, against the truth."""
+    from beadseg.analysis.recommendation import base_config
+    from beadseg.partial.book import Book
+    from beadseg.partial.completion import complete, load_predict
+
     data = base_config().data
     data.dir = str(folder)
     new = folder.parent / "completed"
@@ -181,7 +203,6 @@ def _judge(folder: Path, run: Path, images: list[str]) -> dict:
         right, wrong = right + hits, wrong + number - hits
         labelled += len(np.unique(truth[truth > 0]))
     return {
-        "jaccard": round(float(both / max(either, 1)), 4),
         "accepted": done["accepted"],
         "accepted_right": right,
         "accepted_wrong": wrong,
@@ -243,7 +264,8 @@ def main() -> None:
         return draw(options.draw, RESULTS / "partial.png")
     size = "_small" if options.small else ""
     recipe = "" if options.recipe == "dice" else f"_{options.recipe}"
-    name = f"partial_{options.data}{recipe}{size}"
+    rounds = "_rounds" * any("partial.rounds" in field for field in extra)
+    name = f"partial_{options.data}{recipe}{size}{rounds}"
     file = RESULTS / f"{name}.json"
     kept = json.loads(file.read_text())["cells"] if file.exists() else []
     for seed in range(options.seeds):
