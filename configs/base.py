@@ -117,7 +117,7 @@ def get_config() -> ConfigDict:
     sweep.trials = 20  # points drawn from space() by "optuna" or, if "all", at random
     sweep.rounds = 3  # halving: all points train for a part of the epochs, then fewer
     sweep.keep = 0.34  # halving: share that goes on to the next round
-    sweep.over_members = "auto"  # or "loop", "unroll", "vmap"; auto: measured
+    sweep.over_members = "auto"  # loop, streams, unroll, vmap; auto: measured
     sweep.at_once = 0  # members of a group trained together; 0: as many as fit
     sweep.lease = 180.0  # s without a sign of life before another process takes over
 

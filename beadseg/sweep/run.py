@@ -425,23 +425,30 @@ class _Lane:
             chosen = [r for r in due if (r.steps is self.compiled.in_spite) == in_spite]
             if not chosen:
                 continue
-            begin = time.monotonic()
+            spent, begin = 0.0, time.monotonic()
             program = self._program(in_spite)
             pairs = program([r.state for r in chosen], [r.hp for r in chosen], batch)
-            spent = (time.monotonic() - begin) / len(chosen)
             for run, (state, sums) in zip(chosen, pairs, strict=True):
-                run.clock.step.seconds += spent
+                spent += time.monotonic() - begin
                 yield run, functools.partial(run.stepped, state, sums)
+                begin = time.monotonic()
+            for run in chosen:
+                run.clock.step.seconds += spent / len(chosen)
 
     def _program(self, in_spite: bool) -> programs.Program:
-        if in_spite not in self._together:
+        if in_spite in self._together:
+            return self._together[in_spite]
+        build = programs.OVER_MEMBERS[self._how]
+        if self._how in programs.OF_COMPILED:
+            steps = self.compiled.in_spite if in_spite else self.compiled.steps
+            step = steps.train
+        else:
             config = self._config.copy_and_resolve_references()
             if in_spite:  # of gaps in the masks: with another loss
                 config.loss.name = self._gap_loss
             model = models.build(config.model)
             step = make_train_step(model, config, self._total_steps)
-            build = programs.OVER_MEMBERS[self._how]
-            self._together[in_spite] = build(step, self._width)
+        self._together[in_spite] = build(step, self._width)
         return self._together[in_spite]
 
 

@@ -1,5 +1,8 @@
 """Members run together equal members run alone."""
 
+import os
+import threading
+
 import jax
 import numpy as np
 import pytest
@@ -31,8 +34,7 @@ def members(tiny):
 
 def run(program, states, hps, batch, steps):
     for _ in range(steps):
-        pairs = program(states, hps, batch)
-        states = [state for state, _ in pairs]
+        states = [state for state, _ in program(states, hps, batch)]
     return jax.device_get(states)
 
 
@@ -54,6 +56,36 @@ def test_members_together_equal_each_alone_after_20_steps(members, batch, how, b
     for a, b in zip(together, alone, strict=True):
         assert difference(a, b) < bound
     assert difference(alone[0], alone[1]) > 0.1
+
+
+@pytest.mark.slow
+def test_members_in_streams_equal_each_alone_to_the_bit(members, batch):
+    step, states, hps = members
+    single = jax.jit(step)
+    more = [states * 3, hps * 3]
+    alone = run(programs.in_turn(single), *more, batch, 5)
+    for width in (1, 3):
+        together = run(programs.in_streams(single, width), *more, batch, 5)
+        jax.tree.map(np.testing.assert_array_equal, together, alone)
+
+
+def test_members_in_streams_come_back_while_others_run():
+    others = threading.Event()
+
+    def step(state, hp, batch):
+        if hp:  # all but the first wait until that one is back
+            assert others.wait(10)
+        return state + batch, None
+
+    for state, _ in programs.in_streams(step, 2)([1, 2, 3], [0, 1, 1], 10):
+        others.set()
+        assert state in (11, 12, 13)
+    with pytest.raises(ValueError, match="a member fails"):
+        list(programs.in_streams(_fail, 2)([1, 2], [0, 0], 10))
+
+
+def _fail(state, hp, batch):
+    raise ValueError("a member fails")
 
 
 @pytest.mark.slow
@@ -79,20 +111,37 @@ def test_chunks_are_powers_of_two_within_the_width():
     assert [state for state, _ in found] == list(range(7))
 
 
-def test_a_short_group_is_not_measured(tiny):
+def test_a_short_group_is_not_measured(tiny, monkeypatch):
+    monkeypatch.setattr(programs, "_has_streams", lambda: False)
     assert programs.choose(tiny, 8, 1.0).over_members == "loop"
+    monkeypatch.setattr(programs, "_has_streams", lambda: True)
+    assert programs.choose(tiny, 8, 1.0).over_members == "streams"
     assert programs.choose(tiny, 1, 1e6).why == "one member"
 
 
+def test_streams_are_for_one_cpu_of_several_cores(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert not programs._has_streams()  # the tests have two devices
+    monkeypatch.setattr(jax, "local_device_count", lambda: 1)
+    assert programs._has_streams()
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    assert not programs._has_streams()
+
+
 def test_the_fastest_way_is_chosen_and_said(tiny, monkeypatch):
-    rates = {"loop": 2.0, "unroll": 2.05, "vmap": 4.0}
+    rates = {"loop": 2.0, "streams": 2.02, "unroll": 2.05, "vmap": 4.0}
+    monkeypatch.setattr(programs, "_has_streams", lambda: True)
     measured = "_member_steps_per_second"
     monkeypatch.setattr(programs, measured, lambda config, how, width: rates[how])
     found = programs.choose(tiny, 8, 1e6)
     assert found.over_members == "vmap"
-    assert "loop 2.00, unroll 2.05, vmap 4.00" in found.why
+    assert "loop 2.00, streams 2.02, unroll 2.05, vmap 4.00" in found.why
     rates["vmap"] = 1.0  # unrolled gains too little to be worth its compilation
     assert programs.choose(tiny, 8, 1e6).over_members == "loop"
+    rates["streams"] = 2.4
+    assert programs.choose(tiny, 8, 1e6).over_members == "streams"
+    monkeypatch.setattr(programs, "_has_streams", lambda: False)
+    assert "streams" not in programs.choose(tiny, 8, 1e6).why
 
 
 def test_an_unknown_way_is_answered_with_the_known():
