@@ -23,6 +23,7 @@ QUICK = {
     "train_step": ["--model", "all", "--sides", "128", "256"],
     "step_memory": [],
     "weight_gradient": [],
+    "operations": [],
     "input": [],
     "renderer": [],
     "memory": [],
@@ -116,8 +117,43 @@ def _completion(goal: float, stated: float) -> Callable[[dict], Iterator[Row]]:
     return rows
 
 
+def _operations(found: dict) -> Iterator[Row]:
+    ours, theirs = (found[who]["by_kind"] for who in ("beadseg", "torch"))
+    for what in ("convolutions", "moved in memory", "sums and norms"):
+        told = f"{ours.get(what, 0):.0f} / {theirs.get(what, 0):.0f} ms"
+        yield f"training step on one core / PyTorch, {what}", "", told
+
+
+def _sweep(found: dict) -> Iterator[Row]:
+    for row in found["rows"]:
+        size = f"{row['members']} members of {row['steps']} steps"
+        share = f"{row['share_of_separate']:.2f}"
+        yield f"{size} / as separate runs", "<= 0.5", share
+        rate = f"{row['against_single_step']:.2f}"
+        yield f"{size}, member-steps / the single step", ">= 1.0", rate
+
+
+def _partial(data: str, goals: dict[str, float]) -> Callable[[dict], Iterator[Row]]:
+    def rows(found: dict) -> Iterator[Row]:
+        for row, goal in goals.items():
+            shares = [100 * c["share"] for c in found["cells"] if c["row"] == row]
+            if shares:
+                told = f"{sum(shares) / len(shares):.1f} %, {len(shares)} seeds"
+                if len(shares) > 1:
+                    told += f" ({min(shares):.1f} to {max(shares):.1f})"
+                yield f"{data}, {row}: of full labels", f">= {goal} %", told
+
+    return rows
+
+
+KINDS = ("drop_dim:0.5", "drop_blurred:0.5", "drop_crowded:0.5", "drop_outside:0.5")
+RANDOM = ("drop_random:0.5", "drop_random:0.8", "drop_random:0.95")
+REAL = dict(zip(RANDOM, (97, 94, 88), strict=True)) | dict.fromkeys(KINDS, 92)
+DRAWN = dict(zip(RANDOM, (98.5, 97, 93), strict=True)) | dict.fromkeys(KINDS, 95)
+
 TABLE: dict[str, Callable[[dict], Iterator[Row]]] = {
     "train_step": _train_step,
+    "operations": _operations,
     "step_memory": _ratio("memory of training steps / PyTorch", "<= 1.0"),
     "input": _input,
     "renderer": _renderer,
@@ -128,6 +164,10 @@ TABLE: dict[str, Callable[[dict], Iterator[Row]]] = {
     "estimate": _estimate,
     "analyze": _analyze,
     "review": _review,
+    "sweep": _sweep,
+    "partial_generated_small": _partial("generated", DRAWN),
+    "partial_emps_spheres_dev_finetune_small": _partial("spheres", REAL),
+    "partial_dsb2018_nuclei_dev_finetune_small": _partial("nuclei", REAL),
     "completion_generated_default": _completion(0.98, 0.98),
     "completion_emps_spheres_dev_default": _completion(0.93, 0.95),
 }

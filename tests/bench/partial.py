@@ -70,7 +70,7 @@ TOLD = {  # rows that are drawn, in words
 SETS = {
     "emps_spheres_dev_finetune_small": "spheres, electron microscope",
     "dsb2018_nuclei_dev_finetune_small": "round nuclei, light microscope",
-    "generated_finetune_small": "generated beads",
+    "generated_small": "generated beads",
 }
 
 

@@ -15,6 +15,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -52,10 +53,18 @@ def ratios(ours, peer, rounds: int, clock: Callable) -> dict[str, float]:
     }
 
 
-def measure(
-    name: str, batch_size: int, side: int, rounds: int, clock: Callable, train: bool
-) -> dict:
-    """Ratios of a model on batches of images of `side` px; `train`: of a step too."""
+class Pair(NamedTuple):
+    """What is timed, ours and the peer's: the same function, compared before."""
+
+    largest_difference: float
+    forward: Callable
+    torch_forward: Callable
+    step: Callable
+    torch_step: Callable
+
+
+def pair(name: str, batch_size: int, side: int) -> Pair:
+    """A model and its peer with the same weights, on a batch of images of `side` px."""
     config = base.get_config()
     config.model.name = name
     config.model.heads = ("mask",)  # as the peer
@@ -85,19 +94,10 @@ def measure(
     assert difference < 1e-4, f"not the same function: {difference}"
 
     def torch_forward():
+        peer.eval()
         with torch.inference_mode():
             peer(pixels)
 
-    result = {
-        "model": name,
-        "batch": [batch_size, side, side],
-        "largest_difference": difference,
-        "forward": ratios(
-            lambda: forward(image).block_until_ready(), torch_forward, rounds, clock
-        ),
-    }
-    if not train:
-        return result
     steps = compile_steps(model, config, 1000)
     held = [steps.place(state)]
 
@@ -105,17 +105,38 @@ def measure(
         held[0], sums = steps.train(held[0], hp, batch)
         jax.block_until_ready((held[0], sums))
 
-    peer.train()
     optimiser = torch.optim.AdamW(peer.parameters(), 1e-3, fused=True)
 
     def torch_step():
+        peer.train()
         optimiser.zero_grad(set_to_none=True)
         loss = torch_peer.dice_loss(peer(pixels, config.model.dropout), mask)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(peer.parameters(), 1.0)
         optimiser.step()
 
-    result["training_step"] = ratios(our_step, torch_step, rounds, clock)
+    return Pair(
+        difference,
+        lambda: forward(image).block_until_ready(),
+        torch_forward,
+        our_step,
+        torch_step,
+    )
+
+
+def measure(
+    name: str, batch_size: int, side: int, rounds: int, clock: Callable, train: bool
+) -> dict:
+    """Ratios of a model on batches of images of `side` px; `train`: of a step too."""
+    both = pair(name, batch_size, side)
+    result = {
+        "model": name,
+        "batch": [batch_size, side, side],
+        "largest_difference": both.largest_difference,
+        "forward": ratios(both.forward, both.torch_forward, rounds, clock),
+    }
+    if train:
+        result["training_step"] = ratios(both.step, both.torch_step, rounds, clock)
     return result
 
 
