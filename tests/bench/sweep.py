@@ -5,12 +5,16 @@
 Both begin as a user types them, with nothing compiled and the data set in its cache.
 The speed of the sweep is that of its members' own logs, in member-steps a second,
 against the single compiled step called again and again in this process. In short runs
-the start counts for more, in long ones the checkpoints for less.
+the start counts for more, in long ones the checkpoints for less. Then what W&B
+(offline) adds to the time of a sweep of twice the members, in turns with one without;
+and how long the plan of 200 points takes (--dry_run).
 """
 
 import argparse
 import csv
+import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -123,6 +127,37 @@ def measure(members: int, steps: int) -> dict:
     }
 
 
+def tracking(members: int, steps: int, rounds: int = 3) -> dict:
+    """Share of the time of a sweep that W&B takes: median of pairs, and each."""
+    shares = []
+    with tempfile.TemporaryDirectory() as work:
+        file = Path(work) / "tracked.py"
+        per_epoch = f"    c.train.steps_per_epoch = {steps // 2}\n    return c"
+        config = CONFIG.replace("    return c", per_epoch)
+        file.write_text(config + SWEEP.format(members=members))
+        command = [sys.executable, "-m", "beadseg.main", f"--config={file}"]
+        for number in range(-1, rounds):  # the first compiles
+            seconds = {
+                how: timed(
+                    [*command, f"--workdir={work}/{how}_{number}"]
+                    + [f"--config.log.wandb={how}"]
+                )
+                for how in ("off", "offline")
+            }
+            shares.append(1.0 - seconds["off"] / seconds["offline"])
+    shares = [round(share, 3) for share in shares[1:]]
+    return {"members": members, "share": statistics.median(shares), "each": shares}
+
+
+def planning(points: int) -> float:
+    """Seconds that `--dry_run` takes, from the command to its end."""
+    with tempfile.TemporaryDirectory() as work:
+        file = Path(work) / "planned.py"
+        file.write_text(CONFIG + SWEEP.format(members=points))
+        command = [sys.executable, "-m", "beadseg.main", f"--config={file}"]
+        return timed([*command, "--dry_run"])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--members", type=int, default=8)
@@ -134,8 +169,14 @@ def main() -> None:
         rows.append(measure(options.members, steps))
         for name, value in rows[-1].items():
             print(f"{name:24} {value}", flush=True)
+    found = {
+        "rows": rows,
+        "tracking": tracking(2 * options.members, options.steps[0]),
+        "seconds_to_plan_200_points": round(planning(200), 1),
+    }
+    print(json.dumps({k: v for k, v in found.items() if k != "rows"}))
     if options.write:
-        keep("sweep", {"rows": rows})
+        keep("sweep", found)
 
 
 if __name__ == "__main__":
