@@ -26,6 +26,7 @@ QUICK = {
     "operations": [],
     "input": [],
     "renderer": [],
+    "linear": [],
     "memory": [],
     "predict": [],
     "sweep": [],
@@ -131,6 +132,14 @@ def _step_memory(found: dict) -> Iterator[Row]:
         yield f"memory of training steps / PyTorch, {size}", "<= 1.0", told
 
 
+def _linear(found: dict) -> Iterator[Row]:
+    for name in ("images", "pixels", "members", "devices"):
+        part = found[name]
+        times = part["work"][-1] / part["work"][0]
+        what = f"cost of as much work, {times:.0f} times the {name}"
+        yield what, "linear", f"{part['cost_of_as_much'][-1]:.2f}"
+
+
 def _sweep(found: dict) -> Iterator[Row]:
     for row in found["rows"]:
         size = f"{row['members']} members of {row['steps']} steps"
@@ -178,6 +187,7 @@ TABLE: dict[str, Callable[[dict], Iterator[Row]]] = {
     "analyze": _analyze,
     "review": _review,
     "sweep": _sweep,
+    "linear": _linear,
     "partial_generated_small": _partial("generated", DRAWN),
     "partial_emps_spheres_dev_finetune_small": _partial("spheres", REAL),
     "partial_dsb2018_nuclei_dev_finetune_small": _partial("nuclei", REAL),
