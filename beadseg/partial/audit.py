@@ -3,7 +3,8 @@
 Beads that are seen without the mask, by the quick estimate or by a model, are compared
 with those it labels: of the labelled ones a share is seen, and beads that are seen and
 not labelled stand for all that are missing in that proportion (capture and recapture,
-Lincoln and Petersen).
+Lincoln and Petersen). Where a model runs labelled beads together, what it finds counts
+for as many as its area holds.
 """
 
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from skimage.filters import threshold_otsu
 
 from beadseg.data.beads import describe_beads
 from beadseg.data.quick_count import Estimate, estimate
-from beadseg.partial.proposals import propose
+from beadseg.partial.proposals import SAME, overlaps, propose
 
 CONFIDENCE = 0.9  # of intervals
 LEVEL = 0.01  # of tests, after Holm's correction
@@ -75,9 +76,11 @@ def audit(image: np.ndarray, person: np.ndarray, predict: Any | None = None) -> 
     if predict is not None:
         seen, probability, threshold = predict(image)
         proposed = propose(person, seen, probability, threshold)
-        scores = np.array([p.score for p in proposed.beads.values()])
-        model = _guess("model", labelled, proposed.agreed, scores)
         missing = proposed.labels
+        scores = np.array([p.score for p in proposed.beads.values()])
+        whole = _run_together(seen, np.maximum(person, 0))
+        held = whole.beads_in(np.bincount(missing[missing > 0])[list(proposed.beads)])
+        model = _guess("model", labelled, proposed.agreed, scores, held, whole.hidden)
     beads, is_missing = _fates(image, seen, person, missing)
     count = components(image)
     by_count = min(labelled / count, 1.0) if count else 1.0
@@ -142,6 +145,35 @@ def pooled(audits: list[Audit]) -> Guess:
     return Guess(c, max(c - half, 0.0), min(c + half, 1.0), missing)
 
 
+class _Whole(NamedTuple):
+    """How a model tells beads apart, as those that are labelled show."""
+
+    share: float  # of the labelled beads found, those that are found one by one
+    area: float  # px, mean of these; nan if there are none
+    hidden: float  # beads more than the labelled ones that the area of the others holds
+
+    def beads_in(self, areas: np.ndarray) -> np.ndarray:
+        """Beads expected in objects of some areas: one, or as many as they hold."""
+        if not self.share < 1:
+            return np.ones(len(areas))
+        return self.share + (1 - self.share) * np.maximum(areas / self.area, 1.0)
+
+
+def _run_together(found: np.ndarray, person: np.ndarray) -> _Whole:
+    mine, theirs, shared = overlaps(found, person)
+    areas, areas_of_person = (np.bincount(a.ravel()) for a in (found, person))
+    union = areas[mine] + areas_of_person[theirs] - shared
+    alone = np.unique(mine[shared >= SAME * union])
+    if not len(alone):
+        return _Whole(1.0, np.nan, 0.0)
+    area = float(areas[alone].mean())
+    covered = mine[2 * shared >= areas_of_person[theirs]]
+    under = np.bincount(covered[~np.isin(covered, alone)], minlength=len(areas))
+    more = np.maximum(areas / area - under, 0.0)[under > 0]
+    share = len(alone) / (len(alone) + int(under.sum()))
+    return _Whole(share, area, float(more.sum()))
+
+
 def _fates(
     image: np.ndarray, seen: np.ndarray, person: np.ndarray, missing: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -190,10 +222,22 @@ def _mask_free(found: Estimate, person: np.ndarray, labelled: int):
     return missing, sure, _guess("mask-free", labelled, len(seen), np.array(scores))
 
 
-def _guess(way: str, labelled: int, agreed: int, scores: np.ndarray) -> Guess:
-    """Completeness from labelled beads, those seen again, and others that are seen."""
+def _guess(
+    way: str,
+    labelled: int,
+    agreed: int,
+    scores: np.ndarray,
+    held: np.ndarray | float = 1.0,
+    hidden: float = 0.0,
+) -> Guess:
+    """Completeness from labelled beads, those seen again, and others that are seen.
+
+    `held` is how many beads each of the others stands for, `hidden` how many more there
+    are in what is seen on labelled ones.
+    """
     agreed = min(agreed, labelled)
-    expected, variance = scores.sum(), (scores * (1 - scores)).sum()
+    expected = (scores * held).sum() + hidden
+    variance = (scores * (1 - scores) * held**2).sum()
     if not labelled:
         none = 0.0 if expected >= 0.5 else 1.0
         return Guess(none, none, none, float(expected))

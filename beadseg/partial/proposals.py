@@ -113,21 +113,26 @@ def certain(proposals: list[float], precision: float) -> float | None:
     return float(scores[enough[-1]]) if len(enough) else None
 
 
+def overlaps(found: np.ndarray, person: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Each bead found with each of the person's under it, -1 unknown; pixels shared."""
+    both = (found > 0) & (person != 0)
+    pairs, shared = np.unique(
+        np.stack([found[both], np.maximum(person[both], -1)]),
+        axis=1,
+        return_counts=True,
+    )
+    return *pairs, shared
+
+
 def _known(person: np.ndarray, found: np.ndarray) -> tuple[set[int], dict[int, float]]:
     """Beads of the model that the person has labelled, or that unknown pixels cover.
 
     And of those on labelled beads the largest intersection over union with one.
     """
-    both = (found > 0) & (person != 0)
-    pairs, counts = np.unique(
-        np.stack([found[both], np.maximum(person[both], -1)]),
-        axis=1,
-        return_counts=True,
-    )
     area_found = np.bincount(found.ravel())
     area_person = np.bincount(np.maximum(person, 0).ravel())
     known, overlap = set(), {}
-    for (mine, theirs), shared in zip(pairs.T, counts, strict=True):
+    for mine, theirs, shared in zip(*overlaps(found, person), strict=True):
         mine, least = int(mine), area_found[mine]
         if theirs > 0:
             least = min(least, area_person[theirs])

@@ -88,6 +88,32 @@ def test_beads_drawn_smaller_than_they_are_seen_are_not_of_a_kind(drawn):
     assert omission(found).kind == "random"
 
 
+def test_beads_that_a_model_runs_together_are_counted_by_their_area():
+    """Of 60 beads half stand alone, the others in threes that are taken as one."""
+    truth, merged = np.zeros((2, 130, 520), np.int32)
+    rows, columns = np.ogrid[:130, :520]
+    centres = [(20, 12 + 17 * i) for i in range(30)]
+    centres += [
+        (60 + 40 * (i // 5), 12 + 11 * t + 60 * (i % 5))
+        for i in range(10)
+        for t in range(3)
+    ]
+    for number, (y, x) in enumerate(centres, 1):
+        disc = (rows - y) ** 2 + (columns - x) ** 2 <= 25
+        truth[disc] = number
+        merged[disc] = number if number <= 30 else 31 + (number - 31) // 3
+    image = 100.0 * (truth > 0)
+    rng, errors = np.random.default_rng(0), []
+    for _ in range(20):
+        kept = 1 + rng.permutation(60)[:30]
+        person = np.where(np.isin(truth, kept), truth, 0)
+        model = merged, np.where(truth > 0, 0.98, 0.02), 0.5
+        found = audit(image, person, lambda _, model=model: model)
+        errors.append(found.model.completeness - 0.5)
+    assert abs(np.mean(errors)) < 0.03
+    assert np.abs(errors).max() < 0.1
+
+
 def test_complete_masks_say_nothing_about_a_kind(drawn):
     found = audits(drawn, "none", 0.0)
     assert omission(found).kind == "unknown"
