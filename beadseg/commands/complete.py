@@ -34,6 +34,7 @@ def run(options: argparse.Namespace) -> dict:
     """Writes the new data set; returns how many beads were proposed and accepted."""
     from beadseg.analysis.recommendation import base_config
     from beadseg.files import writing
+    from beadseg.partial.audit import KINDS
     from beadseg.partial.calibration import FEWEST
     from beadseg.partial.completion import complete, load_predict
 
@@ -50,6 +51,8 @@ def run(options: argparse.Namespace) -> dict:
         f"the model finds {result['agreed']}; {result['proposed']} proposals, some "
         f"{result['expected']:.0f} of them expected to be right"
     )
+    if result["omission"] in KINDS:
+        print(f"missing are {KINDS[result['omission']]} above all")
     if not result["calibrated_on"]:
         print(
             f"fewer than {FEWEST} labelled beads were found as they are labelled: "

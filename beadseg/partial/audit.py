@@ -26,7 +26,12 @@ _BEYOND_CHANCE = {"mask-free": 0.08, "model": 0.03}
 _DRAWS = 2000
 _SHUFFLES = 300
 SURE = 0.5  # score of circles that tests of the kind look at
-KINDS = ("dim", "blurred", "crowded", "region")
+KINDS = {  # in which beads that are missing may differ from labelled ones, in words
+    "dim": "the dim ones",
+    "blurred": "the blurred ones",
+    "crowded": "the crowded ones",
+    "region": "those of some regions",
+}
 
 
 class Guess(NamedTuple):
@@ -38,6 +43,13 @@ class Guess(NamedTuple):
     missing: float  # beads, expected
 
 
+class Seen(NamedTuple):
+    """The beads of an image that are surely seen, labelled or missing."""
+
+    beads: np.ndarray  # BEAD_TABLE[N], measured as they are seen
+    is_missing: np.ndarray  # bool[N]
+
+
 class Audit(NamedTuple):
     """What is found about one image."""
 
@@ -46,8 +58,7 @@ class Audit(NamedTuple):
     mask_free: Guess
     model: Guess | None
     missing: np.ndarray  # i32[H, W], the beads that look missing, by the best way
-    beads: np.ndarray  # BEAD_TABLE, of those surely seen, outlined as they are seen
-    is_missing: np.ndarray  # bool[N]; the others are labelled
+    seen: Seen
 
     @property
     def best(self) -> Guess:
@@ -81,10 +92,10 @@ def audit(image: np.ndarray, person: np.ndarray, predict: Any | None = None) -> 
         whole = _run_together(seen, np.maximum(person, 0))
         held = whole.beads_in(np.bincount(missing[missing > 0])[list(proposed.beads)])
         model = _guess("model", labelled, proposed.agreed, scores, held, whole.hidden)
-    beads, is_missing = _fates(image, seen, person, missing)
     count = components(image)
     by_count = min(labelled / count, 1.0) if count else 1.0
-    return Audit(labelled, by_count, free, model, missing, beads, is_missing)
+    looked = look(image, seen, person, missing)
+    return Audit(labelled, by_count, free, model, missing, looked)
 
 
 def components(image: np.ndarray) -> int:
@@ -94,14 +105,14 @@ def components(image: np.ndarray) -> int:
     return int(ndimage.label(image > threshold_otsu(np.asarray(image, np.float32)))[1])
 
 
-def omission(audits: list[Audit], seed: int = 0) -> Omission:
+def omission(images: list[Seen], seed: int = 0) -> Omission:
     """Tests whether the beads that are missing differ from those that are labelled.
 
     Dim, blurred and crowded: Mann-Whitney tests of the ranks within each image. Region:
     whether neighbours share their fate more than when fates are shuffled within each
     image. All corrected by Holm; of those below `LEVEL` the largest effect is named.
     """
-    chosen = [a for a in audits if a.is_missing.any() and not a.is_missing.all()]
+    chosen = [a for a in images if a.is_missing.any() and not a.is_missing.all()]
     fates = [a.is_missing for a in chosen]
     gone = np.concatenate(fates) if fates else np.zeros(0, bool)
     if min(gone.sum(), (~gone).sum()) < FEWEST:
@@ -174,13 +185,19 @@ def _run_together(found: np.ndarray, person: np.ndarray) -> _Whole:
     return _Whole(share, area, float(more.sum()))
 
 
-def _fates(
+def look(
     image: np.ndarray, seen: np.ndarray, person: np.ndarray, missing: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """BEAD_TABLE of the beads seen that are labelled or missing; which are missing.
+) -> Seen:
+    """Measures the beads seen that are labelled or missing.
 
-    Both are measured as they are seen: an outline drawn by hand gives another
-    brightness and blur than one that was found.
+    Both as they are seen: an outline drawn by hand gives another brightness and blur
+    than one that was found.
+
+    Args:
+      image: [H, W].
+      seen: i[H, W], beads as they are found.
+      person: i[H, W], positive beads.
+      missing: i[H, W], positive where a bead looks missing.
     """
     beads = describe_beads(seen, image)
     labelled, gone = (
@@ -189,7 +206,7 @@ def _fates(
     )
     labelled, gone = labelled[beads["label"]], gone[beads["label"]]
     judged = labelled + gone > 0
-    return beads[judged], (gone > labelled)[judged]
+    return Seen(beads[judged], (gone > labelled)[judged])
 
 
 def _mask_free(found: Estimate, person: np.ndarray, labelled: int):
@@ -253,10 +270,10 @@ def _guess(
     return Guess(c, float(min(low, c)), float(max(high, c)), float(missing))
 
 
-def _togetherness(audits: list[Audit], seed: int) -> tuple[float, float]:
+def _togetherness(images: list[Seen], seed: int) -> tuple[float, float]:
     """Excess of neighbours of the same fate over shuffled fates, and its chance."""
     pairs, fates = [], []
-    for a in audits:
+    for a in images:
         if len(a.beads) < 4:
             continue
         at = np.stack([a.beads["y"], a.beads["x"]], 1)

@@ -21,6 +21,7 @@ from beadseg.data.samples import Sample
 from beadseg.data.settings_file import FILE, format_beads_toml, read_beads_toml
 from beadseg.errors import BeadsegError
 from beadseg.files import write_whole
+from beadseg.partial.audit import Seen, look, omission
 from beadseg.partial.book import FOLDERS, Book, write_labels
 from beadseg.partial.calibration import calibrate
 from beadseg.partial.proposals import Proposed, certain, propose
@@ -127,7 +128,10 @@ def complete(
         _check_kind(done, run)
         _copy_settings(Path(data.dir).expanduser(), part, done)
         known = _score(part, done)
-        result = _accept(part, done, accept) | {"calibrated_on": known}
+        result = _accept(part, done, accept) | {
+            "calibrated_on": known,
+            "omission": omission([d.seen for d in done.values()]).kind,
+        }
         part.chmod(0o755)
         if output.exists():
             output.rmdir()
@@ -159,13 +163,15 @@ def _one(page: Page, part: Path, run: str, predict: Predict, stack: str) -> "_Do
     }
     write_labels(part / "person" / f"{sample.name}.tif", page.person)
     write_labels(part / "proposals" / f"{sample.name}.tif", found.labels)
-    return _Done(sample.group, found._replace(labels=None), about)
+    seen = look(page.image, labels, page.person, found.labels)
+    return _Done(sample.group, found._replace(labels=None), about, seen)
 
 
 class _Done(NamedTuple):
     group: str
     found: Proposed  # without its labels
     about: dict[str, Any]  # of proposals/NAME.json, but the beads
+    seen: Seen
 
 
 def _check_kind(done: dict[str, _Done], run: str) -> None:

@@ -15,6 +15,11 @@ any stay out.
 All rounds validate on the same images with the masks that a person made, corrected for
 the same completeness: that told, else that which round 0 estimated. No model is judged
 by what a model drew. A round follows as long as the one before it added `RISE`.
+
+Where the missing beads are of a kind, such as those in clumps, that correction punishes
+a model for finding them: it takes them to be missing by chance. Then the round trained
+on the most beads is the best, unless its score falls by `FALL`, and the next follows as
+long as more are accepted.
 """
 
 import json
@@ -33,6 +38,7 @@ from beadseg.data.samples import Sample
 from beadseg.data.settings_file import FILE, format_beads_toml, read_beads_toml
 from beadseg.errors import BeadsegError
 from beadseg.files import write_whole, writing
+from beadseg.partial.audit import KINDS
 from beadseg.partial.completion import OtherKind, Predict, complete, load_predict
 from beadseg.training.completeness import COMPLETE, method_of
 from beadseg.training.interrupts import Interrupts
@@ -41,6 +47,7 @@ from beadseg.training.run_folder import ROUNDS
 from beadseg.training.state import hyperparameters
 
 RISE = 0.002  # validation Jaccard that a round must add
+FALL = 0.1  # that a round has failed, even where the score cannot tell much
 COMPLETION = "completion.json"  # in a completed data set: by whom, and how many beads
 
 
@@ -82,11 +89,15 @@ def train_rounds(config: ConfigDict, workdir: Path, name: str) -> dict[str, Any]
             | facts
             | {"jaccard": score, "validation": summary["validation"]}
         )
+        of_kind = any(entry.get("omission") in KINDS for entry in rounds)
         best = max(range(number + 1), key=lambda n: (rounds[n]["jaccard"], -n))
+        if of_kind and score > before - FALL:
+            best = number
         record |= {"best": rounds[best]["run"], "rounds": rounds}
         _write(workdir / ROUNDS, record)
-        if before is not None and score < before + RISE:
-            why = f"round {number} added {score - before:+.4f}, less than {RISE}"
+        needed = RISE if not of_kind else -FALL
+        if before is not None and score < before + needed:
+            why = f"round {number} added {score - before:+.4f}, less than {needed}"
             break
     record["stopped"] = why
     _write(workdir / ROUNDS, record)
@@ -98,6 +109,9 @@ def sentence(record: dict[str, Any]) -> str:
     scores = [entry["jaccard"] for entry in record["rounds"]]
     best = [entry["run"] for entry in record["rounds"]].index(record["best"])
     gain = f", {scores[best] - scores[0]:+.3f} over round 0" if best else ""
+    kind = record["rounds"][best].get("omission")
+    if best and kind in KINDS:
+        gain += f", which cannot tell much: {KINDS[kind]} are missing"
     return (
         f"best: round {best} (validation Jaccard {scores[best]:.3f}{gain}); stopped: "
         f"{record['stopped']}"
@@ -200,7 +214,8 @@ def _complete(config: ConfigDict, parent: Path, data: Path) -> dict[str, Any]:
     with writing(data):
         _copy(others, data)
         _tell(config, data, others, {name: c for name, c in told.items() if c})
-    kept = ("labelled", "agreed", "proposed", "accepted", "expected_precision")
+    kept = ("labelled", "agreed", "proposed", "accepted")
+    kept += ("expected_precision", "omission")
     return {
         "parent": str(parent),
         "validated_by": sorted({s.group for s in samples if s.name in held}),

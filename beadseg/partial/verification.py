@@ -20,13 +20,7 @@ from beadseg.partial.completion import load_predict, pages
 
 PICTURES = 6  # on the page: the least complete
 _SIDE = 900  # px of a picture, at most
-_WORDS = {
-    "dim": "the dim ones",
-    "blurred": "the blurred ones",
-    "crowded": "the crowded ones",
-    "region": "those of some regions",
-    "random": "at random, as far as can be told",
-}
+_WORDS = KINDS | {"random": "at random, as far as can be told"}
 
 
 def verify(
@@ -62,7 +56,7 @@ def verify(
     if not rows:
         hint = f" (the first problem: {problems[0]})" if problems else ""
         raise BeadsegError(f"{folder}: no image has a mask that can be read{hint}")
-    whole, kind = pooled(audits), omission(audits)
+    whole, kind = pooled(audits), omission([a.seen for a in audits])
     short = sum(not row["passes"] for row in rows)
     result = {
         "images": rows,

@@ -77,7 +77,7 @@ def test_completeness_is_found_without_a_model(drawn):
 @pytest.mark.parametrize("kind", ["random", "dim", "blurred", "crowded", "outside"])
 @pytest.mark.parametrize("with_model", [True, False])
 def test_the_kind_of_omission_is_named(drawn, kind, with_model):
-    found = omission(audits(drawn, f"drop_{kind}", 0.5, with_model))
+    found = omission([a.seen for a in audits(drawn, f"drop_{kind}", 0.5, with_model)])
     assert found.kind == {"outside": "region"}.get(kind, kind)
     for effect, chance in found.tests.values():
         assert -1 <= effect <= 1 and 0 <= chance <= 1
@@ -85,7 +85,7 @@ def test_the_kind_of_omission_is_named(drawn, kind, with_model):
 
 def test_beads_drawn_smaller_than_they_are_seen_are_not_of_a_kind(drawn):
     found = audits(drawn, "drop_random", 0.5, erode=2)
-    assert omission(found).kind == "random"
+    assert omission([a.seen for a in found]).kind == "random"
 
 
 def test_beads_that_a_model_runs_together_are_counted_by_their_area():
@@ -116,7 +116,7 @@ def test_beads_that_a_model_runs_together_are_counted_by_their_area():
 
 def test_complete_masks_say_nothing_about_a_kind(drawn):
     found = audits(drawn, "none", 0.0)
-    assert omission(found).kind == "unknown"
+    assert omission([a.seen for a in found]).kind == "unknown"
     assert all(a.best.completeness > 0.97 for a in found)
 
 

@@ -62,7 +62,7 @@ def truth(config, monkeypatch):
 def scripted(monkeypatch):
     """Runs that reach given scores at once, and models that accept given counts."""
 
-    def script(scores, accepted):
+    def script(scores, accepted, omission="random"):
         def train(config, workdir, name):
             workdir.mkdir(parents=True)
             assert config.partial.rounds == 0
@@ -78,6 +78,7 @@ def scripted(monkeypatch):
                 "accepted": accepted[number - 1],
                 "expected_precision": 0.97,
                 "validated_by": ["a"],
+                "omission": omission,
             }
 
         monkeypatch.setattr(rounds, "train", train)
@@ -247,6 +248,23 @@ def test_the_best_round_is_kept_where_a_later_one_is_worse(config, scripted, tmp
     record = train_rounds(config, tmp_path / "rounds", "rounds")
     assert record["best"] == "round_1/run"
     assert record["stopped"] == "round 2 added -0.2000, less than 0.002"
+
+
+def test_where_a_kind_is_missing_the_round_with_the_most_beads_is_the_best(
+    config, scripted, tmp_path
+):
+    """The score takes beads as missing by chance, and cannot tell."""
+    scripted([0.8, 0.78, 0.76, 0.99], [5, 8, 8], "crowded")
+    record = train_rounds(config, tmp_path / "rounds", "rounds")
+    assert sentence(record) == (
+        "best: round 2 (validation Jaccard 0.760, -0.040 over round 0, which cannot "
+        "tell much: the crowded ones are missing); stopped: round 2 is sure of no "
+        "further bead"
+    )
+    scripted([0.8, 0.6], [5], "crowded")
+    record = train_rounds(config, tmp_path / "failed", "rounds")
+    assert record["best"] == "round_0/run"
+    assert record["stopped"] == "round 1 added -0.2000, less than -0.1"
 
 
 def test_it_stops_where_no_bead_is_accepted(config, scripted, tmp_path):
