@@ -243,7 +243,7 @@ def draw(names: list[str], file: Path) -> None:
     axes.grid(axis="x", alpha=0.3)
     axes.set_xlabel("Jaccard against complete masks, % of what full labels give")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower left")
+    axes.legend(frameon=False, loc="upper left")
     figure.savefig(file, dpi=130)
 
 

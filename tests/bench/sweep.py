@@ -146,8 +146,8 @@ def tracking(members: int, steps: int, rounds: int = 2) -> dict:
                 for how in ("off", "offline")
             }
             shares.append(1.0 - seconds["off"] / seconds["offline"])
-    shares = [round(share, 3) for share in shares]
-    return {"members": members, "share": statistics.median(shares), "each": shares}
+    share = round(statistics.median(shares), 3)
+    return {"members": members, "share": share, "each": [round(s, 3) for s in shares]}
 
 
 def planning(points: int) -> float:
