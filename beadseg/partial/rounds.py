@@ -17,9 +17,9 @@ the same completeness: that told, else that which round 0 estimated. No model is
 by what a model drew. A round follows as long as the one before it added `RISE`.
 
 Where the missing beads are of a kind, such as those in clumps, that correction punishes
-a model for finding them: it takes them to be missing by chance. Then the round trained
-on the most beads is the best, unless its score falls by `FALL`, and the next follows as
-long as more are accepted.
+a model for finding them: it takes them to be missing by chance. Where it is in use, the
+round trained on the most beads is then the best, unless its score falls by `FALL`, and
+the next follows as long as more are accepted.
 """
 
 import json
@@ -89,14 +89,15 @@ def train_rounds(config: ConfigDict, workdir: Path, name: str) -> dict[str, Any]
             | facts
             | {"jaccard": score, "validation": summary["validation"]}
         )
-        of_kind = any(entry.get("omission") in KINDS for entry in rounds)
+        blind = any(entry.get("blind_to") for entry in rounds)
+        needed = -FALL if blind else RISE
+        helps = before is None or score >= before + needed
         best = max(range(number + 1), key=lambda n: (rounds[n]["jaccard"], -n))
-        if of_kind and score > before - FALL:
+        if blind and helps:
             best = number
         record |= {"best": rounds[best]["run"], "rounds": rounds}
         _write(workdir / ROUNDS, record)
-        needed = RISE if not of_kind else -FALL
-        if before is not None and score < before + needed:
+        if not helps:
             why = f"round {number} added {score - before:+.4f}, less than {needed}"
             break
     record["stopped"] = why
@@ -109,13 +110,32 @@ def sentence(record: dict[str, Any]) -> str:
     scores = [entry["jaccard"] for entry in record["rounds"]]
     best = [entry["run"] for entry in record["rounds"]].index(record["best"])
     gain = f", {scores[best] - scores[0]:+.3f} over round 0" if best else ""
-    kind = record["rounds"][best].get("omission")
-    if best and kind in KINDS:
+    kind = record["rounds"][best].get("blind_to")
+    if kind:
         gain += f", which cannot tell much: {KINDS[kind]} are missing"
     return (
         f"best: round {best} (validation Jaccard {scores[best]:.3f}{gain}); stopped: "
         f"{record['stopped']}"
     )
+
+
+def blind_to(
+    omission: str, shares: Iterable[float | None], estimate: float | None
+) -> str | None:
+    """The kind of missing beads that validation punishes a model for finding.
+
+    Args:
+      omission: what is missing, as `beadseg.partial.audit.omission` names it.
+      shares: completeness of the masks that validate, as told; None: not told.
+      estimate: completeness of masks that nobody told of; None: taken as complete.
+
+    Returns:
+      None where beads are missing by chance, or where validation is not corrected: on
+      masks told or taken to be complete.
+    """
+    shares = [share or estimate or 1.0 for share in shares]
+    corrected = max(shares, default=1.0) < COMPLETE
+    return omission if corrected and omission in KINDS else None
 
 
 def _begin(config: ConfigDict, workdir: Path) -> dict[str, Any]:
@@ -214,12 +234,13 @@ def _complete(config: ConfigDict, parent: Path, data: Path) -> dict[str, Any]:
     with writing(data):
         _copy(others, data)
         _tell(config, data, others, {name: c for name, c in told.items() if c})
-    kept = ("labelled", "agreed", "proposed", "accepted")
-    kept += ("expected_precision", "omission")
+    kept = ("labelled", "agreed", "proposed", "accepted", "expected_precision")
+    shares = [known[s.name] for s in samples if s.name in held]
     return {
         "parent": str(parent),
         "validated_by": sorted({s.group for s in samples if s.name in held}),
         "asked_precision": config.partial.accept,
+        "blind_to": blind_to(result.get("omission", "unknown"), shares, estimate),
         **{field: result[field] for field in kept if field in result},
     }
 

@@ -62,7 +62,7 @@ def truth(config, monkeypatch):
 def scripted(monkeypatch):
     """Runs that reach given scores at once, and models that accept given counts."""
 
-    def script(scores, accepted, omission="random"):
+    def script(scores, accepted, blind_to=None):
         def train(config, workdir, name):
             workdir.mkdir(parents=True)
             assert config.partial.rounds == 0
@@ -78,7 +78,7 @@ def scripted(monkeypatch):
                 "accepted": accepted[number - 1],
                 "expected_precision": 0.97,
                 "validated_by": ["a"],
-                "omission": omission,
+                "blind_to": blind_to,
             }
 
         monkeypatch.setattr(rounds, "train", train)
@@ -265,6 +265,23 @@ def test_where_a_kind_is_missing_the_round_with_the_most_beads_is_the_best(
     record = train_rounds(config, tmp_path / "failed", "rounds")
     assert record["best"] == "round_0/run"
     assert record["stopped"] == "round 1 added -0.2000, less than -0.1"
+
+
+@pytest.mark.parametrize(
+    ("omission", "shares", "estimate", "expected"),
+    [
+        ("crowded", [None, 0.5], 0.6, "crowded"),
+        ("crowded", [0.5], None, "crowded"),
+        ("random", [None], 0.6, None),
+        ("unknown", [None], 0.6, None),
+        ("crowded", [None, 1.0], 0.6, None),  # one validates for all: it is complete
+        ("crowded", [None], None, None),  # all are taken as complete
+    ],
+)
+def test_validation_is_blind_where_it_is_corrected_and_a_kind_is_missing(
+    omission, shares, estimate, expected
+):
+    assert rounds.blind_to(omission, shares, estimate) == expected
 
 
 def test_it_stops_where_no_bead_is_accepted(config, scripted, tmp_path):
