@@ -11,9 +11,8 @@ them on both sides of the split (nothing sees the complete ones), and judges the
 own threshold on complete masks of the validation images, which are the same in all
 cells: other papers than those trained on (emps_spheres_dev), else every fifth image by
 number of beads. It then audits and completes the data set with that run, against the
-truth. The share is of the cell "none" of the
-same seed. Each cell is kept in results as soon as it is done. `--draw NAME ...` draws
-results (`partial_NAME.json`).
+truth. The share is of the cell "none" of the same seed. Each cell is kept in results as
+soon as it is done. `--draw NAME ...` draws results (`partial_NAME.json`).
 """
 
 import argparse
