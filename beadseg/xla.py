@@ -8,11 +8,16 @@ import hashlib
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 # XLA gives convolutions and products to YNNPACK, whose gradient of a kernel is up to
 # ten times slower than that of Eigen (tests/bench/results/weight_gradient.json).
 FLAGS = {"--xla_cpu_experimental_ynn_fusion_type": ""}
+# On a CPU, XLA takes away the barriers with which beadseg.models keeps what several
+# operations need from being worked out anew for each; a GPU may need them taken away.
+CPU_FLAGS = {"--xla_disable_hlo_passes": "cse_barrier_expander"}
+ACCELERATORS = ("jax_plugins", "libtpu")  # give jax other devices than the CPU
 # An unknown flag ends the process: these are the versions that were seen to know them.
 KNOWING_JAXLIB = ((0, 10), (0, 12))
 
@@ -42,8 +47,16 @@ def _set_flags() -> None:
     if not KNOWING_JAXLIB[0] <= jaxlib <= KNOWING_JAXLIB[1]:
         return
     chosen = os.environ.get("XLA_FLAGS", "")
-    ours = [f"{name}={value}" for name, value in FLAGS.items() if name not in chosen]
+    flags = FLAGS if _accelerated() else FLAGS | CPU_FLAGS
+    ours = [f"{name}={value}" for name, value in flags.items() if name not in chosen]
     os.environ["XLA_FLAGS"] = " ".join([*ours, chosen]).strip()
+
+
+def _accelerated() -> bool:
+    """Whether jax may find another device than the CPU."""
+    if os.environ.get("JAX_PLATFORMS") == "cpu":
+        return False
+    return any(find_spec(package) is not None for package in ACCELERATORS)
 
 
 def _processor() -> str:

@@ -27,7 +27,7 @@ def get_config() -> ConfigDict:
     generated.per_image = True
     generated.bead_diameter = 16.0
     generated.size = 192
-    generated.count = 2000
+    generated.count = 4000
 
     augment = c.data.augment
     augment.zoom = 0.4  # the size of beads in a new image is an estimate
@@ -44,10 +44,10 @@ def get_config() -> ConfigDict:
     c.optim.warmup_steps = 100
     c.optim.cosine = True
     c.plateau.enabled = False
-    c.train.steps_per_epoch = 200
-    c.train.epochs = 8
+    c.train.steps_per_epoch = 400
+    c.train.epochs = 20
     c.train.early_stopping = 0
     # Generated validation asks for 0.46, the edges of real beads for more.
     c.train.threshold = 0.65
-    c.log.images_every = 4
+    c.log.images_every = 5
     return c

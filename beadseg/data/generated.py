@@ -94,7 +94,7 @@ def _conditions(settings, rng, radius, soft: bool) -> tuple[np.ndarray, np.ndarr
     dim = rng.random(number) < share(settings.dim_share)
     brightness = np.where(dim, rng.uniform(*settings.dim, number), brightness)
     focus = rng.uniform(*settings.blur) * (1 + 0.7 * soft * rng.random())
-    blur = np.minimum(focus, 0.3 * radius)
+    blur = np.minimum(focus, settings.softness * radius)
     blurred = rng.random(number) < share(settings.blurred_share)
     extra = rng.uniform(*settings.defocus, number) * radius
     return brightness, np.where(blurred, np.hypot(blur, extra), blur)

@@ -23,7 +23,9 @@ _BEADS = {
     "irregular_share": 0.35,
     "ellipticity": 0.4,
     "roughness": 0.04,
+    "satellite_share": 0.0,
     "blur": (0.5, 1.2),
+    "softness": 0.3,
     "dim": (0.3, 0.5),
     "contrast_spread": 0.25,
     "texture": 1.0,
@@ -43,7 +45,9 @@ _VARIED = {
     "irregular_share": 0.45,
     "ellipticity": 1.0,
     "roughness": 0.07,
+    "satellite_share": 0.15,
     "blur": (0.4, 2.5),
+    "softness": 0.45,
     "dim": (0.15, 0.5),
     "contrast_spread": 0.6,
     "texture": 2.0,
@@ -85,7 +89,9 @@ class GeneratedSettings:
     irregular_share: float | None = None  # of images whose beads are not quite round
     ellipticity: float | None = None  # largest (long / short axis) - 1
     roughness: float | None = None  # largest relative standard deviation of the outline
+    satellite_share: float | None = None  # of images with tiny beads beside the others
     blur: tuple[float, float] | None = None  # px in focus; fluorescence to 1.7x
+    softness: float | None = None  # largest blur in focus, of the radius of the bead
     defocus: tuple[float, float] = (0.12, 0.35)  # of the radius, a blurred bead
     blurred_share: tuple[float, float] = (0.0, 0.2)  # of the beads; often the lowest
     dim: tuple[float, float] | None = None  # contrast of a dim bead, full beads are 1

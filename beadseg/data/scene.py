@@ -142,6 +142,19 @@ def _radii(rng, typical, spread, number):
     return np.maximum(typical * factor, SMALLEST)
 
 
+def _satellites(rng, y, x, radius):
+    """Beads with tiny ones that cling to them: y, x, radius of all."""
+    number = round(rng.uniform(0.1, 0.6) * len(y))
+    host = rng.integers(len(y), size=number)
+    small = np.maximum(radius[host] * rng.uniform(0.15, 0.42, number), SMALLEST)
+    turn = rng.uniform(0, 2 * np.pi, number)
+    away = (radius[host] + small) * rng.uniform(0.9, 1.1, number)
+    y = np.concatenate([y, y[host] + away * np.sin(turn)])
+    x = np.concatenate([x, x[host] + away * np.cos(turn)])
+    order = rng.permutation(len(y))  # some lie on top, some beneath
+    return y[order], x[order], np.concatenate([radius, small])[order]
+
+
 def _shapes(settings, rng, number):
     ratio, angle = np.ones(number), np.zeros(number)
     wave = np.zeros((number, len(HARMONICS)), np.complex64)
@@ -185,6 +198,7 @@ def lay_out(
     overlap = min(0.02, settings.overlap[1])
     if rng.random() < settings.overlap_share:
         overlap = rng.uniform(*settings.overlap)
+    tiny = settings.satellite_share > 0 and rng.random() < settings.satellite_share
     coverage_goal = count * np.pi * typical**2 / (size * height)
     coverage_goal = float(np.clip(coverage_goal, *settings.coverage))
 
@@ -197,6 +211,8 @@ def lay_out(
         drawn = max(1, round(number * beyond / within))
         y, x = _PLACE[pattern](rng, drawn, typical, -pad, box)
         radius = _radii(rng, typical, spread, len(y))
+        if tiny:
+            y, x, radius = _satellites(rng, y, x, radius)
         if len(y) > 1:
             _relax(y, x, radius, 1 - overlap)
         margin = OUTSIDE * radius

@@ -16,11 +16,12 @@ from beadseg.models.norms import (
     MOMENTUM,
     NORMALISE,
     Norm,
-    batch_moments,
+    map_channels,
+    normalise_batch,
     standardise_kernel,
     stem_norm,
 )
-from beadseg.models.primitives import convolve, double
+from beadseg.models.primitives import convolve, double, per_channel, shift
 
 
 class Convolution(nn.Module):
@@ -56,28 +57,27 @@ class Convolution(nn.Module):
             kernel = standardise_kernel(kernel) * gain.reshape(1, 1, 1, -1)
         x = convolve(x, kernel.astype(self.dtype))
         if kind == "batch":
-            mean, deviation = self._statistics(x)
-            gain = gain / deviation
-            bias = bias - mean * gain
-        elif kind in NORMALISE:
+            return self._normalise_batch(x, gain, bias)
+        if kind in NORMALISE:
             x = NORMALISE[kind](x)
-        if kind not in ("none", "weight"):
-            x = x * gain.astype(self.dtype).reshape(1, 1, 1, -1)
-        x = x + bias.astype(self.dtype).reshape(1, 1, 1, -1)
+            x = x * per_channel(gain, x)
+        x = shift(x, bias)
         return nn.relu(x) if self.relu else x
 
-    def _statistics(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Mean and standard deviation of each channel, f32[C], for the norm "batch"."""
+    def _normalise_batch(self, x, gain, bias):
         shape = (self.features,)
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
         variance = self.variable("batch_stats", "var", jnp.ones, shape)
         if not self.norm.train:
-            return mean.value, jnp.sqrt(variance.value + EPSILON)
-        now = batch_moments(x, self.norm.axis_name)
+            gain = gain / jnp.sqrt(variance.value + EPSILON)
+            x = map_channels(x, gain, bias - mean.value * gain)
+            return nn.relu(x) if self.relu else x
+        axis_name = self.norm.axis_name
+        x, *now = normalise_batch(x, gain, bias, self.relu, axis_name)
         if not self.is_initializing():
             for running, value in zip((mean, variance), now, strict=True):
                 running.value = MOMENTUM * running.value + (1.0 - MOMENTUM) * value
-        return now[0], jnp.sqrt(now[1] + EPSILON)
+        return x
 
 
 class Double(nn.Module):
@@ -91,8 +91,7 @@ class Double(nn.Module):
         initial = nn.initializers.lecun_normal()
         kernel = self.param("kernel", initial, (x.shape[-1], 4 * self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        bias = bias.astype(self.dtype).reshape(1, 1, 1, -1)
-        return double(x, kernel.astype(self.dtype)) + bias
+        return shift(double(x, kernel.astype(self.dtype)), bias)
 
 
 def gather_pixels(x: jax.Array) -> jax.Array:

@@ -8,10 +8,13 @@ none     He's initialisation only
 """
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from beadseg.models.primitives import per_channel, sum_pixels
 
 NORMS = ("batch", "weight", "channel", "group", "none")
 RELU_GAIN = math.sqrt(2 / (1 - 1 / math.pi))  # unit variance after relu of a Gaussian
@@ -76,17 +79,73 @@ class Norm(NamedTuple):
     axis_name: str | None = None
 
 
-def batch_moments(x: jax.Array, axis_name: str | None) -> tuple[jax.Array, jax.Array]:
-    """Mean and variance of each channel, f32[C], over all else and all devices.
+@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def normalise_batch(
+    x: jax.Array, gain: jax.Array, bias: jax.Array, relu: bool, axis_name: str | None
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Mean 0 and variance 1 of each channel over all else, gain, bias, relu if asked.
 
-    From the sums of x and of its squares: one pass over [B, H, W, C].
+    Forward and backward pass twice over [B, H, W, C] each, once for two sums and once
+    for the result; only `x` is kept in between.
+
+    Args:
+      x: [B, H, W, C].
+      gain, bias: f32[C].
+      relu: whether negative results become 0.
+      axis_name: of the devices that the batch is spread over.
+
+    Returns:
+      The result [B, H, W, C], mean and variance f32[C]. For the running statistics:
+      no gradient comes back through those two.
     """
+    return _normalise_batch(x, gain, bias, relu, axis_name)[0]
+
+
+def _normalise_batch(x, gain, bias, relu, axis_name):
     wide = x.astype(jnp.float32)
-    moments = jnp.stack([wide.mean((0, 1, 2)), jnp.square(wide).mean((0, 1, 2))])
-    if axis_name is not None:
-        moments = jax.lax.pmean(moments, axis_name)
-    mean, square = moments
-    return mean, jnp.maximum(square - jnp.square(mean), 0.0)
+    sums = jnp.stack([sum_pixels(wide), sum_pixels(jnp.square(wide))])
+    mean, square = _over_devices(sums, x, axis_name)
+    variance = jnp.maximum(square - jnp.square(mean), 0.0)
+    deviation = jnp.sqrt(variance + EPSILON)
+    result = _standardise(x, gain, bias, mean, deviation)
+    result = jax.nn.relu(result) if relu else result
+    return (result, mean, variance), (x, gain, bias, mean, deviation)
+
+
+def _standardise(x, gain, bias, mean, deviation):
+    gain = gain / deviation
+    return map_channels(x, gain, bias - mean * gain)
+
+
+def _normalise_batch_backward(relu, axis_name, saved, gradients):
+    x, gain, bias, mean, deviation = saved
+    gradient, wide = gradients[0].astype(jnp.float32), x.astype(jnp.float32)
+    if relu:
+        positive = _standardise(x, gain, bias, mean, deviation) > 0
+        gradient = jnp.where(positive, gradient, 0.0)
+    gradient = jax.lax.optimization_barrier(gradient)
+    of_bias = sum_pixels(gradient)
+    of_gain = (sum_pixels(gradient * wide) - mean * of_bias) / deviation
+    means = _over_devices(jnp.stack([of_bias, of_gain]), x, axis_name)
+    slope = -gain * means[1] / jnp.square(deviation)
+    offset = -gain * means[0] / deviation - mean * slope
+    of_x = map_channels(gradient, gain / deviation, offset)
+    of_x = of_x + wide * per_channel(slope, wide)
+    return of_x.astype(x.dtype), of_gain, of_bias
+
+
+normalise_batch.defvjp(_normalise_batch, _normalise_batch_backward)
+
+
+def _over_devices(sums: jax.Array, x: jax.Array, axis_name: str | None) -> jax.Array:
+    """The means over all pixels, from the sums over those of this device's `x`."""
+    means = sums / (x.size / x.shape[-1])
+    return means if axis_name is None else jax.lax.pmean(means, axis_name)
+
+
+def map_channels(x: jax.Array, gain: jax.Array, bias: jax.Array) -> jax.Array:
+    """x [B, H, W, C] * gain [C] + bias [C], in the dtype of `x`."""
+    return x * per_channel(gain, x) + per_channel(bias, x)
 
 
 def stem_norm(norm: Norm) -> Norm:

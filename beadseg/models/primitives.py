@@ -1,9 +1,10 @@
-"""Convolution, pooling and doubling, in the forms that XLA runs fast on a CPU.
+"""Convolution, pooling, doubling and sums, in the forms that XLA runs fast on a CPU.
 
 Each equals the plain operation in value and gradient, on any backend. They
 were chosen by timing on two cores, against the plain operation.
 """
 
+import math
 from functools import partial
 
 import jax
@@ -13,6 +14,9 @@ DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 # With no more channels than this on both sides, XLA leaves a convolution to its slow
 # kernels; pairs of pixels have twice as many.
 FEW_CHANNELS = 16
+# A sum over pixels adds so many bands of rows first, number by number, then rows that
+# are so many numbers long.
+BANDS, COLUMNS = 16, 256
 
 
 @jax.custom_vjp
@@ -99,7 +103,7 @@ def _halve(x):
     place = jnp.where(
         below > top, 2 + (d > c).astype(jnp.int8), (b > a).astype(jnp.int8)
     )
-    return jnp.maximum(top, below), place
+    return jnp.maximum(top, below), jax.lax.optimization_barrier(place)
 
 
 def _halve_backward(place, gradient):
@@ -143,3 +147,39 @@ def _double_backward(saved, gradient):
 
 
 double.defvjp(_double_forward, _double_backward)
+
+
+def sum_pixels(x: jax.Array) -> jax.Array:
+    """The sum of each channel: [B, H, W, C] -> f32[C].
+
+    On a CPU, XLA adds C numbers at a time, or writes down what it is to add: bands of
+    rows are therefore added first, in one pass with whatever makes `x`, then long rows.
+    The batch stays an axis, over which devices may share the work.
+    """
+    batch, height, width, channels = x.shape
+    x = x.astype(jnp.float32)
+    if not _on_cpu():
+        return x.sum((0, 1, 2))
+    bands = math.gcd(height, BANDS)
+    x = x.reshape(batch, bands, -1)
+    x = sum(x[:, i] for i in range(bands))
+    columns = channels * math.gcd(x.size // channels, max(COLUMNS // channels, 1))
+    return x.reshape(-1, columns).sum(0).reshape(-1, channels).sum(0)
+
+
+def per_channel(numbers: jax.Array, x: jax.Array) -> jax.Array:
+    """[C] in the shape and dtype that go with x [B, H, W, C]."""
+    return numbers.astype(x.dtype).reshape(1, 1, 1, -1)
+
+
+@jax.custom_vjp
+def shift(x: jax.Array, bias: jax.Array) -> jax.Array:
+    """x [B, H, W, C] + bias [C]."""
+    return x + per_channel(bias, x)
+
+
+def _shift_backward(bias, gradient):
+    return gradient, sum_pixels(gradient).astype(bias.dtype)
+
+
+shift.defvjp(lambda x, bias: (shift(x, bias), bias), _shift_backward)
