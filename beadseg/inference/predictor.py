@@ -28,7 +28,7 @@ from beadseg.inference.tiles import TILE, Network
 AUTO = "auto"
 # Of a network that has seen no real image: it takes more of the ground for small beads,
 # and its centres stand out less. Chosen with the default model on tests/bench.
-UNSEEN = {"speck": 0.45, "prominence": 0.08, "smooth": 0.05}
+UNSEEN = {"speck": 0.45, "prominence": 0.06, "smooth": 0.05}
 # What is less than so much of the smallest beads that a network was trained on across,
 # or than so many bead diameters, is no bead.
 SMALLER, SPECK_LEAST = 0.6, 0.15

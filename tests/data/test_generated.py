@@ -243,6 +243,33 @@ def test_varied_images_reach_beyond_the_default_and_keep_exact_truth():
     assert min(contrast) < 0.3
 
 
+def test_satellites_are_tiny_beads_beside_the_others():
+    def smallest(share):
+        settings = GeneratedSettings(
+            "varied",
+            modalities=("fluorescence",),
+            radius=(14, 18),
+            beads=(12, 60),
+            polydispersity=(0, 0),
+            satellite_share=share,
+        )
+        for index in range(6):
+            radius = generate(settings, 3, index).beads["radius"]
+            yield radius.min() / radius.max()
+
+    assert np.median(list(smallest(1.0))) < 0.45
+    assert min(smallest(0.0)) > 0.8
+
+
+def test_blur_in_focus_ends_at_the_softness():
+    for softness in (0.1, 0.45):
+        settings = GeneratedSettings(
+            "varied", blur=(9, 9), blurred_share=(0, 0), softness=softness
+        )
+        beads = generate(settings, 0, 0).beads
+        np.testing.assert_allclose(beads["blur"], softness * beads["radius"], rtol=1e-5)
+
+
 def test_lettering_hides_what_lies_under_its_plates_and_nothing_else():
     plates = 0
     for seed in range(30):
