@@ -5,8 +5,8 @@
 trains it in runs/default_model (run again, it goes on) and puts what prediction needs
 into beadseg/default_model, where CARD.md tells what it reaches on real images.
 
-Time: 30 minutes of steps on two cores. Expect: validation Jaccard 0.86 on generated images (seed
-0, measured).
+Time: 30 minutes of steps on two cores. Expect: validation Jaccard 0.86 on generated
+images (seed 0, measured).
 """
 
 from ml_collections import ConfigDict
