@@ -47,7 +47,7 @@ def get_config() -> ConfigDict:
     c.train.steps_per_epoch = 400
     c.train.epochs = 20
     c.train.early_stopping = 0
-    # Generated validation asks for 0.46, the edges of real beads for more.
+    # Generated validation asks for less, the edges of real beads for more.
     c.train.threshold = 0.65
     c.log.images_every = 5
     return c

@@ -85,8 +85,7 @@ def normalise_batch(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Mean 0 and variance 1 of each channel over all else, gain, bias, relu if asked.
 
-    Forward and backward pass twice over [B, H, W, C] each, once for two sums and once
-    for the result; only `x` is kept in between.
+    Only `x` is kept from forward to backward.
 
     Args:
       x: [B, H, W, C].
@@ -123,7 +122,7 @@ def _normalise_batch_backward(relu, axis_name, saved, gradients):
     if relu:
         positive = _standardise(x, gain, bias, mean, deviation) > 0
         gradient = jnp.where(positive, gradient, 0.0)
-    gradient = jax.lax.optimization_barrier(gradient)
+    gradient = jax.lax.optimization_barrier(gradient)  # for two sums and the result
     of_bias = sum_pixels(gradient)
     of_gain = (sum_pixels(gradient * wide) - mean * of_bias) / deviation
     means = _over_devices(jnp.stack([of_bias, of_gain]), x, axis_name)
