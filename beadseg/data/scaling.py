@@ -3,8 +3,9 @@
 Training and prediction both call `prepare`, so they cannot drift apart.
 """
 
+import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,14 +14,22 @@ from scipy import ndimage
 
 SMALLEST_SCALE, LARGEST_SCALE = 1 / 16, 8.0
 _MANY = 8  # beads of an image, to tell how small they get
+_ROWS = 2048  # of a page that are floats at once
 _COARSE_ROWS = 64  # of a coarse background that are made at once
 _PERCENTILE_PIXELS = 2**22  # a grid of so many pixels gives the same percentiles
+CLIP = (-1.0, 2.0)  # normalised values beyond are cut: hot pixels, dirt
+NOISE_SPAN = 12.0  # standard deviations of the noise that 0 and 1 lie apart at least
+# Where all but a tenth of the pixels share a tenth of the span, and differ by more than
+# noise, the rest is dirt, and its contrast is not what counts.
+DIRT, _INNER = 10.0, (5.0, 95.0)
+_GAUSSIAN_MEDIAN = 0.6745  # of the absolute values of a standard normal variable
+_GAUSSIAN_MEAN = math.sqrt(2 / math.pi)  # likewise their mean
 
 
 class Prepared(NamedTuple):
     """A page as the network sees it, with what undoes it."""
 
-    image: np.ndarray  # f32[h, w]; percentile `low` at 0, `high` at 1
+    image: np.ndarray  # f32[h, w]; percentile `low` at 0, `high` at 1; cut at CLIP
     low: float  # in units of the page (less its background, if flattened)
     high: float
 
@@ -34,7 +43,12 @@ def prepare(
     scale: float = 1.0,
     least_span: float = 0.0,
 ) -> Prepared:
-    """Flattens the background, normalises to percentiles, resamples: in this order.
+    """Flattens the background, normalises to percentiles, clips and resamples.
+
+    0 and 1 are at least `NOISE_SPAN` standard deviations of the noise apart, so that an
+    empty field stays grey instead of being stretched until its noise looks like beads.
+    A little dirt of many times the contrast does not widen the span, and what lies
+    beyond `CLIP` is cut, so that a few bright pixels change nothing around.
 
     Args:
       page: [H, W] of any real type.
@@ -42,14 +56,19 @@ def prepare(
       high: percentile that becomes 1.
       flatten_sigma: pixels of the page; 0 leaves the background alone.
       scale: output pixels to a pixel of the page.
-      least_span: `high` is at least so far above `low`, in units of the page.
+      least_span: 0 and 1 are at least so far apart, in units of the page.
     """
-    values = _as_floats(page)
+    values = as_floats(page)
     if flatten_sigma:
         values = values - background(values, flatten_sigma)
     bottom, top = span(values, low, high, least_span)
-    values = ((values - bottom) / (top - bottom)).astype(np.float32)
+    values = _normalised(values, bottom, top)
     return Prepared(resample(values, scaled_shape(page.shape, scale)), bottom, top)
+
+
+def _normalised(values: np.ndarray, bottom: float, top: float) -> np.ndarray:
+    scaled = ((values - bottom) / (top - bottom)).astype(np.float32)
+    return np.clip(scaled, *CLIP, out=scaled)
 
 
 class PreparedWindows:
@@ -73,14 +92,28 @@ class PreparedWindows:
         self._ground = (
             _coarse_background(page, flatten_sigma) if flatten_sigma else None
         )
-        step = _percentile_step(page.size)
-        bands = (
-            self._values(slice(top, top + 1), slice(None))[:, ::step]
-            for top in range(0, page.shape[0], step)
+        self._low, self._high = _span(
+            lambda rows: self._values(rows, slice(None)),
+            page.shape,
+            (low, high),
+            least_span,
         )
-        self._low, self._high = _percentiles(
-            np.concatenate([*bands]), low, high, least_span
-        )
+
+    def at_scale(self, scale: float) -> "PreparedWindows":
+        """The same page, as bright, resampled by another factor."""
+        other = copy.copy(self)
+        other.shape = scaled_shape(self._page.shape, scale)
+        return other
+
+    def whole(self) -> np.ndarray:
+        """All of the result, f32[h, w], made of few rows of the page at a time."""
+        height, width = self.shape
+        step = max(math.ceil(_ROWS * height / self._page.shape[0]), 1)
+        bands = [
+            self.read(top, min(top + step, height), 0, width)
+            for top in range(0, height, step)
+        ]
+        return np.concatenate(bands)
 
     def read(self, top: int, bottom: int, left: int, right: int) -> np.ndarray:
         """f32 of these rows and columns of the result; edges repeat beyond it."""
@@ -90,7 +123,7 @@ class PreparedWindows:
         page = self._page.shape
         if page == self.shape:
             values = self._values(slice(top, inner[0]), slice(left, inner[1]))
-            values = self._normalised(values)
+            values = _normalised(values, self._low, self._high)
         else:
             axes = [
                 _resampled_span(*span)
@@ -99,19 +132,17 @@ class PreparedWindows:
                     (left, inner[1], self.shape[1], page[1]),
                 )
             ]
-            values = self._normalised(self._values(axes[0][0], axes[1][0]))
+            values = self._values(axes[0][0], axes[1][0])
+            values = _normalised(values, self._low, self._high)
             box = (axes[1][1], axes[0][1], axes[1][2], axes[0][2])
             size = (inner[0] - top, inner[1] - left)
             values = _resize(values, size, Image.Resampling.BICUBIC, box)
         rest = [(0, bottom - inner[0]), (0, right - inner[1])]
         return np.pad(values, rest, mode="edge") if np.any(rest) else values
 
-    def _normalised(self, values: np.ndarray) -> np.ndarray:
-        return ((values - self._low) / (self._high - self._low)).astype(np.float32)
-
     def _values(self, rows: slice, columns: slice) -> np.ndarray:
         """Of the page, less its background."""
-        values = _as_floats(self._page[rows, columns])
+        values = as_floats(self._page[rows, columns])
         if self._ground is None:
             return values
         height, width = self._page.shape
@@ -134,32 +165,74 @@ def _resampled_span(first: int, last: int, new: int, old: int):
     return slice(start, stop), first * ratio - start, last * ratio - start
 
 
-def _as_floats(page: np.ndarray) -> np.ndarray:
+def as_floats(page: np.ndarray) -> np.ndarray:
+    """The page as f32, or f64 where f32 would lose small differences."""
     exact = page.dtype.itemsize <= 2 or page.dtype == np.float32
     return page.astype(np.float32 if exact else np.float64)
-
-
-def _percentile_step(size: int) -> int:
-    return math.ceil(math.sqrt(size / _PERCENTILE_PIXELS))
 
 
 def span(
     values: np.ndarray, low: float, high: float, least: float = 0.0
 ) -> tuple[float, float]:
-    """Two percentiles of [H, W], the second at least `least` above the first."""
-    step = _percentile_step(values.size)
-    return _percentiles(values[::step, ::step], low, high, least)
+    """What becomes 0 and 1: two percentiles of [H, W], moved apart where too near.
+
+    Args:
+      values: [H, W], floats.
+      low, high: percentiles.
+      least: distance that the two keep at least, as do `NOISE_SPAN` standard
+        deviations of the noise.
+    """
+    return _span(lambda rows: values[rows], values.shape, (low, high), least)
 
 
-def _percentiles(
-    values: np.ndarray, low: float, high: float, least: float
+def _span(
+    read: Callable[[slice], np.ndarray],
+    shape: tuple[int, ...],
+    percentiles: tuple[float, float],
+    least: float,
 ) -> tuple[float, float]:
-    bottom, top = np.percentile(values, (low, high))
-    if bottom == top:  # a few bright specks on an even ground
-        bottom, top = values.min(), values.max()
+    """`span` of rows that are read a few at a time."""
+    step = math.ceil(math.sqrt(math.prod(shape) / _PERCENTILE_PIXELS))
+    sampled, across, down = [], [], []
+    for first in range(0, shape[0], step):
+        rows = read(slice(max(first - 1, 0), first + 2))
+        middle = rows[min(first, 1)]
+        sampled.append(middle[::step])
+        across.append(np.abs(np.diff(middle, 2))[::step])
+        if len(rows) == 3:
+            down.append(np.abs(rows[0] - 2 * middle + rows[2])[::step])
+    sampled = np.concatenate(sampled)
+    bottom, top = np.percentile(sampled, percentiles)
+    if bottom == top:  # a few bright specks on an even background
+        bottom, top = sampled.min(), sampled.max()
+    noise = max(_noise(across), _noise(down))
+    inner = np.percentile(sampled, _INNER)
+    width = inner[1] - inner[0]
+    if NOISE_SPAN * noise <= width and top - bottom > DIRT * width:
+        bottom, top = max(bottom, inner[0] - width), min(top, inner[1] + width)
+    missing = max(least, NOISE_SPAN * noise) - (top - bottom)
+    if missing > 0:
+        bottom, top = bottom - missing / 2, top + missing / 2
+    bottom, top = float(bottom), float(top)
     if bottom == top:
-        top = bottom + 1
-    return float(bottom), float(max(top, bottom + least))
+        top = bottom + max(1.0, abs(bottom))
+    return bottom, top
+
+
+def _noise(differences: list[np.ndarray]) -> float:
+    """Standard deviation of the noise from absolute second differences of pixels.
+
+    Their median is that of white noise, as long as beads have fewer edges than pixels
+    (Donoho and Johnstone 1994 do the same with wavelets). Where most differ by nothing,
+    as in few counts, their mean tells more.
+    """
+    found = np.concatenate(differences) if differences else np.zeros(0)
+    if not found.size:
+        return 0.0
+    middle = float(np.median(found)) / _GAUSSIAN_MEDIAN
+    if middle == 0:
+        middle = float(found.mean(dtype=np.float64)) / _GAUSSIAN_MEAN
+    return middle / math.sqrt(6)
 
 
 def background(values: np.ndarray, sigma: float) -> np.ndarray:

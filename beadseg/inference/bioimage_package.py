@@ -19,7 +19,7 @@ from PIL import Image
 from beadseg import __version__, models
 from beadseg.data.generated import generate
 from beadseg.data.generated_settings import GeneratedSettings
-from beadseg.data.scaling import prepare
+from beadseg.data.scaling import CLIP, NOISE_SPAN, prepare
 from beadseg.files import write_whole
 from beadseg.inference.onnx_graph import INPUT, OPSET, OUTPUTS
 from beadseg.inference.run import Run
@@ -33,8 +33,10 @@ _README = """# Microbeads
 
 Finds microbeads in microscope images. Trained with beadseg {version}.
 
-- Input: a grey image; its percentiles {low:g} and {high:g} become 0 and 1. The model
-  expects beads about {diameter} px across: resample images first.
+- Input: a grey image; its percentiles {low:g} and {high:g} become 0 and 1, and what
+  lies beyond {clip} is cut. The model expects beads {diameter} px across: resample
+  images first. In an all but empty image move 0 and 1 apart to {noise:g} standard
+  deviations of its noise, or the noise is stretched to full contrast.
 {flatten}- Output: {outputs}.
 - A pixel is bead where the probability is {threshold:.3f} or more.
 
@@ -111,7 +113,8 @@ def _input(run: Run) -> dict[str, Any]:
         "test_tensor": {"source": f"{INPUT}.npy"},
         "data": {"type": "float32"},
         "preprocessing": [
-            {"id": "scale_range", "kwargs": {"axes": ["y", "x"], **percentiles}}
+            {"id": "scale_range", "kwargs": {"axes": ["y", "x"], **percentiles}},
+            {"id": "clip", "kwargs": dict(zip(("min", "max"), CLIP, strict=True))},
         ],
     }
 
@@ -156,12 +159,18 @@ def _readme(run: Run, names: list[str]) -> str:
             "- Before that, subtract the background: a Gaussian mean of standard "
             f"deviation {run.flatten_sigma:g} px.\n"
         )
-    known = run.bead_diameter
+    known = "as large as those it was trained on"
+    if run.sizes is not None:
+        known = f"{run.sizes[0]:.0f} to {run.sizes[1]:.0f}"
+    elif run.bead_diameter is not None:
+        known = f"about {run.bead_diameter:.0f}"
     return _README.format(
         version=__version__,
         low=run.low,
         high=run.high,
-        diameter="those it was trained on" if known is None else f"{known:.0f}",
+        clip=f"{CLIP[0]:g} and {CLIP[1]:g}",
+        diameter=known,
+        noise=NOISE_SPAN,
         flatten=flatten,
         outputs="; ".join(f"{name}, {_ABOUT[name]}" for name in names),
         threshold=run.threshold,

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from beadseg import __version__, models
+from beadseg.data.scaling import CLIP, NOISE_SPAN
 from beadseg.errors import BeadsegError
 from beadseg.files import write_whole, writing
 from beadseg.inference.run import Run
@@ -78,15 +79,20 @@ def metadata(run: Run) -> dict:
 
     An image is normalised so that its percentiles "percentile_low" and
     "percentile_high" become 0 and 1 (first its background is subtracted if
-    "flatten_sigma_px" is above 0), and resampled so that its beads are
-    "bead_diameter_px" across. A pixel is bead where the probability is "threshold" or
-    more. Pixels further away than "receptive_field_px" change nothing.
+    "flatten_sigma_px" is above 0), at least "noise_span" standard deviations of its
+    noise apart, and cut at "clip". It is resampled so that its beads are
+    "bead_diameter_px" across, or between the two "sizes_px" where these are given. A
+    pixel is bead where the probability is "threshold" or more. Pixels further away
+    than "receptive_field_px" change nothing.
     """
     return {
         "beadseg": __version__,
         "model": run.model_config.name,
         "threshold": run.threshold,
         "bead_diameter_px": run.bead_diameter,
+        "sizes_px": run.sizes,
+        "clip": CLIP,
+        "noise_span": NOISE_SPAN,
         "percentile_low": run.low,
         "percentile_high": run.high,
         "flatten_sigma_px": run.flatten_sigma,

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -10,15 +10,106 @@ from beadseg.data import scaling
 from beadseg.data.tiles import dequantise, points_inside, quantise, tile_bounds
 
 
+def waves(height, width, period=40.0):
+    """A smooth page, f64[H, W] of 0..1, without noise."""
+    y, x = np.mgrid[:height, :width] * (2 * np.pi / period)
+    return 0.5 + 0.25 * np.sin(y) + 0.25 * np.cos(x + 0.3 * y)
+
+
+def discs_on_grid(side, diameter, pitch, level=1.0):
+    at = np.arange(side) % pitch - pitch / 2
+    return level * (at[:, None] ** 2 + at**2 <= (diameter / 2) ** 2)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float64])
-def test_percentiles_become_zero_and_one(dtype, rng):
-    page = rng.integers(0, 250, (80, 90)).astype(dtype)
+def test_percentiles_become_zero_and_one(dtype):
+    page = (250 * waves(80, 90)).astype(dtype)
     prepared = scaling.prepare(page, low=10, high=90)
     assert prepared.image.dtype == np.float32
     low, high = np.percentile(page, (10, 90))
     np.testing.assert_allclose(
         prepared.image, (page.astype(float) - low) / (high - low), atol=1e-6
     )
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([np.uint8, np.uint16, np.float32, np.float64]),
+    st.tuples(st.integers(1, 60), st.integers(1, 60)),
+)
+@example(786702, np.float32, (1, 1))
+@settings(deadline=None)
+def test_values_lie_within_the_clip_whatever_the_page_holds(seed, dtype, shape):
+    rng = np.random.default_rng(seed)
+    page = rng.standard_cauchy(shape) * 10 ** rng.uniform(-2, 6)
+    if np.issubdtype(dtype, np.integer):
+        page = np.clip(page, 0, np.iinfo(dtype).max)
+    image = scaling.prepare(page.astype(dtype), low=1, high=99.5).image
+    assert np.isfinite(image).all()
+    assert scaling.CLIP[0] <= image.min() and image.max() <= scaling.CLIP[1]
+
+
+@pytest.mark.parametrize("sigma", [0.02, 3.0, 400.0])
+@pytest.mark.parametrize("side", [64, 300])
+def test_zero_and_one_are_twelve_deviations_of_white_noise_apart(sigma, side, rng):
+    page = rng.normal(5000, sigma, (side, side))
+    prepared = scaling.prepare(page, low=1, high=99.5)
+    assert prepared.high - prepared.low == pytest.approx(12 * sigma, rel=0.1)
+    # Percentiles 1 and 99.5 are not alike far from the mean: grey but for that.
+    assert prepared.image.mean() == pytest.approx(0.5, abs=0.03)
+    assert prepared.image.std() == pytest.approx(1 / 12, rel=0.1)
+
+
+@pytest.mark.parametrize("quanta", [1, 3, 10, 1000])
+def test_counts_of_few_quanta_are_noise_too(quanta, rng):
+    page = rng.poisson(quanta, (256, 256)).astype(np.uint16)
+    prepared = scaling.prepare(page, low=1, high=99.5)
+    assert prepared.high - prepared.low == pytest.approx(12 * quanta**0.5, rel=0.25)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_lines_with_an_offset_of_their_own_are_noise(axis, rng):
+    lines = rng.normal(0, 20, (300, 1))
+    page = np.moveaxis(lines + rng.normal(500, 2, (300, 300)), 0, axis)
+    prepared = scaling.prepare(page, low=1, high=99.5)
+    assert prepared.high - prepared.low == pytest.approx(12 * 20, rel=0.15)
+
+
+@pytest.mark.parametrize(("diameter", "most"), [(8, 1.35), (16, 1.15), (60, 1.1)])
+@pytest.mark.parametrize("contrast", [2, 6])  # deviations: less than the span
+def test_beads_on_a_third_of_the_pixels_are_no_noise(diameter, most, contrast, rng):
+    beads = discs_on_grid(256, diameter, 1.54 * diameter, 50.0 * contrast)
+    assert 0.3 < (beads > 0).mean() < 0.4
+    page = 1000 + beads + rng.normal(0, 50, beads.shape)
+    low, high = scaling.span(page.astype(np.float32), 1, 99.5)
+    assert 0.95 <= (high - low) / (12 * 50) <= most
+
+
+def test_clear_beads_are_stretched_by_the_percentiles_alone(rng):
+    page = 1000 + discs_on_grid(256, 16, 24, 5000.0) + rng.normal(0, 50, (256, 256))
+    found = scaling.span(page, 1, 99.5)
+    np.testing.assert_allclose(found, np.percentile(page, (1, 99.5)), rtol=1e-6)
+
+
+SPOILT = {
+    "a hot pixel": np.s_[70, 80],
+    "the end of a row": np.s_[70, 250:],
+    "a bright column": np.s_[:, 80],
+    "a bright bead": np.s_[64:80, 64:80],
+}
+
+
+@pytest.mark.parametrize("contrast", [0, 40, 2000])
+@pytest.mark.parametrize("where", SPOILT.values(), ids=SPOILT)
+def test_a_few_bright_pixels_change_nothing_elsewhere(where, contrast, rng):
+    page = 1000 + discs_on_grid(256, 12, 20, contrast) + rng.normal(0, 20, (256, 256))
+    spoilt = page.copy()
+    spoilt[where] += 50 * max(contrast, 100)
+    before, after = (scaling.prepare(p, low=1, high=99.5).image for p in (page, spoilt))
+    elsewhere = np.ones(page.shape, bool)
+    elsewhere[where] = False
+    assert np.abs(after - before)[elsewhere].max() < 0.05
+    assert after[~elsewhere].min() >= 1 and after.max() == scaling.CLIP[1]
 
 
 def test_large_32_bit_numbers_keep_their_small_differences():
@@ -34,12 +125,26 @@ def test_specks_on_an_even_ground_do_not_divide_by_nothing():
     assert prepared.image.min() == 0 and prepared.image.max() == 1
 
 
-def test_brightness_and_contrast_of_the_camera_do_not_matter(rng):
-    page = rng.random((50, 60))
-    first = scaling.prepare(page, low=1, high=99, flatten_sigma=9, scale=0.7).image
-    other = scaling.prepare(
-        300 + 70 * page, low=1, high=99, flatten_sigma=9, scale=0.7
-    ).image
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("value", [0, 7, -3e7, 1e9, 1e18])
+def test_a_page_of_one_value_is_even(value, dtype):
+    page = np.full((20, 30), value, dtype)
+    prepared = scaling.prepare(page, low=1, high=99.5)
+    assert np.ptp(prepared.image) == 0 and 0 <= prepared.image[0, 0] <= 1
+
+
+@pytest.mark.parametrize("kind", ["noise", "beads", "hot pixel", "smooth"])
+@pytest.mark.parametrize("flatten", [0.0, 9.0])
+def test_brightness_and_contrast_of_the_camera_do_not_matter(kind, flatten, rng):
+    page = {
+        "noise": rng.random((50, 60)),
+        "beads": discs_on_grid(60, 10, 16) + 0.02 * rng.random((60, 60)),
+        "hot pixel": np.where(np.arange(3600) == 1234, 99, rng.random(3600)),
+        "smooth": waves(50, 60),
+    }[kind].reshape(-1, 60)
+    options = {"low": 1, "high": 99, "flatten_sigma": flatten, "scale": 0.7}
+    first = scaling.prepare(page, **options).image
+    other = scaling.prepare(300 + 70 * page, **options).image
     np.testing.assert_allclose(first, other, atol=1e-4)
 
 
@@ -56,15 +161,45 @@ def test_flattening_takes_uneven_light_off_dark_and_bright_beads(sign, grid):
     assert before < 0.5 and after > 0.95
 
 
-def test_a_span_has_a_least_length_whole_and_in_windows(rng):
-    page = rng.random((40, 50)).astype(np.float32) + 7
+def test_a_span_has_a_least_length():
+    page = waves(40, 50).astype(np.float32) + 7
+    middle = (page.min() + page.max()) / 2
     found = scaling.prepare(page, low=0, high=100, least_span=4)
     assert found.high - found.low == pytest.approx(4)
-    np.testing.assert_allclose(found.image, (page - page.min()) / 4, atol=1e-5)
-    windows = scaling.PreparedWindows(page, low=0, high=100, least_span=4)
-    np.testing.assert_allclose(windows.read(5, 30, 2, 9), found.image[5:30, 2:9])
+    np.testing.assert_allclose(found.image, 0.5 + (page - middle) / 4, atol=1e-5)
     wide = scaling.prepare(page, low=0, high=100, least_span=0.1)
     assert wide.high - wide.low == pytest.approx(np.ptp(page))
+
+
+@pytest.mark.parametrize("scale", [0.125, 0.5, 0.73, 1.0, 2.0])
+@pytest.mark.parametrize(
+    "more", [{}, {"flatten_sigma": 20.0}, {"least_span": 3e4}], ids=str
+)
+def test_windows_and_the_whole_of_a_page_are_as_prepared_at_once(
+    scale, more, rng, monkeypatch
+):
+    monkeypatch.setattr(scaling, "_ROWS", 37)  # several bands
+    page = rng.normal(8000, 200, (203, 170)) + 3000 * waves(203, 170)
+    page[50, 60] = 65000
+    page = page.astype(np.uint16)
+    options = {"low": 1, "high": 99.5} | more
+    expected = scaling.prepare(page, scale=scale, **options).image
+    windows = scaling.PreparedWindows(page, scale=scale, **options)
+    other = scaling.PreparedWindows(page, scale=3.0, **options).at_scale(scale)
+    height, width = expected.shape
+    assert windows.shape == other.shape == expected.shape
+    boxes = [(0, height, 0, width), (height // 3, height // 2, width // 4, width // 2)]
+    for found in (windows, other):
+        np.testing.assert_allclose(found.whole(), expected, atol=2e-3)
+        for top, bottom, left, right in boxes:
+            np.testing.assert_allclose(
+                found.read(top, bottom, left, right),
+                expected[top:bottom, left:right],
+                atol=2e-3,
+            )
+    beyond = windows.read(height - 3, height + 5, width - 4, width + 6)
+    edge = np.pad(expected[-3:, -4:], ((0, 5), (0, 6)), mode="edge")
+    np.testing.assert_allclose(beyond, edge, atol=2e-3)
 
 
 def test_the_background_is_a_gaussian_mean(rng):
