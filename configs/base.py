@@ -44,7 +44,7 @@ def get_config() -> ConfigDict:
     generated.size = 256  # px, side of an image
     generated.seed = 0  # of the images
     generated.bead_diameter = 0.0  # px, instead of data.bead_diameter; 0: as drawn
-    generated.per_image = False  # resample each image by its own beads, not all alike
+    generated.sizes = ()  # (smallest, largest) px, instead: of a bead of each image
     generated.damage = "none"  # label damage, see beadseg/data/damage.py
     generated.amount = 0.0  # share of beads dropped, or px
 

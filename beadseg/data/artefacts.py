@@ -64,21 +64,80 @@ def add_dust(signal: np.ndarray, rng: np.random.Generator, radius: float) -> Non
 
 
 def add_debris(
-    signal: np.ndarray, rng: np.random.Generator, radius: float, dark: bool
+    signal: np.ndarray,
+    rng: np.random.Generator,
+    radius: float,
+    dark: bool,
+    largest: float,
 ) -> None:
-    """Irregular specks, well below the size of a bead, unlike the ground."""
+    """Irregular specks, well below the size of a bead, unlike the background.
+
+    They are made of discs of at most `largest` px radius.
+    """
     size = len(signal)
     change = rng.uniform(0.08, 0.4) * (1 if dark or rng.random() < 0.2 else -1)
     for _ in range(int(rng.integers(3, 30))):
         y, x = rng.uniform(0, size, 2)
         own = change * rng.uniform(0.3, 1)
-        core = max(0.6, radius * rng.uniform(0.05, 0.2))
+        core = min(max(0.6, radius * rng.uniform(0.05, 0.2)), largest)
         for _ in range(int(rng.integers(1, 4))):
             drawn = _disc(size, y, x, core + 1.5)
             if drawn:
                 box, distance = drawn
                 signal[box] += own * _soft(distance - core)
             y, x = np.array([y, x]) + rng.normal(0, 1.2 * core, 2)
+
+
+def add_dirt(
+    signal: np.ndarray, rng: np.random.Generator, radius: float, dark: bool
+) -> None:
+    """Fibres and long crumbs with many times the contrast of a bead."""
+    size = len(signal)
+    level = float(np.median(signal))
+    change = rng.uniform(1, 5) if dark else -rng.uniform(0.3, 0.95) * level
+    for _ in range(int(rng.integers(1, 5))):
+        y, x = rng.uniform(0, size, 2)
+        turn = rng.uniform(0, 2 * np.pi)
+        core = max(0.8, radius * rng.uniform(0.08, 0.5))
+        bend = rng.normal(0, 0.25)
+        for _ in range(int(rng.integers(8, 60))):
+            drawn = _disc(size, y, x, core + 1.5)
+            if drawn:
+                box, distance = drawn
+                part = signal[box]
+                own = level + change * rng.uniform(0.7, 1)
+                part += _soft(distance - core) * (own - part)
+            turn += bend + rng.normal(0, 0.4)
+            y, x = y + core * np.sin(turn), x + core * np.cos(turn)
+            core = min(max(core * np.exp(rng.normal(0, 0.2)), 0.8), 0.6 * radius + 1)
+
+
+def add_rings(signal: np.ndarray, rng: np.random.Generator, radius: float) -> None:
+    """Dust far from focus between and in large beads: spots with rings around them."""
+    size = len(signal)
+    for _ in range(int(rng.integers(1, 12))):
+        wide = radius * rng.uniform(0.06, 0.4) + 1
+        drawn = _disc(size, *rng.uniform(0, size, 2), 2.5 * wide)
+        if drawn:
+            box, distance = drawn
+            wave = np.cos(distance * (rng.uniform(3, 7) / wide) + rng.uniform(0, 6))
+            fade = np.exp(-0.5 * (distance / wide) ** 2)
+            signal[box] *= 1 + rng.uniform(0.03, 0.25) * wave * fade
+
+
+def add_specks(signal: np.ndarray, rng: np.random.Generator, radius: float) -> None:
+    """Dark dust and crystals on and in large beads, single and in heaps."""
+    size = len(signal)
+    for _ in range(int(rng.integers(1, 10))):
+        y, x = rng.uniform(0, size, 2)
+        spread = radius * rng.uniform(0.02, 0.5)
+        for _ in range(int(rng.integers(1, 25))):
+            core = radius * rng.uniform(0.005, 0.035) + 0.3
+            at = np.array([y, x]) + rng.normal(0, spread, 2)
+            drawn = _disc(size, *at, core + 1.5)
+            if drawn:
+                box, distance = drawn
+                signal[box] *= 1 - rng.uniform(0.1, 0.8) * _soft(distance - core)
 
 
 def add_scratches(signal: np.ndarray, rng: np.random.Generator) -> None:

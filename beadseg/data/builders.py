@@ -226,7 +226,8 @@ def _open_generated(data: ConfigDict, progress: bool) -> Dataset:
         )
 
     data = data.copy_and_resolve_references()
-    data.bead_diameter = data.generated.bead_diameter
+    sizes = tuple(data.generated.sizes)
+    data.bead_diameter = 0.0 if sizes else data.generated.bead_diameter
 
     def plan() -> _Plan:
         pages = GeneratedPages(data.generated)

@@ -1,7 +1,8 @@
 """From a signal of light or electrons to the numbers of a file."""
 
 import numpy as np
-from scipy import fft
+from PIL import Image
+from scipy import fft, ndimage
 
 from beadseg.data.fields import smooth_noise
 
@@ -83,6 +84,56 @@ def expose(
     signal += np.float32(offset + 0.5)
     np.clip(signal, 0, white, out=signal)
     return signal.astype(np.uint8 if bits <= 8 else np.uint16)
+
+
+def video_frame(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A frame of a video: small, colours blurred, sharpened, compressed, enlarged.
+
+    Noise is no longer white, and single pixels are gone.
+
+    Args:
+      image: uint8[H, W].
+      rng: source of all randomness.
+    """
+    height, width = image.shape
+    factor = rng.uniform(1.0, 2.2)
+    small = (max(round(width / factor), 16), max(round(height / factor), 16))
+    frame = Image.fromarray(image).resize(small, Image.Resampling.BOX)
+    values = np.asarray(frame, np.float32)
+    spread = max(float(values.std()), 2.0)
+    colour = smooth_noise(rng, max(values.shape), rng.uniform(1.5, 4))
+    colour = colour[: values.shape[0], : values.shape[1]]
+    values = values + rng.uniform(0, 1.5) * colour
+    values += rng.uniform(0, 0.1) * spread * rng.standard_normal(values.shape)
+    if rng.random() < 0.5:
+        soft = ndimage.gaussian_filter(values, rng.uniform(0.8, 1.6))
+        values += rng.uniform(0.2, 1.0) * (values - soft)
+    values = np.clip(np.round(values), 0, 255).astype(np.uint8)
+    values = jpeg_blocks(values, rng.uniform(30, 90))
+    whole = Image.fromarray(values).resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(whole)
+
+
+def add_defects(image: np.ndarray, rng: np.random.Generator, white: int) -> None:
+    """Pixels, columns or lines of the camera that say nothing of the scene."""
+    kind = rng.integers(4)
+    height, width = image.shape
+    if kind == 0:  # hot and dead pixels
+        count = int(np.exp(rng.uniform(0, np.log(0.004 * image.size + 2))))
+        at = rng.integers(height, size=count), rng.integers(width, size=count)
+        image[at] = np.where(rng.random(count) < 0.8, white, 0)
+    elif kind == 1:
+        for column in rng.integers(width, size=rng.integers(1, 4)):
+            image[:, column] = white if rng.random() < 0.6 else 0
+    else:  # rows, or columns, read with an offset of their own
+        strength = rng.uniform(0.1, 0.8) * max(float(image.std()), 1.0)
+        if kind == 2:
+            lines = rng.standard_normal(height)
+        else:
+            period, phase = rng.uniform(2, 20), rng.uniform(0, 2 * np.pi)
+            lines = np.sin(2 * np.pi * np.arange(height) / period + phase)
+        values = image + (strength * lines)[:, None]
+        image[:] = np.clip(np.round(values), 0, white).astype(image.dtype)
 
 
 def jpeg_blocks(image: np.ndarray, quality: float) -> np.ndarray:

@@ -53,6 +53,13 @@ class Dataset:
     def __repr__(self) -> str:
         return f"Dataset({len(self)} tiles, {self.fingerprint})"
 
+    def _pixel_size(self) -> float | None:
+        """Of the files, um, where all agree within 2 %."""
+        known = {record.pixel_size for record in self.records}
+        if None in known or not known or max(known) > 1.02 * min(known):
+            return None
+        return float(np.median(list(known)))
+
     def as_json(self) -> dict[str, Any]:
         """What a run keeps of the data it saw."""
         labelled = [record for record in self.records if record.has_mask]
@@ -60,6 +67,7 @@ class Dataset:
             "fingerprint": self.fingerprint,
             "bead_diameter_px": self.bead_diameter_px,
             "smallest_bead": self.smallest_bead,
+            "pixel_size_um": self._pixel_size(),
             "scale": self.scale,
             "normalise": self.normalise,
             "images": len({record.image for record in self.records}),

@@ -7,23 +7,33 @@ it. Debris, dust, bubbles, scratches and bars are background; a scale bar drawn 
 bead leaves its label, a data bar below a micrograph is outside the scene.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from beadseg.data import artefacts, mitochondria
 from beadseg.data.beads import BEAD_TABLE, crowding, on_border
-from beadseg.data.camera import aperture, expose, jpeg_blocks, light_field
+from beadseg.data.camera import (
+    add_defects,
+    aperture,
+    expose,
+    jpeg_blocks,
+    light_field,
+    video_frame,
+)
 from beadseg.data.fields import smooth_noise
-from beadseg.data.generated_settings import GeneratedSettings
-from beadseg.data.optics import LOOKS, RESOLUTION, Look, Radial
+from beadseg.data.generated_settings import PRESETS, GeneratedSettings
+from beadseg.data.optics import LOOKS, RESOLUTION, Look, Radial, of_beads
 from beadseg.data.outlines import LEAST, VISIBLE, Outlines, Patch, patches
 from beadseg.data.scaling import background
-from beadseg.data.scene import lay_out
+from beadseg.data.scene import lay_out, thin_out
 
 __all__ = ["GeneratedImage", "GeneratedSettings", "generate"]
 
 # Diameters of beads, um, that each kind of microscope is used for.
+_FEW = 25  # beads of an all but empty field, at most
+_SEEN = 0.03  # share of the signal by which dust changes a pixel that shows it
 _DIAMETER = {"scanning_electron": (0.1, 20), "transmission_electron": (0.03, 1)}
 
 
@@ -33,6 +43,7 @@ class GeneratedImage(NamedTuple):
     image: np.ndarray  # uint8 or uint16 [H, W]
     labels: np.ndarray  # int32 [H, W], 0 background, 1..N, each of at least one pixel
     beads: np.ndarray  # BEAD_TABLE[N], row i describes label i + 1
+    dust: np.ndarray  # bool[H, W], round dust, which only context tells from a bead
     modality: str
     bits: int  # depth of the camera: 8, 12 or 16
     pixel_size: float  # um
@@ -51,7 +62,7 @@ def generate(settings: GeneratedSettings, seed: int, index: int) -> GeneratedIma
     height = settings.size
     if modality == "scanning_electron" and rng.random() < 0.2 * settings.artefacts:
         height -= max(9, round(rng.uniform(0.05, 0.09) * settings.size))
-    outlines, labels = lay_out(settings, rng, height)
+    outlines, labels = lay_out(_scene(settings, rng, modality), rng, height)
     brightness, blur = _conditions(
         settings, rng, outlines.radius, modality == "fluorescence"
     )
@@ -61,13 +72,37 @@ def generate(settings: GeneratedSettings, seed: int, index: int) -> GeneratedIma
         rng, Radial(outlines.radius, blur, reach), brightness[:, None]
     )
     bits = int(rng.choice(look.bits))
+    left = _left(settings, rng, len(outlines.y))
+    if left is not None:
+        look, brightness, blur = of_beads(look, left), brightness[left], blur[left]
+        outlines, labels = thin_out(outlines, left, settings.size, height)
     low, high = np.log(_DIAMETER.get(modality, (2, 100)))
     pixel_size = float(np.exp(rng.uniform(low, high)) / (2 * typical))
 
-    signal = _draw(settings, rng, outlines, look, reach, typical)
+    if _chance(rng, settings.clean_share):
+        settings = replace(
+            settings, noise=min(settings.noise, 0.05), texture=0.0, artefacts=0.0
+        )
+    dust = np.zeros(labels.shape, bool)
+    signal = _draw(settings, rng, outlines, look, reach, typical, dust)
+    chance = settings.artefacts * (typical > 8)  # dust would be as large as the beads
+    before = signal.copy()
+    if modality == "hydrogel" and left is None and rng.random() < 0.7 * chance:
+        artefacts.add_specks(signal, rng, typical)
+        artefacts.add_rings(signal, rng, typical)
+    dust |= _changed(before, signal)
+    if _chance(rng, settings.dirt_share):
+        artefacts.add_dirt(signal, rng, typical, look.dark)
+    if _chance(rng, settings.few_counts_share):
+        few = float(np.exp(rng.uniform(np.log(0.01), np.log(0.3))))
+        look = look._replace(electrons=tuple(few * e for e in look.electrons))
     image = _record(settings, rng, signal, look, typical, bits)
     white = 2**bits - 1
     electron = modality.endswith("electron")
+    if bits == 8 and not electron and _chance(rng, settings.video_share):
+        image = np.array(video_frame(image, rng))
+    if _chance(rng, settings.defect_share):
+        add_defects(image, rng, white)
     if height < settings.size:
         artefacts.burn_data_bar(image, rng, height, pixel_size, white)
     elif rng.random() < (0.4 if electron else 0.12) * settings.artefacts:
@@ -80,7 +115,33 @@ def generate(settings: GeneratedSettings, seed: int, index: int) -> GeneratedIma
     beads = _table(outlines, labels, brightness, blur)
     if hidden is not None:
         labels, beads = _hide(labels, beads, hidden)
-    return GeneratedImage(image, labels, beads, modality, bits, pixel_size)
+    return GeneratedImage(image, labels, beads, dust, modality, bits, pixel_size)
+
+
+def _scene(settings, rng, modality: str) -> GeneratedSettings:
+    """The ranges of the scene: foam is dense, and no scene is laid out without beads.
+
+    Those that are to be empty lose their beads when it is known how beads would look.
+    """
+    if settings.beads == (0, 0):
+        settings = replace(settings, beads=PRESETS[settings.preset]["beads"])
+    if modality == "foam" and rng.random() < 0.8:
+        most = settings.beads[1] * np.pi * (settings.radius[1] / settings.size) ** 2
+        lowest = min(0.45, settings.coverage[1], 0.5 * most)
+        coverage = (lowest, max(settings.coverage[1], lowest))
+        wide = 0.7 if settings.wide_share else 0.0
+        return replace(settings, coverage=coverage, wide_share=wide, overlap=(0, 0.05))
+    return settings
+
+
+def _left(settings, rng, number: int) -> np.ndarray | None:
+    """Which beads an all but empty field keeps, i[M]; None: the field is none."""
+    if settings.beads == (0, 0):
+        return np.zeros(0, int)
+    if not _chance(rng, settings.empty_share):
+        return None
+    few = 0 if rng.random() < 0.45 else round(np.exp(rng.uniform(0, np.log(_FEW))))
+    return np.sort(rng.choice(number, min(few, number), replace=False))
 
 
 def _conditions(settings, rng, radius, soft: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -100,7 +161,12 @@ def _conditions(settings, rng, radius, soft: bool) -> tuple[np.ndarray, np.ndarr
     return brightness, np.where(blurred, np.hypot(blur, extra), blur)
 
 
-def _draw(settings, rng, outlines, look: Look, reach, typical) -> np.ndarray:
+def _changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    return np.abs(after - before) > _SEEN * before
+
+
+def _draw(settings, rng, outlines, look: Look, reach, typical, dust) -> np.ndarray:
+    """The signal f32[size, size]; marks in `dust`, bool likewise, what is dust."""
     size = settings.size
     signal = np.full((size, size), look.ground, np.float32)
     chance = settings.artefacts
@@ -108,12 +174,14 @@ def _draw(settings, rng, outlines, look: Look, reach, typical) -> np.ndarray:
         coarse = smooth_noise(rng, size, rng.uniform(2, 12))
         signal *= 1 + np.float32(settings.texture * look.ground_texture) * coarse
     wet = look.light and not look.dark and look.grain == 0
-    if wet and rng.random() < 0.06 * chance:
+    if wet and rng.random() < 0.06 * chance * settings.bubbles:
         artefacts.add_bubbles(signal, rng, typical)
     if look.light and rng.random() < 0.3 * chance:
+        before = signal.copy()
         artefacts.add_dust(signal, rng, typical)
+        dust |= _changed(before, signal)
     if rng.random() < 0.35 * chance:
-        artefacts.add_debris(signal, rng, typical, look.dark)
+        artefacts.add_debris(signal, rng, typical, look.dark, settings.debris)
     draw_beads(settings, rng, signal, outlines, look, reach)
     if rng.random() < 0.08 * chance:
         artefacts.add_scratches(signal, rng)
@@ -223,7 +291,7 @@ def _hide(labels, beads, hidden) -> tuple[np.ndarray, np.ndarray]:
     labels[hidden] = 0
     seen = np.bincount(labels.ravel(), minlength=len(beads) + 1)[1:]
     kept = seen >= np.maximum(LEAST, VISIBLE * before)
-    if not kept.any():
+    if len(kept) and not kept.any():
         kept[np.argmax(seen)] = True
     number = np.concatenate([[0], np.cumsum(kept) * kept]).astype(np.int32)
     beads = beads[kept]
@@ -248,4 +316,5 @@ def _tissue(settings, rng) -> GeneratedImage:
         saturate=False,
     )
     pixel_size = float(rng.uniform(0.004, 0.012))
-    return GeneratedImage(image, labels, beads, "tissue_section", 8, pixel_size)
+    dust = np.zeros(labels.shape, bool)
+    return GeneratedImage(image, labels, beads, dust, "tissue_section", 8, pixel_size)

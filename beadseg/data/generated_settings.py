@@ -12,6 +12,9 @@ MODALITIES = (
     "scanning_electron",
     "transmission_electron",
 )
+# Drawn where a preset or `modalities` names them: large beads that are all but clear,
+# and bubbles side by side.
+MORE_MODALITIES = ("hydrogel", "foam")
 PATTERNS = ("scattered", "clusters", "chains", "crystal")
 _BEADS = {
     "beads": (20, 150),
@@ -24,6 +27,8 @@ _BEADS = {
     "ellipticity": 0.4,
     "roughness": 0.04,
     "satellite_share": 0.0,
+    "wide_share": 0.0,
+    "empty_share": 0.0,
     "blur": (0.5, 1.2),
     "softness": 0.3,
     "dim": (0.3, 0.5),
@@ -33,28 +38,47 @@ _BEADS = {
     "haze": 0.0,
     "aperture_share": 0.0,
     "lettering_share": 0.0,
+    "video_share": 0.0,
+    "debris": 99.0,
+    "bubbles": 1.0,
+    "dirt_share": 0.0,
+    "defect_share": 0.0,
+    "few_counts_share": 0.0,
+    "clean_share": 0.0,
+    "jpeg_share": 0.12,
 }
 # Whatever a lab may put under a microscope: the default model is trained on it.
 _VARIED = {
-    "beads": (3, 250),
-    "coverage": (0.02, 0.8),
-    "radius": (5.0, 32.0),
+    "modalities": (*MODALITIES, *MORE_MODALITIES, "bright_field"),
+    "beads": (1, 900),
+    "coverage": (0.01, 0.8),
+    "radius": (2.5, 150.0),
     "polydispersity": (0.0, 0.6),
     "overlap": (0.0, 0.4),
     "overlap_share": 0.4,
-    "irregular_share": 0.45,
-    "ellipticity": 1.0,
+    "irregular_share": 0.5,
+    "ellipticity": 2.5,
     "roughness": 0.07,
     "satellite_share": 0.15,
+    "wide_share": 0.2,
+    "empty_share": 0.22,
     "blur": (0.4, 2.5),
-    "softness": 0.45,
+    "softness": 0.8,
     "dim": (0.15, 0.5),
     "contrast_spread": 0.6,
     "texture": 2.0,
     "uneven": 0.7,
     "haze": 0.5,
     "aperture_share": 0.1,
-    "lettering_share": 0.25,
+    "lettering_share": 0.2,
+    "video_share": 0.35,
+    "debris": 1.6,
+    "bubbles": 0.0,
+    "dirt_share": 0.1,
+    "defect_share": 0.15,
+    "few_counts_share": 0.1,
+    "clean_share": 0.15,
+    "jpeg_share": 0.25,
 }
 PRESETS = {
     "beads": _BEADS,
@@ -78,9 +102,9 @@ class GeneratedSettings:
 
     preset: str = "beads"  # or "varied", or "mitochondria": few, branching, in tissue
     size: int = 256  # px, side of the square image
-    modalities: tuple[str, ...] = ()  # of MODALITIES; (): all; "beads" only
+    modalities: tuple[str, ...] = ()  # of MODALITIES or MORE_MODALITIES; (): preset's
     patterns: tuple[str, ...] = ()  # of PATTERNS; (): all; "beads" only
-    beads: tuple[int, int] | None = None  # objects an image
+    beads: tuple[int, int] | None = None  # objects an image; (0, 0): none at all
     coverage: tuple[float, float] | None = None  # share of pixels
     radius: tuple[float, float] | None = None  # px, of the typical bead of an image
     polydispersity: tuple[float, float] | None = None  # std over mean of the radii
@@ -90,6 +114,8 @@ class GeneratedSettings:
     ellipticity: float | None = None  # largest (long / short axis) - 1
     roughness: float | None = None  # largest relative standard deviation of the outline
     satellite_share: float | None = None  # of images with tiny beads beside the others
+    wide_share: float | None = None  # of images with sizes over a factor of 4 to 20
+    empty_share: float | None = None  # of images left with few of their beads, or none
     blur: tuple[float, float] | None = None  # px in focus; fluorescence to 1.7x
     softness: float | None = None  # largest blur in focus, of the radius of the bead
     defocus: tuple[float, float] = (0.12, 0.35)  # of the radius, a blurred bead
@@ -102,10 +128,17 @@ class GeneratedSettings:
     haze: float | None = None  # largest share of fluorescence spread over radii around
     aperture_share: float | None = None  # of light images seen in a round field of view
     lettering_share: float | None = None  # of images with letters and bars of a figure
+    video_share: float | None = None  # of light images that are enlarged video frames
+    debris: float | None = None  # px, largest radius of a speck
+    bubbles: float | None = None  # factor on the chance of air bubbles
+    dirt_share: float | None = None  # of images with dirt of far more contrast
+    defect_share: float | None = None  # of images with hot pixels, columns or stripes
+    few_counts_share: float | None = None  # of images of few quanta
+    clean_share: float | None = None  # of images all but without noise and texture
     artefacts: float = 1.0  # factor on the chances of debris, dust, scratches, bars...
     noise: float = 1.0  # factor on shot and read noise
     saturated_share: float = 0.08  # of images with clipped highlights
-    jpeg_share: float = 0.12  # of 8-bit images with the blocks of JPEG
+    jpeg_share: float | None = None  # of 8-bit images with the blocks of JPEG
 
     def __post_init__(self):
         if self.preset not in PRESETS:
@@ -114,7 +147,7 @@ class GeneratedSettings:
                 f"{', '.join(PRESETS)}"
             )
         for what, given, known in (
-            ("modality", self.modalities, MODALITIES),
+            ("modality", self.modalities, (*MODALITIES, *MORE_MODALITIES)),
             ("pattern", self.patterns, PATTERNS),
         ):
             for name in given:
@@ -134,10 +167,11 @@ class GeneratedSettings:
                     raise BeadsegError(
                         f"{name} = {value} of generated images: give (lowest, highest)"
                     )
-        if self.beads[0] < 1 or self.coverage[1] > 1:
+        few = self.beads[0] < 1 and self.beads != (0, 0)
+        if few or self.coverage[1] > 1:
             raise BeadsegError(
                 f"generated images: beads = {self.beads}, coverage = {self.coverage}: "
-                "give at least 1 bead and a share of at most 1"
+                "give at least 1 bead, or (0, 0), and a share of at most 1"
             )
         if self.size < 32:
             raise BeadsegError(

@@ -35,6 +35,14 @@ class Look(NamedTuple):
     dark: bool  # ground darker than the beads
 
 
+def of_beads(look: Look, chosen: np.ndarray) -> Look:
+    """The look of some of the beads, i[M]."""
+    tables = {name: getattr(look, name) for name in ("gain", "glow", "relief")}
+    return look._replace(
+        **{k: None if table is None else table[chosen] for k, table in tables.items()}
+    )
+
+
 class Radial:
     """Building blocks of radial profiles: f32[N, T] over the tabulated distances."""
 
@@ -117,6 +125,53 @@ def bright_field(rng, radial: Radial, b: np.ndarray) -> Look:
         texture=u(0, 0.12), texture_period=u(1.5, 5),
         ground_texture=u(0, 0.015), grain=0, light=True, bits=(8, 8, 12),
         electrons=(1500, 40000), dark=False,
+    )  # fmt: skip
+
+
+def hydrogel(rng, radial: Radial, b: np.ndarray) -> Look:
+    """Transmitted light through beads all but clear: a thin rim, often little more."""
+    u, p, r = rng.uniform, radial, radial.radius
+    width = u(0.4, 1.0) + u(0, 0.03) * r
+    sign = 1.0 if rng.random() < 0.35 else -1.0
+    rim = u(0.06, 0.5)
+    change = sign * rim * p.ring(-width, width)
+    if rng.random() < 0.7:  # the fringe beside it has the other sign
+        change = change - sign * rim * u(0.2, 0.9) * p.ring(u(0.6, 1.5) * width, width)
+    change = change + u(-0.12, 0.06) * p.inside
+    if rng.random() < 0.4:
+        change = change + u(0.02, 0.2) * p.bump(u(0.1, 0.35))
+    relief, lean = None, (0, 0)
+    if rng.random() < 0.5:  # lit from one side
+        relief = p.ring(-u(0.05, 0.4) * r, u(0.1, 0.5) * r) * p.inside
+        turn, slope = u(0, 2 * np.pi), u(0.05, 0.4)
+        lean = (slope * np.sin(turn), slope * np.cos(turn))
+    return Look(
+        ground=u(0.4, 0.8), gain=np.maximum(1 + b * change, 0.03), glow=None,
+        relief=None if relief is None else b * relief, lean=lean, spots=(),
+        texture=u(0, 0.06), texture_period=u(1.5, 8),
+        ground_texture=u(0, 0.015), grain=0, light=True, bits=(8, 8, 12),
+        electrons=(1500, 40000), dark=False,
+    )  # fmt: skip
+
+
+def foam(rng, radial: Radial, b: np.ndarray) -> Look:
+    """Bubbles in transmitted light: dark walls, inside as bright as around."""
+    u, p, r = rng.uniform, radial, radial.radius
+    at, power = u(0.3, 0.9), u(0.3, 1.0)
+    width = at * (r / float(np.median(r))) ** power * 0.12 * float(np.median(r))
+    width = np.clip(width, 0.5, 0.3 * r)
+    depth = u(0.35, 0.95)
+    wall = depth * np.maximum(
+        p.ring(-u(-0.3, 0.8) * width, width), u(0, 0.6) * p.halo(u(0.5, 2) * width)
+    )
+    change = u(-0.15, 0.1) * p.inside - wall
+    if rng.random() < 0.3:
+        change = change + u(0.05, 0.25) * p.bump(u(0.2, 0.5))
+    return Look(
+        ground=u(0.6, 0.95), gain=np.maximum(1 + b * change, 0.03), glow=None,
+        relief=None, lean=(0, 0), spots=(), texture=u(0, 0.08),
+        texture_period=u(1.5, 6), ground_texture=u(0, 0.02), grain=0, light=True,
+        bits=(8, 8, 12), electrons=(1000, 40000), dark=False,
     )  # fmt: skip
 
 
@@ -243,6 +298,8 @@ def transmission_electron(rng, radial: Radial, b: np.ndarray) -> Look:
 LOOKS = {
     "bright_field": bright_field,
     "fluorescence": fluorescence,
+    "foam": foam,
+    "hydrogel": hydrogel,
     "phase_contrast": phase_contrast,
     "reflected_light": reflected_light,
     "scanning_electron": scanning_electron,

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from beadseg.data import scaling
 from beadseg.data.cache import hash_arrays, hash_json
 from beadseg.data.damage import damage_labels
-from beadseg.data.generated import generate
+from beadseg.data.generated import GeneratedImage, generate
 from beadseg.data.generated_settings import GeneratedSettings
 from beadseg.data.labels import UNKNOWN, read_labels, read_points
 from beadseg.data.points import discs
@@ -20,6 +20,11 @@ from beadseg.data.tiles import RecordInfo, points_inside, quantise, tile_boxes
 from beadseg.errors import BeadsegError
 
 _FEW = 32  # generated images that tell the size of all
+# Largest and smallest beads that are taught, of the range of sizes. What is larger yet
+# by `_BEYOND` is background: another level of the pyramid finds it.
+_KNOWN, _BEYOND = (0.85, 1.3), 1.9
+_TOO_FINE = 0.85  # from this share of the images on, all beads are larger than that
+_REDUCED = 4.0  # largest factor by which a generated image is reduced
 
 
 class Page(NamedTuple):
@@ -29,6 +34,7 @@ class Page(NamedTuple):
     labels: np.ndarray | None  # i32[H, W]; -1 unknown
     points: np.ndarray | None  # f32[N, 2]: y, x
     about: dict[str, Any]  # the fields of RecordInfo that it decides
+    scale: float = 1.0  # by which it is resampled, beside that of the data set
 
 
 class Pages(Protocol):
@@ -100,21 +106,24 @@ def about_now(sample: Sample) -> dict[str, Any]:
 class GeneratedPages:
     """Generated images, with their labels damaged if the config says so.
 
-    With `generated.per_image`, a frame is as many beads wide whatever their size, and
-    each image is resampled so that its own median bead is `bead_diameter` across: blur
-    and noise then have the strength that real images of large and small beads have.
+    With `generated.sizes`, one of the beads of each image is so many px across, drawn
+    from that range in octaves, and the image is as it comes from the camera or a level
+    of its pyramid. Beads a little larger or smaller than the range are unknown, those
+    larger by far background: other levels find them.
 
     Raises:
-      BeadsegError: `per_image` without a `bead_diameter`.
+      BeadsegError: `sizes` that are no range.
     """
 
     def __init__(self, generated: ConfigDict):
-        if generated.per_image and not generated.bead_diameter:
+        sizes = tuple(generated.sizes)
+        if sizes and not (len(sizes) == 2 and 2 <= sizes[0] < sizes[1]):
             raise BeadsegError(
-                "data.generated.per_image resamples each image to "
-                "data.generated.bead_diameter, which is 0: give it in px"
+                f"data.generated.sizes = {sizes}: give (smallest, largest) px, from 2 "
+                "on, or ()"
             )
         self._config = generated
+        self._sizes = sizes
         self._settings = GeneratedSettings(
             preset=generated.preset,
             size=generated.size,
@@ -131,7 +140,10 @@ class GeneratedPages:
 
     def diameters(self) -> list[np.ndarray]:
         """Of the beads in each of the first images, px; before the first `load`."""
-        return [scaling.bead_diameters(page.labels) for page in self._drawn.values()]
+        return [
+            scaling.bead_diameters(page.labels) * page.scale
+            for page in self._drawn.values()
+        ]
 
     def load(self, index: int) -> Page:
         page = self._drawn.pop(index, None)
@@ -144,13 +156,10 @@ class GeneratedPages:
         labels = damage_labels(
             config.damage, config.amount, drawn.labels, drawn.beads, rng
         )
-        image, scale = drawn.image, 1.0
-        if config.per_image:
-            median = float(np.median(scaling.bead_diameters(drawn.labels)))
-            scale = config.bead_diameter / median
-            shape = scaling.scaled_shape(image.shape, scale)
-            image = scaling.resample(image, shape)
-            labels = scaling.resample_labels(labels, shape)
+        scale = 1.0
+        if self._sizes:
+            scale = self._size_of(index)[1]
+            labels = self._taught(labels, drawn, scale)
         name = f"generated_{index:05d}"
         about = {
             "image": name,
@@ -158,20 +167,51 @@ class GeneratedPages:
             "group": name,
             "page": 0,
             "beads": len(np.unique(labels[labels > 0])),
-            "uid": hash_arrays(image, labels),
-            "pixel_size": drawn.pixel_size / scale,
+            "uid": hash_arrays(drawn.image, labels),
+            "pixel_size": drawn.pixel_size,
             "completeness": None,
         }
-        return Page(image, labels, None, about)
+        return Page(drawn.image, labels, None, about, scale)
+
+    def _size_of(self, index: int) -> tuple[float, float]:
+        """Diameter of the usual beads of an image as it is drawn, and its scale."""
+        rng = np.random.default_rng((self._config.seed, index, 3))
+        wanted = float(np.exp(rng.uniform(*np.log(self._sizes))))
+        lowest, highest = 2 * np.array(self._settings.radius)
+        factor, kind = 1.0, rng.random()
+        if kind > _TOO_FINE:
+            beyond = np.array((1.05 * _BEYOND, 5 * _BEYOND)) * self._sizes[1]
+            wanted = float(np.exp(rng.uniform(*np.log(beyond))))
+        elif kind < 0.5:
+            factor = float(np.exp(rng.uniform(0, np.log(_REDUCED))))
+        elif kind < 0.56:
+            factor = 0.5  # enlarged
+        drawn = float(np.clip(wanted * factor, lowest, highest))
+        return drawn, wanted / drawn
+
+    def _taught(
+        self, labels: np.ndarray, drawn: GeneratedImage, scale: float
+    ) -> np.ndarray:
+        """Labels without the beads that another level of a pyramid finds.
+
+        Dust is unknown there: only the rest of its image tells it from a small bead.
+        """
+        across = np.concatenate([[0.0], 2 * drawn.beads["radius"] * scale])
+        low, high = self._sizes[0] * _KNOWN[0], self._sizes[1] * _KNOWN[1]
+        value = np.arange(len(across), dtype=np.int32)
+        value[(across < low) | (across > high)] = UNKNOWN
+        value[across > self._sizes[1] * _BEYOND] = 0
+        value[0] = 0
+        taught = np.where(labels > 0, value[np.maximum(labels, 0)], labels)
+        return np.where(drawn.dust & (taught == 0), np.int32(UNKNOWN), taught)
 
     def _frame(self, index: int) -> GeneratedSettings:
-        if not self._config.per_image:
-            return self._settings
-        rng = np.random.default_rng((self._config.seed, index, 2))
-        radius = float(np.exp(rng.uniform(*np.log(self._settings.radius))))
-        size = round(self._settings.size * 2 * radius / self._config.bead_diameter)
-        near = (0.9 * radius, 1.1 * radius)
-        return replace(self._settings, size=max(size, 32), radius=near)
+        if self._sizes:
+            diameter, scale = self._size_of(index)
+            near = (0.45 * diameter, 0.55 * diameter)
+            size = max(round(self._settings.size / scale), 32)
+            return replace(self._settings, size=size, radius=near)
+        return self._settings
 
 
 class Tiles(NamedTuple):
@@ -184,12 +224,13 @@ class Tiles(NamedTuple):
 
 def cut(page: Page, treatment: Treatment) -> Tiles:
     """Normalises, resamples and cuts a page."""
+    scale = treatment.scale * page.scale
     image, low, high = scaling.prepare(
         page.image,
         low=treatment.low,
         high=treatment.high,
         flatten_sigma=treatment.flatten_sigma,
-        scale=treatment.scale,
+        scale=scale,
     )
     has_mask, has_points = page.labels is not None, page.points is not None
     labels = page.labels
@@ -212,7 +253,7 @@ def cut(page: Page, treatment: Treatment) -> Tiles:
             has_points=has_points,
             coverage=int((tile > 0).sum()) / max(known, 1),
             known=known / tile.size,
-            scale=treatment.scale,
+            scale=scale,
             low=low,
             high=high,
             **page.about,

@@ -17,7 +17,7 @@ OUTSIDE = 0.7  # radii that a centre may lie outside the frame
 def _typical_radius(settings: GeneratedSettings, rng, height: int) -> tuple[int, float]:
     low, high = settings.beads
     area = settings.size * height
-    for _ in range(200):
+    for _ in range(4000):
         count = int(round(np.exp(rng.uniform(np.log(low), np.log(high)))))
         share = np.sqrt(rng.uniform(*settings.coverage) / (count * np.pi))
         # Beads cut by the border are counted whole but seen in part.
@@ -142,6 +142,17 @@ def _radii(rng, typical, spread, number):
     return np.maximum(typical * factor, SMALLEST)
 
 
+def _wide_radii(rng, typical, number):
+    """Sizes over a factor of 4 to 20, the small ones far more often."""
+    ratio = np.exp(rng.uniform(np.log(4), np.log(20)))
+    power = rng.uniform(0.6, 2.2)  # of the density of radii, falling
+    low = ratio ** (1 - power) if power != 1 else 1.0
+    at = rng.random(number)
+    factor = (at + (1 - at) * low) ** (1 / (1 - power)) if power != 1 else ratio**at
+    factor /= np.sqrt(np.mean(factor**2))
+    return np.maximum(typical * factor, SMALLEST)
+
+
 def _satellites(rng, y, x, radius):
     """Beads with tiny ones that cling to them: y, x, radius of all."""
     number = round(rng.uniform(0.1, 0.6) * len(y))
@@ -198,6 +209,7 @@ def lay_out(
     overlap = min(0.02, settings.overlap[1])
     if rng.random() < settings.overlap_share:
         overlap = rng.uniform(*settings.overlap)
+    wide = settings.wide_share > 0 and rng.random() < settings.wide_share
     tiny = settings.satellite_share > 0 and rng.random() < settings.satellite_share
     coverage_goal = count * np.pi * typical**2 / (size * height)
     coverage_goal = float(np.clip(coverage_goal, *settings.coverage))
@@ -210,7 +222,10 @@ def lay_out(
         within = (height + 2 * OUTSIDE * typical) * (size + 2 * OUTSIDE * typical)
         drawn = max(1, round(number * beyond / within))
         y, x = _PLACE[pattern](rng, drawn, typical, -pad, box)
-        radius = _radii(rng, typical, spread, len(y))
+        if wide:
+            radius = _wide_radii(rng, typical, len(y))
+        else:
+            radius = _radii(rng, typical, spread, len(y))
         if tiny:
             y, x, radius = _satellites(rng, y, x, radius)
         if len(y) > 1:
@@ -239,6 +254,14 @@ def lay_out(
     outlines, labels, kept = best
     renumber = np.concatenate([[0], np.cumsum(kept) * kept]).astype(np.int32)
     return Outlines(*(field[kept] for field in outlines)), renumber[labels]
+
+
+def thin_out(
+    outlines: Outlines, kept: np.ndarray, size: int, height: int
+) -> tuple[Outlines, np.ndarray]:
+    """The scene with those of its beads alone that `kept` i[M] names."""
+    left = Outlines(*(field[kept] for field in outlines))
+    return left, rasterise(left, size, height)[0]
 
 
 def _miss(value: float, limits: tuple[float, float]) -> float:

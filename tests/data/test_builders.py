@@ -14,7 +14,6 @@ from beadseg.data.builders import FolderBeads, open_dataset
 from beadseg.data.cache import build_folder
 from beadseg.data.pages import Page, Treatment
 from beadseg.data.reading import ReadError
-from beadseg.data.scaling import bead_diameters
 from beadseg.errors import BeadsegError
 
 
@@ -34,9 +33,10 @@ def images(tmp_path) -> Path:
 # What a tile holds
 
 
-def test_a_tile_is_its_page_normalised_to_percentiles(config, save_pairs, save, rng):
+def test_a_tile_is_its_page_normalised_to_percentiles(config, save_pairs, save):
     save_pairs([3, 4])
-    page = rng.integers(100, 4000, (96, 96)).astype(np.uint16)
+    slope = np.linspace(100, 4000, 96 * 96).reshape(96, 96)  # without noise
+    page = slope.astype(np.uint16)
     save("images/a.tif", page)
     config.data.normalise.low, config.data.normalise.high = 10.0, 90.0
     dataset = opened(config)
@@ -318,18 +318,18 @@ def test_generated_images_are_the_same_for_the_same_settings(config, tmp_path):
     assert opened(config).fingerprint != first.fingerprint
 
 
-def test_each_generated_image_can_be_resampled_by_its_own_beads(config):
+def test_generated_images_of_many_sizes_are_told_by_their_scale(config):
     config.data.dir = ""
     generated = config.data.generated
-    generated.preset, generated.per_image = "varied", True
-    generated.size, generated.bead_diameter, generated.count = 128, 16.0, 6
+    generated.preset, generated.sizes = "varied", (6.0, 24.0)
+    generated.size, generated.count = 96, 12
     dataset = opened(config)
-    assert dataset.scale == 1 and dataset.bead_diameter_px == pytest.approx(16, rel=0.1)
-    for i in range(len(dataset)):
-        diameters = bead_diameters(dataset[i]["labels"])
-        assert np.median(diameters) == pytest.approx(16, rel=0.1)
-    generated.bead_diameter = 0.0
-    with pytest.raises(BeadsegError, match="bead_diameter, which is 0"):
+    scales = [record.scale for record in dataset.records]
+    assert dataset.scale == 1 and len(set(scales)) > 3 and np.isfinite(scales).all()
+    for record in dataset.records:
+        assert record.shape == pytest.approx((96, 96), abs=1)
+    generated.sizes = (24.0, 6.0)
+    with pytest.raises(BeadsegError, match="give .smallest, largest. px"):
         opened(config)
 
 
@@ -362,8 +362,8 @@ def test_a_crop_larger_than_the_images_is_said(config, save_pairs):
 
 
 @pytest.mark.parametrize("name", ["emps_spheres_dev", "dsb2018_nuclei_dev"])
-def test_real_images_are_built(config, real_data, name):
-    config.data.dir, config.data.bead_diameter = str(real_data / name), 24.0
+def test_real_images_are_built(config, real_set, name):
+    config.data.dir, config.data.bead_diameter = str(real_set(name)), 24.0
     dataset = opened(config)
     assert dataset.problems == ()
     found = [
