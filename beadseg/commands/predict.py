@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from beadseg.commands import detection
 from beadseg.commands.parser import Subparsers
 from beadseg.errors import BeadsegError
 
@@ -37,17 +38,11 @@ def add(commands: Subparsers) -> None:
     )
     parser.add_argument(
         "--threshold",
-        type=_auto_or_number,
+        type=detection.auto_or_number,
         default="auto",
         help="of the probability; auto: the run's, chosen on validation images",
     )
-    parser.add_argument(
-        "--diameter",
-        type=_auto_or_number,
-        default="auto",
-        help="px of the beads in these images; auto: measured in each, and once in a "
-        "file of several pages",
-    )
+    detection.add_options(parser)
     parser.add_argument(
         "--pixel-size", type=float, help="um, instead of what the files say"
     )
@@ -96,6 +91,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     from beadseg.inference.run import load_runs
     from beadseg.inference.tiles import TILE, keep_programs
 
+    settings = detection.settings(options)
     keep_programs()
     runs = load_runs(options.runs, options.top)
     predictor = Predictor(
@@ -113,8 +109,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         predictor,
         Options(
             output=options.output,
-            threshold=options.threshold,
-            diameter=options.diameter,
+            settings=settings,
             pixel_size=options.pixel_size,
             only=tuple(options.only),
             tables=f".{options.tables}",
@@ -123,6 +118,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     )
     for line in _lines(result):
         print(line)
+    for line in [*result["notes"][:SHOWN], *result["doubts"]]:
+        print(f"note: {line}", file=sys.stderr)
     for line in result["failed"]:
         print(f"failed: {line}", file=sys.stderr)
     return result | {"exit_code": 1 if result["failed"] else 0}
@@ -156,17 +153,6 @@ def _diameter(row: dict[str, Any]) -> str:
         if row[f"median_diameter_{unit}"] is not None:
             return f"{row[f'median_diameter_{unit}']:.3g} {unit}"
     return "-"
-
-
-def _auto_or_number(text: str) -> float | str:
-    if text == "auto":
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is neither auto nor a number"
-        ) from None
 
 
 def _outputs(text: str) -> tuple[str, ...]:

@@ -163,12 +163,13 @@ def open_pages(
     ]
 
 
-def check_image(array: np.ndarray, where: str) -> None:
-    """Refuses pixels from which nothing can be learned.
+def check_image(array: np.ndarray, where: str, constant: bool = False) -> None:
+    """Refuses pixels in which nothing can be seen.
 
     Args:
       array: [H, W].
       where: the file or page, for the message.
+      constant: whether one value everywhere will do: a control shows no bead.
 
     Raises:
       ReadError: NaN or infinite pixels, one value everywhere, or under 8 x 8 px.
@@ -184,7 +185,7 @@ def check_image(array: np.ndarray, where: str) -> None:
             f"{where}: {bad} of {array.size} pixels are NaN or infinite; "
             "export the image again or replace them"
         )
-    if array.min() == array.max():
+    if not constant and array.min() == array.max():
         raise ReadError(
             f"{where}: every pixel is {array.flat[0]}; there is nothing to see, "
             "export the image again or remove it"

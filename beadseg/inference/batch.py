@@ -8,12 +8,12 @@ does not grow with the number of images.
 import hashlib
 import io
 import json
-import math
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -22,13 +22,14 @@ from beadseg import __version__
 from beadseg.data.reading import ReadError, check_image
 from beadseg.errors import BeadsegError
 from beadseg.files import write_whole, writing
-from beadseg.inference import writers
+from beadseg.inference import doubts, writers
 from beadseg.inference.files import Files
 from beadseg.inference.inputs import Input, Inputs
 from beadseg.inference.measure import Table
 from beadseg.inference.outputs import OUTPUTS, UNCERTAINTY, write_outputs
 from beadseg.inference.predictor import Prediction, Predictor, Seen
-from beadseg.inference.stream import LARGE, is_large, predict_large
+from beadseg.inference.scratch import Scratch, is_large
+from beadseg.inference.settings import Settings
 from beadseg.inference.writers import rows_to_table
 
 SETTINGS = "prediction.json"
@@ -40,8 +41,7 @@ class Options:
     """How to predict a batch."""
 
     output: Path
-    threshold: float | str = "auto"
-    diameter: float | str = "auto"
+    settings: Settings = field(default_factory=Settings)
     pixel_size: float | None = None  # um, instead of what the files say
     only: tuple[str, ...] = tuple(OUTPUTS)
     tables: str = ".csv"  # ending of beads and images
@@ -54,7 +54,8 @@ def predict_batch(
     """Predicts images into a prediction folder.
 
     Returns:
-      "images" (a dict an image), "failed" (lines), "skipped" (done before), "seconds".
+      "images" (a dict an image), "failed" (lines), "notes" and "doubts" (likewise),
+      "skipped" (done before), "seconds".
 
     Raises:
       BeadsegError: the folder cannot be used or written.
@@ -63,7 +64,7 @@ def predict_batch(
     _claim(inputs, predictor, options)
     left = [image for image in inputs.images if not _is_done(image, options)]
     failed = list(inputs.problems)
-    files = Files([image.page for image in inputs.images], predictor)
+    files = Files([image.page for image in inputs.images], predictor.runs[0])
     bar = tqdm(
         total=len(inputs.images),
         initial=len(inputs.images) - len(left),
@@ -81,12 +82,14 @@ def predict_batch(
     finally:
         bar.close()
     done = [image for image in inputs.images if _record(image, options).exists()]
-    rows = _write_tables(done, options)
+    rows, notes, lines = _write_tables(done, options)
     return {
         "output": str(options.output),
         "runs": [run.name for run in predictor.runs],
         "images": rows,
         "failed": failed,
+        "notes": notes,
+        "doubts": lines,
         "skipped": len(inputs.images) - len(left),
         "seconds": time.monotonic() - started,
     }
@@ -99,7 +102,7 @@ def _flow(left, predictor, options, files, reader, writer, failed, bar) -> None:
     try:
         for i, image in enumerate(left):
             pixels = following.pop(0) if following else reader.submit(_read, image)
-            if i + 1 < len(left) and math.prod(left[i + 1].page.shape) < LARGE:
+            if i + 1 < len(left) and not is_large(left[i + 1].page.shape):
                 following.append(reader.submit(_read, left[i + 1]))
             try:
                 seen = _look(image, pixels.result(), predictor, options, files)
@@ -110,8 +113,8 @@ def _flow(left, predictor, options, files, reader, writer, failed, bar) -> None:
             del pixels
             if written is not None:
                 written.result()
-            if isinstance(seen, Large):  # alone: it is as much as memory should hold
-                _finish_large(image, seen, predictor, options, bar)
+            if is_large(seen.image.shape):  # alone: memory should hold no more
+                _finish(image, seen, predictor, options, bar)
                 continue
             written = writer.submit(_finish, image, seen, predictor, options, bar)
         if written is not None:
@@ -123,56 +126,35 @@ def _flow(left, predictor, options, files, reader, writer, failed, bar) -> None:
 
 def _read(image: Input) -> np.ndarray:
     pixels = image.page.read()
-    check_image(pixels, image.page.where)
+    check_image(pixels, image.page.where, constant=True)
     return pixels
 
 
-class Large(NamedTuple):
-    """An image that is predicted in bands."""
-
-    image: np.ndarray
-    scale: float
-    threshold: float
-    least_span: float
-
-
 def _look(
-    image: Input, pixels: np.ndarray, predictor, options: Options, files: Files
-) -> Seen | Large:
-    threshold = predictor.threshold(options.threshold)
-    scale, least_span = files.shared(image.page, threshold, options.diameter)
-    maps = None
-    if scale is None:
-        scale, maps = predictor.choose_scale(pixels, threshold, options.diameter)
-    if is_large(pixels, scale):
-        return Large(pixels, scale, threshold, least_span)
-    return predictor.look(pixels, threshold, scale, maps, least_span)
-
-
-def _finish_large(
-    image: Input, seen: Large, predictor: Predictor, options: Options, bar
-) -> None:
-    pixel_size = options.pixel_size or image.page.pixel_size
-    found = predict_large(
-        seen.image,
-        predictor,
-        scale=seen.scale,
-        threshold=seen.threshold,
-        least_span=seen.least_span,
-        pixel_size=pixel_size,
-        folder=options.output,
-        files=_files(options, image.name, predictor.spreads),
+    image: Input,
+    pixels: np.ndarray,
+    predictor: Predictor,
+    options: Options,
+    files: Files,
+) -> Seen:
+    allocate = np.zeros
+    if is_large(pixels.shape):
+        allocate = partial(Scratch, options.output)
+    return predictor.look(
+        pixels,
+        options.settings,
+        options.pixel_size or image.page.pixel_size,
+        files.least_span(image.page),
+        allocate,
     )
-    about = found.image | {"threshold": seen.threshold, "scale": seen.scale}
-    _write_record(image, options, about, found.table)
-    bar.update()
 
 
 def _finish(image: Input, seen, predictor: Predictor, options: Options, bar) -> None:
     pixel_size = options.pixel_size or image.page.pixel_size
     found = predictor.finish(seen, pixel_size)
     write_prediction(image.name, seen.image, found, pixel_size, options)
-    _write_record(image, options, found.image, found.table)
+    about = found.image | {"notes": list(seen.notes)}
+    _write_record(image, options, about, found.table)
     bar.update()
 
 
@@ -184,8 +166,9 @@ def write_prediction(
     options: Options,
 ) -> None:
     """Writes the files of one image that `options.only` names."""
+    count = int(found.table["label"].max(initial=0))
     rasters = {
-        "labels": lambda f: writers.write_labels(f, found.labels, pixel_size),
+        "labels": lambda f: writers.write_labels(f, found.labels, count, pixel_size),
         "probability": lambda f: writers.write_map(f, found.probability, pixel_size),
         UNCERTAINTY: lambda f: writers.write_map(f, found.uncertainty, pixel_size),
     }
@@ -214,8 +197,7 @@ def _claim(inputs: Inputs, predictor: Predictor, options: Options) -> None:
     settings = {
         "beadseg": __version__,
         "runs": [_identity(run) for run in predictor.runs],
-        "threshold": options.threshold,
-        "diameter": options.diameter,
+        **asdict(options.settings),
         "pixel_size": options.pixel_size,
         "augment": predictor.augment,
         "only": list(options.only),
@@ -314,17 +296,25 @@ def _is_done(image: Input, options: Options) -> bool:
     return about["stamp"] == list(image.page.stamp)
 
 
-def _write_tables(done: list[Input], options: Options) -> list[dict[str, Any]]:
-    """beads and images of all that is done; returns the rows of the images."""
-    rows, tables = [], []
+def _write_tables(
+    done: list[Input], options: Options
+) -> tuple[list[dict[str, Any]], list[str], list[str]]:
+    """beads and images of all that is done.
+
+    Returns:
+      The rows of the images; lines that were noted of single ones; lines of doubt.
+    """
+    rows, tables, notes = [], [], []
     for image in done:
         about, table = _read_record(_record(image, options))
         about.pop("stamp")
+        notes += [f"{about['image']}: {note}" for note in about.pop("notes")]
         rows.append(about)
         name = np.full(len(table["label"]), about["image"], dtype=object)
         tables.append({"image": name} | table)
+    lines = doubts.mark(rows)
     with writing(options.output, "-o"):
         for kind, content in (("beads", tables), ("images", [rows_to_table(rows)])):
             file = options.output / f"{kind}{options.tables}"
             writers.write_table(file, [table for table in content if table])
-    return rows
+    return rows, notes, lines

@@ -33,7 +33,7 @@ def measure(
     *,
     threshold: float,
     pixel_size: float | None = None,
-    uncertainty: np.ndarray | None = None,
+    maps: dict[str, np.ndarray] | None = None,
 ) -> Measured:
     """Measures the beads of an image.
 
@@ -43,7 +43,7 @@ def measure(
       probability: f32[H, W].
       threshold: of the probability.
       pixel_size: um.
-      uncertainty: f32[H, W], spread of the probabilities of several networks.
+      maps: f32[H, W] each, such as the uncertainty; their means become columns.
 
     Returns:
       The table of `Measurer.finish`, and what is known of the image.
@@ -51,8 +51,8 @@ def measure(
     measurer = Measurer(labels.shape, int(labels.max(initial=0)), threshold)
     for top in range(0, labels.shape[0], BAND):
         rows = slice(top, top + BAND)
-        spread = None if uncertainty is None else uncertainty[rows]
-        measurer.add(labels[rows], image[rows], probability[rows], spread)
+        some = {name: values[rows] for name, values in (maps or {}).items()}
+        measurer.add(labels[rows], image[rows], probability[rows], some)
     return measurer.finish(pixel_size)
 
 
@@ -70,7 +70,7 @@ class Measurer:
             name: zeros.copy()
             for name in ("area", "y", "x", "yy", "xx", "xy", "value", "probability")
         }
-        self._uncertainty: np.ndarray | None = None
+        self._means: list[str] = []  # of the maps that were added
         self._crossings = zeros.copy()
         self._largest = np.full(count + 1, -np.inf)
         far = np.iinfo(np.int64).max
@@ -84,9 +84,10 @@ class Measurer:
         labels: np.ndarray,
         image: np.ndarray,
         probability: np.ndarray,
-        uncertainty: np.ndarray | None = None,
+        maps: dict[str, np.ndarray] | None = None,
     ) -> None:
-        """Adds the next rows: i32, numbers and f32 [h, W]."""
+        """Adds the next rows: i32, numbers and f32 [h, W]; the same maps each time."""
+        self._means = list(maps or {})
         top = self._done
         self._done += labels.shape[0]
         starts, y, first, length = _runs(labels)
@@ -108,9 +109,9 @@ class Measurer:
             "value": _run_sums(image, starts)[inside],
             "probability": _run_sums(probability, starts)[inside],
         }
-        if uncertainty is not None:
-            self._sums.setdefault("uncertainty", np.zeros(self._count + 1))
-            totals["uncertainty"] = _run_sums(uncertainty, starts)[inside]
+        for name, values in (maps or {}).items():
+            self._sums.setdefault(name, np.zeros(self._count + 1))
+            totals[name] = _run_sums(values, starts)[inside]
         for name, values in totals.items():
             self._sums[name] += np.bincount(beads, values, self._count + 1)
         largest = np.maximum.reduceat(image.ravel(), starts)[inside]
@@ -127,8 +128,8 @@ class Measurer:
         major_px and minor_px (axes of the ellipse of equal second moments), circularity
         (4 pi area / perimeter^2, with the perimeter of Crofton's formula in four
         directions), mean_intensity and max_intensity, background (mean around the bead
-        where there is none), probability (mean), on_border; with a pixel size the
-        lengths also in um and area_um2; with several networks uncertainty.
+        where there is none), probability (mean), the means of the maps, on_border;
+        with a pixel size the lengths also in um and area_um2.
         """
         area = self._sums["area"]
         here = np.flatnonzero(area > 0)
@@ -155,8 +156,7 @@ class Measurer:
             "background": self._background(mean["y"], mean["x"], diameter),
             "probability": mean["probability"],
         }
-        if "uncertainty" in mean:
-            table["uncertainty"] = mean["uncertainty"]
+        table |= {name: mean[name] for name in self._means}
         table["on_border"] = ~whole
         if pixel_size is not None:
             table["y_um"], table["x_um"] = (

@@ -1,6 +1,7 @@
 """Images in memory to beads: `beadseg.load(RUN).predict(array)`."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,34 +12,40 @@ from beadseg.data.reading import check_image
 from beadseg.data.scaling import (
     LARGEST_SCALE,
     SMALLEST_SCALE,
-    prepare,
+    PreparedWindows,
+    resample,
+    scaled_shape,
 )
 from beadseg.errors import BeadsegError
-from beadseg.inference import size
-from beadseg.inference.grid import (
-    resample_beads,
-    resample_map,
-    resample_probability,
-)
-from beadseg.inference.instances import DIAMETER, find_beads
-from beadseg.inference.measure import Table, measure
+from beadseg.inference import bead_scores, pyramid, size
+from beadseg.inference.compose import Allocate, compose
+from beadseg.inference.grid import resample_map
+from beadseg.inference.instances import DIAMETER, find_beads_blockwise
+from beadseg.inference.measure import BAND, Measurer, Table
+from beadseg.inference.pyramid import Candidates, Level, Maps
 from beadseg.inference.run import Run, load_runs
-from beadseg.inference.tiles import TILE, Network
+from beadseg.inference.settings import AUTO, Settings
+from beadseg.inference.suppression import select
+from beadseg.inference.tiles import TILE, Network, Source, source_of
 
-AUTO = "auto"
-# Of a network that has seen no real image: it takes more of the ground for small beads,
-# and its centres stand out less. Chosen with the default model on tests/bench.
-UNSEEN = {"speck": 0.45, "prominence": 0.06, "smooth": 0.05}
+MIN_SCORE = 0.5  # on a pyramid: what is more likely a bead than not
+# On a pyramid: px of sigma and of the smallest region, and how far centres stand out.
+SMOOTH, PROMINENCE, SPECK = 0.6, 0.06, 3.6
+WHOLE = 0.25  # prominence at which bodies far from round stay whole
 # What is less than so much of the smallest beads that a network was trained on across,
 # or than so many bead diameters, is no bead.
 SMALLER, SPECK_LEAST = 0.6, 0.15
+ASKED = (0.4, 2.5)  # times the diameter that was given: sizes that are taken
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The beads of an image of H x W px."""
+    """The beads of an image of H x W px.
 
-    labels: np.ndarray  # i32[H, W], 0 background, 1..N
+    The arrays of a large image may lie on disk, and be read in parts.
+    """
+
+    labels: np.ndarray  # i32[H, W], 0 background; a bead hidden by others has no px
     probability: np.ndarray  # f32[H, W]
     table: Table  # a row a bead, see `beadseg.inference.measure`
     image: dict[str, Any]  # count, density, ...: one row of images.csv
@@ -47,23 +54,16 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Maps:
-    """What the networks say, f32[h, w] on the grid of the first of them."""
-
-    probability: np.ndarray
-    distance: np.ndarray | None
-    uncertainty: np.ndarray | None
-    labels: np.ndarray | None = None  # i32[h, w], where they are known already
-
-
-@dataclass(frozen=True)
 class Seen:
     """An image after the networks: what is left needs none of them."""
 
     image: np.ndarray  # [H, W]
-    maps: Maps
+    levels: list[Level]
+    beads: Candidates  # those that were selected
+    score: np.ndarray  # f32[N]
     threshold: float
-    scale: float  # px of the maps to a px of the image
+    notes: tuple[str, ...]  # for the person
+    allocate: Allocate
 
 
 def load(
@@ -106,130 +106,257 @@ class Predictor:
         threshold: float | str = AUTO,
         diameter: float | str = AUTO,
         pixel_size: float | None = None,
+        min_score: float | str = AUTO,
+        polarity: str = "any",
     ) -> Prediction:
         """Finds and measures the beads of an image.
 
         Args:
           array: [H, W] of any real type, or [H, W, 3 or 4] of RGB(A).
           threshold: of the probability; "auto": the one chosen on validation images.
-          diameter: px of the beads in this image; "auto": measured in it.
+          diameter: px of the beads in this image; "auto": of any size, or of that of
+            the images that the run was trained on.
           pixel_size: um, for lengths in um.
+          min_score: beads of less are left out; "auto": 0.5 where beads of any size
+            are looked for, else 0.
+          polarity: "bright" or "dark" beads alone, or "any".
 
         Raises:
-          BeadsegError: pixels, a threshold or a size that make no sense.
+          BeadsegError: pixels, or settings that make no sense.
         """
         image = grey(array)
-        check_image(image, "the image")
-        threshold = self.threshold(threshold)
-        seen = self.look(
-            image, threshold, *self.choose_scale(image, threshold, diameter)
-        )
-        return self.finish(seen, pixel_size)
+        check_image(image, "the image", constant=True)
+        settings = Settings(threshold, diameter, min_score, polarity)
+        return self.finish(self.look(image, settings, pixel_size), pixel_size)
 
     def look(
         self,
         image: np.ndarray,
-        threshold: float,
-        scale: float,
-        maps: Maps | None = None,
+        settings: Settings,
+        pixel_size: float | None = None,
         least_span: float = 0.0,
+        allocate: Allocate = np.zeros,
     ) -> Seen:
-        """What the networks say of an image [H, W], unless `maps` hold it already."""
-        if maps is None:
-            maps = self.maps(image, scale, least_span)
-        return Seen(image, maps, threshold, scale)
+        """What the networks say of an image [H, W], and which regions are beads.
+
+        Args:
+          image: [H, W].
+          settings: what was asked for.
+          pixel_size: um; known here and in training, it tells the size of the beads.
+          least_span: see `beadseg.data.scaling.prepare`.
+          allocate: makes the arrays of the levels.
+        """
+        threshold, notes = self.threshold(settings.threshold), ()
+        look = self._looker(image, threshold, least_span, allocate)
+        run = self.runs[0]
+        asked = None if settings.diameter == AUTO else float(settings.diameter)
+        if run.sizes is None:
+            levels, notes = size.known_size(image, run, look, asked, pixel_size)
+        else:
+            levels = self._pyramid(image.shape, look, asked)
+            if asked is None:
+                levels = self._finer(levels, image.shape, look)
+        beads, score = self._select(levels, image.shape, settings, asked)
+        return Seen(image, levels, beads, score, threshold, notes, allocate)
+
+    def pyramid(self, image: np.ndarray) -> list[Level]:
+        """All levels down to the pixels of an image [H, W], before any is scored."""
+        look = self._looker(image, self.threshold(), 0.0, np.zeros)
+        return self._pyramid(image.shape, look, None)
+
+    def _pyramid(self, shape, look, asked: float | None) -> list[Level]:
+        levels = []
+        for scale in pyramid.scales(shape, self.runs[0].sizes, asked):
+            level = look(scale)
+            levels.append(level)
+            if scale < 1:  # beads of few pixels are round
+                levels.append(look(scale, level.maps))
+        return levels
+
+    def _finer(self, levels, shape, look) -> list[Level]:
+        """The levels, and one more where beads of few pixels are found."""
+        found, beneath = self.candidates(levels, shape)
+        score = bead_scores.scores(levels, found, beneath)
+        chosen = select(found, beneath, score, MIN_SCORE)
+        if not pyramid.wants_finer(found.take(chosen), score[chosen], 0):
+            return levels
+        return [look(pyramid.OCTAVE * levels[0].scale), *levels]
+
+    def candidates(
+        self, levels: list[Level], shape: tuple[int, int], asked: float | None = None
+    ) -> tuple[Candidates, np.ndarray]:
+        """The regions of all levels that may be beads, and `pyramid.under` of them.
+
+        Args:
+          levels: of the image.
+          shape: of the image.
+          asked: px across the beads, if a person said so.
+        """
+        found = pyramid.candidates(levels, shape, self._sizes())
+        if asked is not None:
+            low, high = (share * asked for share in ASKED)
+            found = found.take((found.diameter >= low) & (found.diameter <= high))
+        return found, pyramid.under(levels, shape, found)
+
+    def _sizes(self) -> tuple[float, float] | None:
+        """Sizes of regions that may be beads, px of a level."""
+        sizes = self.runs[0].sizes
+        return None if sizes is None else (0.7 * sizes[0], 1.35 * sizes[1])
+
+    def _select(
+        self, levels, shape, settings: Settings, asked: float | None
+    ) -> tuple[Candidates, np.ndarray]:
+        on_pyramid = self.runs[0].sizes is not None
+        found, beneath = self.candidates(levels, shape, asked if on_pyramid else None)
+        score = bead_scores.scores(levels, found, beneath if on_pyramid else None)
+        least = settings.min_score
+        if least == AUTO:
+            least = MIN_SCORE if on_pyramid else 0.0
+        chosen = select(found, beneath, score, float(least))
+        if settings.polarity != "any":
+            sign = 1 if settings.polarity == "bright" else -1
+            differs = bead_scores.polarity(levels, found)[chosen]
+            chosen = chosen[sign * differs > 0]
+        chosen = chosen[np.lexsort((found.x[chosen], found.y[chosen]))]
+        return found.take(chosen), score[chosen]
 
     def finish(self, seen: Seen, pixel_size: float | None = None) -> Prediction:
         """The rest of `predict`, which may run on another thread."""
-        maps, shape = seen.maps, seen.image.shape
-        labels = maps.labels
-        if labels is None:
-            labels = self.beads(maps, seen.threshold)
-        probability = resample_probability(maps.probability, shape)
-        labels = resample_beads(labels, probability >= seen.threshold)
-        uncertainty = None
-        if maps.uncertainty is not None:
-            uncertainty = resample_map(maps.uncertainty, shape)
-        found = measure(
-            labels,
-            seen.image,
-            probability,
-            threshold=seen.threshold,
-            pixel_size=pixel_size,
-            uncertainty=uncertainty,
+        shape = seen.image.shape
+        band = None if seen.allocate is np.zeros else BAND
+        page = compose(
+            seen.levels, seen.beads, shape, seen.threshold, seen.allocate, band
         )
-        about = found.image | {"threshold": seen.threshold, "scale": seen.scale}
+        measurer = Measurer(shape, len(seen.score), seen.threshold)
+        for top in range(0, shape[0], BAND):
+            rows = slice(top, min(top + BAND, shape[0]))
+            maps = {}
+            if page.uncertainty is not None:
+                maps["uncertainty"] = page.uncertainty[rows]
+            measurer.add(
+                page.labels[rows], seen.image[rows], page.probability[rows], maps
+            )
+        found = measurer.finish(pixel_size)
+        score = seen.score[found.table["label"] - 1].astype(float)
+        about = found.image | {
+            "mean_score": float(score.mean()) if len(score) else None,
+            "threshold": seen.threshold,
+            "scale": _main_scale(seen),
+        }
         return Prediction(
-            labels, probability, found.table, about, uncertainty, found.boxes
+            page.labels,
+            page.probability,
+            found.table | {"score": score},
+            about,
+            page.uncertainty,
+            found.boxes,
         )
 
     def threshold(self, wanted: float | str = AUTO) -> float:
         """The threshold in use: of several runs the mean of theirs."""
         if wanted == AUTO:
             return float(np.mean([run.threshold for run in self.runs]))
-        if not 0 < wanted < 1:
-            raise BeadsegError(f"--threshold {wanted}: give a number between 0 and 1")
         return float(wanted)
 
-    def choose_scale(
-        self,
-        image: np.ndarray,
-        threshold: float,
-        diameter: float | str = AUTO,
-        least_span: float = 0.0,
-    ) -> tuple[float, Maps | None]:
-        """Pixels of the first network to a pixel of the image, [H, W].
+    def _looker(
+        self, image, threshold: float, least_span: float, allocate: Allocate
+    ) -> Callable[[float], Level]:
+        """Looks at an image at a scale."""
+        sources: dict[int, Any] = {}
 
-        Returns:
-          The scale, and the maps of the whole image where they were needed to find it.
-        """
-        run = self.runs[0]
-        if run.bead_diameter is None:
-            return run.scale, None
-        if diameter != AUTO:
-            return size.scale_for(run.bead_diameter, diameter), None
+        def source(run: Run, scale: float) -> tuple[Source, tuple[int, int]]:
+            if run.sizes is None or run.flatten_sigma:
+                windows = PreparedWindows(image, **run.preparation(scale, least_span))
+                return windows.read, windows.shape
+            known = sources.setdefault(id(run), {})
+            if not known:
+                known[0] = PreparedWindows(image, **run.preparation(1.0, least_span))
+            windows = known[0].at_scale(scale)
+            if scale >= 1:
+                return windows.read, windows.shape
+            if scale not in known:  # each from the one before
+                finer = known.get(2 * scale)
+                known[scale] = (
+                    windows.whole() if finer is None else resample(finer, windows.shape)
+                )
+            return source_of(known[scale]), windows.shape
 
-        def maps_of(part: np.ndarray, scale: float) -> Maps:
-            maps = self.maps(part, scale, least_span)
-            return replace(maps, labels=self.beads(maps, threshold))
+        def look(scale: float, maps: Maps | None = None) -> Level:
+            """With the maps of another look, bodies far from round stay whole."""
+            options = self.bead_options
+            if maps is None:
+                maps = self._maps(image.shape, scale, source, allocate)
+            else:
+                options |= {"prominence": WHOLE}
+            shape = maps.probability.shape
+            labels = allocate(shape, np.int32)
+            distance = maps.distance
+            count = find_beads_blockwise(
+                lambda rows, columns: maps.probability[rows, columns],
+                None
+                if distance is None
+                else lambda rows, columns: distance[rows, columns],
+                labels,
+                threshold,
+                **options,
+            )
+            read, _ = source(self.runs[0], scale)
+            measurer = Measurer(shape, count, threshold)
+            for top in range(0, shape[0], BAND):
+                rows = slice(top, min(top + BAND, shape[0]))
+                probability = maps.probability[rows]
+                more = {"sure": (probability >= pyramid.SURE).astype(np.float32)}
+                if distance is not None:
+                    more["distance"] = distance[rows]
+                pixels = read(rows.start, rows.stop, 0, shape[1])
+                measurer.add(labels[rows], pixels, probability, more)
+            return Level(scale, maps, labels, measurer.finish().table)
 
-        return size.choose(image, run, maps_of)
+        return look
 
-    def maps(self, image: np.ndarray, scale: float, least_span: float = 0.0) -> Maps:
-        """What the networks say of an image [H, W], on the grid of the first.
-
-        `least_span` is that of `beadseg.data.scaling.prepare`.
-        """
-        parts = []
+    def _maps(self, page: tuple[int, int], scale: float, source, allocate) -> Maps:
+        """The mean of what the networks say, on the grid of the first."""
+        shape = scaled_shape(page, scale)
+        count = len(self.networks)
+        deep = sum(network.has_distance for network in self.networks)
+        probability = allocate(shape, np.float32)
+        distance = allocate(shape, np.float32) if deep else None
+        square = allocate(shape, np.float32) if self.spreads else None
         for network in self.networks:
             own = self.scale_of(network.run, scale)
-            prepared = prepare(image, **network.run.preparation(own, least_span))
-            parts.append(network.predict(prepared.image))
-        shape = parts[0].probability.shape
-        distances = [p.distance for p in parts if p.distance is not None]
-        mean = _mean([resample_map(p.probability, shape) for p in parts])
-        uncertainty = None
-        if self.spreads:
-            square = _mean([resample_map(p.square, shape) for p in parts])
-            uncertainty = np.sqrt(np.maximum(square - np.square(mean), 0.0))
-        distance = None
-        if distances:
-            distance = _mean([resample_map(d, shape) for d in distances])
-        return Maps(mean, distance, uncertainty)
-
-    def beads(self, maps: Maps, threshold: float) -> np.ndarray:
-        """Labels i32[h, w] of the beads that the maps show."""
-        return find_beads(
-            maps.probability, maps.distance, threshold, **self.bead_options
-        )
+            read, own_shape = source(network.run, own)
+            if own_shape != shape and allocate is not np.zeros:
+                raise BeadsegError(
+                    f"{network.run.name}: knows beads of another size than "
+                    f"{self.runs[0].name}, and the image is too large to mix them: "
+                    "give one of them with --run"
+                )
+            bands = network.bands(read, own_shape)
+            if own_shape != shape:
+                bands = [_resampled(network.whole(read, own_shape), shape)]
+            for band in bands:
+                rows = slice(band.top, band.top + len(band.probability))
+                _add(probability, rows, band.probability, count)
+                if square is not None:
+                    _add(square, rows, band.square, count)
+                if band.distance is not None:
+                    _add(distance, rows, band.distance, deep)
+        if square is not None:  # becomes the spread
+            for top in range(0, shape[0], BAND):
+                rows = slice(top, min(top + BAND, shape[0]))
+                variance = square[rows] - np.square(probability[rows])
+                square[rows] = np.sqrt(np.maximum(variance, 0.0))
+        return Maps(probability, distance, square)
 
     @property
     def bead_options(self) -> dict[str, float]:
         """What `find_beads` is told of these runs."""
         run = self.runs[0]
+        if run.sizes is not None:
+            usual = float(np.sqrt(run.sizes[0] * run.sizes[1]))
+            shares = {"smooth": SMOOTH / usual, "speck": SPECK / usual}
+            return {"diameter": usual, "prominence": PROMINENCE} | shares
         options = {"diameter": run.bead_diameter or DIAMETER}
-        if run.generated:
-            return options | UNSEEN
         if run.smallest_bead is not None:
             options["speck"] = max(SMALLER * run.smallest_bead, SPECK_LEAST)
         return options
@@ -239,8 +366,28 @@ class Predictor:
         first = self.runs[0]
         if run is first or not (run.bead_diameter and first.bead_diameter):
             return scale
-        own = scale * run.bead_diameter / first.bead_diameter
-        return min(max(own, SMALLEST_SCALE), LARGEST_SCALE)
+        if run.sizes is not None and first.sizes is not None:
+            ratio = run.sizes[1] / first.sizes[1]
+        else:
+            ratio = run.bead_diameter / first.bead_diameter
+        return min(max(scale * ratio, SMALLEST_SCALE), LARGEST_SCALE)
+
+
+def _add(total: np.ndarray, rows: slice, values: np.ndarray, count: int) -> None:
+    total[rows] = values if count == 1 else total[rows] + values / np.float32(count)
+
+
+def _resampled(band, shape: tuple[int, int]):
+    maps = [None if m is None else resample_map(m, shape) for m in band[1:]]
+    return band._replace(
+        **dict(zip(("probability", "distance", "square"), maps, strict=True))
+    )
+
+
+def _main_scale(seen: Seen) -> float:
+    """Of the level that most of the beads' area comes from."""
+    covered = np.bincount(seen.beads.level, seen.beads.diameter**2, len(seen.levels))
+    return seen.levels[int(covered.argmax())].scale
 
 
 def grey(array: np.ndarray) -> np.ndarray:
@@ -261,7 +408,3 @@ def grey(array: np.ndarray) -> np.ndarray:
             "[H, W] or [H, W, 3] of numbers"
         )
     return array
-
-
-def _mean(arrays: list[np.ndarray]) -> np.ndarray:
-    return arrays[0] if len(arrays) == 1 else np.mean(arrays, 0, dtype=np.float32)

@@ -24,6 +24,7 @@ from beadseg.training.start import DEFAULT
 from beadseg.training.tracking import read_rows
 from beadseg.training.weights import WEIGHTS, Weights, read_weights
 
+ONE_SIZE = (0.6, 1.7)  # beads that a network trained on one size finds, of that size
 LEADERBOARD = "leaderboard.csv"  # of a sweep; its runs are in members/
 
 
@@ -38,6 +39,8 @@ class Run:
     bead_diameter: float | None  # px, of the median bead as the network saw it
     smallest_bead: float | None  # of those trained on, in median diameters
     scale: float  # pixels of the network to a pixel of the images trained on
+    sizes: tuple[float, float] | None  # px, beads that are found on a pyramid
+    pixel_size: float | None  # um, of the images trained on
     generated: bool  # no image of a microscope was among them
     low: float  # percentile of the image that becomes 0
     high: float  # percentile that becomes 1
@@ -141,6 +144,10 @@ def _load(path: Path, config: dict[str, Any], version: str) -> Run:
     _check_fit(path, version, model, weights)
     scale = dataset["scale"]
     diameter = dataset["bead_diameter_px"]
+    sizes = tuple(data["generated"].get("sizes", ()))  # not in older runs
+    generated = not data["dir"]
+    if generated and not sizes and diameter is not None:
+        sizes = tuple(share * diameter * scale for share in ONE_SIZE)
     normalise = dataset["normalise"]
     return Run(
         path=path,
@@ -150,7 +157,9 @@ def _load(path: Path, config: dict[str, Any], version: str) -> Run:
         bead_diameter=None if diameter is None else diameter * scale,
         smallest_bead=dataset.get("smallest_bead"),  # not in older runs
         scale=scale,
-        generated=not data["dir"],
+        sizes=sizes if generated and sizes else None,
+        pixel_size=dataset.get("pixel_size_um"),
+        generated=generated,
         low=normalise["low"],
         high=normalise["high"],
         flatten_sigma=normalise["flatten_sigma"] * scale,

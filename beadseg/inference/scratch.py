@@ -9,7 +9,13 @@ from typing import Any
 
 import numpy as np
 
+LARGE = 2**25  # px of an image whose maps and labels lie on disk
 KEPT = 2**26  # bytes that are used before what is in memory is let go
+
+
+def is_large(shape: tuple[int, ...]) -> bool:
+    """Whether an image is predicted in bands."""
+    return math.prod(shape) >= LARGE
 
 
 class Scratch:

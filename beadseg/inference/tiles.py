@@ -123,7 +123,11 @@ class Network:
 
     def predict(self, image: np.ndarray) -> Band:
         """Predicts f32[H, W] at once."""
-        bands = list(self.bands(source_of(image), image.shape))
+        return self.whole(source_of(image), image.shape)
+
+    def whole(self, read: Source, shape: tuple[int, int]) -> Band:
+        """All bands of an image of `shape` as one."""
+        bands = list(self.bands(read, shape))
         if len(bands) == 1:
             return bands[0]
         maps = [

@@ -22,6 +22,7 @@ from beadseg import __version__
 from beadseg.errors import BeadsegError
 from beadseg.files import open_whole, write_whole
 from beadseg.inference.measure import Table
+from beadseg.inference.scratch import Scratch
 
 LEVELS = 2**12  # of a stored probability: finer ones are noise that does not compress
 CORNER = 0.5  # px, from the corner of the first pixel to its centre
@@ -32,9 +33,18 @@ ROWS = 2**13  # of a table that are text at once
 TABLE_ENDINGS = (".csv", ".parquet")
 
 
-def write_labels(file: Path, labels: np.ndarray, pixel_size: float | None) -> None:
-    """Writes i32[H, W] as u16, or u32 with more than 65,535 beads."""
-    labels = labels.astype(label_type(int(labels.max(initial=0))))
+def write_labels(
+    file: Path,
+    labels: np.ndarray | Scratch,
+    count: int,
+    pixel_size: float | None,
+) -> None:
+    """Writes i32[H, W] of at most `count` as u16, or u32 beyond 65,535."""
+    kind = label_type(count)
+    if isinstance(labels, Scratch):
+        bands = (labels[rows].astype(kind) for rows in _bands(labels.shape[0]))
+        return write_tiled(file, bands, labels.shape, kind, pixel_size)
+    labels = labels.astype(kind)
     with open_whole(file) as content:
         tifffile.imwrite(
             content,
@@ -44,11 +54,21 @@ def write_labels(file: Path, labels: np.ndarray, pixel_size: float | None) -> No
         )
 
 
-def write_map(file: Path, values: np.ndarray, pixel_size: float | None) -> None:
+def write_map(
+    file: Path, values: np.ndarray | Scratch, pixel_size: float | None
+) -> None:
     """Writes f32[H, W] of 0..1, in steps of 1 / 4096."""
+    if isinstance(values, Scratch):
+        bands = (in_steps(values[rows]) for rows in _bands(values.shape[0]))
+        return write_tiled(file, bands, values.shape, np.float32, pixel_size)
     options = _tiff_options(np.dtype(np.float32), pixel_size)
     with open_whole(file) as content:
         tifffile.imwrite(content, in_steps(values), rowsperstrip=STRIP, **options)
+
+
+def _bands(height: int) -> Iterator[slice]:
+    for top in range(0, height, 2 * TIFF_TILE):
+        yield slice(top, min(top + 2 * TIFF_TILE, height))
 
 
 def write_tiled(

@@ -207,6 +207,8 @@ def test_non_finite_pixels_are_counted(spoil, reason):
     image[3, : len(spoil)] = spoil
     with pytest.raises(ReadError, match=f"a.tif: {reason}"):
         check_image(image, "a.tif")
+    with pytest.raises(ReadError, match=f"a.tif: {reason}"):
+        check_image(image, "a.tif", constant=True)
 
 
 def test_constant_and_tiny_images_are_refused():
@@ -215,3 +217,10 @@ def test_constant_and_tiny_images_are_refused():
     with pytest.raises(ReadError, match="a.tif: 7 x 20 px is too small"):
         check_image(NOISE[:7, :20], "a.tif")
     check_image(NOISE[:8, :8], "a.tif")
+
+
+def test_a_control_of_one_value_will_do_where_nothing_is_learned():
+    check_image(np.full((20, 20), 7), "a.tif", constant=True)
+    check_image(np.zeros((8, 8), np.float32), "a.tif", constant=True)
+    with pytest.raises(ReadError, match="a.tif: 7 x 20 px is too small"):
+        check_image(np.zeros((7, 20)), "a.tif", constant=True)

@@ -13,15 +13,26 @@ from configs import base
 DIAMETER = 16.0  # px, of the beads that the run knows
 
 
-def bright_weights(config):
-    """Weights of a UNet of width 1 that hand the image on: logit = 20 image - 10."""
+def handed_on(config):
+    """Weights of a UNet of depth 1 that hand their channels on, of heads that do not.
+
+    The first convolution gives each channel the image.
+    """
     side = models.stride(config)
     model = models.build(config)
     shapes = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, side, side, 1)))
     params = jax.tree.map(lambda x: np.zeros(x.shape, np.float32), shapes["params"])
     for block in ("encoder_0", "decoder_0"):
         for convolution in params[block].values():
-            convolution["kernel"][1, 1, 0, 0] = 1.0
+            kernel = convolution["kernel"]
+            for channel in range(config.width):
+                kernel[1, 1, min(channel, kernel.shape[2] - 1), channel] = 1.0
+    return params
+
+
+def bright_weights(config):
+    """Of width 1, logit = 20 image - 10."""
+    params = handed_on(config)
     params["head_mask"] = {
         "kernel": np.full((1, 1), 20.0, np.float32),
         "bias": np.full(1, -10.0, np.float32),
@@ -29,10 +40,37 @@ def bright_weights(config):
     return params
 
 
-def write_run(folder: Path, *, diameter=DIAMETER, scale=1.0, threshold=0.5) -> Path:
-    """A run folder as training leaves it, of the network above."""
+def contrast_weights(config):
+    """Of width 2, logit = 40 |image - 1/2| - 10: dark is bead too."""
+    params = handed_on(config)
+    params["encoder_0"]["conv_0"]["kernel"][1, 1, 0] = (1.0, -1.0)
+    params["encoder_0"]["conv_0"]["bias"][:] = (-0.5, 0.5)
+    params["head_mask"] = {
+        "kernel": np.full((2, 1), 40.0, np.float32),
+        "bias": np.full(1, -10.0, np.float32),
+    }
+    return params
+
+
+def write_run(
+    folder: Path,
+    *,
+    diameter=DIAMETER,
+    scale=1.0,
+    threshold=0.5,
+    sizes=(),
+    dark=False,
+    pixel_size=None,
+) -> Path:
+    """A run folder as training leaves it, of one of the networks above.
+
+    As if it had been trained on images of a microscope, so that it knows one size of
+    beads; with `sizes` on generated ones of that range, so that it looks at a pyramid.
+    """
     config = base.get_config()
-    config.model.width, config.model.depth, config.model.norm = 1, 1, "none"
+    config.data.dir = "" if sizes else "images"
+    config.data.generated.sizes = sizes
+    config.model.width, config.model.depth, config.model.norm = 1 + dark, 1, "none"
     folder.mkdir(parents=True)
     files = {
         "config.json": config.to_dict(),
@@ -40,13 +78,15 @@ def write_run(folder: Path, *, diameter=DIAMETER, scale=1.0, threshold=0.5) -> P
         "summary.json": {"threshold": threshold},
         "dataset.json": {
             "bead_diameter_px": diameter / scale,
+            "pixel_size_um": pixel_size,
             "scale": scale,
             "normalise": {"low": 1.0, "high": 99.5, "flatten_sigma": 0.0},
         },
     }
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content))
-    write_weights(folder / WEIGHTS, bright_weights(config.model), {})
+    weights = contrast_weights if dark else bright_weights
+    write_weights(folder / WEIGHTS, weights(config.model), {})
     return folder
 
 

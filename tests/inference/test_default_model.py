@@ -4,21 +4,79 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
+from scipy import ndimage
+from scipy.spatial.distance import cdist
+from scipy.special import ndtr
 
 import beadseg
+from beadseg.data.camera import jpeg_blocks
 from beadseg.data.generated import generate
 from beadseg.data.generated_settings import GeneratedSettings
 from beadseg.inference.matching import f1, match
 from beadseg.inference.run import DEFAULT, load_run
 from configs import default_model
 
+GROUND, CONTRAST, NOISE = 100.0, 60.0, 3.0  # steps of 8 bits
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return beadseg.load()
+
+
+def field(shape, discs, *, contrast=CONTRAST, noise=NOISE, seed=0) -> np.ndarray:
+    """Even discs (y, x, diameter) with an edge of a px on an even ground, u8[H, W]."""
+    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
+    image = np.full(shape, GROUND, np.float32)
+    contrasts = np.broadcast_to(contrast, len(discs))
+    for (cy, cx, diameter), height in zip(discs, contrasts, strict=True):
+        image += height * ndtr((diameter / 2 - np.hypot(y - cy, x - cx)) / 0.6)
+    image += np.random.default_rng(seed).normal(0, noise, shape)
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+
+
+def grid_of(count, diameter, pitch, top=0.0):
+    """count x count discs, not quite in rows."""
+    rng = np.random.default_rng(count)
+    at = (np.arange(count) + 0.6) * pitch
+    off = rng.uniform(-0.1, 0.1, (count, count, 2)) * pitch
+    return [
+        (top + y + off[i, j, 0], x + off[i, j, 1], diameter)
+        for i, y in enumerate(at)
+        for j, x in enumerate(at)
+    ]
+
+
+def pairs(discs, table):
+    """Index of the disc and of the bead, where each is the nearest of the other."""
+    found = np.stack([table["y"], table["x"]], 1)
+    if not len(found):
+        return np.zeros((2, 0), int)
+    apart = cdist(np.array(discs)[:, :2], found)
+    bead, disc = apart.argmin(1), apart.argmin(0)
+    mutual = np.flatnonzero(disc[bead] == np.arange(len(discs)))
+    near = apart[mutual, bead[mutual]] < 0.25 * np.array(discs)[mutual, 2]
+    return np.stack([mutual, bead[mutual]])[:, near]
+
+
+def assert_same_beads(discs, table, *, within=0.05):
+    """All discs are found, nothing else, and as large as they are."""
+    disc, bead = pairs(discs, table)
+    assert len(table["label"]) == len(discs) == len(disc)
+    ratio = table["diameter_px"][bead] / np.array(discs)[disc, 2]
+    np.testing.assert_allclose(ratio, 1, atol=within)
+
+
+# What is in the package
+
 
 def test_it_is_complete_and_small():
     size = sum(file.stat().st_size for file in DEFAULT.iterdir() if file.is_file())
-    assert size < 12 * 2**20
+    assert size < 4 * 2**20
     assert (DEFAULT / "CARD.md").read_text().startswith("# ")
     run = load_run(DEFAULT)
-    assert run.bead_diameter == pytest.approx(16, rel=0.05)
+    assert run.sizes == default_model.get_config().data.generated.sizes
     assert "distance" in run.model_config.heads
 
 
@@ -27,13 +85,78 @@ def test_it_is_what_its_config_asks_for():
     wanted = json.loads(json.dumps(default_model.get_config().to_dict()))
     for part in ("model", "loss", "optim", "train"):
         assert wanted[part].items() >= stored[part].items()
-    for field in ("bead_diameter", "crop", "batch_size", "generated", "augment"):
-        assert wanted["data"][field] == stored["data"][field]
+    for name in ("bead_diameter", "crop", "batch_size", "generated", "augment"):
+        assert wanted["data"][name] == stored["data"][name]
+
+
+# Nothing where there is nothing
+
+
+def shading(shape, loss):
+    """Light that falls off from the middle to the corners, and to one side."""
+    y, x = (np.linspace(-1, 1, n) for n in shape)
+    return 1 - loss / 2 * (y[:, None] ** 2 + x**2) + 0.1 * x
+
+
+def empty_fields(shape=(256, 256)):
+    rng = np.random.default_rng(0)
+
+    def noise(sigma):
+        return rng.normal(0, sigma, shape)
+
+    hot = GROUND + noise(NOISE)
+    hot[tuple(rng.integers(256, size=(2, 300)))] = 255
+    steep = GROUND * np.linspace(0.3, 2, shape[1]) + noise(NOISE)
+    grey = np.clip(GROUND + noise(8), 0, 255).astype(np.uint8)
+    wave = 10 * np.sin(np.arange(shape[0]) / 1.7)[:, None]
+    return {
+        "Gaussian": 1000 + noise(40),
+        "Gaussian of half a step": np.rint(GROUND + noise(0.5)).astype(np.uint8),
+        "Poisson of 0.01": rng.poisson(0.01, shape),
+        "Poisson of 0.3": rng.poisson(0.3, shape),
+        "Poisson of 5": rng.poisson(5, shape),
+        "Poisson of 5000": rng.poisson(5000, shape),
+        "flat field": rng.poisson(2000 * shading(shape, 0.3)),
+        "flat field of little loss": rng.poisson(20_000 * shading(shape, 0.1)),
+        "flat field of much loss": rng.poisson(2000 * shading(shape, 0.6)),
+        "slope": steep,
+        "rows": GROUND + 10 * rng.normal(size=(shape[0], 1)) + noise(NOISE),
+        "stripes": GROUND + wave + noise(NOISE),
+        "columns": GROUND + 10 * rng.normal(size=shape[1]) + noise(NOISE),
+        "hot pixels": hot,
+        "JPEG 30": jpeg_blocks(grey, 30),
+        "JPEG 80": jpeg_blocks(grey, 80),
+        "soft": GROUND + 8 * ndimage.gaussian_filter(noise(1), 1.0),
+        "constant": np.full(shape, 7, np.uint8),
+        "black": np.zeros(shape, np.uint16),
+    }
+
+
+@pytest.mark.parametrize("kind", empty_fields())
+def test_nothing_is_found_in_noise(predictor, kind):
+    assert predictor.predict(empty_fields()[kind]).image["count"] == 0
+
+
+# One bead
+
+
+@pytest.mark.parametrize("contrast", [CONTRAST, -CONTRAST], ids=["bright", "dark"])
+@pytest.mark.parametrize("diameter", [6, 7, 9, 13, 20, 31, 48, 75, 120, 190, 300])
+def test_a_disc_of_any_size_is_found_once_and_as_large_as_it_is(
+    predictor, diameter, contrast
+):
+    side = 208 if diameter < 100 else 416
+    disc = (side / 2 + 3.3, side / 2 - 1.8, diameter)
+    found = predictor.predict(field((side, side), [disc], contrast=contrast))
+    assert_same_beads([disc], found.table, within=0.15 if diameter < 8 else 0.05)
+
+
+# Many beads
 
 
 @pytest.mark.parametrize("modality", ["fluorescence", "bright_field"])
 @pytest.mark.parametrize("radius", [6, 18])
-def test_it_finds_touching_beads_whatever_their_size(modality, radius):
+def test_it_finds_touching_beads_whatever_their_size(predictor, modality, radius):
     settings = GeneratedSettings(
         size=20 * radius,
         modalities=(modality,),
@@ -43,10 +166,120 @@ def test_it_finds_touching_beads_whatever_their_size(modality, radius):
         radius=(0.9 * radius, 1.1 * radius),
         overlap_share=0.0,
     )
-    predictor = beadseg.load()
     scores = []
     for index in range(2):
         made = generate(settings, 100, index)
         found = predictor.predict(made.image)
         scores.append(f1(match(made.labels, found.labels, 0.5).counts))
     assert np.mean(scores) > 0.8
+
+
+SHAPE = (256, 256)
+BEADS = grid_of(8, 13.0, 30)
+
+
+def test_all_of_a_field_are_found(predictor):
+    assert_same_beads(BEADS, predictor.predict(field(SHAPE, BEADS)).table, within=0.1)
+
+
+@pytest.mark.parametrize("kind", ["hot pixel", "bright column", "bright bead", "dirt"])
+def test_what_is_added_changes_no_bead_elsewhere(predictor, kind):
+    image = field(SHAPE, BEADS).astype(float)
+    rng = np.random.default_rng(1)
+    added = np.zeros(SHAPE)
+    if kind == "hot pixel":
+        added[131, 77] = 60_000
+    elif kind == "bright column":
+        added[:, 120] = 40 * CONTRAST
+    elif kind == "bright bead":
+        lone = field(SHAPE, [(150.0, 128.0, 13)], noise=0).astype(float)
+        added = 20 * (lone - GROUND)
+    else:
+        crumbs = ndimage.gaussian_filter(rng.normal(size=(40, 40)), 3)
+        added[100:140, 100:140] = 40 * CONTRAST * (crumbs > 0.05)
+    near = ndimage.distance_transform_edt(added == 0) <= 10
+    apart = [d for d in BEADS if not near[round(d[0]), round(d[1])]]
+    assert len(apart) >= 0.8 * len(BEADS)
+    found = []
+    for pixels in (image, image + added):
+        table = predictor.predict(pixels).table
+        where = near[np.rint(table["y"]).astype(int), np.rint(table["x"]).astype(int)]
+        found.append({name: column[~where] for name, column in table.items()})
+    before, after = found
+    disc, bead = pairs(apart, after)
+    assert len(disc) == len(apart) == len(after["label"]) == len(before["label"])
+    same = pairs(apart, before)[1]
+    for name, most in (("y", 0.5), ("x", 0.5), ("diameter_px", 0.7)):
+        np.testing.assert_allclose(after[name][bead], before[name][same], atol=most)
+
+
+@pytest.mark.parametrize("way", ["repeated", "bicubic"])
+@pytest.mark.parametrize("diameter", [13, 36])
+def test_an_image_twice_as_large_has_beads_twice_as_large(predictor, way, diameter):
+    discs = grid_of(6, float(diameter), 1.4 * diameter)
+    side = round(9 * diameter)
+    image = field((side, side), discs)
+    if way == "repeated":
+        large = np.kron(image, np.ones((2, 2), np.uint8))
+    else:
+        large = np.array(Image.fromarray(image).resize((2 * side, 2 * side), 3))
+    one, two = (predictor.predict(pixels).table for pixels in (image, large))
+    assert len(one["label"]) == len(two["label"]) == len(discs)
+    doubled = [(2 * y + 0.5, 2 * x + 0.5, 2 * d) for y, x, d in discs]
+    first, second = pairs(discs, one)[1], pairs(doubled, two)[1]
+    assert len(first) == len(second) == len(discs)
+    ratio = two["diameter_px"][second] / one["diameter_px"][first]
+    np.testing.assert_allclose(ratio, 2, rtol=0.05)
+
+
+def test_brightness_and_contrast_of_the_camera_change_no_bead(predictor):
+    image = field(SHAPE, BEADS)
+    one = predictor.predict(image)
+    other = predictor.predict(1000 + 37 * image.astype(np.uint16))
+    assert (one.labels != other.labels).mean() < 1e-3
+    assert one.image["count"] == other.image["count"]
+
+
+def test_small_tiles_give_what_the_whole_gives(predictor):
+    discs = [*grid_of(4, 10.0, 24), *grid_of(3, 45.0, 70, top=110.0)]
+    image = field((330, 250), discs)
+    whole = predictor.predict(image)
+    tiled = beadseg.load(tile=96).predict(image)
+    assert whole.image["count"] == tiled.image["count"] >= 0.9 * len(discs)
+    assert (whole.labels != tiled.labels).mean() < 1e-3
+    np.testing.assert_allclose(whole.probability, tiled.probability, atol=0.01)
+    np.testing.assert_allclose(whole.table["score"], tiled.table["score"], atol=0.05)
+
+
+@pytest.mark.parametrize("contrast", [CONTRAST, -CONTRAST], ids=["bright", "dark"])
+def test_small_and_large_beads_of_one_image_are_found(predictor, contrast):
+    small, large = grid_of(12, 8.0, 20), grid_of(3, 80.0, 105, top=250.0)
+    image = field((580, 340), small + large, contrast=contrast)
+    table = predictor.predict(image).table
+    for discs in (small, large):
+        disc, bead = pairs(discs, table)
+        assert len(disc) >= 0.9 * len(discs)
+        ratio = table["diameter_px"][bead] / discs[0][2]
+        assert np.mean(np.abs(ratio - 1) < 0.1) >= 0.9
+    assert len(table["label"]) <= 1.1 * len(small + large)
+
+
+@pytest.mark.parametrize("polarity", ["bright", "dark", "any"])
+def test_polarity_gives_the_bright_and_the_dark_alone(predictor, polarity):
+    signs = np.where(np.arange(len(BEADS)) % 3 == 0, -1, 1)
+    image = field(SHAPE, BEADS, contrast=CONTRAST * signs)
+    table = predictor.predict(image, polarity=polarity).table
+    wanted = {"bright": signs > 0, "dark": signs < 0, "any": signs != 0}[polarity]
+    discs = [disc for disc, chosen in zip(BEADS, wanted, strict=True) if chosen]
+    disc, _ = pairs(discs, table)
+    assert len(disc) >= 0.95 * len(discs)
+    assert len(table["label"]) <= 1.05 * len(discs)
+
+
+def test_a_score_that_is_asked_for_is_the_least(predictor):
+    made = generate(GeneratedSettings("varied", size=256, empty_share=0.0), 9, 4)
+    every = predictor.predict(made.image, min_score=0)
+    for least in (0.5, 0.9):
+        found = predictor.predict(made.image, min_score=least)
+        assert np.all(found.table["score"] >= least)
+        assert found.image["count"] <= every.image["count"]

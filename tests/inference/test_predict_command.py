@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from roifile import ImagejRoi
 import beadseg
 from beadseg import cli
 from beadseg.errors import BeadsegError
+from beadseg.inference import measure, predictor
 
 
 def call(capsys, *arguments):
@@ -22,6 +24,16 @@ def call(capsys, *arguments):
         cli.main([str(argument) for argument in arguments])
     out, err = capsys.readouterr()
     return stopped.value.code, out.splitlines(), err.splitlines()
+
+
+def same_numbers(labels, found):
+    """`labels` with the numbers that `found` has at the middle of each of them."""
+    number = np.zeros(labels.max() + 1, labels.dtype)
+    for label in range(1, len(number)):
+        y, x = (round(at.mean()) for at in np.nonzero(labels == label))
+        number[label] = found[y, x]
+    assert len(set(number)) == len(number)
+    return number[labels]
 
 
 def table(file):
@@ -58,6 +70,7 @@ def test_one_command_gives_all_files_and_they_are_right(
     image, labels = beads_image()
     found = tifffile.imread(out / "labels" / "a.tif")
     assert found.dtype == np.uint16
+    labels = same_numbers(labels, found)
     np.testing.assert_array_equal(found, labels)
     with tifffile.TiffFile(out / "labels" / "a.tif") as file:
         assert file.is_imagej
@@ -70,6 +83,7 @@ def test_one_command_gives_all_files_and_they_are_right(
     assert len(beads) == 25
     areas = np.bincount(labels.ravel())[1:]
     assert [int(row["area_px"]) for row in beads] == areas.tolist()
+    assert [int(row["label"]) for row in beads] == list(range(1, 26))
     assert float(beads[0]["area_um2"]) == pytest.approx(areas[0] / 16)
     assert float(beads[0]["mean_intensity"]) == 1000
     assert float(beads[0]["background"]) == 100
@@ -138,18 +152,39 @@ def test_unreadable_inputs_are_listed_and_the_rest_is_done(
     bright_run, images, tmp_path, capsys
 ):
     (images / "c.tif").write_bytes(b"II*\0 broken")
-    tifffile.imwrite(images / "d.tif", np.full((40, 40), 7, np.uint8))
     out = tmp_path / "out"
     code, lines, errors = call(
         capsys, "predict", images, "--run", bright_run, "-o", out, "--only", "labels"
     )
     assert code == 1
     failed = [line for line in errors if line.startswith("failed: ")]
-    assert len(failed) == 2
-    assert "c.tif" in failed[0] and "d.tif: every pixel is 7" in failed[1]
-    assert lines[-1].startswith("40 beads in 2 images, 2 failed")
+    assert len(failed) == 1
+    assert "c.tif" in failed[0]
+    assert lines[-1].startswith("40 beads in 2 images, 1 failed")
     assert not (out / "overlays").exists()
     assert {row["image"] for row in table(out / "images.csv")} == {"a", "b"}
+
+
+def test_a_black_control_is_an_image_without_beads(
+    bright_run, images, tmp_path, capsys
+):
+    tifffile.imwrite(images / "c.tif", np.full((40, 50), 7, np.uint8))
+    tifffile.imwrite(images / "d.tif", np.zeros((40, 50), np.float32))
+    out = tmp_path / "out"
+    code, lines, _ = call(
+        capsys, "predict", images, "--run", bright_run, "-o", out, "--json", out / "r"
+    )
+    assert code == 0
+    assert lines[-1].startswith("40 beads in 4 images")
+    rows = {row["image"]: row for row in table(out / "images.csv")}
+    for name in "cd":
+        assert rows[name]["count"] == "0"
+        assert float(rows[name]["coverage"]) == 0
+        assert rows[name]["median_diameter_px"] == ""
+        labels = tifffile.imread(out / "labels" / f"{name}.tif")
+        assert labels.shape == (40, 50) and not labels.any()
+    assert {row["image"] for row in table(out / "beads.csv")} == {"a", "b"}
+    json.loads((out / "r").read_text())
 
 
 def test_inputs_of_one_name_never_overwrite_each_other(bright_run, tmp_path, capsys):
@@ -194,7 +229,7 @@ def test_writing_among_the_images_is_refused(bright_run, tmp_path, capsys, insid
         (("no*thing.tif",), "no file has such a name"),
         (("--run", "gone"), "no such run: give the folder"),
         (("--threshold", "1.5"), "give a number between 0 and 1"),
-        (("--diameter", "9999"), "this run finds beads of 2 to 256 px"),
+        (("--diameter", "9999"), "--diameter 9999: beads of 2 to 256 px can be found"),
         (("--pixel-size", "0"), "give um above 0"),
         (("--top", "2"), "is for a sweep, and this is none"),
         (("--channel", "3"), "there is no channel 3"),
@@ -232,32 +267,34 @@ def test_a_disk_that_fills_is_one_line_and_resumes(
 
 def test_python_gives_what_the_command_gives(bright_run):
     image, labels = beads_image()
-    predictor = beadseg.load(bright_run)
-    found = predictor.predict(image, pixel_size=0.5)
+    run = beadseg.load(bright_run)
+    found = run.predict(image, pixel_size=0.5)
+    labels = same_numbers(labels, found.labels)
     np.testing.assert_array_equal(found.labels, labels)
     assert len(found.table["label"]) == 25
     assert found.table["diameter_um"][0] == pytest.approx(DIAMETER / 2, rel=0.02)
-    coloured = predictor.predict(np.stack([image] * 3, -1))
+    coloured = run.predict(np.stack([image] * 3, -1))
     np.testing.assert_array_equal(coloured.labels, labels)
     with pytest.raises(BeadsegError, match="is no image"):
-        predictor.predict(np.zeros((3, 4, 5, 6)))
-    with pytest.raises(BeadsegError, match="there is nothing to see"):
-        predictor.predict(np.zeros((30, 40)))
+        run.predict(np.zeros((3, 4, 5, 6)))
+    with pytest.raises(BeadsegError, match="is too small"):
+        run.predict(np.zeros((1, 40)))
+    with pytest.raises(BeadsegError, match="are NaN or infinite"):
+        run.predict(np.full((30, 40), np.nan))
 
 
 @pytest.mark.parametrize("times", [0.4, 3.0])
-def test_beads_of_any_size_are_brought_to_the_size_the_run_knows(bright_run, times):
+def test_beads_of_a_given_size_are_brought_to_the_size_the_run_knows(bright_run, times):
     image, labels = beads_image(diameter=DIAMETER * times)
-    for diameter in ("auto", DIAMETER * times):
-        found = beadseg.load(bright_run).predict(image, diameter=diameter)
-        assert found.image["scale"] == pytest.approx(1 / times, rel=0.15)
-        assert found.image["count"] == 25
-        overlap = ((found.labels > 0) & (labels > 0)).sum() / (
-            (found.labels > 0) | (labels > 0)
-        ).sum()
-        assert overlap > 0.93
-        expected = 2 * math.sqrt((labels == 1).sum() / math.pi)
-        assert found.image["median_diameter_px"] == pytest.approx(expected, rel=0.05)
+    found = beadseg.load(bright_run).predict(image, diameter=DIAMETER * times)
+    assert found.image["scale"] == pytest.approx(1 / times, rel=0.01)
+    assert found.image["count"] == 25
+    overlap = ((found.labels > 0) & (labels > 0)).sum() / (
+        (found.labels > 0) | (labels > 0)
+    ).sum()
+    assert overlap > 0.93
+    expected = 2 * math.sqrt((labels == 1).sum() / math.pi)
+    assert found.image["median_diameter_px"] == pytest.approx(expected, rel=0.05)
 
 
 @pytest.mark.parametrize("smallest, count", [(1.0, 25), (0.7, 26), (None, 26)])
@@ -265,9 +302,6 @@ def test_what_is_far_smaller_than_the_beads_trained_on_is_no_bead(
     tmp_path, smallest, count
 ):
     run = write_run(tmp_path / "run")
-    config = json.loads((run / "config.json").read_text())
-    config["data"]["dir"] = "images"  # of a microscope
-    (run / "config.json").write_text(json.dumps(config))
     dataset = json.loads((run / "dataset.json").read_text())
     (run / "dataset.json").write_text(json.dumps(dataset | {"smallest_bead": smallest}))
     image, _ = beads_image()
@@ -286,7 +320,7 @@ def test_an_ensemble_takes_the_mean_and_says_where_its_runs_differ(
     both = beadseg.load(bright_run, other)
     assert both.threshold() == pytest.approx(0.6)
     found = both.predict(image)
-    np.testing.assert_array_equal(found.labels, labels)
+    np.testing.assert_array_equal(found.labels, same_numbers(labels, found.labels))
     np.testing.assert_allclose(found.uncertainty, 0, atol=1e-3)
     assert "uncertainty" in found.table
 
@@ -345,16 +379,53 @@ def test_runs_that_cannot_be_used_say_why(bright_run, tmp_path):
     assert "its weights fit no network of this one" in refused(other)
 
 
+@pytest.fixture
+def in_bands(monkeypatch):
+    """Predicts every image as one that is too large for memory."""
+
+    @contextmanager
+    def patched():
+        with monkeypatch.context() as patch:
+            patch.setattr("beadseg.inference.scratch.LARGE", 1)
+            patch.setattr("beadseg.inference.scratch.KEPT", 2**14)
+            for module in (measure, predictor):
+                patch.setattr(module, "BAND", 64)
+            patch.setattr("beadseg.inference.writers.TIFF_TILE", 64)
+            yield
+
+    return patched
+
+
+def assert_same_folders(one, other):
+    """Two prediction folders of the image `a`, up to rounding."""
+    for kind in ("labels", "probability", "uncertainty"):
+        whole, bands = (tifffile.imread(out / kind / "a.tif") for out in (one, other))
+        np.testing.assert_allclose(bands, whole, atol=1e-3)
+    for name in ("overlays/a.png", "rois/a.zip", "geojson/a.geojson"):
+        assert (one / name).stat().st_size == pytest.approx(
+            (other / name).stat().st_size, rel=0.01
+        )
+    for name in ("beads.csv", "images.csv"):
+        rows = [table(out / name) for out in (one, other)]
+        for whole, bands in zip(*rows, strict=True):
+            assert whole.keys() == bands.keys()
+            for key, value in whole.items():
+                if key not in ("image", "file", ""):
+                    same = value == bands[key]
+                    assert same or float(value) == pytest.approx(
+                        float(bands[key]), rel=1e-4, abs=1e-4
+                    ), (key, value, bands[key])
+    assert not [p for p in other.iterdir() if p.name.startswith(".") and p.is_file()]
+
+
 @pytest.mark.parametrize("times", [1.0, 1.7])
 def test_an_image_in_bands_gives_the_files_of_one_in_memory(
-    bright_run, tmp_path, capsys, monkeypatch, times
+    bright_run, tmp_path, capsys, in_bands, times
 ):
-    from beadseg.inference import batch, measure, stream
-
     folder = tmp_path / "in"
     folder.mkdir()
     image, _ = beads_image(diameter=DIAMETER * times, count=8)
-    speck = slice(1, 1 + round(5 * times))  # too small for a bead, in bands too
+    speck = slice(1, 1 + round(3 * times))  # too small for a bead, in bands too
     image[speck, speck] = 1000
     image = image[:, :-7] + np.random.default_rng(0).integers(
         0, 60, image[:, :-7].shape
@@ -364,28 +435,31 @@ def test_an_image_in_bands_gives_the_files_of_one_in_memory(
     command = ("predict", folder, "--run", bright_run, "--run", bright_run)
     command += ("--diameter", DIAMETER * times, "--tile", "48")
     assert call(capsys, *command, "-o", outs[0])[0] == 0
-    with monkeypatch.context() as patch:
-        patch.setattr(stream, "LARGE", 1)
-        patch.setattr(batch, "LARGE", 1)
-        for module in (stream, measure):
-            patch.setattr(module, "BAND", 64)
-        patch.setattr("beadseg.inference.writers.TIFF_TILE", 64)
+    with in_bands():
         assert call(capsys, *command, "-o", outs[1])[0] == 0
-    for kind in ("labels", "probability", "uncertainty"):
-        whole, bands = (tifffile.imread(out / kind / "a.tif") for out in outs)
-        np.testing.assert_allclose(bands, whole, atol=1e-3)
     assert np.max(tifffile.imread(outs[0] / "labels" / "a.tif")) == 64
-    for name in ("overlays/a.png", "rois/a.zip", "geojson/a.geojson"):
-        assert (outs[0] / name).stat().st_size == pytest.approx(
-            (outs[1] / name).stat().st_size, rel=0.01
-        )
-    for name in ("beads.csv", "images.csv"):
-        for whole, bands in zip(*(table(out / name) for out in outs), strict=True):
-            assert whole.keys() == bands.keys()
-            for key, value in whole.items():
-                if key not in ("image", "file", ""):
-                    same = value == bands[key]
-                    assert same or float(value) == pytest.approx(
-                        float(bands[key]), rel=1e-4, abs=1e-4
-                    ), (key, value, bands[key])
-    assert not [p for p in outs[1].iterdir() if p.name.startswith(".") and p.is_file()]
+    assert_same_folders(*outs)
+
+
+def test_a_pyramid_in_bands_gives_the_files_of_one_in_memory(
+    tmp_path, capsys, in_bands
+):
+    run = write_run(tmp_path / "run", sizes=(6.0, 24.0))
+    small, _ = beads_image(count=8)
+    large, _ = beads_image(diameter=6.4 * DIAMETER, count=1, pitch=1.25)
+    side = len(large)
+    image = np.full((side + len(small), len(small)), small.min())
+    image[side:], image[:side, :side] = small, large
+    folder = tmp_path / "in"
+    folder.mkdir()
+    tifffile.imwrite(folder / "a.tif", image)
+    outs = [tmp_path / "whole", tmp_path / "bands"]
+    command = ("predict", folder, "--run", run, "--run", run, "--tile", "48")
+    command += ("--min-score", "0")
+    assert call(capsys, *command, "-o", outs[0])[0] == 0
+    with in_bands():
+        assert call(capsys, *command, "-o", outs[1])[0] == 0
+    sizes = [float(row["diameter_px"]) for row in table(outs[0] / "beads.csv")]
+    assert np.sum(np.abs(np.log(np.divide(sizes, DIAMETER))) < 0.1) == 64
+    assert np.sum(np.abs(np.log(np.divide(sizes, 6.4 * DIAMETER))) < 0.1) == 1
+    assert_same_folders(*outs)
