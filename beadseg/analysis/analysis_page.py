@@ -10,14 +10,12 @@ from beadseg.analysis.overview import PARTIAL, TRUSTED, Overview, objects_of
 from beadseg.analysis.page import BLUE, GREY, ORANGE, Page
 from beadseg.analysis.regime import DENSE, SPARSE, Regime
 from beadseg.analysis.rules import RECIPE, Complaint, recommend
-from beadseg.analysis.views import circles, densest, view
-from beadseg.data.quick_count import estimate
+from beadseg.analysis.views import circles, view
 from beadseg.data.samples import Sample
 from beadseg.errors import BeadsegError
 
 _SHOWN = 6  # images with outlines
 _LISTED = 60  # rows of the table of images
-_WINDOW = 640  # px of a large image that are shown
 DEFECTS = (
     ("holes", "holes in beads"),
     ("specks", "specks far smaller than a bead"),
@@ -258,10 +256,9 @@ def _pictures(page: Page, fingerprint, o: Overview, samples) -> None:
             image, labels, points = read_sample(by_name[row.name])
         except (BeadsegError, OSError):
             continue
-        seen = estimate(image)
-        discs = circles(image.shape, seen.centres, seen.diameters)
-        part = densest(discs > 0, _WINDOW)
-        layers = [(discs[part], _ESTIMATE)]
+        seen = fingerprint.excerpts[row.name]
+        part = seen.rows, seen.columns
+        layers = [(seen.labels, _ESTIMATE)]
         caption = f"{row.name}: {row.count} seen"
         if labels is not None:
             layers.append((np.maximum(labels, 0)[part], _MASK))

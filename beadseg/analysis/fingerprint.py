@@ -1,13 +1,12 @@
 """The fingerprint of a data set: every image measured once, and all of them together.
 
-Images are read one at a time, in a few processes; what is kept of each is a row of
-numbers and a small picture, so that memory does not grow with their size.
+Each image is looked at once, with the network of the estimate, while the next is read
+and the last measured on other threads. What is kept of each is a row of numbers, a
+small picture and the outlines of a window, so that memory does not grow with its size.
 """
 
-import multiprocessing
-import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from typing import NamedTuple
@@ -15,21 +14,22 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from beadseg.analysis.image_facts import ImageFacts, discs, measure_image, thumbnail
+from beadseg.analysis.image_facts import ImageFacts, measure_image, thumbnail
 from beadseg.analysis.mask_facts import MaskFacts, measure_mask
+from beadseg.analysis.views import Excerpt, excerpt
 from beadseg.data import splits
 from beadseg.data.folder import Folder
 from beadseg.data.labels import UNKNOWN, read_labels, read_points
-from beadseg.data.quick_count import Estimate, estimate
 from beadseg.data.reading import ReadError
 from beadseg.data.samples import Sample
 from beadseg.data.threads import in_order
 from beadseg.errors import BeadsegError
+from beadseg.inference.estimate import Estimate, estimate
+from beadseg.partial.audit import SURE, sure_labels
+from beadseg.partial.proposals import compare
 
 SAME = 0.97  # correlation of two small pictures of one field
-_SURE = 0.5  # score from which an estimated bead is taken for one
-_FEW = 12  # images for which starting processes costs more than it saves
-_AHEAD = 2  # results waiting, a process
+_WINDOW = 640  # px of a large image whose outlines are kept
 _BLOCK = 512  # images compared with all others at a time
 
 
@@ -69,6 +69,7 @@ class Fingerprint:
     leaks: tuple[Pair, ...]  # duplicates with one in training, one in validation
     problems: tuple[str, ...]
     notes: tuple[str, ...]
+    excerpts: dict[str, Excerpt]  # by name: where the estimate sees most beads
 
     def as_json(self) -> dict:
         return {
@@ -85,7 +86,6 @@ def take_fingerprint(
     fraction: float = 0.15,
     seed: int = 42,
     bins: tuple[int, ...] = (0, 20, 50, 100),
-    processes: int | None = None,
     progress: bool = True,
 ) -> Fingerprint:
     """Measures every readable image of a folder.
@@ -93,12 +93,12 @@ def take_fingerprint(
     Args:
       folder: of `data.folder.scan`.
       fraction, seed, bins: of the split in which leaks are looked for.
-      processes: that measure; None: one a core, at most 4.
       progress: a bar on stderr, if that is a terminal.
     """
-    rows, pictures, digests, problems = [], [], [], list(folder.problems)
+    rows, pictures, digests, excerpts = [], [], [], {}
+    problems = list(folder.problems)
     bar = tqdm(
-        _measured(folder.samples, processes),
+        _measured(folder.samples),
         "measuring images",
         len(folder.samples),
         disable=None if progress else True,
@@ -107,10 +107,10 @@ def take_fingerprint(
         if isinstance(found, str):
             problems.append(found)
             continue
-        row, picture, digest = found
-        rows.append(row)
-        pictures.append(picture)
-        digests.append(digest)
+        rows.append(found.row)
+        pictures.append(found.picture)
+        digests.append(found.digest)
+        excerpts[found.row.name] = found.excerpt
     duplicates = find_duplicates([row.name for row in rows], pictures, digests)
     groups = {row.name: row.group for row in rows}
     duplicates = [
@@ -119,7 +119,12 @@ def take_fingerprint(
     sides = _sides(folder.samples, fraction, seed, bins)
     leaks = [p for p in duplicates if {sides.get(n) for n in p[:2]} == {"train", "val"}]
     return Fingerprint(
-        tuple(rows), tuple(duplicates), tuple(leaks), tuple(problems), folder.notes
+        tuple(rows),
+        tuple(duplicates),
+        tuple(leaks),
+        tuple(problems),
+        folder.notes,
+        excerpts,
     )
 
 
@@ -144,21 +149,59 @@ def read_sample(
     return page, labels, points
 
 
-def measure(sample: Sample) -> tuple[Row, np.ndarray, bytes] | str:
-    """One image: row, small picture and hash of pixels; or why it cannot be read."""
+class _Pixels(NamedTuple):
+    """One image, read and looked at."""
+
+    sample: Sample
+    page: np.ndarray  # [H, W]
+    labels: np.ndarray | None  # i32[H, W]
+    points: np.ndarray | None  # f32[N, 2]
+    found: Estimate | None = None
+
+
+class _Measured(NamedTuple):
+    """What is kept of one image."""
+
+    row: Row
+    picture: np.ndarray  # f16, of `thumbnail`
+    digest: bytes  # of the pixels
+    excerpt: Excerpt
+
+
+def _measured(samples: Iterable[Sample]) -> Iterator[_Measured | str]:
+    """Each image in order, or why it cannot be read.
+
+    The network alone stays on this thread: it takes all cores by itself, and the order
+    of the images, on which its rounding may depend, is always the same.
+    """
+    with ThreadPoolExecutor(2) as pool:  # one reads, one measures
+        read = in_order(pool, _read, samples, 1)
+        yield from in_order(pool, _measure, map(_look, read), 1)
+
+
+def _read(sample: Sample) -> _Pixels | str:
     try:
-        page, labels, points = read_sample(sample)
+        return _Pixels(sample, *read_sample(sample))
     except ReadError as error:
         return str(error)
     except OSError as error:
         return f"{sample.image.path}: {error.strerror}"
-    found = estimate(page)
+
+
+def _look(read: _Pixels | str) -> _Pixels | str:
+    return read if isinstance(read, str) else read._replace(found=estimate(read.page))
+
+
+def _measure(looked: _Pixels | str) -> _Measured | str:
+    if isinstance(looked, str):
+        return looked
+    sample, page, labels, points, found = looked
     mask, inside = None, None
     if labels is not None:
         mask = measure_mask(labels, _finite(page))
         inside = labels > 0 if mask.objects else None
     if inside is None or not 0.002 < inside.mean() < 0.98:
-        inside = discs(found, page.shape)
+        inside = found.labels > 0
     labelled, seen = share_labelled(found, labels, points)
     row = Row(
         name=sample.name,
@@ -174,8 +217,12 @@ def measure(sample: Sample) -> tuple[Row, np.ndarray, bytes] | str:
         labelled=labelled,
         seen=seen,
     )
-    digest = blake2b(np.ascontiguousarray(page).tobytes(), digest_size=16).digest()
-    return row, thumbnail(page).astype(np.float16), digest
+    return _Measured(
+        row,
+        thumbnail(page).astype(np.float16),
+        blake2b(np.ascontiguousarray(page).tobytes(), digest_size=16).digest(),
+        excerpt(found.labels, _WINDOW),
+    )
 
 
 def find_duplicates(
@@ -218,18 +265,6 @@ def _turned(pictures: np.ndarray) -> Iterator[np.ndarray]:
         yield turned[:, :, ::-1]
 
 
-def _measured(samples: tuple[Sample, ...], processes: int | None) -> Iterator:
-    """`measure` of each sample in order, never many more at a time than processes."""
-    processes = processes or min(os.cpu_count() or 1, 4)
-    if processes < 2 or len(samples) <= _FEW:
-        yield from map(measure, samples)
-        return
-    # Threads of numerical libraries do not outlive a fork: start anew.
-    method = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, method) as pool:
-        yield from in_order(pool, measure, samples, _AHEAD * processes)
-
-
 def share_labelled(
     found: Estimate, labels: np.ndarray | None, points: np.ndarray | None
 ) -> tuple[float | None, float | None]:
@@ -238,19 +273,14 @@ def share_labelled(
     The first is the completeness of the labels, as far as what is seen does not hang on
     what is labelled; the second says how far the estimate is to be believed.
     """
-    sure = found.scores >= _SURE
-    centres, radius = found.centres[sure], found.diameters[sure] / 2
     if labels is not None and (labels > 0).any():
-        y, x = (
-            np.clip(np.rint(v), 0, n - 1).astype(int)
-            for v, n in zip(centres.T, labels.shape, strict=True)
-        )
-        hit = labels[y, x]
-        ids = np.unique(labels[labels > 0])
-        known = hit != UNKNOWN
-        share = float(np.mean(hit[known] > 0)) if known.any() else None
-        return share, len(np.unique(hit[hit > 0])) / len(ids)
+        compared = compare(labels, sure_labels(found))
+        judged = compared.labelled | compared.missing
+        share = float(compared.labelled[judged].mean()) if judged.any() else None
+        return share, len(compared.found) / len(np.unique(labels[labels > 0]))
     if points is not None and len(points):
+        sure = found.scores >= SURE
+        centres, radius = found.centres[sure], found.diameters[sure] / 2
         if not len(centres):
             return None, 0.0
         apart = np.hypot(*(centres[:, None] - points[None]).transpose(2, 0, 1))

@@ -7,8 +7,6 @@ from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 from scipy import ndimage
 
-from beadseg.data.quick_count import Estimate
-
 THUMBNAIL = 48  # px, side of the picture by which duplicates are found
 _GRID = 12  # blocks a side, for the light
 _REACH = 8  # px around an edge in which its height is looked for
@@ -39,7 +37,7 @@ def measure_image(page: np.ndarray, inside: np.ndarray) -> ImageFacts:
 
     Args:
       page: [H, W] as read from the file.
-      inside: bool[H, W], where beads are (a mask, or the discs of an estimate).
+      inside: bool[H, W], where beads are (of a mask, or of an estimate).
     """
     values = page.astype(np.float32)
     values = np.where(np.isfinite(values), values, 0)
@@ -71,20 +69,6 @@ def measure_image(page: np.ndarray, inside: np.ndarray) -> ImageFacts:
         ground=ground,
         texture=texture,
     )
-
-
-def discs(found: Estimate, shape: tuple[int, int]) -> np.ndarray:
-    """bool[H, W]: the discs of an estimate."""
-    seen = np.zeros(shape, bool)
-    for (cy, cx), diameter in zip(found.centres, found.diameters, strict=True):
-        r = diameter / 2
-        top, left = max(0, int(cy - r)), max(0, int(cx - r))
-        y = np.arange(top, min(shape[0], int(cy + r) + 2), dtype=np.float32)
-        x = np.arange(left, min(shape[1], int(cx + r) + 2), dtype=np.float32)
-        if len(y) and len(x):
-            disc = (y[:, None] - cy) ** 2 + (x - cx) ** 2 <= r * r
-            seen[top : top + len(y), left : left + len(x)] |= disc
-    return seen
 
 
 def thumbnail(page: np.ndarray) -> np.ndarray:

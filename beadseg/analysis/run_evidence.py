@@ -15,8 +15,8 @@ from beadseg.analysis.evidence import Evidence, Seen, pool
 from beadseg.analysis.fingerprint import find_duplicates, share_labelled
 from beadseg.analysis.image_facts import thumbnail
 from beadseg.analysis.recommendation import base_config
-from beadseg.data.quick_count import estimate
 from beadseg.errors import BeadsegError
+from beadseg.inference.estimate import estimate
 
 LOOKED_AT = 16  # validation tiles; all is not needed to see an illness
 _MASKS = 8  # training tiles whose masks are compared with the estimate

@@ -1,11 +1,28 @@
 """Pictures of images with outlines, for pages."""
 
+import zlib
+from typing import NamedTuple
+
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
 SHOWN = 520  # px, about the side of a picture
+
+
+class Excerpt(NamedTuple):
+    """A window of a label map, packed to some ten kilobytes."""
+
+    rows: slice
+    columns: slice
+    packed: bytes
+
+    @property
+    def labels(self) -> np.ndarray:
+        """i32[h, w]."""
+        shape = [s.stop - s.start for s in (self.rows, self.columns)]
+        return np.frombuffer(zlib.decompress(self.packed), np.int32).reshape(shape)
 
 
 def grey(image: np.ndarray) -> np.ndarray:
@@ -73,3 +90,10 @@ def densest(mask: np.ndarray, side: int) -> tuple:
     found = ndimage.uniform_filter(small, max(1, side // step), mode="constant")
     place = np.unravel_index(found.argmax(), found.shape)
     return window(mask, tuple(step * p for p in place), side)
+
+
+def excerpt(labels: np.ndarray, side: int) -> Excerpt:
+    """About `side` px of labels i[H, W] where they have most pixels."""
+    part = densest(labels > 0, side)
+    values = np.ascontiguousarray(labels[part], np.int32)
+    return Excerpt(*part, zlib.compress(values.tobytes(), 1))

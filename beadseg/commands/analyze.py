@@ -22,7 +22,8 @@ def add(commands: Subparsers) -> None:
     )
     parser.add_argument("--channel", type=int, help="of several")
     parser.add_argument("--group-pattern", default="", help="as data.group_pattern")
-    parser.add_argument("--processes", type=int, help="that measure (one a core)")
+    # Taken, for scripts that give it; the network takes all cores by itself.
+    parser.add_argument("--processes", type=int, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
 
@@ -66,7 +67,6 @@ def run(options: argparse.Namespace) -> dict:
         data.validation_fraction,
         data.split_seed,
         data.density_bins,
-        options.processes,
     )
     if not fingerprint.rows:
         raise BeadsegError(

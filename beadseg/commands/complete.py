@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from beadseg.commands import detection
 from beadseg.commands.parser import Subparsers
 
 
@@ -27,6 +28,7 @@ def add(commands: Subparsers) -> None:
         metavar="PRECISION",
         help="accept the surest at this expected precision, such as 0.99",
     )
+    detection.add_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -40,7 +42,7 @@ def run(options: argparse.Namespace) -> dict:
 
     data = base_config().data
     data.dir = str(options.dir)
-    predict = load_predict(options.model)
+    predict = load_predict(options.model, detection.settings(options))
     name = str(options.model or "default")
     with writing(options.output, "--output"):
         result = complete(data, options.output, name, predict, options.accept)

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from beadseg.commands import detection
 from beadseg.commands.parser import Subparsers
 
 
@@ -34,6 +35,7 @@ def add(commands: Subparsers) -> None:
         action="store_true",
         help="write what was found into DIR/beads.toml: training reads it",
     )
+    detection.add_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -44,7 +46,12 @@ def run(options: argparse.Namespace) -> dict:
     name = options.dir.resolve().name
     output = options.output or Path(f"{name}-verify")
     result = verify(
-        options.dir, output, options.model, options.min_completeness, options.write
+        options.dir,
+        output,
+        options.model,
+        options.min_completeness,
+        options.write,
+        detection.settings(options),
     )
     width = max(len(row["image"]) for row in result["images"])
     for row in result["images"]:

@@ -1,10 +1,10 @@
 """How complete masks are, which beads look missing, and whether by chance or by kind.
 
-Beads that are seen without the mask, by the quick estimate or by a model, are compared
-with those it labels: of the labelled ones a share is seen, and beads that are seen and
-not labelled stand for all that are missing in that proportion (capture and recapture,
-Lincoln and Petersen). Where a model runs labelled beads together, what it finds counts
-for as many as its area holds.
+Beads that are seen without the mask, by the mask-free estimate or by a model, are
+compared with those it labels: of the labelled ones a share is seen, and beads that are
+seen and not labelled stand for all that are missing in that proportion (capture and
+recapture, Lincoln and Petersen). Where a model runs labelled beads together, what it
+finds counts for as many as its area holds.
 """
 
 from typing import Any, NamedTuple
@@ -14,9 +14,9 @@ from scipy import ndimage, stats
 from scipy.spatial import cKDTree
 from skimage.filters import threshold_otsu
 
-from beadseg.data.beads import describe_beads
-from beadseg.data.quick_count import Estimate, estimate
-from beadseg.partial.proposals import SAME, overlaps, propose
+from beadseg.data.beads import describe_beads, number_beads
+from beadseg.inference.estimate import Estimate, estimate
+from beadseg.partial.proposals import SAME, compare, overlaps, propose
 
 CONFIDENCE = 0.9  # of intervals
 LEVEL = 0.01  # of tests, after Holm's correction
@@ -25,7 +25,9 @@ FEWEST = 15  # beads of each sort, below which nothing is tested
 _BEYOND_CHANCE = {"mask-free": 0.08, "model": 0.03}
 _DRAWS = 2000
 _SHUFFLES = 300
-SURE = 0.5  # score of circles that tests of the kind look at
+# Score from which a bead of the estimate counts as surely seen. Scores are the expected
+# precision, and none below 0.5 is among them: half of those near 0.5 are no bead.
+SURE = 0.7
 KINDS = {  # in which beads that are missing may differ from labelled ones, in words
     "dim": "the dim ones",
     "blurred": "the blurred ones",
@@ -73,16 +75,22 @@ class Omission(NamedTuple):
     tests: dict[str, tuple[float, float]]  # by kind: effect (-1..1), corrected p
 
 
-def audit(image: np.ndarray, person: np.ndarray, predict: Any | None = None) -> Audit:
+def audit(
+    image: np.ndarray,
+    person: np.ndarray,
+    predict: Any | None = None,
+    settings: Any = None,
+) -> Audit:
     """Looks at an image and its mask.
 
     Args:
       image: [H, W].
       person: i[H, W], positive beads, -1 unknown.
       predict: as of `beadseg.partial.completion`; None: without a model.
+      settings: of the default model, see `beadseg.inference.estimate`.
     """
     labelled = len(np.unique(person[person > 0]))
-    missing, seen, free = _mask_free(estimate(image), person, labelled)
+    missing, seen, free = _mask_free(estimate(image, settings), person, labelled)
     model = None
     if predict is not None:
         seen, probability, threshold = predict(image)
@@ -99,7 +107,7 @@ def audit(image: np.ndarray, person: np.ndarray, predict: Any | None = None) -> 
 
 
 def components(image: np.ndarray) -> int:
-    """The quick count: connected parts above Otsu's threshold."""
+    """The simplest count: connected parts above Otsu's threshold."""
     if image.min() == image.max():
         return 0
     return int(ndimage.label(image > threshold_otsu(np.asarray(image, np.float32)))[1])
@@ -209,34 +217,30 @@ def look(
     return Seen(beads[judged], (gone > labelled)[judged])
 
 
-def _mask_free(found: Estimate, person: np.ndarray, labelled: int):
-    """What the estimate sees beside the mask, what it surely sees, what follows.
+def sure_labels(found: Estimate) -> np.ndarray:
+    """The beads of an estimate that reach a score of `SURE`: i32[H, W]."""
+    _, index = number_beads(found.labels)
+    sure = np.concatenate([[False], found.scores >= SURE])
+    return np.where(sure[index], found.labels, 0)
+
+
+def _mask_free(
+    found: Estimate, person: np.ndarray, labelled: int
+) -> tuple[np.ndarray, np.ndarray, Guess]:
+    """Beads of the estimate that look missing, those surely seen, and what follows.
 
     Returns:
-      Beads that look missing and beads of a score of `SURE`, as discs: i32[H, W] each.
-      The completeness.
+      i32[H, W] each, 0 elsewhere; the completeness.
     """
-    missing, sure = np.zeros((2, *person.shape), np.int32)
-    scores, seen = [], set()
-    at = np.clip(np.rint(found.centres).astype(int), 0, np.array(person.shape) - 1)
-    beads = zip(at, found.diameters, found.scores, strict=True)
-    first = int(max(person.max(initial=0), 0)) + 1
-    for number, ((y, x), diameter, score) in enumerate(beads, first):
-        radius = max(float(diameter) / 2, 1.0)
-        top, left = max(int(y - radius), 0), max(int(x - radius), 0)
-        box = slice(top, int(y + radius) + 2), slice(left, int(x + radius) + 2)
-        part = person[box]
-        rows, columns = np.ogrid[: part.shape[0], : part.shape[1]]
-        disc = (rows + top - y) ** 2 + (columns + left - x) ** 2 <= radius**2
-        if score >= SURE:
-            sure[box][disc & (sure[box] == 0)] = number
-        under, counts = np.unique(part[disc], return_counts=True)
-        if 0 not in under or 2 * counts[under == 0][0] <= disc.sum():
-            seen |= {int(n) for n in under if n > 0}
-            continue
-        scores.append(float(score))
-        missing[box][disc & (part == 0) & (missing[box] == 0)] = number
-    return missing, sure, _guess("mask-free", labelled, len(seen), np.array(scores))
+    ids, index = number_beads(found.labels)
+    compared = compare(person, index)
+    first = max(int(person.max(initial=0)), 0) + 1
+    numbers = np.zeros(len(ids) + 1, np.int32)
+    numbers[1:][compared.missing] = first + np.arange(compared.missing.sum())
+    missing = np.where(person == 0, numbers[index], 0)
+    scores = found.scores[compared.missing].astype(float)
+    guess = _guess("mask-free", labelled, len(compared.found), scores)
+    return missing, sure_labels(found), guess
 
 
 def _guess(

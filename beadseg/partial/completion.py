@@ -45,15 +45,20 @@ class Page(NamedTuple):
     person: np.ndarray  # i32[H, W], -1 unknown; all 0 where there is no mask
 
 
-def load_predict(run: Path | None) -> Predict:
-    """The model of a run folder, or the default one; raises BeadsegError."""
+def load_predict(run: Path | None, settings: Any = None) -> Predict:
+    """The model of a run folder, or the default one; raises BeadsegError.
+
+    `settings`, of `beadseg.inference.settings`, say which beads count.
+    """
     import beadseg  # jax takes seconds: commands without a model start at once
 
     predictor = beadseg.load(run) if run else beadseg.load()
 
     def predict(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-        found = predictor.predict(image)
-        return found.labels, found.probability, predictor.threshold("auto")
+        asked = {} if settings is None else vars(settings)
+        found = predictor.predict(image, **asked)
+        threshold = asked.get("threshold", "auto")
+        return found.labels, found.probability, predictor.threshold(threshold)
 
     return predict
 

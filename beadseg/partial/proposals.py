@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from beadseg.data.beads import number_beads
+
 SAME = 0.5  # of the smaller of two beads: from this overlap on they are one
 SLIVER = 0.2  # of the usual area: less, inside the image, is no bead
 LEAST = 1 / 3  # score: less is never accepted unseen
@@ -28,6 +30,14 @@ class Proposed(NamedTuple):
     agreed: int  # of them, those that the model finds too
     right: tuple[float, ...]  # scores of beads found as they are labelled
     wrong: tuple[float, ...]  # of those found on a labelled bead, but unlike it
+
+
+class Compared(NamedTuple):
+    """N beads found and those that a person has labelled, in either direction."""
+
+    labelled: np.ndarray  # bool[N], a labelled bead is the same
+    missing: np.ndarray  # bool[N], none is, and most of the bead has no label
+    found: np.ndarray  # labels of the person's beads that one found is the same as
 
 
 def propose(
@@ -98,6 +108,33 @@ def propose(
         beads[first + len(beads)] = Proposal(score, reason)
     count = len(labelled), int(agreed)
     return Proposed(labels, beads, *count, tuple(right), tuple(wrong))
+
+
+def compare(person: np.ndarray, found: np.ndarray) -> Compared:
+    """Which beads found are labelled, and which labelled ones are found.
+
+    Two beads are the same if they share `SAME` of the smaller: marks drawn too small,
+    too large or a little beside their beads count as well. A bead that is neither
+    labelled nor missing lies on unknown pixels, or on parts of several labelled ones.
+
+    Args:
+      person: i[H, W], positive beads, -1 unknown.
+      found: i[H, W], positive beads, in any order and with gaps.
+
+    Returns:
+      An entry a bead found, in the order of its labels.
+    """
+    ids, index = number_beads(found)
+    area = np.bincount(index.ravel(), minlength=len(ids) + 1)
+    area_person = np.bincount(np.maximum(person, 0).ravel())
+    mine, theirs, shared = overlaps(index, person)
+    smaller = np.minimum(area[mine], area_person[np.maximum(theirs, 0)])
+    same = (theirs > 0) & (shared >= SAME * smaller)
+    labelled = np.zeros(len(ids) + 1, bool)
+    labelled[mine[same]] = True
+    taken = np.bincount(mine, shared, len(ids) + 1)
+    missing = ~labelled & (taken < SAME * area)
+    return Compared(labelled[1:], missing[1:], np.unique(theirs[same]))
 
 
 def certain(proposals: list[float], precision: float) -> float | None:

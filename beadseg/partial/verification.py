@@ -24,7 +24,12 @@ _WORDS = KINDS | {"random": "at random, as far as can be told"}
 
 
 def verify(
-    folder: Path, output: Path, run: Path | None, least: float, write: bool
+    folder: Path,
+    output: Path,
+    run: Path | None,
+    least: float,
+    write: bool,
+    settings: Any = None,
 ) -> dict[str, Any]:
     """Audits the masks of a folder.
 
@@ -34,13 +39,14 @@ def verify(
       run: model to look with; None: the mask-free estimate alone.
       least: completeness that a mask must reach.
       write: into `beads.toml` of the folder.
+      settings: of `beadseg.inference.settings`: which beads count.
 
     Raises:
       BeadsegError: no data set, no mask, or nowhere to write.
     """
     if not 0 < least <= 1:
         raise BeadsegError(f"--min-completeness {least}: give a share, 0 to 1")
-    predict = load_predict(run) if run else None
+    predict = load_predict(run, settings) if run else None
     data = base_config().data
     data.dir = str(folder)
     problems: list[str] = []
@@ -48,7 +54,7 @@ def verify(
     for page in pages(data, problems):
         if page.sample.mask is None:
             continue
-        found = audit(page.image, page.person, predict)
+        found = audit(page.image, page.person, predict, settings)
         audits.append(found)
         rows.append(_row(page.sample, found, least))
         seen.append((rows[-1], _overlay(page.image, page.person, found.missing)))

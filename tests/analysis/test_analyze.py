@@ -1,9 +1,12 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from beadseg import cli
+from beadseg.analysis import fingerprint
 from beadseg.analysis.recommendation import load_config
 from beadseg.errors import BeadsegError
 
@@ -16,7 +19,7 @@ def analyze(tmp_path, monkeypatch):
     def of(folder, *more):
         out = tmp_path / "out"
         with pytest.raises(SystemExit) as ended:
-            cli.main(["analyze", str(folder), "-o", str(out), "--processes=1", *more])
+            cli.main(["analyze", str(folder), "-o", str(out), *more])
         return out, ended.value.code
 
     return of
@@ -34,6 +37,29 @@ def test_page_numbers_and_settings_are_written(beads_folder, analyze, capsys):
     assert config.data.dir == str(beads_folder.resolve())
     said = capsys.readouterr().out
     assert result["regime"]["sentence"] in said and "recommended.py" in said
+
+
+def test_an_image_is_looked_at_once(beads_folder, analyze, monkeypatch):
+    looked = []
+
+    def estimate(image):
+        looked.append(image.tobytes())
+        return whole(image)
+
+    whole = fingerprint.estimate
+    monkeypatch.setattr(fingerprint, "estimate", estimate)
+    analyze(beads_folder)
+    assert len(looked) == len(set(looked)) == 8
+
+
+@pytest.mark.parametrize("command", ["analyze", "verify", "diagnose"])
+def test_help_starts_without_jax(command):
+    code = (
+        "import sys; from beadseg.cli import main\n"
+        f"try: main(['{command}', '--help'])\n"
+        "except SystemExit: sys.exit('jax' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 def test_images_without_masks_get_a_page_and_no_settings(write, analyze, capsys):

@@ -104,7 +104,7 @@ def trained(beads_folder, tmp_path_factory):
     config.data.dir = str(beads_folder)
     config.data.cache_dir = str(folder / "cache")
     found = scan(config.data, progress=False)
-    overview = look_over(take_fingerprint(found, processes=1, progress=False))
+    overview = look_over(take_fingerprint(found, progress=False))
     (folder / "recommended.py").write_text(write_config(overview, beads_folder, folder))
     config = load_config(str(folder / "recommended.py"))
     config.update_from_flattened_dict(

@@ -4,18 +4,24 @@ import numpy as np
 import pytest
 import tifffile
 
-from beadseg.analysis.fingerprint import find_duplicates, take_fingerprint
+from beadseg.analysis.fingerprint import (
+    find_duplicates,
+    share_labelled,
+    take_fingerprint,
+)
 from beadseg.analysis.image_facts import thumbnail
+from beadseg.analysis.views import excerpt
 from beadseg.data.folder import scan
 from beadseg.data.generated import generate
 from beadseg.data.generated_settings import GeneratedSettings
+from beadseg.inference.estimate import Estimate
 
 
 @pytest.fixture
 def fingerprint(settings):
     def of(folder, **more):
         found = scan(settings(folder), progress=False)
-        return take_fingerprint(found, progress=False, processes=1, **more)
+        return take_fingerprint(found, progress=False, **more)
 
     return of
 
@@ -39,6 +45,39 @@ def test_the_share_labelled_follows_the_beads_left_out(write, fingerprint):
     a, b = fingerprint(folder).rows
     assert a.labelled == pytest.approx(0.5, abs=0.15)
     assert b.labelled > 0.9
+
+
+def seen(centres, radius: float, scores) -> Estimate:
+    """An estimate of equal discs in an image of 80 x 80 px."""
+    labels = np.zeros((80, 80), np.int32)
+    rows, columns = np.ogrid[:80, :80]
+    for number, (y, x) in enumerate(centres, 1):
+        labels[np.hypot(rows - y, columns - x) <= radius] = number
+    count, diameters = len(centres), np.full(len(centres), 2 * radius, np.float32)
+    at = np.array(centres, np.float32)
+    return Estimate(
+        count, 2 * radius, np.mean(labels > 0), at, diameters, np.array(scores), labels
+    )
+
+
+def test_labels_and_points_are_compared_with_the_beads_surely_seen():
+    centres = [(15, 15), (15, 45), (45, 15), (45, 45)]
+    found = seen(centres, 8, [0.9, 0.9, 0.9, 0.55])
+    labels = np.where(found.labels == 3, 0, found.labels)  # of the sure, 2 of 3
+    assert share_labelled(found, labels, None) == (2 / 3, 2 / 3)
+    points = np.array([(16, 14), (14, 47), (70, 70)], np.float32)
+    assert share_labelled(found, None, points) == (2 / 3, 2 / 3)
+    unknown = np.where(found.labels == 3, -1, labels)
+    assert share_labelled(found, unknown, None) == (1, 2 / 3)
+
+
+def test_the_excerpt_is_where_most_is_labelled():
+    labels = np.zeros((300, 500), np.int32)
+    labels[200:280, 400:480], labels[10:20, 10:20] = 70000, 3
+    found = excerpt(labels, 100)
+    np.testing.assert_array_equal(found.labels, labels[found.rows, found.columns])
+    assert (found.labels == 70000).sum() > 0.9 * 80 * 80
+    assert found.labels.shape == (100, 100) and len(found.packed) < 1000
 
 
 def test_copies_and_turned_fields_are_found_and_leaks_named(write, fingerprint):

@@ -252,26 +252,47 @@ def test_points_are_centroids_of_connected_equal_pixels(tmp_path):
     assert read_points(tmp_path / "c.tif").shape == (0, 2)
 
 
-def test_real_masks_and_points_are_read(real_data):
-    for path in sorted(real_data.glob("[bde]*/masks/*")):
+@pytest.mark.parametrize(
+    "name", ["bbbc007_sparse_labels", "dsb2018_nuclei_dev", "emps_spheres_dev"]
+)
+def test_real_masks_are_read(real_set, name):
+    for path in sorted(real_set(name).glob("masks/*")):
         raw = np.asarray(Image.open(path)).astype(int)
         if raw.max() > 1:
             np.testing.assert_array_equal(read_labels(path), raw)
-    for path in sorted(real_data.glob("*/points/*"))[:20]:
+
+
+def test_real_points_are_read(real_set):
+    for path in sorted(real_set("beadnet_latex_dev").glob("points/*"))[:20]:
         raw = np.asarray(Image.open(path))
         found = read_points(path).astype(int)
         np.testing.assert_array_equal(np.sort(raw[tuple(found.T)]), np.unique(raw)[1:])
 
 
-def test_real_photographs_are_refused_as_masks(real_data):
-    for path in sorted(real_data.glob("*/images/*"))[::4]:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bbbc007_sparse_labels",
+        "beadnet_latex_dev",
+        "brightfield_dilution_dev",
+        "bubbles_dev",
+        "dsb2018_nuclei_dev",
+        "emps_spheres_dev",
+        "microgels_bf_dev",
+        "odd_formats_unlabelled",
+        "polymer_beads_lm_unlabelled",
+        "vnc_mitochondria_em",
+    ],
+)
+def test_real_photographs_are_refused_as_masks(real_set, name):
+    for path in sorted(real_set(name).glob("images/*"))[::4]:
         if "zstack" not in path.name:
             with pytest.raises(ReadError, match="photograph|in colour"):
                 read_labels(path)
 
 
-def test_real_mitochondria_are_not_shredded(real_data):
-    for path in sorted(real_data.glob("vnc*/masks/*"))[:2]:
+def test_real_mitochondria_are_not_shredded(real_set):
+    for path in sorted(real_set("vnc_mitochondria_em").glob("masks/*"))[:2]:
         raw = np.asarray(Image.open(path))
         parts = ndimage.label(raw, np.ones((3, 3)))[1]
         assert abs(read_labels(path).max() - parts) <= 1

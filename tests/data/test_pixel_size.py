@@ -99,8 +99,8 @@ def test_plain_images_have_no_size(tmp_path):
     assert size_of(tmp_path / "b.jpg") is None
 
 
-def test_real_imagej_sizes_are_read(real_data):
-    folder = real_data / "odd_formats_unlabelled" / "images"
+def test_real_imagej_sizes_are_read(real_set):
+    folder = real_set("odd_formats_unlabelled") / "images"
     # Pixels per um as tags 282 and 283 of the files have them.
     for name, per_um in (
         ("beads_zstack_41page_imagej.tif", 44.460534),

@@ -360,21 +360,39 @@ def test_large_stack_is_read_one_page_at_a_time(tmp_path, monkeypatch):
     assert len(largest) == 50 and set(largest) == {64 * 64}
 
 
-def test_real_files_open(real_data):
-    pages = {
-        path.name: open_pages(path)
-        for path in sorted(real_data.glob("odd_formats_unlabelled/images/*"))
-    }
-    assert {name: (len(p), p[0].shape) for name, p in pages.items()} == {
+def test_pages_of_real_files_are_listed(real_set):
+    folder = real_set("odd_formats_unlabelled") / "images"
+    expected = {
         "beads_zstack_41page_imagej.tif": (41, (150, 150)),
         "blobs_small_148wide.tif": (1, (254, 148)),
         "hela_rgb_u8.tif": (1, (512, 672)),
         "trackpy_brightfield_u8.png": (1, (500, 500)),
         "trackpy_foam_u8.tif": (1, (768, 768)),
     }
-    for path in sorted(real_data.glob("*/*/*.*")):
-        for page in open_pages(path):
-            array = page.read()
-            assert array.shape == page.shape
-            if path.parent.name == "images":
-                check_image(array, page.where)
+    pages = {name: open_pages(folder / name) for name in expected}
+    assert {name: (len(p), p[0].shape) for name, p in pages.items()} == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bbbc007_sparse_labels",
+        "beadnet_latex_dev",
+        "brightfield_dilution_dev",
+        "bubbles_dev",
+        "dsb2018_nuclei_dev",
+        "emps_spheres_dev",
+        "microgels_bf_dev",
+        "odd_formats_unlabelled",
+        "polymer_beads_lm_unlabelled",
+        "vnc_mitochondria_em",
+    ],
+)
+def test_real_files_open(real_set, name):
+    for kind in ("images", "masks", "points"):
+        for path in sorted(real_set(name).glob(f"{kind}/*")):
+            for page in open_pages(path):
+                array = page.read()
+                assert array.shape == page.shape
+                if kind == "images":
+                    check_image(array, page.where)

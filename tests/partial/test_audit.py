@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
+from scipy import ndimage
+from skimage.segmentation import expand_labels, find_boundaries
 
 from beadseg.data.damage import damage_labels
 from beadseg.data.generated import GeneratedSettings, generate
 from beadseg.partial import audit as auditing
 from beadseg.partial.audit import audit, components, omission, pooled
+from beadseg.partial.proposals import compare
 
 IMAGES = 4
 SETTINGS = GeneratedSettings(
@@ -74,6 +77,61 @@ def test_completeness_is_found_without_a_model(drawn):
         assert abs(np.mean(errors)) < 0.1
 
 
+def _depth(labels: np.ndarray) -> np.ndarray:
+    """Of each pixel of a bead to its outline, px."""
+    inside = (labels > 0) & ~find_boundaries(labels, mode="inner")
+    return ndimage.distance_transform_edt(inside)
+
+
+def draw_discs(centres, radius: float) -> np.ndarray:
+    """i32[80, 80], numbered from 1."""
+    labels = np.zeros((80, 80), np.int32)
+    rows, columns = np.ogrid[:80, :80]
+    for number, (y, x) in enumerate(centres, 1):
+        labels[np.hypot(rows - y, columns - x) <= radius] = number
+    return labels
+
+
+@pytest.mark.parametrize("radius", [3, 9, 14])
+@pytest.mark.parametrize("shift", [0, 3])
+def test_marks_too_small_too_large_or_beside_their_beads_are_the_same_bead(
+    radius, shift
+):
+    centres = [(18, 18), (18, 58), (58, 18)]
+    found = draw_discs(centres, 10)
+    person = draw_discs([(y + shift, x) for y, x in centres[1:]], radius)
+    compared = compare(person, found)
+    assert compared.labelled.tolist() == [False, True, True]
+    assert compared.missing.tolist() == [True, False, False]
+    assert compared.found.tolist() == [1, 2]
+
+
+def test_beads_compare_in_any_numbering_and_not_on_unknown_pixels():
+    found = 5 * draw_discs([(18, 18), (18, 58), (58, 18), (58, 58)], 10)
+    person = np.zeros_like(found)
+    person[found == 5], person[found == 10] = 70000, -1  # labelled, and unknown
+    # The third: two neighbours have 3/8 of it each, and much more beside it.
+    person[45:72, :17] = 1
+    person[45:72, 20:46] = 2
+    compared = compare(person, found)
+    assert compared.labelled.tolist() == [True, False, False, False]
+    assert compared.missing.tolist() == [False, False, False, True]
+    assert compared.found.tolist() == [70000]
+
+
+@pytest.mark.parametrize("kind", ["eroded", "dilated", "shifted"])
+def test_beads_are_labelled_however_their_marks_are_drawn(drawn, kind):
+    for image in drawn:
+        marks = {
+            "eroded": np.where(_depth(image.labels) > 2, image.labels, 0),
+            "dilated": expand_labels(image.labels, 2),
+            "shifted": ndimage.shift(image.labels, (2, 2), order=0),
+        }[kind]
+        left = len(np.unique(marks)) / len(np.unique(image.labels))  # of slivers none
+        found = audit(image.image, marks).mask_free
+        assert found.completeness == pytest.approx(left, abs=0.08)
+
+
 @pytest.mark.parametrize("kind", ["random", "dim", "blurred", "crowded", "outside"])
 @pytest.mark.parametrize("with_model", [True, False])
 def test_the_kind_of_omission_is_named(drawn, kind, with_model):
@@ -125,7 +183,7 @@ def test_a_mask_without_beads_is_incomplete_where_beads_are_seen(drawn):
     assert found.labelled == 0 and found.best.completeness == 0.0
 
 
-def test_the_quick_count_counts_parts():
+def test_components_are_parts_above_a_threshold():
     image = np.zeros((40, 40))
     image[5:10, 5:10] = image[20:30, 20:30] = 9
     assert components(image) == 2

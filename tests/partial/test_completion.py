@@ -172,7 +172,13 @@ def test_a_full_disk_is_told_with_the_folder_asked_for(data, tmp_path, monkeypat
     monkeypatch.setattr(completion, "write_labels", full)
     output = tmp_path / "new"
     options = argparse.Namespace(
-        dir=Path(data.dir), output=output, model=Path("run"), accept=None
+        dir=Path(data.dir),
+        output=output,
+        model=Path("run"),
+        accept=None,
+        diameter="auto",
+        min_score="auto",
+        polarity="any",
     )
     with pytest.raises(BeadsegError, match=f"^{output}: cannot .*No space.*--output"):
         command.run(options)
