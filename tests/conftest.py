@@ -22,16 +22,22 @@ from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
 
+from tests import real_data  # noqa: E402
+
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")
-def real_data() -> Path:
-    """The folder of real images, where the machine has it."""
-    folder = os.environ.get("BEADSEG_REAL_DATA")
-    if not folder:
-        pytest.skip("BEADSEG_REAL_DATA is unset: no real images here")
-    return Path(folder)
+def real_set() -> Callable[[str], Path]:
+    """Finds a set of real images by name; skips where the machine lacks it."""
+
+    def find(name: str) -> Path:
+        try:
+            return real_data.real_set(name)
+        except FileNotFoundError as error:
+            pytest.skip(str(error))
+
+    return find
 
 
 @pytest.fixture

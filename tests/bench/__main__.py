@@ -55,6 +55,24 @@ def _predict(found: dict) -> Iterator[Row]:
             yield what, "<= 1.25", f"{1 + row['around']:.2f}"
 
 
+def _default_model(found: dict) -> Iterator[Row]:
+    from tests.bench.default_model import goals  # loads what the others do without
+
+    return goals(found["sets"])
+
+
+def _predict_speed(found: dict) -> Iterator[Row]:
+    for name, row in found.get("lab", {}).items():
+        goal = "<= 7 s" if name.startswith("frame") else ""
+        yield f"predict, a {name}, all outputs", goal, f"{row['command_seconds']:.1f} s"
+    for row in found["generated"]:
+        what = (
+            f"predict, {row['megapixels']:.0f} megapixels of {row['diameter_px']:g} px"
+        )
+        goal = ">= 1.0 MPix/s" if row["megapixels"] > 4 else ""
+        yield what, goal, f"{row['predict_megapixels_per_second']:.2f} MPix/s"
+
+
 def _start_up(found: dict) -> Iterator[Row]:
     more = found["help_seconds"]["more"]
     yield "help, more than an empty Python", "<= 0.4 s", f"{more:.2f} s"
@@ -180,6 +198,8 @@ TABLE: dict[str, Callable[[dict], Iterator[Row]]] = {
     "input": _input,
     "renderer": _renderer,
     "memory": _ratio("memory, 80 images / 10 images", "<= 1.15"),
+    "default_model": _default_model,
+    "predict_speed": _predict_speed,
     "predict": _predict,
     "start_up": _start_up,
     "diagnosis": _diagnosis,

@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 from tests.bench.record import RESULTS, keep
+from tests.real_data import real_set
 
 FIELDS = ("best_jaccard", "best_jaccard_at_half", "final_jaccard", "best_epoch")
 
@@ -37,8 +38,7 @@ def run(name: str, recipe: str, seed: int, split_seed: int, extra: list[str]) ->
             *extra,
         ]
         if name != "generated":
-            data = Path(os.environ["BEADSEG_REAL_DATA"]) / name
-            command.append(f"--config.data.dir={data}")
+            command.append(f"--config.data.dir={real_set(name)}")
         started = time.monotonic()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         seconds = time.monotonic() - started
@@ -55,7 +55,7 @@ def run(name: str, recipe: str, seed: int, split_seed: int, extra: list[str]) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", help="generated, or a folder of $BEADSEG_REAL_DATA")
+    parser.add_argument("data", help="generated, or a set in $BEADSEG_REAL_DATA")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--recipe", default="dice", help="file of configs/ (dice)")
     parser.add_argument("--split-seeds", action="store_true")

@@ -170,7 +170,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("data", help="generated, or a folder of $BEADSEG_REAL_DATA")
+    parser.add_argument("data", help="generated, or a set in $BEADSEG_REAL_DATA")
     parser.add_argument("rows", nargs="*", help=f"of {', '.join(HALF)} (all)")
     parser.add_argument("--run", type=Path, help="run folder (the default model)")
     parser.add_argument("--name", help="of the model in results (its folder's name)")

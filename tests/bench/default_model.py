@@ -1,100 +1,154 @@
-"""The default model on real images that it never saw, as a user runs it.
+"""The default model on images that it never saw, as a user runs it.
 
-  BEADSEG_REAL_DATA=DIR python -m tests.bench.default_model [--write] [--run RUN]
+  BEADSEG_REAL_DATA=DIR:DIR python -m tests.bench.default_model --cases DIR --write
+  ... python -m tests.bench.default_model --half 0    # every other image of each set
+  ... python -m tests.bench.default_model --sets emps_spheres_dev empty --first 2
 
-`beadseg predict` on each set with threshold and bead size found by itself, then
-`beadseg evaluate`. Centres count as found within half a diameter. Last, one image of
-1,024 x 1,024 px from the command to the files.
+`beadseg predict` with nothing given, on each set:
+
+  brightfield_dilution_dev     a centre is right within 2 px of a connected piece of the
+                               mask, a piece found within 2 px of a centre; slope of the
+                               log of the mean count against that of the concentration
+  empty                        generated fields without a bead, and those of --cases
+  microgels_bf_dev             beads of known circles at IoU 0.5; what touches the
+                               border is ignored
+  bubbles_dev                  connected pieces of the masks; recall by true diameter
+  emps_spheres_dev, dsb2018_nuclei_dev, beadnet_latex_dev
+                               as `beadseg evaluate` has it; of the last, centres
+                               within half a diameter
+  polymer_beads_lm_unlabelled  counts alone
+
+A choice that was made on one half of the images is reported on the other: --half 0 or 1
+takes the images of even or odd place in the order of names.
 """
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import tifffile
-
-from beadseg.data.generated import generate
-from beadseg.data.generated_settings import GeneratedSettings
+from tests.bench import empty_fields
+from tests.bench.command import predict
+from tests.bench.real_sets import SETS, images_of, measure
 from tests.bench.record import keep
+from tests.real_data import real_set
 
-SETS = ("beadnet_latex_dev", "emps_spheres_dev", "dsb2018_nuclei_dev")
-# Where centres alone are known: px, the median distance of nearest neighbours.
-DIAMETERS = {"beadnet_latex_dev": 12.4}
-NEAR = 0.15  # of the diameter: a size that is right
-
-
-def beadseg(*arguments: str | Path) -> None:
-    """Runs a command of beadseg, quietly."""
-    command = [sys.executable, "-m", "beadseg.cli", *map(str, arguments)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+EMPTY = "empty"
+ORDER = ("brightfield_dilution_dev", EMPTY)  # then the others, as they stand
+Goal = tuple[str, str, str]  # what, goal, found
 
 
-def score(data: Path, name: str, model: list[str], folder: Path) -> dict:
-    """The numbers of one set."""
-    started = time.monotonic()
-    beadseg("predict", data / name / "images", "-o", folder / name, *model)
-    seconds = time.monotonic() - started
-    result = folder / f"{name}.json"
-    known = DIAMETERS.get(name)
-    near = [] if known is None else ["--distance", f"{known / 2}"]
-    beadseg("evaluate", folder / name, data / name, *near, "--json", result)
-    found = json.loads(result.read_text())
-    pooled, images = found["pooled"], found["images"]
-    sizes = [
-        (image["predicted_median_diameter"] or 0) / (known or image["median_diameter"])
-        for image in images
-    ]
-    row = {
-        "images": len(images),
-        "beads": pooled["beads"],
-        "count_error": pooled["count_error"],
-        "mean_count_error": found["mean_of_images"]["count_error"],
-        "detection_f1": pooled["detection"]["f1"],
-        "size_within_15_percent": float(np.mean(np.abs(np.array(sizes) - 1) <= NEAR)),
-    }
-    if "ap" in pooled:
-        row |= {"ap50": pooled["ap"][0], "ap75": pooled["ap"][5]}
-        row |= {key: pooled[key] for key in ("mean_ap", "jaccard", "boundary_f1")}
-        row["pq"] = pooled["pq"][0]
-    return {k: round(v, 4) for k, v in row.items()} | {"seconds": round(seconds, 1)}
-
-
-def command_seconds(model: list[str], folder: Path) -> float:
-    """From the command to all files, for one image of 1,024 x 1,024 px."""
-    settings = GeneratedSettings(size=1024, beads=(400, 700), radius=(8, 14))
-    image = generate(settings, 0, 0).image
-    tifffile.imwrite(folder / "large.tif", image)
-    started = time.monotonic()
-    beadseg("predict", folder / "large.tif", "-o", folder / "large", *model)
-    return round(time.monotonic() - started, 1)
+def goals(sets: dict[str, dict]) -> Iterator[Goal]:
+    """What is to be reached, beside what was."""
+    if found := sets.get("brightfield_dilution_dev"):
+        for name, row in found["dilutions"].items():
+            told = f"{row['precision']:.3f} / {row['recall']:.3f}"
+            yield f"dilution {name}, precision / recall", ">= 0.95 / 0.95", told
+        yield (
+            "dilutions, slope less that of the masks",
+            "+-0.05",
+            _signed(found["slope_error"]),
+        )
+    if found := sets.get(EMPTY):
+        row = found["all"]
+        share = f"{100 * row['with_any_bead']:.1f} %"
+        yield f"{row['images']} empty fields, with any bead", "<= 2 %", share
+        false = f"{row['false_per_megapixel']:.2f}"
+        yield "empty fields, false beads per megapixel", "<= 0.2", false
+        lacking = f"{len(row['without_a_row'])}"
+        yield "empty fields without a row in images.csv", "0", lacking
+    if found := sets.get("microgels_bf_dev"):
+        yield "microgels, sure beads found", ">= 0.90", f"{found['found']:.2f}"
+        false = f"{found['false_for_each_sure_bead']:.2f}"
+        yield "microgels, false for each sure bead", "<= 0.1", false
+    if found := sets.get("bubbles_dev"):
+        yield "bubbles, AP at IoU 0.5", ">= 0.75", f"{found['ap50']:.3f}"
+        for name, row in found["octaves"].items():
+            if row["beads"]:
+                what = f"bubbles of {name} ({row['beads']}), recall"
+                yield what, ">= 0.85", f"{row['recall']:.3f}"
+    if found := sets.get("emps_spheres_dev"):
+        yield "spheres, AP at IoU 0.5", ">= 0.94", f"{found['ap50']:.3f}"
+        yield "spheres, PQ", ">= 0.86", f"{found['pq']:.3f}"
+        yield "spheres, mean count error", "<= 4 %", _percent(found)
+    if found := sets.get("dsb2018_nuclei_dev"):
+        yield "nuclei, AP at IoU 0.5", ">= 0.82", f"{found['ap50']:.3f}"
+    if found := sets.get("beadnet_latex_dev"):
+        yield "latex, F1 of centres", ">= 0.96", f"{found['detection_f1']:.3f}"
+        yield "latex, mean count error", "<= 4 %", _percent(found)
+    if found := sets.get("polymer_beads_lm_unlabelled"):
+        for name, row in found["counts"].items():
+            told = f"{row['whole_beads']}, {row['under_a_fifth_of_it']}"
+            yield f"polymer beads, {name}, whole and under 1/5 of the median", "", told
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    names = [*ORDER, *(name for name in SETS if name not in ORDER)]
+    parser.add_argument(
+        "--sets", nargs="+", choices=names, default=names, metavar="SET", help="(all)"
+    )
     parser.add_argument("--run", help="a run folder; without it the default model")
+    parser.add_argument("--half", type=int, choices=(0, 1), help="of each set")
+    parser.add_argument("--first", type=int, help="images of each set (all)")
+    parser.add_argument("--fields", type=int, default=60, help="empty ones drawn (60)")
+    parser.add_argument("--cases", type=Path, help="folder of cases of empty fields")
     parser.add_argument("--write", action="store_true", help="keep in results/")
     options = parser.parse_args()
-    data = Path(os.environ["BEADSEG_REAL_DATA"])
+    if options.write and (options.first or set(options.sets) != set(names)):
+        parser.error("--write keeps all sets: leave out --sets and --first")
+    try:
+        data = {name: real_set(name) for name in options.sets if name != EMPTY}
+        if options.cases:
+            for case in empty_fields.CASES:
+                if not (options.cases / case / "in").is_dir():
+                    parser.error(f"--cases {options.cases}: holds no {case}/in")
+    except FileNotFoundError as error:
+        parser.error(str(error))
     model = ["--run", options.run] if options.run else []
+
+    def choose(files: list[Path]) -> list[Path]:
+        part = files if options.half is None else files[options.half :: 2]
+        return part[: options.first]
+
+    sets = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        sets = {}
-        for part in SETS:
-            sets[part] = score(data, part, model, folder)
-            print(part, sets[part], flush=True)
-        result = {
-            "sets": sets,
-            "seconds_1024": command_seconds(model, folder),
-        }
-    print(f"1,024 x 1,024 px: {result['seconds_1024']} s")
+        for name in options.sets:
+            if name == EMPTY:
+                found = empty_fields.measure(
+                    options.fields, options.cases, choose, folder / EMPTY, model
+                )
+            else:
+                files = choose(images_of(data[name]))
+                predicted = predict(files, folder / name, model)
+                found = measure(data[name], files, predicted)
+            sets[name] = _rounded(found)
+            print(name, json.dumps(sets[name], indent=2), flush=True)
+    rows = [("", "goal", "found"), *goals(sets)]
+    width = max(len(what) for what, _, _ in rows)
+    for what, goal, told in rows:
+        print(f"{what:{width}}  {goal:14}  {told}")
     if options.write:
-        keep("default_model", result)
+        half = "" if options.half is None else f"_half_{options.half}"
+        keep(f"default_model{half}", {"sets": sets})
+
+
+def _rounded(value):
+    if isinstance(value, dict):
+        return {key: _rounded(part) for key, part in value.items()}
+    return round(value, 4) if isinstance(value, float) else value
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.3f}"
+
+
+def _percent(found: dict) -> str:
+    return f"{100 * found['mean_count_error']:.1f} %"
 
 
 if __name__ == "__main__":

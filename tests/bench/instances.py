@@ -13,7 +13,6 @@ those there are, drawn anew for each seed.
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from beadseg.data.reading import open_pages
 from beadseg.inference.evaluation import Score, metrics, pool, score
 from beadseg.inference.matching import MIN_IOUS
 from tests.bench.record import keep
+from tests.real_data import real_set
 
 
 def folds(groups: dict[str, str], count: int) -> list[list[str]]:
@@ -123,7 +123,7 @@ def brief(scores: dict[str, Score]) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", help="a folder of $BEADSEG_REAL_DATA")
+    parser.add_argument("data", help="a set in $BEADSEG_REAL_DATA")
     parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--only", type=int, nargs="*", help="these folds, from 0")
     parser.add_argument("--seeds", type=int, default=1, help="of the first fold")
@@ -139,7 +139,7 @@ def main() -> None:
 
 def bench(options: argparse.Namespace, extra: list[str], runs: Path) -> None:
     """Trains and predicts every fold; runs that are in `runs` are not trained again."""
-    data = Path(os.environ["BEADSEG_REAL_DATA"]) / options.data
+    data = real_set(options.data)
     groups = {file.stem: file.stem for file in sorted((data / "images").iterdir())}
     if options.by == "paper" and (data / "papers.json").exists():
         groups = json.loads((data / "papers.json").read_text())

@@ -17,7 +17,6 @@ soon as it is done. `--draw NAME ...` draws results (`partial_NAME.json`).
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -39,6 +38,7 @@ from beadseg.partial.verification import verify
 from beadseg.training.run_folder import ROUNDS
 from tests.bench.instances import folds
 from tests.bench.record import RESULTS, keep
+from tests.real_data import real_set
 
 ROWS = (
     *("none", "drop_random:0.5", "drop_random:0.8", "drop_random:0.95"),
@@ -91,7 +91,7 @@ def make(
         if kind == "none":
             shutil.copytree(folder / "masks", folder / "truth")
         return
-    source = Path(os.environ["BEADSEG_REAL_DATA"]) / name
+    source = real_set(name)
     shutil.copytree(source / "images", folder / "images")
     for part in ("masks", "truth"):
         (folder / part).mkdir()
@@ -108,8 +108,7 @@ def make(
 
 def validating(name: str, folder: Path) -> list[str]:
     """Images that validate in every cell."""
-    papers = Path(os.environ.get("BEADSEG_REAL_DATA", ""), name, "papers.json")
-    if papers.exists():
+    if name != "generated" and (papers := real_set(name) / "papers.json").exists():
         return folds(json.loads(papers.read_text()), 4)[0]
     beads = {
         file.stem: len(np.unique(read_labels(file)))
@@ -250,7 +249,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--draw", nargs="*", help="results to draw, and nothing else")
     parser.add_argument(
-        "data", nargs="?", help="generated, or a folder of $BEADSEG_REAL_DATA"
+        "data", nargs="?", help="generated, or a set in $BEADSEG_REAL_DATA"
     )
     parser.add_argument("rows", nargs="*", help=f"of {', '.join(ROWS)}")
     parser.add_argument("--all", action="store_true", help="all rows")

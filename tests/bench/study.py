@@ -11,7 +11,6 @@ goes on; kept are verdicts and effects as they are on the page.
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from beadseg.data.labels import read_labels
 from beadseg.data.reading import open_pages
 from beadseg.sweep.folder import SweepView
 from tests.bench.record import keep
+from tests.real_data import real_set
 
 EVERY = 4  # one of so many images validates
 
@@ -125,7 +125,7 @@ def _rounded(effect) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", help="generated, or a folder of $BEADSEG_REAL_DATA")
+    parser.add_argument("data", help="generated, or a set in $BEADSEG_REAL_DATA")
     parser.add_argument("--sparse", action="store_true", help="mitochondria")
     parser.add_argument("--runs", type=Path, required=True, help="where to run")
     parser.add_argument("--write", action="store_true", help="keep in results/")
@@ -134,7 +134,7 @@ def main() -> None:
     side, more = "small", []
     if options.data != "generated":
         side = "sparse" if options.sparse else "folder"
-        source = Path(os.environ["BEADSEG_REAL_DATA"]) / options.data
+        source = real_set(options.data)
         folder = (options.runs / f"data_{options.data}").absolute()
         percents = (100,) if options.sparse else (100, 50)
         validation = prepare(source, folder, percents)
