@@ -1,7 +1,8 @@
 """python -m beadseg.default_model: rebuilds the model that comes with beadseg.
 
-Trains configs/default_model.py in runs/default_model, or goes on there, and puts what
-prediction needs into this folder. Run it where configs/ lies.
+Trains configs/default_model.py in runs/default_model, or goes on there, puts what
+prediction needs into this folder, and fits the scores of beads to the new network. Run
+it where configs/ lies.
 """
 
 import shutil
@@ -17,15 +18,17 @@ RUN = Path("runs/default_model")
 
 
 def main() -> int:
-    """Returns the exit code of the training."""
+    """Returns the exit code of the training, or of the fit."""
     command = [sys.executable, "-m", "beadseg.main"]
     command += ["--config=configs/default_model.py", f"--workdir={RUN}", *sys.argv[1:]]
     code = subprocess.run(command).returncode
-    if code == 0:
-        for name in FILES:
-            shutil.copy(RUN / name, Path(__file__).parent / name)
-        print(f"default model: {Path(__file__).parent}")
-    return code
+    if code:
+        return code
+    for name in FILES:
+        shutil.copy(RUN / name, Path(__file__).parent / name)
+    print(f"default model: {Path(__file__).parent}")
+    command = [sys.executable, "-m", "beadseg.default_model.scores"]
+    return subprocess.run(command).returncode
 
 
 if __name__ == "__main__":
