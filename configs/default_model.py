@@ -5,9 +5,9 @@
 trains it in runs/default_model (run again, it goes on) and puts what prediction needs
 into beadseg/default_model, where CARD.md tells what it reaches on real images.
 
-It goes on from the weights that are there: those of beads of 16 px alone, the first
-time. Time: @@ minutes of steps on two cores. Expect: validation Jaccard @@ on generated
-images (seed 0, measured).
+It goes on from the weights that are there; this is its last stage, CARD.md tells those
+before. Time: six minutes of steps on two cores. Expect: validation Jaccard 0.75 on
+generated images (seed 1, measured).
 """
 
 from ml_collections import ConfigDict
@@ -21,13 +21,14 @@ def get_config() -> ConfigDict:
     c.data.bead_diameter = 16.0
     c.data.crop = 96
     c.data.batch_size = 8
-    c.data.validation_fraction = 0.015
+    c.data.validation_fraction = 0.03
 
     generated = c.data.generated
     generated.preset = "varied"
     generated.sizes = (5.5, 26.0)
     generated.size = 192
-    generated.count = 7500
+    generated.seed = 1
+    generated.count = 3000
 
     augment = c.data.augment
     augment.zoom = 0.1
@@ -42,12 +43,12 @@ def get_config() -> ConfigDict:
     c.model.heads = ("mask", "distance")
     c.loss.name = "combined"
     c.loss.distance = 1.0
-    c.optim.learning_rate = 1e-3
+    c.optim.learning_rate = 5e-4
     c.optim.warmup_steps = 100
     c.optim.cosine = True
     c.plateau.enabled = False
-    c.train.steps_per_epoch = 450
-    c.train.epochs = 24
+    c.train.steps_per_epoch = 500
+    c.train.epochs = 6
     c.train.shares_of_start = ()
     c.train.early_stopping = 0
     c.train.threshold = 0.5

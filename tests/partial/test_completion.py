@@ -168,7 +168,7 @@ def test_a_full_disk_is_told_with_the_folder_asked_for(data, tmp_path, monkeypat
         raise OSError(28, "No space left on device")
 
     predict = knows_the_truth(Path(data.dir))
-    monkeypatch.setattr(completion, "load_predict", lambda run: predict)
+    monkeypatch.setattr(completion, "load_predict", lambda run, settings=None: predict)
     monkeypatch.setattr(completion, "write_labels", full)
     output = tmp_path / "new"
     options = argparse.Namespace(
