@@ -2,11 +2,12 @@
 
 python -m beadseg.main --config=configs/finetune.py --config.data.dir=DIR
 
-Time: 480 steps, two minutes on two cores. Expect, on images of papers that were not
+Time: 480 steps, two minutes on two cores. All numbers are of default models before this
+one, and were not measured again. Expect, on images of papers that were not
 trained on (22 of spheres, four folds): AP 0.90 at IoU 0.5 and 0.83 at 0.75, PQ 0.85,
 Jaccard 0.91 (python -m tests.bench.instances emps_spheres_dev --recipe finetune). On
 two images: AP 0.94 to 0.95 on the first of these folds (--few 2 --only 0 --seeds 3).
-With the default model before this one, from centres alone (75 images of latex beads,
+From centres alone (75 images of latex beads,
 five folds): F1 0.96 within half a diameter.
 """
 
