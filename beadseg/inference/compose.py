@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy import ndimage
 
 from beadseg.inference.grid import (
     resample_beads,
@@ -12,6 +13,10 @@ from beadseg.inference.grid import (
     rows_around,
 )
 from beadseg.inference.pyramid import Candidates, Level
+
+RAGGED = 0.85  # circularity below which an outline is smoothed
+LARGE = 8.0  # px of a level: smaller regions have no spurs
+SPUR = 0.4  # of the radius: what is thinner is no part of a bead
 
 Allocate = Callable[[tuple[int, int], type], np.ndarray]  # zeros, on disk or not
 
@@ -48,14 +53,14 @@ def compose(
     page = Page(labels, probability, uncertainty)
     covered = np.bincount(beads.level, beads.diameter**2, len(levels))
     main = int(covered.argmax())  # the finest, where there is no bead
-    numbers = {
-        number: _numbers(levels[number], beads, number)
-        for number in sorted(np.unique(beads.level).tolist(), reverse=True)
-    }
+    numbers, spurs = {}, {}
+    for number in sorted(np.unique(beads.level).tolist(), reverse=True):
+        numbers[number] = _numbers(levels[number], beads, number)
+        spurs[number] = _spurs(levels[number], beads, number)
     step = shape[0] if band is None else band
     for top in range(0, shape[0], step):
         rows = slice(top, min(top + step, shape[0]))
-        _draw(page, levels, numbers, main, rows, shape, threshold)
+        _draw(page, levels, numbers, spurs, main, rows, shape, threshold)
     return page
 
 
@@ -67,7 +72,44 @@ def _numbers(level: Level, beads: Candidates, number: int) -> np.ndarray:
     return final
 
 
-def _draw(page: Page, levels, numbers, main, rows, shape, threshold) -> None:
+def _spurs(level: Level, beads: Candidates, number: int) -> np.ndarray:
+    """Pixels of ragged beads of a level that are too thin to be a bead: i64[M, 2]."""
+    rows = np.searchsorted(
+        level.regions["label"], np.sort(beads.label[beads.level == number])
+    )
+    ragged = level.regions["circularity"][rows] < RAGGED
+    ragged &= level.regions["diameter_px"][rows] >= LARGE
+    found = [np.zeros((0, 2), int)]
+    for row in rows[ragged].tolist():
+        top, bottom, left, right = level.boxes[row].tolist()
+        top, left = max(top - 1, 0), max(left - 1, 0)
+        box = np.s_[top : bottom + 1, left : right + 1]
+        own = np.asarray(level.labels[box]) == level.regions["label"][row]
+        radius = float(level.regions["diameter_px"][row]) / 2
+        found.append(np.argwhere(own & ~opened(own, SPUR * radius)) + (top, left))
+    return np.concatenate(found)
+
+
+def opened(region: np.ndarray, radius: float) -> np.ndarray:
+    """What a disc of `radius` px can reach inside a region, bool[h, w]; largest part.
+
+    Sides of the array are no edges of the region. All of it, where no disc fits.
+    """
+    reach = int(np.ceil(radius)) + 1
+    wide = np.pad(region, reach, mode="edge")
+    wide = np.pad(wide, 1)  # an array full of the region has no edge at all
+    core = ndimage.distance_transform_edt(wide) > radius
+    if not core.any():
+        return region
+    open_ = ndimage.distance_transform_edt(~core) <= radius
+    inner = slice(reach + 1, -reach - 1)
+    parts, count = ndimage.label(open_[inner, inner] & region)
+    if count < 2:
+        return parts > 0
+    return parts == 1 + np.bincount(parts.ravel())[1:].argmax()
+
+
+def _draw(page: Page, levels, numbers, spurs, main, rows, shape, threshold) -> None:
     found = np.zeros((rows.stop - rows.start, shape[1]), np.int32)
     probability = page_rows(levels[main].maps.probability, rows, shape)
     uncertainty = None
@@ -78,7 +120,8 @@ def _draw(page: Page, levels, numbers, main, rows, shape, threshold) -> None:
         inside = probability
         if number != main:
             inside = page_rows(level.maps.probability, rows, shape)
-        own = _labels(level, final, inside >= threshold, rows, shape)
+        thin = spurs[number]
+        own = _labels(level, final, thin, inside >= threshold, rows, shape)
         here = own > 0
         found[here] = own[here]
         if number != main:
@@ -94,18 +137,19 @@ def _spread(level: Level, rows: slice, shape: tuple[int, int]) -> np.ndarray:
     return page_rows(level.maps.uncertainty, rows, shape, resample_map)
 
 
-def _labels(level: Level, final: np.ndarray, inside, rows, shape) -> np.ndarray:
-    if level.shape == shape:
-        return final[level.labels[rows]]
+def _labels(
+    level: Level, final: np.ndarray, thin: np.ndarray, inside, rows, shape
+) -> np.ndarray:
     heights = (level.shape[0], shape[0])
-    first, last = rows_around(rows, *heights)
-    return resample_beads(
-        final[level.labels[first:last]],
-        inside,
-        shape=heights,
-        top=rows.start,
-        label_top=first,
-    )
+    first, last = rows.start, rows.stop
+    if level.shape != shape:
+        first, last = rows_around(rows, *heights)
+    own = final[level.labels[first:last]]
+    y, x = thin[(thin[:, 0] >= first) & (thin[:, 0] < last)].T
+    own[y - first, x] = 0
+    if level.shape == shape:
+        return own
+    return resample_beads(own, inside, shape=heights, top=rows.start, label_top=first)
 
 
 def page_rows(

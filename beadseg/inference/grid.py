@@ -9,7 +9,7 @@ from scipy import ndimage
 SURE = 1e-4  # probabilities closer to 0 or 1 are interpolated as this
 SOFT = 1.0  # px of the network, sigma by which beads are blurred to be cut
 REACH = 4  # px of the network, what is looked at around a pixel
-NEAR = 0.05  # of a blurred bead: what has less is far from it
+NEAR = 0.3  # of a blurred bead: what has less is half a pixel and more beyond it
 FILLED = 0.95  # of all blurred beads: what has more is deep in one
 
 

@@ -310,7 +310,8 @@ class Predictor:
                     more["distance"] = distance[rows]
                 pixels = read(rows.start, rows.stop, 0, shape[1])
                 measurer.add(labels[rows], pixels, probability, more)
-            return Level(scale, maps, labels, measurer.finish().table)
+            measured = measurer.finish()
+            return Level(scale, maps, labels, measured.table, measured.boxes)
 
         return look
 

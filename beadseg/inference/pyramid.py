@@ -42,6 +42,7 @@ class Level(NamedTuple):
     maps: Maps
     labels: np.ndarray  # i32[h, w], 1..N, every region that may be a bead
     regions: dict[str, np.ndarray]  # a row a region, see `inference.measure`
+    boxes: np.ndarray  # i64[N, 4] of them, as `Prediction` has them
 
     @property
     def shape(self) -> tuple[int, int]:

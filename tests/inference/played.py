@@ -33,9 +33,9 @@ def level(shape, scale, discs, probability=0.95, spreads=False) -> Level:
         labels[inside], values[inside] = i + 1, each[i]
     maps = {"sure": (values >= pyramid.SURE).astype(np.float32), "distance": values / 2}
     image = 100 + 900 * (labels > 0).astype(np.float32)
-    regions = measure(labels, image, values, threshold=0.5, maps=maps).table
-    uncertainty = values / 10 if spreads else None
-    return Level(scale, Maps(values, maps["distance"], uncertainty), labels, regions)
+    regions = measure(labels, image, values, threshold=0.5, maps=maps)
+    own_maps = Maps(values, maps["distance"], values / 10 if spreads else None)
+    return Level(scale, own_maps, labels, regions.table, regions.boxes)
 
 
 def candidates(levels, *discs) -> Candidates:

@@ -208,8 +208,9 @@ def bright_and_dark(ground):
     image = np.array([ground, ground + 0.4, ground - 0.4], np.float32)[labels]
     clear = 0.0 if ground == 0.3 else 0.4  # of probability
     probability = np.where(labels > 0, 0.9, clear).astype(np.float32)
-    regions = measure(labels, image, probability, threshold=0.5).table
-    return Level(1.0, Maps(probability, None, None), labels, regions)
+    regions = measure(labels, image, probability, threshold=0.5)
+    maps = Maps(probability, None, None)
+    return Level(1.0, maps, labels, regions.table, regions.boxes)
 
 
 def test_polarity_is_the_difference_from_a_clear_background():

@@ -3,9 +3,12 @@
 import numpy as np
 import played
 import pytest
+from scipy import ndimage
 
 from beadseg.inference import pyramid
-from beadseg.inference.compose import compose
+from beadseg.inference.compose import compose, opened
+from beadseg.inference.measure import measure
+from beadseg.inference.pyramid import Maps
 
 SHAPE = (150, 202)
 DISCS = {
@@ -107,3 +110,45 @@ def test_probabilities_are_those_of_the_level_that_found_each_bead():
         expected = (0.7, 0.9)[found.level[i]]
         np.testing.assert_allclose(page.probability[inner], expected, atol=0.02)
         np.testing.assert_allclose(page.uncertainty[inner], expected / 10, atol=0.01)
+
+
+@pytest.mark.parametrize("radius", [2.0, 3.0, 4.5])
+def test_opening_is_that_of_another_library_away_from_the_sides(radius):
+    region = disc(60, 60, 41, (120, 120)) | disc(60, 85, 17, (120, 120))
+    region[58:61, 30:110] = True  # a spur
+    size = np.arange(-5, 6)
+    footprint = size[:, None] ** 2 + size**2 <= radius**2
+    expected = ndimage.binary_opening(region, footprint)
+    wrong = opened(region, radius) ^ expected
+    assert wrong.sum() <= 0.01 * expected.sum()  # a pixel's width of the disc
+    assert not opened(region, radius)[59, 100:].any()
+
+
+def test_opening_keeps_what_a_side_cuts_and_what_is_thin_all_over():
+    cut = disc(2, 30, 40, (60, 60))
+    np.testing.assert_array_equal(opened(cut, 5.0)[:4], cut[:4])
+    assert opened(np.ones((20, 30), bool), 8.0).all()
+    line = np.zeros((20, 40), bool)
+    line[9:11] = True
+    np.testing.assert_array_equal(opened(line, 5.0), line)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_a_spur_is_no_part_of_its_bead(scale):
+    level = played.level((120, 160), scale, [(60, 60, 50)])
+    there = level.labels > 0
+    there[int(60 * scale) - 1 : int(60 * scale) + 1, int(60 * scale) : -8] = True
+    labels = there.astype(np.int32)
+    values = np.where(there, 0.9, 0.02).astype(np.float32)
+    regions = measure(labels, values, values, threshold=0.5)
+    level = level._replace(
+        maps=Maps(values, None, None),
+        labels=labels,
+        regions=regions.table,
+        boxes=regions.boxes,
+    )
+    found = pyramid.candidates([level], (120, 160), None)
+    page = compose([level], found, (120, 160), 0.5)
+    drawn, true = page.labels == 1, disc(60, 60, 50, (120, 160))
+    assert (drawn & true).sum() / (drawn | true).sum() > 0.93
+    assert drawn[:, 110:].sum() == 0
