@@ -5,13 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from beadseg import colours
+from beadseg import colours, matching
 from beadseg.analysis.diagnosis import CAUSES, Finding
 from beadseg.analysis.evidence import LEVELS, Evidence, Row, Seen
 from beadseg.analysis.overview import PARTIAL, TRUSTED
 from beadseg.analysis.page import GREY, Page
 from beadseg.analysis.views import view
-from beadseg.inference import matching
 
 _WORST = 3  # images a cause
 # What of an image shows a cause; others are shown by the worst images overall.

@@ -12,9 +12,9 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from beadseg import matching
 from beadseg.analysis.fingerprint import Pair
 from beadseg.data.scaling import background, bead_diameters
-from beadseg.inference import matching
 
 LEVELS = 100  # of probability
 _LOOSE = 0.2  # IoU from which a bead is found, with a poor outline perhaps

@@ -132,7 +132,7 @@ class _Network:
     def predict(self, name: str, tile: dict, threshold: float, size: float) -> Seen:
         from scipy.special import expit
 
-        from beadseg.inference.instances import find_beads
+        from beadseg.data.instances import find_beads
 
         image = tile["image"]
         height, width = image.shape

@@ -97,7 +97,7 @@ def _print(result: dict) -> None:
         print(f"... and {len(images) - _LINES} more: see --json or -o")
     print(f"\n{len(images)} {'image' if len(images) == 1 else 'images'} pooled")
     if masks:
-        from beadseg.inference.matching import MIN_IOUS
+        from beadseg.matching import MIN_IOUS
 
         print(
             f"  pixels      Jaccard {pooled['jaccard']:.3f}, Dice "

@@ -14,13 +14,13 @@ import numpy as np
 from skimage.segmentation import find_boundaries
 from tqdm import tqdm
 
+from beadseg import matching
 from beadseg.data.labels import UNKNOWN
 from beadseg.data.reading import ReadError
 from beadseg.data.scaling import bead_diameters
 from beadseg.errors import BeadsegError
-from beadseg.inference import matching
-from beadseg.inference.matching import MIN_IOUS, Counts
 from beadseg.inference.pairing import Pairing, read_predicted, read_truth
+from beadseg.matching import MIN_IOUS, Counts
 
 BOUNDARY_TOLERANCE = 2.0  # px
 ERRORS = ("missed", "invented", "merged", "split")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from beadseg.data.instances import DIAMETER, find_beads_blockwise
 from beadseg.data.pixels import to_grey
 from beadseg.data.reading import check_image
 from beadseg.data.scaling import (
@@ -20,7 +21,6 @@ from beadseg.errors import BeadsegError
 from beadseg.inference import bead_scores, pyramid, size
 from beadseg.inference.compose import Allocate, compose
 from beadseg.inference.grid import resample_map
-from beadseg.inference.instances import DIAMETER, find_beads_blockwise
 from beadseg.inference.measure import BAND, Measurer, Table
 from beadseg.inference.pyramid import Candidates, Level, Maps
 from beadseg.inference.run import Run, load_runs

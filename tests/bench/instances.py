@@ -25,7 +25,7 @@ import beadseg
 from beadseg.data.labels import read_labels, read_points
 from beadseg.data.reading import open_pages
 from beadseg.inference.evaluation import Score, metrics, pool, score
-from beadseg.inference.matching import MIN_IOUS
+from beadseg.matching import MIN_IOUS
 from tests.bench.record import keep
 from tests.real_data import real_set
 

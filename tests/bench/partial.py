@@ -33,7 +33,7 @@ from beadseg.data.beads import describe_beads
 from beadseg.data.damage import damage_labels
 from beadseg.data.export import write_generated
 from beadseg.data.labels import read_labels
-from beadseg.inference.matching import match
+from beadseg.matching import match
 from beadseg.partial.verification import verify
 from beadseg.training.run_folder import ROUNDS
 from tests.bench.instances import folds

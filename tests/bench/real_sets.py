@@ -9,12 +9,12 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from beadseg import matching
 from beadseg.data.beads import on_border
 from beadseg.data.reading import file_stem, open_pages
-from beadseg.inference import matching
 from beadseg.inference.evaluation import evaluate, metrics, pool, score
-from beadseg.inference.matching import MIN_IOUS, Counts, overlaps
 from beadseg.inference.pairing import pair
+from beadseg.matching import MIN_IOUS, Counts, overlaps
 from tests.bench.command import Predicted
 
 NEAR = 2.0  # px between a centre and a piece of a mask

@@ -13,8 +13,8 @@ import beadseg
 from beadseg.data.camera import jpeg_blocks
 from beadseg.data.generated import generate
 from beadseg.data.generated_settings import GeneratedSettings
-from beadseg.inference.matching import f1, match
 from beadseg.inference.run import DEFAULT, load_run
+from beadseg.matching import f1, match
 from configs import default_model
 
 GROUND, CONTRAST, NOISE = 100.0, 60.0, 3.0  # steps of 8 bits

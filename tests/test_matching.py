@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from beadseg.inference.matching import (
+from beadseg.matching import (
     MIN_IOUS,
     Counts,
     average_precision,

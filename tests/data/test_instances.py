@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from beadseg.data.instances import find_beads, find_beads_blockwise
 from beadseg.data.targets import distance
-from beadseg.inference.instances import find_beads, find_beads_blockwise
 
 DIAMETER = 24
 
