@@ -27,7 +27,7 @@ def get_config() -> ConfigDict:
     data.batch_size = 8  # crops a step, over all devices
     data.seed = 0  # of batches and augmentation: members of a sweep share them
     data.workers = 0  # processes that prepare batches (10 s to start); 0: threads
-    data.validation_fraction = 0.15  # of the labelled images
+    data.validation_fraction = 0.15  # of the labelled images; two, if four have masks
     data.split_seed = 42  # of the split
     data.validation = ()  # images, or groups, that validate; (): drawn by density
     data.density_bins = (0, 20, 50, 100)  # beads an image: lower edges of strata
@@ -106,7 +106,7 @@ def get_config() -> ConfigDict:
     c.train = train = ConfigDict()
     train.epochs = 40  # at most; an evaluation and a checkpoint after each
     train.steps_per_epoch = placeholder(int)  # None: every pixel seen once
-    train.early_stopping = 20  # evaluations without a better Jaccard; 0: off
+    train.early_stopping = 20  # evaluations without a better score; 0: off
     train.parallel = "jit"  # over all local devices; or "pmap"
     train.threshold = placeholder(float)  # None: chosen on validation data
     # With init_from: mixed into the best weights at the end, where validation gains.

@@ -335,20 +335,6 @@ def _threshold_unsuited(c: ConfigDict, o: Overview) -> str | None:
     return None
 
 
-def _validation(o: Overview) -> Choice | None:
-    images = o.labelled_images or o.point_images
-    if not 4 <= images < 14:
-        return None
-    return Choice(round(2 / images, 2), f"two of {images} labelled images, not one")
-
-
-def _validation_unsuited(c: ConfigDict, o: Overview) -> str | None:
-    images = o.labelled_images or o.point_images
-    if images >= 4 and round(c.data.validation_fraction * images) < 2:
-        return "one validation image: its Jaccard says little about others"
-    return None
-
-
 def _suits(c: ConfigDict, o: Overview) -> None:
     return None
 
@@ -429,11 +415,5 @@ RULES = (
         lambda o: None,
         _threshold_unsuited,
         "half dropped: BCE 0.454 at threshold 0.5, 0.876 at half the completeness",
-    ),
-    Rule(
-        "data.validation_fraction",
-        _validation,
-        _validation_unsuited,
-        "not measured",
     ),
 )

@@ -10,6 +10,9 @@ import numpy as np
 from beadseg.data.tiles import RecordInfo
 from beadseg.errors import BeadsegError
 
+FEWEST = 4  # units from which two validate
+COVERING = 0.25  # of the units, at most, to validate on every density
+
 
 class Stratum(NamedTuple):
     """How many units and images of one density lie on each side."""
@@ -74,7 +77,8 @@ def split(
 
     Args:
       records: of the data set.
-      fraction: of the units, for validation; at least one is on each side.
+      fraction: of the units, for validation; at least one is on each side, from four
+        units on two, and more where they are of several densities.
       seed: of the choice.
       bins: lower edges of the densities, beads an image.
       named: the groups that validate; none: they are chosen.
@@ -168,24 +172,26 @@ def _range(stratum: int, bins: Sequence[int]) -> str:
 
 
 def _shares(sizes: dict[int, int], fraction: float) -> dict[int, int]:
-    """Validation units of each stratum: largest remainders, and one is left behind.
+    """Validation units of each stratum: at least two in all, from thin to dense.
 
-    A stratum of one unit trains, unless every stratum is such.
+    Each stratum gives one, the thinnest and the densest first, as long as that takes no
+    more than `COVERING` of all units; what is left is shared by largest remainders. A
+    stratum of one unit trains, unless every stratum is such.
     """
     total = sum(sizes.values())
-    wanted = min(max(round(fraction * total), 1), total - 1)
     most = {s: n - 1 for s, n in sizes.items()}
     if not any(most.values()):
-        most = sizes
-    wanted = min(wanted, sum(most.values()))
-    shares = {s: min(int(fraction * n), most[s]) for s, n in sizes.items()}
-    by_need = sorted(
-        sizes, key=lambda s: (shares[s] - fraction * sizes[s], -sizes[s], s)
-    )
-    while sum(shares.values()) < wanted:
-        for s in by_need:
-            if shares[s] < most[s] and sum(shares.values()) < wanted:
-                shares[s] += 1
+        most = dict.fromkeys(sizes, 1)
+    able = sorted(s for s, n in most.items() if n)
+    covering = min(len(able), int(COVERING * total))
+    least = max(2 if total >= FEWEST else 1, covering)
+    wanted = min(max(round(fraction * total), least), total - 1, sum(most.values()))
+    outer = sorted(able, key=lambda s: (s not in (able[0], able[-1]), -sizes[s], s))
+    shares = {s: int(s in outer[:wanted]) for s in sizes}
+    for _ in range(wanted - sum(shares.values())):
+        left = [s for s in able if shares[s] < most[s]]
+        needs = {s: fraction * sizes[s] - shares[s] for s in left}
+        shares[max(left, key=lambda s: (needs[s], sizes[s], -s))] += 1
     return shares
 
 

@@ -72,7 +72,7 @@ def test_the_split_of_today_is_that_of_tomorrow():
     found = split(records, 0.15, 42, BINS)
     # Hashes decide, so this holds on every machine. A change splits runs anew.
     assert names(records, found.validation) == {
-        f"image{i:02d}_p0@0,0" for i in (9, 14, 18)
+        f"image{i:02d}_p0@0,0" for i in (1, 4, 9, 18)
     }
 
 
@@ -144,6 +144,36 @@ def test_a_density_with_one_image_trains():
     for seed in range(10):
         found = split(records, 0.3, seed, BINS)
         assert "rare" in groups(records, found.train)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("images", [4, 5, 9, 13])
+def test_few_images_give_two_to_validation(images, seed):
+    records = [record(f"s{i}", 30) for i in range(images)]
+    assert len(split(records, 0.15, seed, BINS).validation) == 2
+
+
+def test_tiles_of_one_group_are_one_unit_however_many():
+    records = [record(f"s{i}", 30, group=f"g{i % 4}") for i in range(40)]
+    found = split(records, 0.15, 42, BINS)
+    assert len(groups(records, found.validation)) == 2
+
+
+@pytest.mark.parametrize("fraction", [0.05, 0.15, 0.3])
+@pytest.mark.parametrize("seed", range(5))
+def test_validation_covers_the_range_of_densities(fraction, seed):
+    beads = (3, 4, 5, 6, 7, 30, 31, 60, 61, 62, 63, 64, 65, 400, 450, 700)
+    records = [record(f"s{n}", n) for n in beads]
+    found = split(records, fraction, seed, BINS)
+    assert all(s.validation_units for s in found.strata)
+    assert all(s.train_units for s in found.strata)
+
+
+def test_where_few_can_validate_the_thinnest_and_the_densest_do():
+    records = [record(f"s{n}", n) for n in (3, 4, 30, 31, 60, 61, 400, 700)]
+    for seed in range(5):
+        held = groups(records, split(records, 0.15, seed, BINS).validation)
+        assert len(held & {"s3", "s4"}) == len(held & {"s400", "s700"}) == 1
 
 
 def test_two_images_of_two_densities_are_one_and_one():
