@@ -48,7 +48,7 @@ def main(argv: list[str]) -> None:
     from beadseg.training import hosts
     from beadseg.training.loop import train
     from beadseg.training.run_folder import default_workdir
-    from beadseg.training.summary import sentence
+    from beadseg.training.summary import cautions, sentence
 
     config = _loaded(CONFIG.value)
     file = config_flags.get_config_filename(flags.FLAGS["config"])
@@ -86,7 +86,7 @@ def main(argv: list[str]) -> None:
     with hosts.together(place):
         print(f"run folder: {workdir}")
         summary = train(config, workdir, workdir.name)
-        print(sentence(summary))
+        print("\n".join([*cautions(summary), sentence(summary)]))
         print(f"curves, samples and checkpoints: {workdir}")
 
 

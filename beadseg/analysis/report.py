@@ -10,7 +10,13 @@ from typing import Any
 from beadseg.analysis.page import BLUE, GREY, Page
 from beadseg.errors import BeadsegError
 from beadseg.training.run_folder import flatten
-from beadseg.training.summary import sentence
+from beadseg.training.summary import (
+    NO_HELP,
+    UNCALIBRATED,
+    best_of,
+    cautions,
+    sentence,
+)
 from beadseg.training.tracking import read_rows
 
 _KINDS = {
@@ -18,6 +24,8 @@ _KINDS = {
     "still rising": "warn",
     "collapsed": "bad",
     "did not learn": "bad",
+    NO_HELP: "warn",
+    UNCALIBRATED: "bad",
 }
 _LOSS_FIELDS = {  # of config.loss, those that a loss reads
     "focal": ("gamma", "positive_weight"),
@@ -34,6 +42,11 @@ _SCORES = {
     "accuracy": "accuracy",
     "precision": "precision",
     "recall": "recall",
+    "f1": "F1 of the beads",
+    "bead_precision": "precision of the beads",
+    "bead_recall": "recall of the beads",
+    "count_error": "count error of an image",
+    "diameter_error": "error of the median diameter",
     "loss": "loss",
 }
 
@@ -83,9 +96,7 @@ def write_run_report(run: Path, file: Path) -> dict:
         )
     files = _Files(run)
     validations = [r for r in files.of_kind("validation") if "jaccard" in r]
-    best = max(
-        validations, key=lambda r: (r["jaccard"], -r.get("epoch", 0)), default=None
-    )
+    best = best_of(validations) if validations else None
     summary = files.content["summary"]
     page = Page(f"Run {run.resolve().name}", _lead(summary, best))
     missing = _missing(run, files, best)
@@ -133,7 +144,7 @@ def _verdict(page: Page, summary: dict, missing: list[str]) -> None:
     if verdict:
         kind = _KINDS.get(verdict, "note")
         page.callout(kind, f"The run {_said(verdict)}.", "Verdict.")
-    for line in missing:
+    for line in (*cautions(summary), *missing):
         page.callout("warn", line)
 
 
@@ -142,6 +153,8 @@ def _said(verdict: str) -> str:
         "still rising": "was still rising when it ended: more epochs would help",
         "collapsed": "collapsed: the score fell far below its best, whose weights are "
         "kept",
+        NO_HELP: "gained nothing: fine-tuning did not help; starting weights kept",
+        UNCALIBRATED: "learnt, but its probabilities do not fit its threshold",
     }.get(verdict, verdict)
 
 
@@ -149,6 +162,9 @@ def _numbers(page: Page, summary: dict, best: dict | None) -> None:
     if best is None:
         return
     tiles = [("Jaccard", f"{best['jaccard']:.3f}", f"epoch {best.get('epoch', '?')}")]
+    if best.get("f1") is not None:
+        tiles.append(("F1", f"{best['f1']:.3f}", "beads"))
+        tiles.append(("Count error", f"{best['count_error']:.1%}", "of an image"))
     for key, name in (
         ("dice", "Dice"),
         ("precision", "Precision"),
@@ -162,7 +178,8 @@ def _numbers(page: Page, summary: dict, best: dict | None) -> None:
         rate = f"{summary['images_per_second']:.3g}"
         tiles.append(("Speed", rate, "training crops / s"))
     page.numbers(tiles)
-    rows = [[name, f"{best[k]:.4f}"] for k, name in _SCORES.items() if k in best]
+    known = [pair for pair in _SCORES.items() if best.get(pair[0]) is not None]
+    rows = [[name, f"{best[k]:.4f}"] for k, name in known]
     where = summary.get("validation")
     page.table(
         ["validation", "best epoch"], rows, f"Measured {where}." if where else ""
@@ -176,18 +193,21 @@ def _curves(page: Page, files: _Files) -> None:
     page.section("Curves")
     series = ((training, "training crops", GREY), (validation, "validation", BLUE))
     with page.plot(
-        "Jaccard and loss. Training crops are augmented, validation images are not.",
+        "Jaccard, loss and F1 of the beads. Training crops are augmented, validation "
+        "images are not.",
         1,
-        2,
+        3,
         width=9.2,
         height=3.3,
     ) as axes:
-        for axis, field in zip(axes, ("jaccard", "loss"), strict=True):
+        for axis, field in zip(axes, ("jaccard", "loss", "f1"), strict=True):
             for rows, name, colour in series:
                 _draw(axis, rows, field, name, colour)
             axis.set(title=field.capitalize(), xlabel="epoch")
-            axis.legend()
+            if axis.lines:
+                axis.legend()
         axes[0].set_ylim(0, 1)
+        axes[2].set_ylim(0, 1)
     with page.plot(
         "Learning rate, and norm of the gradient before it is clipped.",
         1,
@@ -286,7 +306,7 @@ def _next(page: Page, run: Path, summary: dict, best: dict | None) -> None:
         page.paragraph("Train on: the same command with more epochs goes on.")
         epochs = 2 * int(summary.get("epochs") or summary.get("final_epoch") or 20)
         page.command(f"... --workdir={run} --config.train.epochs={epochs}")
-    elif verdict in ("collapsed", "did not learn") or best is None:
+    elif verdict in ("collapsed", "did not learn", UNCALIBRATED) or best is None:
         page.paragraph("Find out why: masks, learning rate or threshold.")
         page.command(f"beadseg diagnose {run}")
     if best is not None:

@@ -17,6 +17,7 @@ from beadseg.analysis.image_facts import thumbnail
 from beadseg.analysis.recommendation import base_config
 from beadseg.errors import BeadsegError
 from beadseg.inference.estimate import estimate
+from beadseg.training.summary import best_of
 
 LOOKED_AT = 16  # validation tiles; all is not needed to see an illness
 _MASKS = 8  # training tiles whose masks are compared with the estimate
@@ -189,7 +190,7 @@ def _threshold(run: Path, curve) -> float:
     summary = _read(run / "summary.json")
     if summary and "threshold" in summary:
         return float(summary["threshold"])
-    best = max(curve, key=lambda row: row["jaccard"], default={})
+    best = best_of(list(curve)) if curve else {}
     return float(best.get("threshold", 0.5))
 
 

@@ -46,6 +46,7 @@ def run(options: argparse.Namespace) -> dict:
     workdir = options.workdir or Path(f"{name}-baseline")
 
     from beadseg.training.loop import train  # jax takes seconds: errors come before
+    from beadseg.training.summary import cautions
 
     print(f"run folder: {workdir}")
     summary = train(config, workdir, workdir.name)
@@ -54,6 +55,8 @@ def run(options: argparse.Namespace) -> dict:
     curve = [row for row in rows if row["kind"] == "validation"]
     told = any(sample.completeness is not None for sample in folder.samples)
     verdict = judge(curve, overview, options.dir, told)
+    doubts = tuple(f"{line[0].upper()}{line[1:]}." for line in cautions(summary))
+    verdict = verdict._replace(checks=(*doubts, *verdict.checks))
     write_page(workdir / "baseline.html", verdict, rows, overview)
     print(verdict.sentence)
     for check in verdict.checks:

@@ -17,7 +17,8 @@ from beadseg.errors import BeadsegError
 from beadseg.xla import cache_root
 
 _ABANDONED_AFTER = 24 * 3600  # seconds without a write in a folder being built
-_USERS = {"augment", "cache", "export", "pipeline", "splits", "targets"}
+_USERS = {"augment", "cache", "export", "instances", "pipeline", "provenance"}
+_USERS |= {"splits", "targets"}
 
 
 def cache_dir(configured: str | None) -> Path:

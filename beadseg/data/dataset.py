@@ -29,6 +29,7 @@ class Dataset:
     fingerprint: str  # of the content and the settings that shaped it
     problems: tuple[str, ...]  # a line for each file or page left out
     notes: tuple[str, ...]  # lines to print, problems included
+    marks: bool = False  # whether masks are true in place and number alone
 
     def __len__(self) -> int:
         return len(self.records)

@@ -17,10 +17,37 @@ PROMINENCE = 0.1  # of a centre above the way to the next, on the distance map
 SMOOTH = 0.08  # bead diameters, sigma on the distance map
 SPECK = 0.25  # bead diameters: what is smaller across is no bead
 DIAMETER = 24.0  # px, where the run knows none
+# What is less than so much of the smallest beads that a network was trained on across,
+# or than so many bead diameters, is no bead.
+SMALLER, SPECK_LEAST = 0.6, 0.15
+# Of a network that was trained on beads of a range of sizes: px of sigma and of the
+# smallest region, and how far centres stand out.
+RANGE_SMOOTH, RANGE_PROMINENCE, RANGE_SPECK = 0.6, 0.06, 3.6
+ONE_SIZE = (0.6, 1.7)  # beads that a network trained on one size finds, of that size
 REACH = 4  # bead diameters: what is deeper in a mask is all one depth
 BLOCK = 1024  # px
 
 ReadMap = Callable[[slice, slice], np.ndarray]
+
+
+def options_of_size(diameter: float | None, smallest: float | None) -> dict[str, float]:
+    """What `find_beads` is told of a network that was trained on beads of one size.
+
+    Args:
+      diameter: px of its maps across the median bead; None: unknown.
+      smallest: size of the smallest beads in median diameters; None: unknown.
+    """
+    options = {"diameter": diameter or DIAMETER}
+    if smallest is not None:
+        options["speck"] = max(SMALLER * smallest, SPECK_LEAST)
+    return options
+
+
+def options_of_range(smallest: float, largest: float) -> dict[str, float]:
+    """The same of one that was trained on beads of `smallest` to `largest` px."""
+    usual = float(np.sqrt(smallest * largest))
+    shares = {"smooth": RANGE_SMOOTH / usual, "speck": RANGE_SPECK / usual}
+    return {"diameter": usual, "prominence": RANGE_PROMINENCE} | shares
 
 
 def find_beads(

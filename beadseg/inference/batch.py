@@ -29,10 +29,9 @@ from beadseg.inference.measure import Table
 from beadseg.inference.outputs import OUTPUTS, UNCERTAINTY, write_outputs
 from beadseg.inference.predictor import Prediction, Predictor, Seen
 from beadseg.inference.scratch import Scratch, is_large
-from beadseg.inference.settings import Settings
+from beadseg.inference.settings import FILE, Settings
 from beadseg.inference.writers import rows_to_table
 
-SETTINGS = "prediction.json"
 DONE = ".done"  # what is known of each finished image: rows of the tables
 
 
@@ -212,7 +211,7 @@ def _claim(inputs: Inputs, predictor: Predictor, options: Options) -> None:
             )
         if holds:
             _check_same(output, settings)
-        write_whole(output / SETTINGS, json.dumps(settings, indent=2) + "\n")
+        write_whole(output / FILE, json.dumps(settings, indent=2) + "\n")
         (output / DONE).mkdir(exist_ok=True)
 
 
@@ -245,7 +244,7 @@ def _leaves(tree: Any) -> list[np.ndarray]:
 
 def _check_same(output: Path, settings: dict[str, Any]) -> None:
     try:
-        before = json.loads((output / SETTINGS).read_text())
+        before = json.loads((output / FILE).read_text())
     except (OSError, ValueError):
         raise BeadsegError(
             f"{output}: holds no prediction to go on with: give another folder with -o"

@@ -7,7 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from beadseg.data.instances import DIAMETER, find_beads_blockwise
+from beadseg.data.instances import (
+    find_beads_blockwise,
+    options_of_range,
+    options_of_size,
+)
 from beadseg.data.pixels import to_grey
 from beadseg.data.reading import check_image
 from beadseg.data.scaling import (
@@ -29,12 +33,7 @@ from beadseg.inference.suppression import select
 from beadseg.inference.tiles import TILE, Network, Source, source_of
 
 MIN_SCORE = 0.5  # on a pyramid: what is more likely a bead than not
-# On a pyramid: px of sigma and of the smallest region, and how far centres stand out.
-SMOOTH, PROMINENCE, SPECK = 0.6, 0.06, 3.6
 WHOLE = 0.25  # prominence at which bodies far from round stay whole
-# What is less than so much of the smallest beads that a network was trained on across,
-# or than so many bead diameters, is no bead.
-SMALLER, SPECK_LEAST = 0.6, 0.15
 ASKED = (0.4, 2.5)  # times the diameter that was given: sizes that are taken
 
 
@@ -354,13 +353,8 @@ class Predictor:
         """What `find_beads` is told of these runs."""
         run = self.runs[0]
         if run.sizes is not None:
-            usual = float(np.sqrt(run.sizes[0] * run.sizes[1]))
-            shares = {"smooth": SMOOTH / usual, "speck": SPECK / usual}
-            return {"diameter": usual, "prominence": PROMINENCE} | shares
-        options = {"diameter": run.bead_diameter or DIAMETER}
-        if run.smallest_bead is not None:
-            options["speck"] = max(SMALLER * run.smallest_bead, SPECK_LEAST)
-        return options
+            return options_of_range(*run.sizes)
+        return options_of_size(run.bead_diameter, run.smallest_bead)
 
     def scale_of(self, run: Run, scale: float) -> float:
         """The scale at which another run sees beads of the size that it knows."""

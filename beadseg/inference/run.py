@@ -2,7 +2,7 @@
 
 Where the weights of a run are looked for:
   `weights.npz`, written when training ends, or when a run is packaged
-  `checkpoints/`, the one with the best validation Jaccard, of a run that was stopped
+  `checkpoints/`, the one with the best validation score, of a run that was stopped
 """
 
 import csv
@@ -17,14 +17,16 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from beadseg import __version__, models
+from beadseg.data.instances import ONE_SIZE
 from beadseg.errors import BeadsegError
+from beadseg.inference.settings import DEFAULT_NAME
 from beadseg.training.checkpoints import best_state
 from beadseg.training.run_folder import ROUNDS
 from beadseg.training.start import DEFAULT
+from beadseg.training.summary import best_of
 from beadseg.training.tracking import read_rows
 from beadseg.training.weights import WEIGHTS, Weights, read_weights
 
-ONE_SIZE = (0.6, 1.7)  # beads that a network trained on one size finds, of that size
 LEADERBOARD = "leaderboard.csv"  # of a sweep; its runs are in members/
 
 
@@ -52,7 +54,7 @@ class Run:
     @property
     def name(self) -> str:
         """Words for messages and results."""
-        return "the default model" if self.path == DEFAULT else str(self.path)
+        return DEFAULT_NAME if self.path == DEFAULT else str(self.path)
 
     def build(self) -> nn.Module:
         """The network."""
@@ -192,7 +194,7 @@ def _so_far(path: Path) -> dict[str, Any]:
             f"{path}: metrics.jsonl holds no validation, so there is no threshold: "
             "copy the run folder again, or train again"
         )
-    return max(scores, key=lambda row: (row["jaccard"], -row["epoch"]))
+    return best_of(scores)
 
 
 def _check_fit(path: Path, version: str, model: ConfigDict, weights: Weights) -> None:

@@ -5,6 +5,8 @@ from numbers import Real
 
 from beadseg.errors import BeadsegError
 
+FILE = "prediction.json"  # of a prediction folder: these and the runs
+DEFAULT_NAME = "the default model"  # in it and in messages
 AUTO = "auto"
 POLARITIES = ("any", "bright", "dark")
 

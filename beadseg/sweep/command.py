@@ -16,6 +16,7 @@ from beadseg.sweep.points import Point, Space, collect, configs, describe, draws
 from beadseg.sweep.report import write_report
 from beadseg.sweep.run import Outcome, Share, run_sweep
 from beadseg.training.run_folder import default_workdir
+from beadseg.training.summary import cautions
 
 
 class Sweep(NamedTuple):
@@ -137,8 +138,9 @@ def _told(outcome: Outcome) -> str:
         best = done[0]
         lines.append(
             f"best: member {best.member:03d} ({describe(best.point)}), validation "
-            f"Jaccard {best.jaccard:.3f} at epoch {best.summary['best_epoch']}"
+            f"{best.measure} {best.score:.3f} at epoch {best.summary['best_epoch']}"
         )
+        lines += cautions(best.summary)
     return "\n".join(lines)
 
 

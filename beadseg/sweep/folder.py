@@ -25,6 +25,7 @@ from beadseg.training.run_folder import FREE_FIELDS, flatten
 from beadseg.training.tracking import read_rows
 
 SCORES = ("best_jaccard", "best_epoch", "final_jaccard", "final_epoch", "threshold")
+SCORES += ("best_f1", "best_count_error", "best_diameter_error")
 
 
 class Result(NamedTuple):
@@ -38,8 +39,21 @@ class Result(NamedTuple):
 
     @property
     def jaccard(self) -> float:
-        """Best validation Jaccard, for ranking; -1 where there is none."""
+        """Best validation Jaccard; -1 where there is none."""
         return self.summary.get("best_jaccard", -1.0)
+
+    @property
+    def score(self) -> float:
+        """Best score of validation, for ranking; -1 where there is none.
+
+        That is the Jaccard, or F1 of the beads where masks are marks.
+        """
+        return self.summary.get("best_score", self.jaccard)
+
+    @property
+    def measure(self) -> str:
+        """The name of that score."""
+        return "F1" if self.summary.get("score") == "f1" else "Jaccard"
 
 
 class SweepView:
@@ -86,7 +100,7 @@ class SweepView:
     def results(self) -> list[Result]:
         """All members, best first; those without a score last."""
         found = [self.result(number, point) for number, point in self.members.items()]
-        return sorted(found, key=lambda r: (r.state == "failed", -r.jaccard, r.member))
+        return sorted(found, key=lambda r: (r.state == "failed", -r.score, r.member))
 
     def rows(self, member: int) -> list[dict[str, Any]]:
         """The rows of a member's `metrics.jsonl`."""

@@ -39,7 +39,7 @@ def effects(results: Sequence[Result]) -> dict[str, list[Effect]]:
             at.setdefault(repr(r.point.get(field)), []).append(r)
         rows = []
         for members in at.values():
-            scores = np.array([r.jaccard for r in members])
+            scores = np.array([r.score for r in members])
             several = len(scores) > 1
             error = scores.std(ddof=1) / math.sqrt(len(scores)) if several else None
             rows.append(
@@ -116,8 +116,8 @@ def _lead(results: list[Result], done: list[Result]) -> str:
     best = done[0]
     return (
         f"{len(done)} of {len(results)} members have come to their end. Best: "
-        f"{describe(best.point) or 'the base settings'}, validation Jaccard "
-        f"{best.jaccard:.3f}."
+        f"{describe(best.point) or 'the base settings'}, validation "
+        f"{best.measure} {best.score:.3f}."
     )
 
 
@@ -128,15 +128,19 @@ def _leaderboard(page: Page, results: list[Result]) -> None:
     for rank, r in enumerate(results, start=1):
         s = r.summary
         score = f"{r.jaccard:.3f}" if s else None
+        found = s.get("best_f1")
+        f1 = None if found is None else f"{found:.3f}"
         final = f"{s['final_jaccard']:.3f}" if s else None
         values = [_text(r.point.get(f)) for f in fields]
         verdict = s.get("verdict", r.state) if r.state == "finished" else r.state
-        row = [rank, f"{r.member:03d}", *values, score, s.get("best_epoch"), final]
+        row = [rank, f"{r.member:03d}", *values, score, f1, s.get("best_epoch"), final]
         rows.append([*row, verdict])
     page.table(
-        ["", "member", *fields, "best Jaccard", "at epoch", "final Jaccard", "verdict"],
+        ["", "member", *fields, "best Jaccard", "F1", "at epoch", "final Jaccard"]
+        + ["verdict"],
         rows,
-        "Jaccard of the validation images, pooled, at each member's own threshold.",
+        "Jaccard of the validation images, pooled, at each member's own threshold; F1 "
+        "of the beads found on them.",
     )
 
 
@@ -182,7 +186,7 @@ def _parallel(page: Page, done: list[Result]) -> None:
         }
         for f in fields
     ]
-    scores = np.array([r.jaccard for r in done])
+    scores = np.array([r.score for r in done])
     span = max(scores.max() - scores.min(), 1e-9)
     with page.plot(
         "A line a member, from its settings to its score; the best are strongest.",

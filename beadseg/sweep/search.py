@@ -149,7 +149,7 @@ class Optuna(All):
         failed = result.state == "failed"
         self._study.tell(
             result.member,
-            None if failed else result.jaccard,
+            None if failed else result.score,
             state=optuna.trial.TrialState.FAIL if failed else None,
             skip_if_finished=True,
         )

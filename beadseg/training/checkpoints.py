@@ -2,7 +2,8 @@
 
 Order in which a checkpoint is looked for:
   to resume   `checkpoints/`: the latest whole one (after an epoch, or at a signal)
-  to predict  `checkpoints/`: the one with the best validation Jaccard
+  to predict  `checkpoints/`: the one with the best score: validation Jaccard, or
+              F1 of the beads where masks are marks
 """
 
 import logging
@@ -35,7 +36,7 @@ class Checkpoints:
                 [
                     POLICIES.LatestN(1),
                     POLICIES.BestN(
-                        get_metric_fn=lambda metrics: metrics["jaccard"],
+                        get_metric_fn=_score,
                         n=1,
                         keep_checkpoints_without_metrics=False,
                     ),
@@ -53,20 +54,20 @@ class Checkpoints:
 
     @property
     def best_step(self) -> int | None:
-        """Step of the checkpoint with the highest Jaccard; of equals, the first."""
+        """Step of the checkpoint with the highest score; of equals, the first."""
         return _best_step(self._checkpointer)
 
     def save(
-        self, step: int, state: Any, iterator: Any, jaccard: float | None = None
+        self, step: int, state: Any, iterator: Any, score: float | None = None
     ) -> None:
         """Starts writing a checkpoint; waits only for the one before it.
 
         `state` is a pytree of arrays and `iterator` a grain iterator not yet advanced
-        past `step`. `jaccard` is given after an evaluation, and makes it eligible as
+        past `step`. `score` is given after an evaluation, and makes it eligible as
         the best.
         """
         self.wait()
-        metrics = None if jaccard is None else {"jaccard": jaccard}
+        metrics = None if score is None else {"score": score}
         self._pending = self._checkpointer.save_checkpointables_async(
             step,
             {"state": state, "iterator": iterator},
@@ -130,7 +131,12 @@ def _best_step(checkpointer) -> int | None:
     scored = [c for c in checkpointer.checkpoints if c.metrics]
     if not scored:
         return None
-    return max(scored, key=lambda c: (c.metrics["jaccard"], -c.step)).step
+    return max(scored, key=lambda c: (_score(c.metrics), -c.step)).step
+
+
+def _score(metrics: dict[str, float]) -> float:
+    """Of a checkpoint; older ones call it Jaccard, which it was."""
+    return metrics["score"] if "score" in metrics else metrics["jaccard"]
 
 
 def _unreadable(where: str, error: Exception) -> BeadsegError:

@@ -4,7 +4,11 @@ Only known pixels count (`weight`). The headline Jaccard is pooled over all imag
 the run's threshold, chosen here as the best of the pooled validation pixels unless the
 config names one; the Jaccard at 0.5 stands beside it. Where masks label only a share of
 the beads, counts are those expected against complete ones, or only complete masks
-count: imitating gaps is never rewarded (`beadseg.training.completeness.judge`).
+count: imitating gaps is never rewarded (`beadseg.training.completeness.judge`). Beads
+are found on some of the tiles (`beadseg.training.beads`).
+
+What a run is judged by, its score, is the Jaccard; where masks are marks instead of
+outlines, it is the F1 of the beads.
 """
 
 from collections import defaultdict
@@ -33,6 +37,8 @@ from beadseg.metrics import (
     precision,
     recall,
 )
+from beadseg.training import beads
+from beadseg.training.beads import BeadSums
 from beadseg.training.completeness import Completeness, judge
 from beadseg.training.devices import Steps
 from beadseg.training.state import Hyperparameters, TrainState
@@ -60,15 +66,31 @@ class Evaluation(NamedTuple):
     how: str  # on which masks, or how corrected
     histogram: ProbabilityHistogram  # of all images, against the masks as they are
     samples: list[Sample]
+    best_threshold: float  # of the best Jaccard, also where another is in use
+    best_jaccard: float  # there
+    beads: BeadSums | None  # None: not looked for
+    marks: bool  # whether masks mark beads instead of outlining them
 
     @property
     def jaccard(self) -> float:
         """Pooled over all known pixels, at `threshold`."""
         return float(jaccard(self.counts))
 
-    def numbers(self) -> dict[str, float]:
+    @property
+    def bead_share(self) -> float:
+        """Of the known pixels: the Jaccard of calling all of them bead."""
+        c = self.counts
+        return float((c.true_positive + c.false_negative) / max(sum(c), 1))
+
+    @property
+    def score(self) -> float:
+        """What the run is judged by: Jaccard, or F1 where masks are marks."""
+        return self.beads.f1 if self.marks and self.beads else self.jaccard
+
+    def numbers(self) -> dict[str, float | None]:
         """All that goes into a row of the logs."""
         return {
+            "score": self.score,
             "loss": self.loss,
             "threshold": self.threshold,
             "jaccard": self.jaccard,
@@ -78,6 +100,10 @@ class Evaluation(NamedTuple):
             "accuracy": float(accuracy(self.counts)),
             "precision": float(precision(self.counts)),
             "recall": float(recall(self.counts)),
+            "bead_share": self.bead_share,
+            "best_threshold": self.best_threshold,
+            "jaccard_at_best_threshold": self.best_jaccard,
+            **(self.beads.numbers() if self.beads else {}),
         }
 
 
@@ -90,12 +116,32 @@ def evaluate(
     config: ConfigDict,
     known: Completeness,
     with_samples: bool = False,
+    look_at: int = 0,
+    marks: bool = False,
 ) -> Evaluation:
     """Runs the validation records through the network of `state`.
 
     `with_samples` predicts the worst, the median and the best image once more, to be
     looked at: keeping every probability map would let memory grow with the data.
+
+    Args:
+      steps: compiled.
+      state: of the run.
+      hp: its hyperparameters.
+      dataset: that `validation` numbers records of.
+      validation: records.
+      config: of the run.
+      known: completeness of the masks.
+      with_samples: whether there are to be pictures.
+      look_at: px in which beads are looked for, at most; 0: they are not.
+      marks: whether masks mark beads instead of outlining them.
     """
+    judged = judge(_images(dataset, validation), known)
+    chosen: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
+    if look_at:
+        counted = judged.completeness
+        wanted = beads.choose_tiles(dataset.records, validation, counted, look_at)
+        chosen = dict.fromkeys(wanted)
     losses, by_image, at = [], defaultdict(list), {}
     for number, batch in enumerate(_batches(dataset, validation, config)):
         out = steps.evaluate(state, hp, batch.arrays)
@@ -105,8 +151,10 @@ def evaluate(
             name = dataset.records[record].image
             by_image[name].append(jax.tree.map(lambda h, row=row: h[row], histogram))
             at.setdefault(name, (number, row, record))
+        for row, record in enumerate(batch.records):
+            if record in chosen:
+                chosen[record] = _maps(out, row, dataset.records[record].shape)
     images = {name: merge(*parts) for name, parts in by_image.items()}
-    judged = judge(list(images), known)
     every = {
         name: completed(confusions(images[name]), c)
         for name, c in judged.completeness.items()
@@ -114,12 +162,15 @@ def evaluate(
     counts = Confusion(
         *(np.sum(parts, 0) for parts in zip(*every.values(), strict=True))
     )
+    best, _ = choose_threshold(counts)
+    if min(judged.completeness.values()) < 1.0:
+        best = _threshold_in_spite(images, judged.completeness)
+    threshold = best
     if config.train.threshold is not None:
         threshold = nearest_threshold(config.train.threshold)
-    elif min(judged.completeness.values()) < 1.0:
-        threshold = _threshold_in_spite(images, judged.completeness)
-    else:
-        threshold, _ = choose_threshold(counts)
+    found = None
+    if look_at:
+        found = _beads(dataset, config, chosen, threshold, judged.completeness, marks)
     scores = {name: float(jaccard(_at(c, threshold))) for name, c in every.items()}
     samples = []
     if with_samples:
@@ -133,7 +184,42 @@ def evaluate(
         how=judged.sentence,
         histogram=pooled(merge(*images.values())),
         samples=samples,
+        best_threshold=best,
+        best_jaccard=float(jaccard(_at(counts, best))),
+        beads=found,
+        marks=marks,
     )
+
+
+def _images(dataset: Dataset, validation: tuple[int, ...]) -> list[str]:
+    return list(dict.fromkeys(dataset.records[i].image for i in validation))
+
+
+def _maps(out, row: int, shape) -> tuple[np.ndarray, np.ndarray | None]:
+    """Probability and distance of a tile, f32[h, w], copied: batches are large."""
+    part = (row, slice(shape[0]), slice(shape[1]), 0)
+    probability, distance = (
+        None if x is None else np.array(np.asarray(x)[part], np.float32)
+        for x in (out.probability, out.distance)
+    )
+    return probability, distance
+
+
+def _beads(dataset, config, chosen, threshold, completeness, marks) -> BeadSums:
+    options = beads.options(config, dataset)
+    across = beads.mark_diameter(dataset) if marks else None
+    tiles = [
+        beads.compare(
+            dataset.records[record].image,
+            dataset[record]["labels"],
+            *maps,
+            threshold,
+            options,
+            across,
+        )
+        for record, maps in chosen.items()
+    ]
+    return beads.add_up(tiles, completeness)
 
 
 def _threshold_in_spite(images, completeness: dict[str, float]) -> float:

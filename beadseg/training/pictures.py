@@ -9,6 +9,9 @@ import numpy as np
 from beadseg.colours import BEAD, INVENTED, MISSED, UNKNOWN
 from beadseg.training.evaluation import Evaluation, Sample
 from beadseg.training.run_folder import writing
+from beadseg.training.summary import best_of
+
+_COLOURS = {"train_epoch": "0.55", "validation": "#1f6fb4"}
 
 matplotlib.use("agg")
 
@@ -48,47 +51,69 @@ def draw_samples(found: Evaluation, file: Path) -> None:
 
 
 def draw_curves(rows: list[dict[str, Any]], file: Path) -> None:
-    """Writes `curves.png`: Jaccard, loss, learning rate and gradient norm by epoch."""
+    """Writes `curves.png`: scores of pixels and beads, loss and descent by epoch."""
     kinds = {
         kind: [row for row in rows if row["kind"] == kind]
         for kind in ("train_epoch", "validation")
     }
-    figure, axes = plt.subplots(2, 2, figsize=(10, 6.4), layout="constrained")
-    names = {"train_epoch": "training crops", "validation": "validation images"}
-    colours = {"train_epoch": "0.55", "validation": "#1f6fb4"}
-    for axis, field in ((axes[0, 0], "jaccard"), (axes[0, 1], "loss")):
-        for kind, found in kinds.items():
-            axis.plot(
-                [row["epoch"] for row in found],
-                [row[field] for row in found],
-                color=colours[kind],
-                label=names[kind],
-                marker="." if len(found) < 60 else None,
-            )
-        axis.legend(frameon=False)
+    figure, axes = plt.subplots(2, 3, figsize=(14, 6.4), layout="constrained")
+    pixels, beads, loss, errors, rate, norm = axes.flat
+    for axis, field in ((pixels, "jaccard"), (loss, "loss")):
+        for kind, label in (
+            ("train_epoch", "training crops"),
+            ("validation", "validation images"),
+        ):
+            _line(axis, kinds[kind], field, label, _COLOURS[kind])
         axis.set_ylabel(field.capitalize())
-    best = max(kinds["validation"], key=lambda row: (row["jaccard"], -row["epoch"]))
-    axes[0, 0].axvline(best["epoch"], color="0.8", zorder=0)
-    axes[0, 0].set_title(
+    held = kinds["validation"]
+    _line(pixels, held, "jaccard_mean_of_images", "mean of images", "#e08a2c")
+    for field, label, colour in (
+        ("f1", "F1", _COLOURS["validation"]),
+        ("bead_precision", "precision", "#e08a2c"),
+        ("bead_recall", "recall", "#3a9a5b"),
+    ):
+        _line(beads, held, field, label, colour)
+    beads.set_ylabel("Validation beads")
+    for field, label, colour in (
+        ("count_error", "count of an image", _COLOURS["validation"]),
+        ("diameter_error", "median diameter", "#e08a2c"),
+    ):
+        _line(errors, held, field, label, colour, times=100)
+    errors.set_ylabel("Error of validation beads, %")
+    best = best_of(held)
+    for axis in (pixels, beads):
+        axis.axvline(best["epoch"], color="0.8", zorder=0)
+    pixels.set_title(
         f"best {best['jaccard']:.3f} at epoch {best['epoch']}", fontsize=10
     )
     for axis, field, label in (
-        (axes[1, 0], "learning_rate", "Learning rate"),
-        (axes[1, 1], "gradient_norm", "Gradient norm before clipping"),
+        (rate, "learning_rate", "Learning rate"),
+        (norm, "gradient_norm", "Gradient norm before clipping"),
     ):
-        found = kinds["train_epoch"]
-        axis.plot(
-            [row["epoch"] for row in found],
-            [row[field] for row in found],
-            color=colours["train_epoch"],
-        )
+        _line(axis, kinds["train_epoch"], field, "", _COLOURS["train_epoch"])
         axis.set_yscale("log")
         axis.set_ylabel(label)
+    for axis in (pixels, beads, loss, errors):
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(frameon=False, fontsize=8)
     for axis in axes.flat:
         axis.set_xlabel("Epoch")
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.25)
     _save(figure, file)
+
+
+def _line(axis, rows, field: str, label: str, colour: str, times: float = 1.0) -> None:
+    """A field of the rows that have it, by epoch."""
+    known = [row for row in rows if row.get(field) is not None]
+    if known:
+        axis.plot(
+            [row["epoch"] for row in known],
+            [times * row[field] for row in known],
+            color=colour,
+            label=label,
+            marker="." if len(known) < 60 else None,
+        )
 
 
 def _parts(sample: Sample, threshold: float) -> list[np.ndarray]:

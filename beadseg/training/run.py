@@ -20,6 +20,8 @@ from beadseg.data.builders import Dataset, open_dataset
 from beadseg.errors import BeadsegError
 from beadseg.metrics import Confusion, accuracy, dice, jaccard, precision, recall
 from beadseg.training import hosts, pictures
+from beadseg.training.beads import pixels_of
+from beadseg.training.cautions import cautions
 from beadseg.training.checkpoints import Checkpoints
 from beadseg.training.clock import Clock
 from beadseg.training.completeness import (
@@ -42,7 +44,7 @@ from beadseg.training.state import (
     with_completeness,
 )
 from beadseg.training.step import TrainSums
-from beadseg.training.summary import summarise
+from beadseg.training.summary import NO_HELP, of_best, summarise
 from beadseg.training.tracking import Tracker
 from beadseg.training.weights import WEIGHTS, Weights, read_weights, write_weights
 
@@ -71,6 +73,8 @@ class Data(NamedTuple):
     sides: splits.Split
     epoch_steps: int
     gaps: Gaps
+    marks: bool  # whether masks mark beads instead of outlining them
+    cautions: tuple[str, ...]  # what makes its scores doubtful
 
 
 class Programs(NamedTuple):
@@ -95,13 +99,14 @@ def open_data(config: ConfigDict) -> Data:
         config.data.density_bins,
         config.data.validation,
     )
-    for line in [*dataset.notes, *splits.format_split(sides).splitlines()]:
+    doubtful = cautions(config, truth, sides)
+    for line in [*dataset.notes, *splits.format_split(sides).splitlines(), *doubtful]:
         print(line)
     epoch_steps = config.train.steps_per_epoch or pipeline.steps_per_epoch(
         dataset, sides.train, config
     )
     known = gaps(config, dataset.records, dataset is truth)
-    return Data(dataset, truth, sides, epoch_steps, known)
+    return Data(dataset, truth, sides, epoch_steps, known, truth.marks, doubtful)
 
 
 def compile_programs(
@@ -124,7 +129,7 @@ class Run:
     """A run from where it stands in its folder, to be given steps one by one.
 
     Public attributes: `state` and `hp` for the step, `steps` (the compiled ones),
-    `step` (steps done), `best` (validation Jaccard; kept on the host, as asking the
+    `step` (steps done), `best` (score of validation; kept on the host, as asking the
     device for it would wait for the step under way), `clock`.
     """
 
@@ -195,8 +200,9 @@ class Run:
         """The latest evaluation in a few words; empty before the first."""
         if self._last_row is None:
             return ""
-        epoch, score = self._last_row["epoch"], self._last_row["jaccard"]
-        news = f"epoch {epoch}, validation Jaccard {score:.3f}"
+        row = self._last_row
+        news = f"epoch {row['epoch']}, validation Jaccard {row['jaccard']:.3f}"
+        news += f", F1 {row['f1']:.3f}"
         # None is the best yet just after the masks were found to lack beads.
         return f"{news}, best {self.best:.3f}" if self.best >= 0 else news
 
@@ -258,9 +264,9 @@ class Run:
         self._checkpoints.wait()
         now = Progress(self.state, self._window, self._epoch)
         best = self._checkpoints.restore(now, self._checkpoints.best_step).state
-        best, share = self._toward_start(best)
+        best, of_start = self._toward_start(best)
         found = self._validate(best, bool(self.config.log.images_every))
-        return hosts.told(lambda: self._conclude(best, found, share, epochs))
+        return hosts.told(lambda: self._conclude(best, found, of_start, epochs))
 
     def close(self) -> None:
         """Waits for what is being written and lets go of folder and logs."""
@@ -276,37 +282,51 @@ class Run:
             write_weights(self.folder.path / START, *start)
         return start
 
-    def _toward_start(self, best: TrainState) -> tuple[TrainState, float]:
-        """The best state with as much of its start as validation gains by; how much."""
+    def _toward_start(self, best: TrainState) -> tuple[TrainState, dict[str, Any]]:
+        """The best state with as much of its start as validation gains by.
+
+        Returns:
+          It, and what the summary says of that; nothing where the start was random.
+        """
         file = self.folder.path / START
         if not hosts.told(file.exists):
-            return best, 0.0
+            return best, {}
         start, states, scores = read_weights(file), {0.0: best}, {0.0: self.best}
-        for share in self.config.train.shares_of_start:
+        for share in {*self.config.train.shares_of_start, 1.0}:
             state = toward_start(jax.device_get(best), start, share)
             states[share] = self.steps.place(state)
             found = self._validate(states[share], look=False)
-            scores[share] = hosts.told(lambda found=found: found.jaccard)
-        share = max(scores, key=scores.__getitem__)
-        return states[share], share
+            scores[share] = hosts.told(lambda found=found: found.score)
+        allowed = (0.0, *self.config.train.shares_of_start)
+        share = max(allowed, key=lambda share: (scores[share], share))
+        return states[share], {
+            "share_of_start": share,
+            "start_score": scores[1.0],
+            "tuned_score": self.best,
+        }
 
     def _conclude(
-        self, best: TrainState, found: Evaluation, share: float, epochs: int | None
+        self,
+        best: TrainState,
+        found: Evaluation,
+        of_start: dict[str, Any],
+        epochs: int | None,
     ) -> dict[str, Any]:
         weights = self.folder.path / WEIGHTS
         write_weights(weights, best.params, best.statistics)
-        summary = summarise(self._tracker.rows, self.config)
-        if share:
-            row = found.numbers()
-            summary |= {
-                "share_of_start": share,
-                "best_jaccard": row["jaccard"],
-                "best_jaccard_at_half": row["jaccard_at_half"],
-                "threshold": row["threshold"],
-            }
+        summary = summarise(self._tracker.rows, self.config, self.data.marks)
+        summary |= of_start
+        if of_start.get("share_of_start"):
+            summary |= of_best(found.numbers())
+        if of_start.get("share_of_start") == 1.0:
+            summary |= {"verdict": NO_HELP, "best_epoch": 0}
+        validated = [self.data.truth.records[i] for i in self.data.sides.validation]
         summary |= {
             "epochs": epochs or self.config.train.epochs,
             "validation": found.how,
+            "validation_images": len({record.image for record in validated}),
+            "validation_groups": len({record.group for record in validated}),
+            "cautions": list(self.data.cautions),
             "completeness": self._completeness(best),
             "bead_diameter_px": self.data.truth.bead_diameter_px,
             "scale": self.data.truth.scale,
@@ -324,7 +344,7 @@ class Run:
         with self.clock.evaluation:
             found = self._validate(self.state, look)
             # Processors of other kinds may round otherwise.
-            loss, score = hosts.told(lambda: [found.loss, found.jaccard])
+            loss, score = hosts.told(lambda: [found.loss, found.score])
             self.state = after_evaluation(
                 self.state,
                 np.float32(loss),
@@ -342,7 +362,7 @@ class Run:
             self._tracker.log_images(self.step, panels)
         self._epoch = _no_sums()
         self._audit(number)
-        self._save(self._last_row["jaccard"])
+        self._save(self._last_row["score"])
 
     def _validate(self, state: TrainState, look: bool) -> Evaluation:
         return evaluate(
@@ -354,6 +374,8 @@ class Run:
             self.config,
             Completeness(self.data.gaps.told_of_truth, _estimate_in(state)),
             with_samples=look,
+            look_at=pixels_of(self.config, self.data.epoch_steps),
+            marks=self.data.marks,
         )
 
     def _begin(self) -> None:
@@ -427,10 +449,10 @@ class Run:
             return share or 1.0
         return float(np.mean(list(told.values()))) if told else None
 
-    def _save(self, jaccard: float | None) -> None:
+    def _save(self, score: float | None) -> None:
         now = Progress(self.state, self._window, self._epoch)
         try:
-            self._checkpoints.save(self.step, now, self._batches, jaccard)
+            self._checkpoints.save(self.step, now, self._batches, score)
         except OSError as error:
             raise BeadsegError(
                 f"{self.folder.path}: checkpoint of step {self.step} cannot be written "
@@ -470,7 +492,14 @@ def _check_data(folder: RunFolder, data: Data) -> None:
             "give another folder with --workdir"
         )
     folder.write("dataset.json", data.dataset.as_json())
-    folder.write("split.json", data.sides.as_json(data.dataset.records))
+    split = data.sides.as_json(data.dataset.records)
+    stored = folder.read("split.json")
+    if stored is not None and stored["validation"] != split["validation"]:
+        raise BeadsegError(
+            f"{folder.path}: this run was made with another split of the images (by "
+            "another version of beadseg): give another folder with --workdir"
+        )
+    folder.write("split.json", split)
 
 
 def _no_sums() -> TrainSums:

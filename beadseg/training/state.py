@@ -37,7 +37,10 @@ class Hyperparameters(NamedTuple):
 
 
 class EarlyStopping(NamedTuple):
-    """The best validation Jaccard so far and the evaluations since (scalars)."""
+    """The best score of an evaluation so far and the evaluations since (scalars).
+
+    The score is the validation Jaccard; F1 where masks are marks.
+    """
 
     best: jax.Array
     best_epoch: jax.Array
@@ -117,7 +120,7 @@ def create_state(model, config: ConfigDict, hp: Hyperparameters) -> TrainState:
 def after_evaluation(
     state: TrainState,
     validation_loss: jax.Array,
-    jaccard: jax.Array,
+    score: jax.Array,
     epoch: jax.Array,
     config: ConfigDict,
 ) -> TrainState:
@@ -128,9 +131,9 @@ def after_evaluation(
             _, plateau = plateau_transform(config).update(
                 {}, plateau, value=validation_loss
             )
-    better = jaccard > state.stopping.best
+    better = score > state.stopping.best
     stopping = EarlyStopping(
-        best=jnp.where(better, jaccard, state.stopping.best),
+        best=jnp.where(better, score, state.stopping.best),
         best_epoch=jnp.where(better, epoch, state.stopping.best_epoch),
         stale=jnp.where(better, 0, state.stopping.stale + 1),
     )

@@ -43,6 +43,7 @@ class Evaluated(NamedTuple):
     loss: jax.Array  # f32[B]
     histogram: ProbabilityHistogram  # i32[B, BINS]
     probability: jax.Array  # f32[B, H, W, 1]
+    distance: jax.Array | None  # f32[B, H, W, 1], where the network has that head
 
 
 def learning_rate(
@@ -123,12 +124,14 @@ def make_eval_step(
         variables = {"params": state.params, "batch_stats": state.statistics}
         outputs = model.apply(variables, batch["image"])
         probability = jax.nn.sigmoid(outputs["mask"])
+        distance = outputs.get("distance")
         return Evaluated(
             loss=_losses(config, outputs, batch, hp, state),
             histogram=probability_histogram(
                 probability, batch["mask"], batch["weight"]
             ),
             probability=probability,
+            distance=None if distance is None else jax.nn.sigmoid(distance),
         )
 
     return eval_step

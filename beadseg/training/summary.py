@@ -5,67 +5,193 @@ from typing import Any
 from ml_collections import ConfigDict
 
 WITHIN = 0.9  # of the best: a final score below has fallen
-LEARNT = 0.3  # Jaccard; below it nothing useful was learnt
-RISING = 0.01  # Jaccard gained over the last fifth of the epochs: more would follow
+LEARNT = 0.3  # score; below it nothing useful was learnt
+RISING = 0.01  # score gained over the last fifth of the epochs: more would follow
+LOW = 0.5  # of the best Jaccard: what is less at 0.5 says that probabilities are low
+# Of the domain-shift analysis: Jaccard above which a result is called so.
+GRADES = ((0.85, "excellent"), (0.70, "good"), (0.50, "target reached"))
+BELOW = "below target"
+UNCALIBRATED, NO_HELP = "not calibrated", "did not help"
+_OF_BEST = ("jaccard_mean_of_images", "f1", "bead_precision", "bead_recall")
+_OF_BEST += ("count_error", "diameter_error")
+MEANING = {
+    "converged": "converged: more epochs would add little",
+    "still rising": "still rising: give it more with --config.train.epochs",
+    "collapsed": "collapsed: it fell far below its best, whose weights were kept",
+    "did not learn": "did not learn: look at the masks and the learning rate",
+}
 
 
-def summarise(rows: list[dict[str, Any]], config: ConfigDict) -> dict[str, Any]:
-    """Best and final validation Jaccard, the threshold of the best, and a verdict.
+def score_of(row: dict[str, Any]) -> float:
+    """What the run is judged by in a row of an evaluation; in older runs the Jaccard.
 
-    `rows` are those of `metrics.jsonl`; at least one is of kind "validation".
+    That is the F1 of the beads where masks are marks instead of outlines.
+    """
+    return row.get("score", row["jaccard"])
+
+
+def best_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The row of the best evaluation; of equals, the first."""
+    return max(rows, key=lambda row: (score_of(row), -row.get("epoch", 0)))
+
+
+def summarise(
+    rows: list[dict[str, Any]], config: ConfigDict, marks: bool = False
+) -> dict[str, Any]:
+    """Best and final scores of validation, the threshold of the best, and a verdict.
+
+    Args:
+      rows: of `metrics.jsonl`; at least one is of kind "validation".
+      config: of the run.
+      marks: whether masks mark beads, so that the score is F1 instead of Jaccard.
     """
     scores = [row for row in rows if row["kind"] == "validation"]
-    best = max(scores, key=lambda row: (row["jaccard"], -row["epoch"]))
-    final = scores[-1]
+    best, final = best_of(scores), scores[-1]
     steady = [row for row in rows if row["kind"] == "train"][1:] or rows
     rates = [r["images_per_second"] for r in steady if "images_per_second" in r]
-    verdict = judge([row["jaccard"] for row in scores], config.train.epochs)
+    verdict = judge([score_of(row) for row in scores], config.train.epochs)
+    calibration = None
+    if not marks:
+        verdict, calibration = _calibrated(verdict, scores, best, config)
     return {
         "best_jaccard": best["jaccard"],
         "best_epoch": best["epoch"],
-        "best_jaccard_at_half": best["jaccard_at_half"],
+        "score": "f1" if marks else "jaccard",
+        "best_score": score_of(best),
+        **of_best(best),
         "final_jaccard": final["jaccard"],
+        "final_f1": final.get("f1"),
         "final_epoch": final["epoch"],
-        "final_within_10_percent": final["jaccard"] >= WITHIN * best["jaccard"],
-        "threshold": best["threshold"],
+        "final_within_10_percent": score_of(final) >= WITHIN * score_of(best),
         "verdict": verdict,
+        "calibration": calibration,
         "images_per_second": sorted(rates)[len(rates) // 2] if rates else None,
     }
 
 
-def judge(jaccards: list[float], epochs: int) -> str:
+def of_best(row: dict[str, Any]) -> dict[str, Any]:
+    """What a summary says of the evaluation of the weights that were kept."""
+    return {
+        "best_jaccard": row["jaccard"],
+        "best_score": score_of(row),
+        "best_jaccard_at_half": row["jaccard_at_half"],
+        **{f"best_{name}": row.get(name) for name in _OF_BEST},
+        "grade": grade(row["jaccard"]),
+        "threshold": row["threshold"],
+    }
+
+
+def grade(jaccard: float) -> str:
+    """What the domain-shift analysis calls such a validation Jaccard."""
+    return next((name for least, name in GRADES if jaccard > least), BELOW)
+
+
+def judge(scores: list[float], epochs: int) -> str:
     """One word for a run: converged, still rising, collapsed or did not learn.
 
     Args:
-      jaccards: validation Jaccard after each epoch.
+      scores: of validation after each epoch.
       epochs: how many there were to be; a run stopped early has stopped rising.
     """
-    best, final = max(jaccards), jaccards[-1]
+    best, final = max(scores), scores[-1]
     if final < WITHIN * best:
         return "collapsed"
     if best < LEARNT:
         return "did not learn"
-    tail = max(len(jaccards) // 5, 1)
-    before = jaccards[:-tail] or [0.0]
-    if len(jaccards) >= epochs and best - max(before) > RISING:
+    tail = max(len(scores) // 5, 1)
+    before = scores[:-tail] or [0.0]
+    if len(scores) >= epochs and best - max(before) > RISING:
         return "still rising"
     return "converged"
 
 
+def _calibrated(
+    verdict: str, rows: list[dict[str, Any]], best: dict[str, Any], config: ConfigDict
+) -> tuple[str, str | None]:
+    """The verdict, and what is to be said where the threshold is to blame.
+
+    A network may have learnt while its probabilities stay below the threshold: then
+    Jaccard is good at another one.
+    """
+    free = [row.get("jaccard_at_best_threshold", row["jaccard"]) for row in rows]
+    last, reached = rows[-1], free[-1]
+    failed = verdict in ("collapsed", "did not learn")
+    apart = reached > max(LEARNT, 1.5 * last.get("bead_share", 0.0))
+    learnt = judge(free, config.train.epochs) in ("converged", "still rising")
+    if failed and learnt and apart and last["jaccard"] < LOW * reached:
+        return UNCALIBRATED, (
+            f"it learnt, but its probabilities do not fit the threshold "
+            f"{last['threshold']:.2f}: at {last['best_threshold']:.2f} the last epoch "
+            f"has a Jaccard of {reached:.3f}, not {last['jaccard']:.3f}; train without "
+            "--config.train.threshold, which is then chosen"
+        )
+    if best["jaccard"] >= LEARNT and best["jaccard_at_half"] < LOW * best["jaccard"]:
+        return verdict, (
+            f"at threshold 0.5 Jaccard is {best['jaccard_at_half']:.3f}: probabilities "
+            "are far from 0.5 on beads, so the threshold was chosen; the masks may "
+            "lack beads"
+        )
+    return verdict, None
+
+
 def sentence(summary: dict[str, Any]) -> str:
     """The summary as one line."""
-    meaning = {
-        "converged": "converged: more epochs would add little",
-        "still rising": "still rising: give it more with --config.train.epochs",
-        "collapsed": "collapsed: it fell far below its best, whose weights were kept",
-        "did not learn": "did not learn: look at the masks and the learning rate",
-    }
+    told = f"validation Jaccard {summary['best_jaccard']:.3f} ({_about(summary)})"
+    found = _beads(summary)
+    if summary.get("score") == "f1":
+        told = f"{found}; {told} against marks" if found else told
+    elif found:
+        told += f", {found}"
     share = summary.get("share_of_start")
-    mixed = f" with {share:.0%} of what it began with" if share else ""
-    return (
-        f"validation Jaccard {summary['best_jaccard']:.3f} "
-        f"({summary['validation']}) at epoch "
-        f"{summary['best_epoch']}{mixed} (threshold {summary['threshold']:.2f}), "
-        f"{summary['final_jaccard']:.3f} at the end (epoch {summary['final_epoch']}), "
-        f"{meaning[summary['verdict']]}"
+    threshold = f"threshold {summary['threshold']:.2f}"
+    if summary["verdict"] == NO_HELP:
+        return (
+            f"fine-tuning did not help; starting weights kept: {told} ({threshold}); "
+            f"after training {_score(summary)} was {summary['tuned_score']:.3f} at best"
+        )
+    mixed = f", mixed with {share:.0%} of the starting weights" if share else ""
+    before = summary.get("start_score")
+    if before is not None:
+        mixed += f"; {_score(summary)} before fine-tuning {before:.3f}"
+    final = f"{summary['final_jaccard']:.3f}"
+    if summary.get("score") == "f1":
+        final = f"F1 {summary['final_f1']:.3f}"
+    meaning = MEANING.get(summary["verdict"], summary["verdict"])
+    if summary["verdict"] == UNCALIBRATED:
+        meaning = f"{UNCALIBRATED}: {summary['calibration']}"
+    line = (
+        f"{told} at epoch {summary['best_epoch']} ({threshold}{mixed}), "
+        f"{final} at the end (epoch {summary['final_epoch']}), {meaning}"
     )
+    if summary.get("calibration") and summary["verdict"] != UNCALIBRATED:
+        line += f"; {summary['calibration']}"
+    return line
+
+
+def cautions(summary: dict[str, Any]) -> list[str]:
+    """What makes the scores doubtful: lines to print after the sentence."""
+    return list(summary.get("cautions", ()))
+
+
+def _score(summary: dict[str, Any]) -> str:
+    return "F1" if summary.get("score") == "f1" else "Jaccard"
+
+
+def _about(summary: dict[str, Any]) -> str:
+    """How Jaccard was measured, its mean over images, and its grade."""
+    parts = [summary["validation"]]
+    mean = summary.get("best_jaccard_mean_of_images")
+    if mean is not None:
+        parts.append(f"mean of images {mean:.3f}")
+    if summary.get("grade"):
+        parts.append(summary["grade"])
+    return "; ".join(parts)
+
+
+def _beads(summary: dict[str, Any]) -> str:
+    if summary.get("best_f1") is None:
+        return ""
+    told = f"beads F1 {summary['best_f1']:.3f}"
+    told += f", count error of an image {summary['best_count_error']:.1%}"
+    size = summary.get("best_diameter_error")
+    return told if size is None else f"{told}, median diameter {size:+.1%}"

@@ -51,7 +51,7 @@ class Tracker:
         numbers = {
             f"{kind}/{name}": value
             for name, value in row.items()
-            if name not in ("step", "kind", "epoch")
+            if name not in ("step", "kind", "epoch") and value is not None
         }
         self._to_wandb(
             lambda run: run.log(numbers | {"epoch": row["epoch"]}, step=row["step"])

@@ -81,7 +81,7 @@ def test_the_verdict_is_written_from_the_log_of_the_run(
         rows.append({"kind": "train_epoch", "epoch": 2, "jaccard": 0.7})
         text = "".join(json.dumps(line) + "\n" for line in rows)
         (workdir / "metrics.jsonl").write_text(text)
-        return {"best_jaccard": 0.6}
+        return {"best_jaccard": 0.6, "cautions": ["validation rests on one image"]}
 
     monkeypatch.setattr("beadseg.training.loop.train", train)
     monkeypatch.setenv("BEADSEG_CACHE", str(tmp_path / "cache"))
@@ -92,7 +92,9 @@ def test_the_verdict_is_written_from_the_log_of_the_run(
     }
     folder = write(images, {k: m.astype(np.uint8) for k, m in masks.items()})
     assert run_command(folder, "--workdir", tmp_path / "run") == 0
-    assert "settings were the problem" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "settings were the problem" in said
+    assert "Validation rests on one image." in said
     assert "Jaccard of 0.60" in (tmp_path / "run" / "baseline.html").read_text()
 
 
