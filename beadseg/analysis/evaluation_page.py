@@ -38,6 +38,8 @@ def write_page(result: dict, pairs: dict[str, Pair], file: Path) -> None:
     pooled = result["pooled"]
     page = Page("Evaluation", _lead(result))
     _numbers(page, result)
+    for line in result.get("doubts", ()):
+        page.callout("warn", f"{line[0].upper()}{line[1:]}.")
     for problem in result["failed"]:
         page.callout("bad", problem, "Left out.")
     if result["without_prediction"]:
@@ -60,10 +62,13 @@ def write_page(result: dict, pairs: dict[str, Pair], file: Path) -> None:
 def _lead(result: dict) -> str:
     pooled, count = result["pooled"], len(result["images"])
     images = "image" if count == 1 else "images"
-    found = f"{pooled['predicted']} beads found where {pooled['beads']} are labelled"
+    beads = f"{pooled['beads']:.0f}"
+    found = f"{pooled['predicted']:.0f} beads found where {beads} are labelled"
+    if any(i.get("completeness") not in (None, 1.0) for i in result["images"]):
+        found = f"{pooled['predicted']:.0f} beads found where {beads} are expected"
     lead = f"{found}, in {count} {images}."
     if "errors" in pooled:
-        parts = [f"{number} {kind}" for kind, number in pooled["errors"].items()]
+        parts = [f"{number:.0f} {kind}" for kind, number in pooled["errors"].items()]
         lead += f" Of the errors: {', '.join(parts)}."
     return lead
 
@@ -122,7 +127,7 @@ def _images(page: Page, images: list[dict]) -> None:
     header += ["centres F1", "diameter error"]
     rows = []
     for image in _worst_first(images):
-        row = [image["name"], image["beads"], image["predicted"]]
+        row = [image["name"], *(f"{image[k]:.0f}" for k in ("beads", "predicted"))]
         row.append(f"{image['count_error']:+.1%}")
         if "ap" in image:
             values = [image["jaccard"], *(image[k][0] for k in ("f1", "ap", "pq"))]
@@ -145,7 +150,7 @@ def _pictures(page: Page, images: list[dict], pairs: dict, masks: bool) -> None:
             page.callout("bad", str(error))
             continue
         errors = image.get("errors", {})
-        said = [f"{errors[kind]} {kind}" for kind in ERRORS if errors.get(kind)]
+        said = [f"{errors[kind]:.0f} {kind}" for kind in ERRORS if errors.get(kind)]
         pictures.append((drawn, f"{image['name']}: {', '.join(said) or 'no error'}"))
         if "errors" not in image:
             score = image["detection"]["f1"]

@@ -16,7 +16,11 @@ def add(commands: Subparsers) -> None:
         help="compare predicted beads with labelled ones",
         description="Compares predictions with the truth, file by file of the same "
         "name: pixels, beads, counts and sizes. Unknown pixels (label -1, or ignore/) "
-        "count neither for nor against.",
+        "count neither for nor against. Where masks are told to label only a share of "
+        "the beads (beads.toml of TRUTH, or --completeness), numbers are those "
+        "expected against complete ones; where nobody told, a few masks are looked at "
+        "beside their images, and what seems incomplete is said. Images that the run "
+        "of the prediction was trained on are named, and the others are scored apart.",
     )
     parser.add_argument(
         "predicted", type=Path, help="a prediction folder, or label images, or one"
@@ -29,6 +33,22 @@ def add(commands: Subparsers) -> None:
         type=float,
         metavar="PX",
         help="within which a centre counts as found (half the median bead diameter)",
+    )
+    parser.add_argument(
+        "--completeness",
+        type=float,
+        metavar="C",
+        help="share of the true beads that the masks label, 0 to 1 (as beads.toml of "
+        "TRUTH tells, else 1)",
+    )
+    parser.add_argument(
+        "--run",
+        type=Path,
+        action="append",
+        default=[],
+        dest="runs",
+        help="run folder that predicted, to tell images that it was trained on; may be "
+        "given several times (as the prediction folder names it)",
     )
     parser.add_argument(
         "--tolerance",
@@ -53,11 +73,34 @@ def add(commands: Subparsers) -> None:
 def run(options: argparse.Namespace) -> dict:
     """Evaluates and prints; returns every number, "failed" naming what was left out."""
     from beadseg.files import write_whole, writing
-    from beadseg.inference.evaluation import evaluate, table
+    from beadseg.inference.incomplete import known_shares
+    from beadseg.inference.pair_scores import evaluate, table
     from beadseg.inference.pairing import pair
+    from beadseg.inference.trained_on import is_trained_on, runs_of, trained_on
+    from beadseg.partial.spot_check import spot_check
 
     pairing = pair(options.predicted, options.truth, options.images)
-    result = evaluate(pairing, distance=options.distance, tolerance=options.tolerance)
+    shares = known_shares(options.truth, pairing.pairs, options.completeness)
+    untold = [pair for pair in pairing.pairs if pair.name not in shares]
+    check = spot_check(untold) if untold else None
+    runs = runs_of(options.predicted, options.runs)
+    known = trained_on(runs.there)
+    result = evaluate(
+        pairing,
+        distance=options.distance,
+        tolerance=options.tolerance,
+        completeness=shares,
+        suspected=check and check.completeness,
+        trained={
+            pair.name
+            for pair in pairing.pairs
+            if is_trained_on(pair.name, pair.image and pair.image.path, known)
+        },
+    )
+    result["doubts"] = [
+        *_incomplete(result, check),
+        *_doubts(result, options.truth, runs.gone),
+    ]
     _print(result)
     pages = [options.page] if options.page else []
     if options.output:
@@ -74,6 +117,62 @@ def run(options: argparse.Namespace) -> dict:
     return result
 
 
+def _incomplete(result: dict, check) -> list[str]:
+    """How numbers were corrected for masks that lack beads, or what to make of them."""
+    lines, images = [], result["images"]
+    short = [i["completeness"] for i in images if i["completeness"] not in (None, 1.0)]
+    if short:
+        mean = sum(short) / len(short)
+        lines.append(
+            f"the masks of {len(short)} of {len(images)} images are told to label "
+            f"{mean:.0%} of the beads: all numbers are those expected against complete "
+            "masks, if beads were left out at random"
+        )
+    if check is not None:
+        lines.append(
+            f"the masks seem to label only about {check.completeness:.0%} of the beads "
+            f"({check.low:.0%} to {check.high:.0%}, from {check.images} images without "
+            "their masks), so a perfect prediction looks full of false beads; against "
+            f"complete masks: {_scores(result['if_incomplete'])}. Say how complete "
+            "they are with --completeness (1: complete)"
+        )
+    return lines
+
+
+def _doubts(result: dict, truth: Path, gone: tuple[Path, ...]) -> list[str]:
+    """What else makes the numbers doubtful."""
+    from beadseg.data.provenance import proposed
+    from beadseg.inference.pairing import dataset_of
+
+    lines, images = [], result["images"]
+    circular = proposed(dataset_of(truth), [i["name"] for i in images])
+    lines.append(circular.sentence("the truth"))
+    trained = sum(image["trained_on"] for image in images)
+    if trained:
+        line = (
+            f"{trained} of {len(images)} images were trained on by the run of the "
+            "prediction: scores on them say little about others"
+        )
+        if result["held_out"]:
+            others = len(images) - trained
+            line += f"; on the other{f' {others}' if others > 1 else ''}: "
+            line += _scores(result["held_out"])
+        lines.append(line)
+    for run in gone:
+        lines.append(
+            f"the prediction was made by {run}, which is not there: give its folder "
+            "with --run to be told whether it was trained on these images"
+        )
+    return [line for line in lines if line]
+
+
+def _scores(found: dict) -> str:
+    parts = [f"centres F1 {found['detection']['f1']:.3f}"]
+    if "ap" in found:
+        parts = [f"Jaccard {found['jaccard']:.3f}", f"F1 {found['f1'][0]:.3f}", *parts]
+    return ", ".join([*parts, f"count {found['count_error']:+.1%}"])
+
+
 def _print(result: dict) -> None:
     pooled, images = result["pooled"], result["images"]
     masks = "ap" in pooled
@@ -82,7 +181,7 @@ def _print(result: dict) -> None:
     heads = ("beads", "found", *heads, "centres F1", "diameter")
     print("  ".join([f"{'image':{width}}", *heads]))
     for image in images[:_LINES]:
-        cells = [str(image["beads"]), str(image["predicted"])]
+        cells = [f"{image[key]:.0f}" for key in ("beads", "predicted")]
         if masks and "ap" in image:
             values = (image["jaccard"], *(image[k][0] for k in ("f1", "ap", "pq")))
             cells += [f"{value:.3f}" for value in values]
@@ -108,7 +207,7 @@ def _print(result: dict) -> None:
         for key in ("precision", "recall", "f1", "ap", "pq"):
             values = "  ".join(f"{value:5.3f}" for value in pooled[key])
             print(f"  {key.upper() if len(key) == 2 else key:10}  {values}")
-        said = [f"{number} {kind}" for kind, number in pooled["errors"].items()]
+        said = [f"{number:.0f} {kind}" for kind, number in pooled["errors"].items()]
         print(f"  errors      {', '.join(said)}")
     detection, given = pooled["detection"], result["distance"]
     print(
@@ -117,7 +216,7 @@ def _print(result: dict) -> None:
         + ("half a diameter" if given is None else f"{given:g} px")
     )
     print(
-        f"  count       {pooled['predicted']} for {pooled['beads']} "
+        f"  count       {pooled['predicted']:.0f} for {pooled['beads']:.0f} "
         f"({pooled['count_error']:+.1%}); mean error of an image "
         f"{result['mean_of_images']['count_error']:.1%}"
     )
@@ -133,5 +232,7 @@ def _print(result: dict) -> None:
         if names := result[key]:
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
             print(f"{what} ({len(names)}): {', '.join(names[:5])}{more}")
+    for line in result["doubts"]:
+        print(f"note: {line}")
     for line in result["failed"]:
         print(f"left out: {line}")

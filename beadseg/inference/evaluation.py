@@ -1,25 +1,18 @@
-"""Predictions against the truth: pixels, beads, counts and sizes, image by image.
+"""A prediction against the truth: pixels, beads, counts and sizes of one image.
 
 Sums are kept and divided once: `Pooled` holds counts of all images, and every metric is
 computed from counts. Only known pixels count.
 """
 
-import csv
-import io
 import itertools
-import math
 from typing import NamedTuple
 
 import numpy as np
 from skimage.segmentation import find_boundaries
-from tqdm import tqdm
 
 from beadseg import matching
 from beadseg.data.labels import UNKNOWN
-from beadseg.data.reading import ReadError
 from beadseg.data.scaling import bead_diameters
-from beadseg.errors import BeadsegError
-from beadseg.inference.pairing import Pairing, read_predicted, read_truth
 from beadseg.matching import MIN_IOUS, Counts
 
 BOUNDARY_TOLERANCE = 2.0  # px
@@ -175,103 +168,6 @@ def metrics(score: Score) -> dict:
         "errors": dict(zip(ERRORS, score.errors, strict=True)),
         **result,
     }
-
-
-def evaluate(
-    pairing: Pairing,
-    *,
-    distance: float | None = None,
-    tolerance: float = BOUNDARY_TOLERANCE,
-) -> dict:
-    """Scores every pair, one image in memory at a time.
-
-    Args:
-      pairing: what belongs together.
-      distance, tolerance: as in `score`.
-
-    Returns:
-      What goes into JSON: "images" (a dict of `metrics` each, with "name"), "pooled",
-      "mean_of_images", "without_prediction", "without_truth", "failed", "tolerance",
-      "distance", and "exit_code" 1 if a file failed.
-
-    Raises:
-      BeadsegError: a distance or tolerance below 0, or no pair can be read.
-    """
-    for name, value in (("--distance", distance), ("--tolerance", tolerance)):
-        if value is not None and not 0 <= value < math.inf:
-            raise BeadsegError(f"{name} {value:g}: give pixels, 0 or more")
-    failed, scores, images = list(pairing.problems), [], []
-    for pair in tqdm(pairing.pairs, "evaluating", disable=None, leave=False):
-        try:
-            truth, centres = read_truth(pair)
-            found = score(
-                truth,
-                centres,
-                read_predicted(pair),
-                distance=distance,
-                tolerance=tolerance,
-            )
-        except ReadError as error:
-            failed.append(str(error))
-            continue
-        scores.append(found)
-        images.append({"name": pair.name, **metrics(found)})
-    if not scores:
-        raise BeadsegError(f"no image can be evaluated; the first: {failed[0]}")
-    return {
-        "images": images,
-        "pooled": metrics(pool(scores)),
-        "mean_of_images": _means(images),
-        "without_prediction": list(pairing.without_prediction),
-        "without_truth": list(pairing.without_truth),
-        "failed": failed,
-        "tolerance": tolerance,
-        "distance": distance,
-        "exit_code": int(bool(failed)),
-    }
-
-
-def table(result: dict) -> str:
-    """The images of `evaluate` as CSV, a row each."""
-    file = io.StringIO()
-    rows = [_row(image) for image in result["images"]]
-    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return file.getvalue()
-
-
-def _row(image: dict) -> dict:
-    row = {"image": image["name"]}
-    for key in ("beads", "predicted", "count_error", "jaccard", "dice", "accuracy"):
-        row[key] = image.get(key)
-    row["boundary_f1"] = image.get("boundary_f1")
-    for key in ("precision", "recall", "f1", "ap", "pq"):
-        for least in (0.5, 0.75):
-            values = image.get(key)
-            row[f"{key}_{least:g}"] = values and values[MIN_IOUS.index(least)]
-    row["mean_ap"] = image.get("mean_ap")
-    row |= {kind: image.get("errors", {}).get(kind) for kind in ERRORS}
-    row |= {f"detection_{key}": value for key, value in image["detection"].items()}
-    for key in ("median_diameter", "predicted_median_diameter", "diameter_error"):
-        row[key] = image[key]
-    return row
-
-
-def _means(images: list[dict]) -> dict:
-    """Means over images; of count and diameter errors, without their sign."""
-    mean = {"count_error": float(np.mean([abs(i["count_error"]) for i in images]))}
-    errors = [i["diameter_error"] for i in images if i["diameter_error"] is not None]
-    mean["diameter_error"] = float(np.mean(np.abs(errors))) if errors else None
-    mean["detection_f1"] = float(np.mean([i["detection"]["f1"] for i in images]))
-    masks = [i for i in images if "ap" in i]
-    for key in (
-        ("jaccard", "dice", "accuracy", "boundary_f1", "mean_ap") if masks else ()
-    ):
-        mean[key] = float(np.mean([i[key] for i in masks]))
-    for key in ("precision", "recall", "f1", "ap", "pq") if masks else ():
-        mean[key] = np.mean([i[key] for i in masks], 0).tolist()
-    return mean
 
 
 def _pixels(truth: np.ndarray, predicted: np.ndarray) -> Pixels:

@@ -79,6 +79,15 @@ def pair(predicted: Path, truth: Path, images: Path | None = None) -> Pairing:
     )
 
 
+def dataset_of(truth: Path) -> Path:
+    """The folder with the `beads.toml` that speaks of a truth, if there is one.
+
+    The truth may also be `masks/` of a data set, or a file in there.
+    """
+    folder = truth.parent if truth.is_file() else truth
+    return folder.parent if folder.name in ("masks", "points") else folder
+
+
 def read_predicted(pair: Pair) -> np.ndarray:
     """Labels i32[H, W] of a prediction; raises ReadError."""
     if not pair.instances:

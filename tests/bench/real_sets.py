@@ -12,7 +12,8 @@ from scipy.spatial import cKDTree
 from beadseg import matching
 from beadseg.data.beads import on_border
 from beadseg.data.reading import file_stem, open_pages
-from beadseg.inference.evaluation import evaluate, metrics, pool, score
+from beadseg.inference.evaluation import metrics, pool, score
+from beadseg.inference.pair_scores import evaluate
 from beadseg.inference.pairing import pair
 from beadseg.matching import MIN_IOUS, Counts, overlaps
 from tests.bench.command import Predicted

@@ -231,3 +231,76 @@ def test_nothing_that_can_be_read_is_one_line(folders, capsys):
     said = evaluate(capsys, folders / "pred", folders / "data", code=2).err
     assert "no image can be evaluated" in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("told", ["beads.toml", "option"])
+def test_masks_told_to_be_incomplete_are_corrected_for(folders, capsys, told):
+    """Two of four beads are labelled: who finds all four is right."""
+    truth = discs(CENTRES[:4])
+    for name in "ab":
+        half = np.where(truth % 2 == 1, truth, 0).astype(np.uint16)
+        save(folders / "data" / "masks" / f"{name}.tif", half)
+        save(folders / "pred" / "labels" / f"{name}.tif", truth.astype(np.uint16))
+    options = ["--json", folders / "e.json", "--page", folders / "e.html"]
+    if told == "option":
+        options += ["--completeness", 0.5]
+    else:
+        (folders / "data" / "beads.toml").write_text("completeness = 0.5\n")
+    said = evaluate(capsys, folders / "pred", folders / "data", *options).out
+    assert "the masks of 2 of 2 images are told to label 50% of the beads" in said
+    assert "count       8 for 8 (+0.0%)" in said
+    found = json.loads((folders / "e.json").read_text())
+    assert found["pooled"]["f1"][0] == 1
+    assert found["pooled"]["jaccard"] == pytest.approx(1, abs=0.01)
+    assert "8 beads found where 8 are expected" in (folders / "e.html").read_text()
+    whole = ["--completeness", 1, "--json", folders / "e.json"]
+    said = evaluate(capsys, folders / "pred", folders / "data", *whole).out
+    assert "told to label" not in said
+    found = json.loads((folders / "e.json").read_text())
+    assert found["pooled"]["f1"][0] == pytest.approx(2 / 3)
+
+
+def write_run(folders, train):
+    run = folders / "run"
+    run.mkdir()
+    config = {"data": {"dir": str(folders / "data")}, "init_from": "", "partial": {}}
+    (run / "config.json").write_text(json.dumps(config))
+    (run / "split.json").write_text(json.dumps({"train": [f"{n}@0,0" for n in train]}))
+    return run
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_images_that_were_trained_on_are_named_and_the_others_scored_apart(
+    folders, capsys, named
+):
+    run = write_run(folders, ["a"])
+    other = np.random.default_rng(1).integers(0, 255, (80, 100), np.uint8)
+    save(folders / "data" / "images" / "b.tif", other)
+    options = ["--json", folders / "e.json"]
+    if named:
+        content = json.dumps({"runs": [{"run": str(run)}]})
+        (folders / "pred" / "prediction.json").write_text(content)
+    else:
+        options += ["--run", run]
+    said = evaluate(capsys, folders / "pred", folders / "data", *options).out
+    assert "1 of 2 images were trained on" in said
+    assert "on the other: " in said and "F1 0.889" in said
+    found = json.loads((folders / "e.json").read_text())
+    assert [image["trained_on"] for image in found["images"]] == [True, False]
+    assert found["held_out"]["recall"][0] == 4 / 5
+
+
+def test_a_run_that_is_gone_is_named(folders, capsys):
+    content = json.dumps({"runs": [{"run": "runs/gone"}]})
+    (folders / "pred" / "prediction.json").write_text(content)
+    said = evaluate(capsys, folders / "pred", folders / "data").out
+    assert "made by runs/gone, which is not there" in said
+
+
+def test_a_truth_of_accepted_proposals_is_named_circular(folders, capsys):
+    beads = {str(n): {"origin": "model", "in_mask": True, "run": "r"} for n in range(5)}
+    file = folders / "data" / "provenance" / "a.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps({"beads": beads}))
+    said = evaluate(capsys, folders / "pred", folders / "data").out
+    assert "circular: the mask of a of the truth is mostly accepted proposals" in said

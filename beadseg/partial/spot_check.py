@@ -1,0 +1,60 @@
+"""Whether masks that nobody told about look complete: a look at a few of them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from beadseg.data.reading import ReadError
+from beadseg.inference.pairing import Pair, read_truth
+from beadseg.partial.audit import audit, pooled
+
+IMAGES, PIXELS = 3, 2**20  # looked at, at most: a few seconds
+FEWEST = 20  # labelled beads, below which nothing is said
+SHORT = 0.85  # upper end of the interval of completeness, below which masks are short
+
+
+class SpotCheck(NamedTuple):
+    """Masks that look incomplete."""
+
+    completeness: float
+    low: float  # end of the 90 % interval
+    high: float
+    images: int  # looked at
+
+
+def spot_check(pairs: Sequence[Pair]) -> SpotCheck | None:
+    """Looks at some masks beside their images, without a prediction; None: they pass.
+
+    Nor is anything said where few beads are labelled, or images are not there.
+
+    Args:
+      pairs: whose masks nobody told about.
+    """
+    pairs = [pair for pair in pairs if pair.mask is not None and pair.image is not None]
+    places = np.linspace(0, len(pairs) - 1, min(IMAGES, len(pairs))).round().astype(int)
+    looked = []
+    for place in places:
+        try:
+            labels, _ = read_truth(pairs[place])
+            image = pairs[place].image.read()
+        except ReadError:  # evaluation names it
+            continue
+        if image.shape == labels.shape and image.min() < image.max():
+            looked.append(_middle(image, labels))
+    beads = sum(len(np.unique(labels[labels > 0])) for _, labels in looked)
+    if beads < FEWEST:
+        return None
+    found = pooled([audit(image, labels) for image, labels in looked])
+    if found.high >= SHORT:
+        return None
+    return SpotCheck(found.completeness, found.low, found.high, len(looked))
+
+
+def _middle(image: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    side = int(np.sqrt(PIXELS))
+    rows, columns = (
+        slice(max((n - side) // 2, 0), max((n - side) // 2, 0) + side)
+        for n in image.shape
+    )
+    return image[rows, columns], labels[rows, columns]
