@@ -139,7 +139,7 @@ def sentence(summary: dict[str, Any]) -> str:
     told = f"validation Jaccard {summary['best_jaccard']:.3f} ({_about(summary)})"
     found = _beads(summary)
     if summary.get("score") == "f1":
-        told = f"{found}; {told} against marks" if found else told
+        told = f"{found}; {told}" if found else told
     elif found:
         told += f", {found}"
     share = summary.get("share_of_start")
@@ -192,6 +192,8 @@ def _beads(summary: dict[str, Any]) -> str:
     if summary.get("best_f1") is None:
         return ""
     told = f"beads F1 {summary['best_f1']:.3f}"
+    if summary.get("score") == "f1":
+        told += " (masks are marks: centres within half a diameter)"
     told += f", count error of an image {summary['best_count_error']:.1%}"
     size = summary.get("best_diameter_error")
     return told if size is None else f"{told}, median diameter {size:+.1%}"
