@@ -152,7 +152,8 @@ def sentence(summary: dict[str, Any]) -> str:
     mixed = f", mixed with {share:.0%} of the starting weights" if share else ""
     before = summary.get("start_score")
     if before is not None:
-        mixed += f"; {_score(summary)} before fine-tuning {before:.3f}"
+        helped = "" if before < summary["best_score"] else "fine-tuning did not help: "
+        mixed += f"; {helped}{_score(summary)} before fine-tuning {before:.3f}"
     final = f"{summary['final_jaccard']:.3f}"
     if summary.get("score") == "f1":
         final = f"F1 {summary['final_f1']:.3f}"

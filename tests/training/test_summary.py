@@ -84,6 +84,13 @@ def test_fine_tuning_that_gained_names_what_was_there_before(tiny):
     more = {"share_of_start": 0.25, "start_score": 0.5, "tuned_score": 0.81}
     said = sentence(told([row(1, 0.8), row(2, 0.81)], tiny, **more))
     assert "before fine-tuning 0.500" in said and "25% of the starting weights" in said
+    assert "did not help" not in said
+
+
+def test_where_the_start_is_not_allowed_it_is_said_to_be_better(tiny):
+    more = {"share_of_start": 0.0, "start_score": 0.9, "tuned_score": 0.81}
+    said = sentence(told([row(1, 0.8), row(2, 0.81)], tiny, **more))
+    assert "fine-tuning did not help: Jaccard before fine-tuning 0.900" in said
 
 
 @pytest.mark.parametrize("scores", [(0.11, 0.14, 0.05, 0.0), (0.02, 0.02, 0.02, 0.02)])
