@@ -184,7 +184,7 @@ def _about(summary: dict[str, Any]) -> str:
     mean = summary.get("best_jaccard_mean_of_images")
     if mean is not None:
         parts.append(f"mean of images {mean:.3f}")
-    if summary.get("grade"):
+    if summary.get("grade") and summary.get("score") != "f1":  # marks are no outlines
         parts.append(summary["grade"])
     return "; ".join(parts)
 

@@ -69,6 +69,7 @@ def test_where_masks_are_marks_the_best_epoch_is_that_of_f1(tiny):
     assert summary["best_epoch"] == 1 and summary["score"] == "f1"
     assert summary["best_score"] == 0.9 and summary["best_jaccard"] == 0.4
     assert sentence(summary).startswith("beads F1 0.900")
+    assert "below target" not in sentence(summary)
 
 
 def test_fine_tuning_that_gained_nothing_says_so(tiny):
