@@ -45,7 +45,7 @@ def scan(data: ConfigDict, progress: bool = True) -> Folder:
     folder = Path(data.dir).expanduser()
     _check_layout(folder)
     problems: list[str] = []
-    settings = read_beads_toml(folder, _stem_of)
+    settings = read_beads_toml(folder, stem_of)
     channel = settings.channel if data.channel is None else data.channel
     files = {kind: _list(folder / kind, kind, problems) for kind in KINDS}
     if not files["images"]:
@@ -157,7 +157,7 @@ def _list(folder: Path, kind: str, problems: list[str]) -> dict[str, Path]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.name == "Thumbs.db":
             continue
-        stem = _stem_of(path.name)
+        stem = stem_of(path.name)
         if path.is_dir():
             problems.append(f"{path}: a folder inside {kind}/ is not looked into")
         elif not path.exists():
@@ -173,7 +173,8 @@ def _list(folder: Path, kind: str, problems: list[str]) -> dict[str, Path]:
     return files
 
 
-def _stem_of(name: str) -> str:
+def stem_of(name: str) -> str:
+    """The stem of an image file by its name, with an ending or without."""
     ending = Path(name).suffix.lower()
     return file_stem(Path(name)) if ending in ENDINGS else name
 
