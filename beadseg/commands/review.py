@@ -1,7 +1,6 @@
 """`beadseg review NEW`: a local page to accept, reject and draw beads."""
 
 import argparse
-import webbrowser
 from pathlib import Path
 
 from beadseg.commands.parser import Subparsers
@@ -33,23 +32,25 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> dict:
     """Serves until it is stopped; returns how far the review has come."""
-    from beadseg.partial.book import Book, names
+    from beadseg.partial.review.browser import open_browser
     from beadseg.partial.review.server import serve
-    from beadseg.partial.verification import write_completeness
+
+    opened: list[Path] = []
 
     def started(address: str) -> None:
         print(f"review page: {address}\nCtrl-C ends it; all is saved.", flush=True)
         if not options.no_browser:
-            webbrowser.open(address)
+            opened.append(open_browser(address, options.dir))
 
     try:
-        serve(options.dir, options.host, options.port, started)
-    except KeyboardInterrupt:
-        pass
-    books = [Book(options.dir, name) for name in names(options.dir)]
-    left = sum(book.counts().get("proposed", 0) for book in books)
-    done = {book.name: 1.0 for book in books if book.reviewed}
-    if done:  # training validates on masks that are known to be complete
-        write_completeness(options.dir, done)
-    print(f"{len(done)} of {len(books)} images done, {left} proposals undecided")
-    return {"images": len(books), "reviewed": len(done), "undecided": left}
+        result = serve(options.dir, options.host, options.port, started)
+    finally:
+        for page in opened:
+            page.unlink(missing_ok=True)
+    for line in result["problems"]:
+        print(line)
+    print(
+        f"{result['reviewed']} of {result['images']} images done, "
+        f"{result['undecided']} proposals undecided"
+    )
+    return result | {"exit_code": 1 if result["problems"] else 0}

@@ -8,7 +8,7 @@ import pytest
 import tifffile
 
 from beadseg.data.cache import hash_file
-from beadseg.partial.book import FOLDERS, write_labels
+from beadseg.partial.completed import FOLDERS, write_labels
 
 
 def disc(labels, y, x, radius, number):
