@@ -6,8 +6,8 @@ from beadseg.errors import BeadsegError
 
 _POINTS = 10_000  # that are given
 _STEPS = 10_000  # of a line between two
-_DISCS = 200_000  # that touch the image
-_ROWS = 10_000_000  # of these discs, together
+_DISCS = 100_000  # that touch the image
+_ROWS = 2_500_000  # of these discs, together
 _CHUNK = 1_000_000  # rows at a time
 
 
