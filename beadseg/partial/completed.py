@@ -63,6 +63,8 @@ def read_proposals(folder: Path, name: str) -> dict[str, Any]:
         for key in ("run", "image", "image_digest"):
             if not isinstance(about[key], str):
                 raise ValueError(f"{key} is no text")
+        if Path(about["image"]).stem != name:
+            raise ValueError(f"image is {about['image']!r}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise damaged(file, error) from error
     except RecursionError as error:

@@ -28,11 +28,12 @@ FLAGS += ["--disable-background-networking", "--disable-component-update"]
 class Server:
     """`beadseg review` in a process of its own."""
 
-    def __init__(self, folder: Path, *options: str):
+    def __init__(self, folder: Path, stderr=None, browser: bool = False):
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "beadseg.cli", "review", str(folder)]
-            + ["--port", "0", "--no-browser", *options],
+            [sys.executable, "-m", "beadseg.cli", "review", str(folder), "--port", "0"]
+            + ([] if browser else ["--no-browser"]),
             stdout=subprocess.PIPE,
+            stderr=stderr,
             text=True,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
         )

@@ -191,7 +191,8 @@ class Desk:
                 reviewed = dict(self._reviewed)
             if reviewed != self._told:
                 # Training validates on masks that are known to be complete.
-                shares = {n: 1.0 if r else None for n, r in reviewed.items()}
+                said = {n: r for n, r in reviewed.items() if r is not None}
+                shares = {n: 1.0 if r else None for n, r in said.items()}
                 try:
                     write_completeness(self.folder, shares, stem_of, self.names)
                     self._told = reviewed

@@ -32,7 +32,7 @@ def refusal(scope, status: int, why: object) -> JSONResponse:
         *(status, scope["method"], ascii(scope["path"][:200]), line[:500]),
     )
     # A body that was not read to its end is not waited for.
-    headers = {"Connection": "close"} if status == 413 else None
+    headers = {"Connection": "close"} if status in (408, 413) else None
     return JSONResponse({"error": line}, status, headers)
 
 

@@ -6,6 +6,7 @@ Masks, ignore and provenance are written in the background; decisions are on dis
 a request is answered.
 """
 
+import asyncio
 import json
 import logging
 import secrets
@@ -34,6 +35,7 @@ from beadseg.partial.review.guard import LONGEST, LOOPBACK, Guard, refusal
 
 _STATIC = {"": "page.html", "page.css": "page.css", "page.js": "page.js"}
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+_PATIENCE = 30  # s for a body to arrive
 _GRACE = 3  # s for requests that are under way when it is ended
 
 
@@ -86,9 +88,6 @@ def application(desk: Desk, token: str, hosts: tuple[str, ...] | None) -> Starle
     async def unknown(request: Request, error: HTTPException) -> Response:
         return refusal(request.scope, error.status_code, error.detail)
 
-    async def left(request: Request, error: Exception) -> Response:
-        return refusal(request.scope, 400, "the request was not sent to its end")
-
     @asynccontextmanager
     async def life(app):
         stop = threading.Event()
@@ -124,7 +123,6 @@ def application(desk: Desk, token: str, hosts: tuple[str, ...] | None) -> Starle
         exception_handlers={
             BeadsegError: refused,
             HTTPException: unknown,
-            ClientDisconnect: left,
         },
         lifespan=life,
     )
@@ -161,29 +159,22 @@ def serve(
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{listener.getsockname()[1]}/?token={token}"
         server = _Server(config, lambda: started(address))
-        with _ends_as_by_ctrl_c(server):
-            try:
-                server.run(sockets=[listener])
-            except KeyboardInterrupt:
-                pass
+        with _ends_by_signals(server):
+            server.run(sockets=[listener])
             return desk.close()
     finally:
         desk.release()
 
 
 @contextmanager
-def _ends_as_by_ctrl_c(server: uvicorn.Server) -> Iterator[None]:
-    """SIGTERM and SIGHUP (a closed terminal) end it; while it ends they do nothing."""
-
-    def end(*_: object) -> None:
-        server.should_exit = True
-
+def _ends_by_signals(server: uvicorn.Server) -> Iterator[None]:
+    """SIGTERM and SIGHUP (a closed terminal) end it as Ctrl-C does, once."""
     before = {}
     if threading.current_thread() is threading.main_thread():
         for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
             number = getattr(signal, name, None)
             if number and signal.getsignal(number) != signal.SIG_IGN:  # nohup
-                before[number] = signal.signal(number, end)
+                before[number] = signal.signal(number, server.handle_exit)
     try:
         yield
     finally:
@@ -192,7 +183,7 @@ def _ends_as_by_ctrl_c(server: uvicorn.Server) -> Iterator[None]:
 
 
 class _Server(uvicorn.Server):
-    """Calls `started` once it can be stopped: a signal before that may be lost."""
+    """Tells when it can be stopped: a signal before that may be lost."""
 
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]):
         super().__init__(config)
@@ -202,14 +193,22 @@ class _Server(uvicorn.Server):
         await run_in_threadpool(self._when_started)
         await super().main_loop()
 
+    def handle_exit(self, sig: int, frame: object) -> None:
+        """Any signal, however often, is one wish: to end with all saved."""
+        self.should_exit = True
+
 
 async def _body(request: Request) -> bytes:
     """The body; one that is too long is refused as soon as it is, told or not."""
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > LONGEST:
-            raise HTTPException(413, "the request is too long")
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            async for part in request.stream():
+                body += part
+                if len(body) > LONGEST:
+                    raise HTTPException(413, "the request is too long")
+    except (ClientDisconnect, TimeoutError, asyncio.CancelledError):  # or it all ends
+        raise HTTPException(408, "the request was not sent to its end") from None
     return bytes(body)
 
 
