@@ -1,6 +1,7 @@
 """`beadseg review NEW`: a local page to accept, reject and draw beads."""
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 
 from beadseg.commands.parser import Subparsers
@@ -40,7 +41,8 @@ def run(options: argparse.Namespace) -> dict:
     def started(address: str) -> None:
         print(f"review page: {address}\nCtrl-C ends it; all is saved.", flush=True)
         if not options.no_browser:
-            opened.append(open_browser(address, options.dir))
+            with suppress(OSError):  # the address is printed above
+                opened.append(open_browser(address, options.dir))
 
     try:
         result = serve(options.dir, options.host, options.port, started)

@@ -17,10 +17,10 @@ import numpy as np
 from scipy import ndimage
 
 from beadseg.errors import BeadsegError
-from beadseg.partial.actions import (
-    ACTIONS,
+from beadseg.partial.actions import ACTIONS, FIELDS
+from beadseg.partial.completed import read_layers, read_proposals, read_provenance
+from beadseg.partial.label_map import (
     DRAWN,
-    FIELDS,
     IN_MASK,
     KEPT,
     MODEL,
@@ -32,7 +32,6 @@ from beadseg.partial.actions import (
     LabelMap,
     among,
 )
-from beadseg.partial.completed import read_layers, read_proposals, read_provenance
 
 _LONGEST = 1_000_000  # bytes of a line
 _NOTHING = Change((slice(0, 0),) * 2, *np.zeros((2, 0, 0), np.int32), {}, {})

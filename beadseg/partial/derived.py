@@ -15,9 +15,9 @@ import numpy as np
 
 from beadseg.data.cache import hash_file
 from beadseg.files import write_whole
-from beadseg.partial.actions import IN_MASK, MODEL, PROPOSED, Bead, among
 from beadseg.partial.book import Book, open_log
 from beadseg.partial.completed import read_provenance, write_labels
+from beadseg.partial.label_map import IN_MASK, MODEL, PROPOSED, Bead, among
 
 FORMAT = "beadseg-provenance-1"
 _KINDS = ("masks", "ignore")
