@@ -1,6 +1,8 @@
 """`beadseg review NEW`: a local page to accept, reject and draw beads."""
 
 import argparse
+import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -49,10 +51,13 @@ def run(options: argparse.Namespace) -> dict:
     finally:
         for page in opened:
             page.unlink(missing_ok=True)
-    for line in result["problems"]:
-        print(line)
-    print(
+    said = [
+        *result["problems"],
         f"{result['reviewed']} of {result['images']} images done, "
-        f"{result['undecided']} proposals undecided"
-    )
+        f"{result['undecided']} proposals undecided",
+    ]
+    try:
+        print("\n".join(said), flush=True)
+    except OSError:  # the terminal was closed, which ended it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return result | {"exit_code": 1 if result["problems"] else 0}

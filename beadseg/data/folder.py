@@ -4,6 +4,7 @@ One bad file never stops the rest: it is named in `Folder.problems`, with its pa
 the reason, and left out.
 """
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -79,6 +80,12 @@ def scan(data: ConfigDict, progress: bool = True) -> Folder:
         for note in facts[task.path].notes:
             files_of.setdefault(note, []).append(task.path)
     notes = [f"{_some(paths)}: {note}" for note, paths in files_of.items()]
+    late = [folder / "masks" / stem for stem in files["masks"] if _late(folder, stem)]
+    if late:
+        notes.append(
+            f"{_some(late)}: older than the decisions of a review that was killed: run "
+            f"beadseg review {folder} and end it, before you train on them"
+        )
     samples, note = with_discs(samples, data.point_diameter)
     if note:
         notes.append(note)
@@ -171,6 +178,19 @@ def _list(folder: Path, kind: str, problems: list[str]) -> dict[str, Path]:
         else:
             files[stem] = path
     return files
+
+
+def _late(folder: Path, stem: str) -> bool:
+    """Whether `beadseg review` has yet to write what was decided into the mask."""
+    try:
+        decided = (folder / "decisions" / f"{stem}.jsonl").read_bytes().count(b"\n")
+    except OSError:
+        return False
+    try:
+        written = json.loads((folder / "provenance" / f"{stem}.json").read_bytes())
+        return decided != written["decisions"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return decided > 0
 
 
 def stem_of(name: str) -> str:

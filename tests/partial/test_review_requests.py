@@ -258,6 +258,17 @@ def test_every_end_saves_all(completed, how):
     assert Book(completed, "a").version == 2
 
 
+def test_a_closed_terminal_ends_it_with_all_saved(completed, tmp_path):
+    with (tmp_path / "log").open("w") as log:
+        server = Server(completed, stderr=log)
+    assert server.act({"do": "accept", "ids": [4]}, 0)[0] == 200
+    server.process.stdout.close()
+    server.stop(signal.SIGHUP)
+    assert server.process.returncode == 0 and not (tmp_path / "log").read_text()
+    told = json.loads((completed / "provenance" / "a.json").read_text())
+    assert told["decisions"] == 1
+
+
 def test_the_token_is_on_no_command_line(completed, monkeypatch, tmp_path):
     seen = tmp_path / "seen"
     browser = tmp_path / "browser"
