@@ -16,7 +16,9 @@ def add(commands: Subparsers) -> None:
         help="accept, reject and draw beads on a local page",
         description="Serves a page on which a person decides about the proposals of "
         "`beadseg complete`, draws beads that are missing and mends others. Every "
-        "decision is on disk at once and can be undone.",
+        "decision is on disk at once and can be undone. Ctrl-C, or closing the "
+        "terminal, ends it with all saved. An image whose files are damaged is left "
+        "out and named; the exit code is then 1.",
         epilog="On another machine: ssh -L 8765:localhost:8765 MACHINE, start it there "
         "with --no-browser, and open the address it prints here.",
     )

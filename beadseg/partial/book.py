@@ -18,7 +18,12 @@ from scipy import ndimage
 
 from beadseg.errors import BeadsegError
 from beadseg.partial.actions import ACTIONS, FIELDS
-from beadseg.partial.completed import read_layers, read_proposals, read_provenance
+from beadseg.partial.completed import (
+    read_file,
+    read_layers,
+    read_proposals,
+    read_provenance,
+)
 from beadseg.partial.label_map import (
     DRAWN,
     IN_MASK,
@@ -302,7 +307,7 @@ class Book:
 
 def _read(file: Path) -> bytes:
     try:
-        return file.read_bytes()
+        return read_file(file)
     except FileNotFoundError:
         return b""
     except OSError as error:

@@ -15,6 +15,7 @@ What of these is damaged keeps its own image from being reviewed, and no other. 
 advice given here costs a decision.
 """
 
+import errno
 import io
 import json
 from collections.abc import Mapping
@@ -47,6 +48,13 @@ def names(folder: Path) -> list[str]:
     return found
 
 
+def read_file(file: Path) -> bytes:
+    """The content of a file; raises OSError, also for what may never end (a pipe)."""
+    if file.exists() and not file.is_file():
+        raise OSError(errno.EINVAL, "no file")
+    return file.read_bytes()
+
+
 def read_proposals(folder: Path, name: str) -> dict[str, Any]:
     """What `beadseg complete` wrote about the proposals of an image.
 
@@ -55,7 +63,7 @@ def read_proposals(folder: Path, name: str) -> dict[str, Any]:
     """
     file = folder / "proposals" / f"{name}.json"
     try:
-        about = json.loads(file.read_bytes())
+        about = json.loads(read_file(file))
         for number, facts in about["beads"].items():
             if int(number) < 1 or not 0 <= float(facts["score"]) <= 1:
                 raise ValueError(f"bead {number} is none")
@@ -94,7 +102,7 @@ def read_layers(folder: Path, name: str, about: Mapping[str, Any]):
 def read_provenance(folder: Path, name: str) -> dict[str, Any]:
     """What was last saved of an image; empty where that is missing or damaged."""
     try:
-        told = json.loads((folder / "provenance" / f"{name}.json").read_bytes())
+        told = json.loads(read_file(folder / "provenance" / f"{name}.json"))
         kinds = {"decisions": int, "decisions_digest": str, "files": dict}
         kinds |= {"reviewed": bool, "counts": dict, "completeness": float}
         whole = all(type(told[key]) is kind for key, kind in kinds.items())
@@ -140,7 +148,7 @@ def write_labels(file: Path, labels: np.ndarray) -> None:
 
 def _read_labels(file: Path) -> np.ndarray:
     try:
-        labels = tifffile.imread(file)
+        labels = tifffile.imread(io.BytesIO(read_file(file)))
         if labels.ndim != 2 or labels.dtype.kind not in "iu":
             raise ValueError(f"{labels.dtype} {labels.shape} are no labels")
     except Exception as error:  # tifffile raises many kinds

@@ -93,8 +93,9 @@ def changed(folder: Path, name: str) -> list[str]:
     files = read_provenance(folder, name).get("files", {})
     found = []
     for kind in _KINDS:
+        file = folder / kind / f"{name}.tif"
         try:
-            same = hash_file(folder / kind / f"{name}.tif") == files.get(kind)
+            same = file.is_file() and hash_file(file) == files.get(kind)
         except OSError:
             same = False
         if not same:

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -47,7 +48,21 @@ def labels(where, array):
     return lambda folder: tifffile.imwrite(folder / where, array)
 
 
+def pipe(where):
+    def spoil(folder):
+        (folder / where).unlink(missing_ok=True)
+        os.mkfifo(folder / where)
+
+    return spoil
+
+
 DAMAGE = {
+    "a mask from a pipe": pipe("person/a.tif"),
+    "proposals from a pipe": pipe("proposals/a.tif"),
+    "said by a pipe": pipe("proposals/a.json"),
+    "decided by a pipe": pipe("decisions/a.jsonl"),
+    "an image from a pipe": pipe("images/a.tif"),
+    "decided by a folder": lambda folder: (folder / "decisions" / "a.jsonl").mkdir(),
     "half a mask": cut("person/a.tif"),
     "no mask": lambda folder: (folder / "person" / "a.tif").unlink(),
     "a mask in colour": labels("person/a.tif", np.zeros((64, 80, 3), np.uint8)),

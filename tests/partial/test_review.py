@@ -45,7 +45,7 @@ class Server:
 
     def ask(self, path, method="GET", body=None, token=None, **headers):
         """Status and content of a request that is sent exactly as it stands."""
-        connection = http.client.HTTPConnection(self.host, timeout=20)
+        connection = http.client.HTTPConnection(self.host, timeout=90)
         headers = {k.replace("_", "-"): v for k, v in headers.items()}
         headers["X-Token"] = self.token if token is None else token
         connection.request(method, path, body, headers)
@@ -62,7 +62,7 @@ class Server:
     def stop(self, how=signal.SIGINT):
         if self.process.poll() is None:
             self.process.send_signal(how)
-            self.process.wait(20)
+            self.process.wait(90)
         self.process.stdout.close()
 
 
