@@ -1,7 +1,9 @@
 """`beadseg review NEW`: a local page to accept, reject and draw beads."""
 
 import argparse
-import webbrowser
+import os
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 from beadseg.commands.parser import Subparsers
@@ -14,7 +16,9 @@ def add(commands: Subparsers) -> None:
         help="accept, reject and draw beads on a local page",
         description="Serves a page on which a person decides about the proposals of "
         "`beadseg complete`, draws beads that are missing and mends others. Every "
-        "decision is on disk at once and can be undone.",
+        "decision is on disk at once and can be undone. Ctrl-C, or closing the "
+        "terminal, ends it with all saved. An image whose files are damaged is left "
+        "out and named; the exit code is then 1.",
         epilog="On another machine: ssh -L 8765:localhost:8765 MACHINE, start it there "
         "with --no-browser, and open the address it prints here.",
     )
@@ -33,23 +37,29 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> dict:
     """Serves until it is stopped; returns how far the review has come."""
-    from beadseg.partial.book import Book, names
+    from beadseg.partial.review.browser import open_browser
     from beadseg.partial.review.server import serve
-    from beadseg.partial.verification import write_completeness
+
+    opened: list[Path] = []
 
     def started(address: str) -> None:
         print(f"review page: {address}\nCtrl-C ends it; all is saved.", flush=True)
         if not options.no_browser:
-            webbrowser.open(address)
+            with suppress(OSError):  # the address is printed above
+                opened.append(open_browser(address, options.dir))
 
     try:
-        serve(options.dir, options.host, options.port, started)
-    except KeyboardInterrupt:
-        pass
-    books = [Book(options.dir, name) for name in names(options.dir)]
-    left = sum(book.counts().get("proposed", 0) for book in books)
-    done = {book.name: 1.0 for book in books if book.reviewed}
-    if done:  # training validates on masks that are known to be complete
-        write_completeness(options.dir, done)
-    print(f"{len(done)} of {len(books)} images done, {left} proposals undecided")
-    return {"images": len(books), "reviewed": len(done), "undecided": left}
+        result = serve(options.dir, options.host, options.port, started)
+    finally:
+        for page in opened:
+            page.unlink(missing_ok=True)
+    said = [
+        *result["problems"],
+        f"{result['reviewed']} of {result['images']} images done, "
+        f"{result['undecided']} proposals undecided",
+    ]
+    try:
+        print("\n".join(said), flush=True)
+    except OSError:  # the terminal was closed, which ended it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return result | {"exit_code": 1 if result["problems"] else 0}

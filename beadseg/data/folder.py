@@ -4,6 +4,7 @@ One bad file never stops the rest: it is named in `Folder.problems`, with its pa
 the reason, and left out.
 """
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -45,7 +46,7 @@ def scan(data: ConfigDict, progress: bool = True) -> Folder:
     folder = Path(data.dir).expanduser()
     _check_layout(folder)
     problems: list[str] = []
-    settings = read_beads_toml(folder, _stem_of)
+    settings = read_beads_toml(folder, stem_of)
     channel = settings.channel if data.channel is None else data.channel
     files = {kind: _list(folder / kind, kind, problems) for kind in KINDS}
     if not files["images"]:
@@ -79,6 +80,12 @@ def scan(data: ConfigDict, progress: bool = True) -> Folder:
         for note in facts[task.path].notes:
             files_of.setdefault(note, []).append(task.path)
     notes = [f"{_some(paths)}: {note}" for note, paths in files_of.items()]
+    late = [folder / "masks" / stem for stem in files["masks"] if _late(folder, stem)]
+    if late:
+        notes.append(
+            f"{_some(late)}: older than the decisions of a review that was killed: run "
+            f"beadseg review {folder} and end it, before you train on them"
+        )
     samples, note = with_discs(samples, data.point_diameter)
     if note:
         notes.append(note)
@@ -157,7 +164,7 @@ def _list(folder: Path, kind: str, problems: list[str]) -> dict[str, Path]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.name == "Thumbs.db":
             continue
-        stem = _stem_of(path.name)
+        stem = stem_of(path.name)
         if path.is_dir():
             problems.append(f"{path}: a folder inside {kind}/ is not looked into")
         elif not path.exists():
@@ -173,7 +180,21 @@ def _list(folder: Path, kind: str, problems: list[str]) -> dict[str, Path]:
     return files
 
 
-def _stem_of(name: str) -> str:
+def _late(folder: Path, stem: str) -> bool:
+    """Whether `beadseg review` has yet to write what was decided into the mask."""
+    try:
+        decided = (folder / "decisions" / f"{stem}.jsonl").read_bytes().count(b"\n")
+    except OSError:
+        return False
+    try:
+        written = json.loads((folder / "provenance" / f"{stem}.json").read_bytes())
+        return decided != written["decisions"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return decided > 0
+
+
+def stem_of(name: str) -> str:
+    """The stem of an image file by its name, with an ending or without."""
     ending = Path(name).suffix.lower()
     return file_stem(Path(name)) if ending in ENDINGS else name
 

@@ -1,11 +1,14 @@
 """`beads.toml`: what a person knows about a data set that its files do not say."""
 
-import json
 import tomllib
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
+import tomlkit
+
 from beadseg.errors import BeadsegError
+from beadseg.files import write_whole, writing
 
 FILE = "beads.toml"
 
@@ -30,7 +33,7 @@ class BeadsToml:
         return {stem for t in tables if isinstance(t, dict) for stem in t}
 
 
-def read_beads_toml(folder: Path, stem_of) -> BeadsToml:
+def read_beads_toml(folder: Path, stem_of: Callable[[str], str]) -> BeadsToml:
     """Reads `beads.toml` of a folder; all defaults where there is none.
 
     Args:
@@ -41,13 +44,7 @@ def read_beads_toml(folder: Path, stem_of) -> BeadsToml:
       BeadsegError: it is not TOML, or a key or a value is wrong.
     """
     path = folder / FILE
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return BeadsToml()
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise BeadsegError(f"{path}: not valid TOML ({reason})") from None
+    content = _read(path)[1]
     known = [f.name for f in fields(BeadsToml)]
     for key in content:
         if key not in known:
@@ -64,23 +61,79 @@ def read_beads_toml(folder: Path, stem_of) -> BeadsToml:
 
 def format_beads_toml(settings: BeadsToml) -> str:
     """The text of a `beads.toml` that says so; empty where there is nothing to say."""
-    lines = []
-    for key in ("pixel_size", "channel"):
-        if getattr(settings, key) is not None:
-            lines.append(f"{key} = {getattr(settings, key)}")
-    shares = settings.completeness
-    if shares is not None and not isinstance(shares, dict):
-        lines.append(f"completeness = {shares}")
-    tables = {"completeness": shares, "group": settings.group}
-    for name, table in tables.items():
-        if isinstance(table, dict) and table:
-            lines.append(f"[{name}]")
-            lines += [f"{_quoted(k)} = {_quoted(v)}" for k, v in table.items()]
-    return "".join(f"{line}\n" for line in lines)
+    told = {k: v for k, v in asdict(settings).items() if v is not None and v != {}}
+    return tomlkit.dumps(told)
 
 
-def _quoted(value: str | float) -> str:
-    return json.dumps(value, ensure_ascii=False)
+def write_completeness(
+    folder: Path,
+    shares: Mapping[str, float | None],
+    stem_of: Callable[[str], str],
+    others: Collection[str] = (),
+) -> None:
+    """Puts completeness by file into `beads.toml`; all else stays as it was written.
+
+    Args:
+      folder: of the data set.
+      shares: by stem; None takes back a 1 that was written before.
+      stem_of: from a file name as a person writes it to the stem of that file.
+      others: stems to which one number for all files goes on applying.
+
+    Raises:
+      BeadsegError: `beads.toml` is not valid or cannot be written; it is unchanged.
+    """
+    path = folder / FILE
+    told = read_beads_toml(folder, stem_of).completeness
+    text, before = _read(path)
+    try:
+        document = tomlkit.parse(text)
+        _put(document, dict(shares), told, stem_of, others)
+        after = tomlkit.dumps(document)
+        changed = tomllib.loads(after) != before
+    except ValueError as error:
+        raise BeadsegError(
+            f"{path}: completeness cannot be written into it ({error}): give it "
+            "as [completeness]"
+        ) from error
+    if changed:
+        with writing(path, None):
+            write_whole(path, after)
+
+
+def _put(document, shares: dict, told, stem_of, others: Collection[str]) -> None:
+    """Puts shares into the table; where one number stood, a table takes its place."""
+    if not isinstance(told, dict):
+        if all(share is None for share in shares.values()):
+            return
+        old = document.pop("completeness", None)
+        table = tomlkit.table()
+        if old is not None and old.trivia.comment:
+            table.comment(old.trivia.comment.lstrip("# "))
+        document["completeness"] = table
+        for stem in others if told is not None else ():
+            document["completeness"][stem] = told
+    table = document["completeness"]
+    written = {stem_of(key): key for key in table}
+    for stem, share in shares.items():
+        key = written.get(stem, stem)
+        if share is not None:
+            table[key] = tomlkit.float_(f"{share:.3f}")
+        elif table.get(key) == 1:
+            del table[key]
+
+
+def _read(path: Path) -> tuple[str, dict]:
+    """The text of a `beads.toml` and what it says; nothing where there is none."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        return text, tomllib.loads(text)
+    except FileNotFoundError:
+        return "", {}
+    except (OSError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise BeadsegError(
+            f"{path}: not valid TOML ({reason}): put that right"
+        ) from None
 
 
 def _check(settings: BeadsToml, path: Path) -> None:

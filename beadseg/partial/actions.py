@@ -6,125 +6,33 @@ has decided.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
 from skimage.draw import ellipse as draw_ellipse
 
 from beadseg.errors import BeadsegError
-
-Box = tuple[slice, slice]
-
-# Where a bead comes from, and what became of it.
-PERSON, MODEL, DRAWN = "person", "model", "drawn"
-KEPT, PROPOSED, ACCEPTED, REJECTED, DELETED = (
-    "kept",
-    "proposed",
-    "accepted",
-    "rejected",
-    "deleted",
+from beadseg.partial.label_map import (
+    ACCEPTED,
+    DELETED,
+    DRAWN,
+    IN_MASK,
+    KEPT,
+    MODEL,
+    PROPOSED,
+    REJECTED,
+    Bead,
+    Box,
+    Change,
+    LabelMap,
+    among,
+    numbers_in,
 )
-IN_MASK = (KEPT, ACCEPTED)
+from beadseg.partial.strokes import stroke_pixels
+
 _COVERED = 0.5  # of a proposal: drawn over that far, it is the same bead
-
-
-@dataclass(frozen=True)
-class Bead:
-    """One bead of a label map."""
-
-    origin: str  # person, model or drawn
-    state: str  # kept, proposed, accepted, rejected or deleted
-    score: float | None = None  # expected precision, of a proposal
-    reason: str = ""  # why it was proposed
-    run: str = ""  # that proposed it
-    by: str = ""  # who decided: "" a person, else the rule
-    edited: bool = False  # its pixels were changed by a person since
-
-
-class Change(NamedTuple):
-    """What an action did: new pixels in a box, and beads before and after."""
-
-    box: Box
-    before: np.ndarray  # i32[h, w]
-    after: np.ndarray  # i32[h, w]
-    beads_before: dict[int, Bead | None]  # None: there was none
-    beads_after: dict[int, Bead | None]
-    focus: int | None = None  # the bead to look at afterwards
-
-
-class LabelMap:
-    """Labels i32[H, W] and what is known of each: 0 is free, -1 unknown."""
-
-    def __init__(self, labels: np.ndarray, beads: Mapping[int, Bead]):
-        self.labels, self.beads = labels, dict(beads)
-        boxes = ndimage.find_objects(np.maximum(labels, 0))
-        self.boxes: dict[int, Box] = {
-            i + 1: box for i, box in enumerate(boxes) if box is not None
-        }
-        self.next_id = max(self.beads, default=0) + 1
-
-    def box(self, bead: int) -> Box | None:
-        """Where a bead's pixels lie; None where it has none."""
-        return self.boxes.get(bead)
-
-    def apply(self, change: Change) -> None:
-        """Does a change."""
-        self._put(change.box, change.after, change.beads_after)
-
-    def revert(self, change: Change) -> None:
-        """Takes the latest change back."""
-        self._put(change.box, change.before, change.beads_before)
-
-    def _put(self, box: Box, pixels: np.ndarray, beads: dict) -> None:
-        touched = numbers_in(self.labels[box]) | numbers_in(pixels)
-        self.labels[box] = pixels
-        for number, bead in beads.items():
-            if bead is None:
-                self.beads.pop(number, None)
-            else:
-                self.beads[number] = bead
-        self.next_id = max([self.next_id, *(n + 1 for n in beads)])
-        inside = ndimage.find_objects(np.maximum(pixels, 0)) if touched else []
-        for number in touched:
-            here = inside[number - 1] if number <= len(inside) else None
-            self._find(number, box, here)
-
-    def _find(self, number: int, box: Box, inside: Box | None) -> None:
-        """Looks where a bead is now: only its old place and `box` can hold it.
-
-        `inside` is where it is in `box`, counted from its corner.
-        """
-        old = self.boxes.pop(number, box)
-        sides = zip(old, box, strict=True)
-        if all(b.start <= a.start and a.stop <= b.stop for a, b in sides):
-            if inside is not None:
-                self.boxes[number] = tuple(
-                    slice(a.start + b.start, a.start + b.stop)
-                    for a, b in zip(box, inside, strict=True)
-                )
-            return
-        around = tuple(
-            slice(min(a.start, b.start), max(a.stop, b.stop))
-            for a, b in zip(old, box, strict=True)
-        )
-        here = self.labels[around] == number
-        if here.any():
-            self.boxes[number] = tuple(
-                slice(a.start + int(where[0]), a.start + int(where[-1]) + 1)
-                for a, where in zip(
-                    around,
-                    (np.flatnonzero(here.any(1)), np.flatnonzero(here.any(0))),
-                    strict=True,
-                )
-            )
-
-
-def numbers_in(labels: np.ndarray) -> set[int]:
-    """The positive numbers in a label map; faster than np.unique on large ones."""
-    counts = np.bincount(np.maximum(labels, 0).ravel())
-    return set(np.flatnonzero(counts).tolist()) - {0}
 
 
 def decide(beads: LabelMap, proposals: np.ndarray, action: Mapping[str, Any]) -> Change:
@@ -183,7 +91,7 @@ def paint(beads: LabelMap, proposals: np.ndarray, action: Mapping[str, Any]) -> 
     radius = _number(action, "radius")
     if not 0.5 <= radius <= 500:
         raise BeadsegError("the brush is half a pixel to 500 px in radius")
-    stroke = _stroke(action, radius, beads.labels.shape)
+    stroke = stroke_pixels(action.get("points"), radius, beads.labels.shape)
     number = action.get("id")
     if number is not None:
         number = _numbers({"ids": [number]}, "ids")[0]
@@ -274,6 +182,18 @@ ACTIONS: dict[str, Callable[[LabelMap, np.ndarray, Mapping[str, Any]], Change]] 
 }
 
 
+# What an action may say, beside what to do.
+FIELDS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("accept", "reject", "reopen"), ("ids", "by")),
+    "draw": ("y", "x", "ry", "rx", "turn"),
+    "paint": ("id", "points", "radius", "erase"),
+    "split": ("id", "y0", "x0", "y1", "x1"),
+    **dict.fromkeys(("merge", "delete"), ("ids",)),
+    "reviewed": ("value",),
+    **dict.fromkeys(("undo", "redo"), ()),
+}
+
+
 def _fill(beads: LabelMap, rows, columns, number: int | None) -> Change:
     """Gives a bead (a new one: None) the pixels that are free or merely proposed."""
     if not len(rows):
@@ -281,31 +201,31 @@ def _fill(beads: LabelMap, rows, columns, number: int | None) -> Change:
     box = _box_of_pixels(rows, columns)
     new = number is None
     number = beads.next_id if new else number
-    proposed = {
-        n
-        for n in map(int, np.unique(beads.labels[box]))
-        if n > 0 and n != number and beads.beads[n].state == PROPOSED
-    }
-    wanted = np.zeros_like(beads.labels[box], bool)
-    wanted[rows - box[0].start, columns - box[1].start] = True
     inside = beads.labels[box]
-    taken = wanted & ((inside == 0) | np.isin(inside, list(proposed)))
+    proposed = [
+        n
+        for n in numbers_in(inside)
+        if n != number and beads.beads[n].state == PROPOSED
+    ]
+    wanted = np.zeros(inside.shape, bool)
+    wanted[rows - box[0].start, columns - box[1].start] = True
+    taken = wanted & ((inside == 0) | among(inside, proposed))
     if not (taken.any() or (wanted & (inside == number)).any()):
         raise BeadsegError("there is no free pixel: other beads are there")
+    lost = np.bincount(inside[taken], minlength=max(proposed, default=0) + 1)
     covered = []
     for other in proposed:
-        lost = int((taken & (inside == other)).sum())
         whole = int((beads.labels[beads.box(other)] == other).sum())
-        if lost and lost >= _COVERED * whole:
+        if lost[other] and lost[other] >= _COVERED * whole:
             covered.append(other)
     if covered:  # what is left of them goes too
         box = _around([box, *(beads.box(n) for n in covered)], beads.labels.shape)
-        wider = np.zeros(beads.labels[box].shape, bool)
-        wider[rows - box[0].start, columns - box[1].start] = True
         inside = beads.labels[box]
-        taken = wider & ((inside == 0) | np.isin(inside, list(proposed)))
+        wider = np.zeros(inside.shape, bool)
+        wider[rows - box[0].start, columns - box[1].start] = True
+        taken = wider & ((inside == 0) | among(inside, proposed))
     pixels = inside.copy()
-    pixels[np.isin(pixels, covered)] = 0
+    pixels[among(pixels, covered)] = 0
     pixels[taken] = number
     after = {n: replace(beads.beads[n], state=REJECTED, by="drawn") for n in covered}
     if new:
@@ -318,37 +238,22 @@ def _fill(beads: LabelMap, rows, columns, number: int | None) -> Change:
     return _change(beads, box, pixels, after, number)
 
 
-def _stroke(action: Mapping[str, Any], radius: float, shape) -> np.ndarray:
-    """Pixels within `radius` of the line through the points: bool[H, W]."""
-    points = action.get("points")
-    if not isinstance(points, list) or not 1 <= len(points) <= 10_000:
-        raise BeadsegError("a stroke needs points")
-    try:
-        points = np.array(points, float).reshape(len(points), 2)
-    except (TypeError, ValueError):
-        raise BeadsegError("the points of a stroke are pairs of y, x") from None
-    if not np.isfinite(points).all():
-        raise BeadsegError("the points of a stroke are pairs of y, x")
-    dense = [points[:1]]
-    for a, b in zip(points, points[1:], strict=False):
-        steps = int(min(np.hypot(*(b - a)) / max(0.5 * radius, 0.5) + 1, 10_000))
-        dense.append(a + (b - a) * np.linspace(0, 1, steps + 1)[1:, None])
-    stroke = np.zeros(shape, bool)
-    for y, x in np.concatenate(dense):
-        top, left = max(int(y - radius), 0), max(int(x - radius), 0)
-        box = (
-            slice(top, max(int(y + radius) + 2, top)),
-            slice(left, max(int(x + radius) + 2, left)),
-        )
-        part = stroke[box]
-        rows, columns = np.ogrid[: part.shape[0], : part.shape[1]]
-        part |= (rows + top - y) ** 2 + (columns + left - x) ** 2 <= radius**2
-    return stroke
-
-
 def _change(beads: LabelMap, box: Box, pixels, after: dict, focus) -> Change:
+    """A change that is kept to be undone: no larger than what it changes."""
     before = {number: beads.beads.get(number) for number in after}
-    return Change(box, beads.labels[box].copy(), pixels, before, after, focus)
+    changed = beads.labels[box] != pixels
+    lines = [np.flatnonzero(changed.any(axis)) for axis in (1, 0)]
+    inner = tuple(
+        slice(int(n[0]), int(n[-1]) + 1) if len(n) else slice(0) for n in lines
+    )
+    box = tuple(
+        slice(outer.start + part.start, outer.start + part.stop)
+        if part.stop
+        else slice(0, 0)
+        for outer, part in zip(box, inner, strict=True)
+    )
+    old = beads.labels[box].copy()
+    return Change(box, old, pixels[inner].copy(), before, after, focus)
 
 
 def _bead(beads: LabelMap, number: int) -> Bead:
@@ -393,6 +298,6 @@ def _number(
     action: Mapping[str, Any], name: str, default: float | None = None
 ) -> float:
     value = action.get(name, default)
-    if type(value) not in (int, float) or not np.isfinite(value) or abs(value) > 1e6:
+    if type(value) not in (int, float) or not abs(value) <= 1e6:
         raise BeadsegError(f"{action.get('do', 'this')}: {name} must be a number")
     return float(value)

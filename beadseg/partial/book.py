@@ -1,37 +1,30 @@
 """The book of one image: a person's mask, proposals for it, and all decisions in order.
 
-In the folder of a completed data set, of image NAME (pages of one file: NAME_p000):
-  images/NAME.*           the image, copied
-  person/NAME.tif         the mask as a person made it, i32 labels; never written again
-  proposals/NAME.tif      the beads that a model proposes, i32 labels, 0 elsewhere
-  proposals/NAME.json     score and reason of each, the run, digests of what was seen
-  decisions/NAME.jsonl    every decision, a line each, only ever appended to
-and, made of these at any time, for training and for other tools:
-  masks/NAME.tif          the person's beads with those accepted and drawn
-  ignore/NAME.tif         255 where nobody has decided yet: unknown, not background
-  provenance/NAME.json    where each bead comes from and what became of it
-
 The decisions are what counts: a line is on disk before anything else happens, a kill in
-the middle of one loses that line alone, and undoing is a line as well.
+the middle of one loses that line alone, and undoing is a line as well. What follows
+from them is written by `derived`, the files are those of `completed`.
 """
 
-import io
+import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 from scipy import ndimage
 
-from beadseg.data.cache import hash_file
 from beadseg.errors import BeadsegError
-from beadseg.files import write_whole
-from beadseg.partial.actions import (
-    ACTIONS,
+from beadseg.partial.actions import ACTIONS, FIELDS
+from beadseg.partial.completed import (
+    read_file,
+    read_layers,
+    read_proposals,
+    read_provenance,
+)
+from beadseg.partial.label_map import (
     DRAWN,
     IN_MASK,
     KEPT,
@@ -42,16 +35,137 @@ from beadseg.partial.actions import (
     Box,
     Change,
     LabelMap,
+    among,
 )
 
+_LONGEST = 1_000_000  # bytes of a line
 _NOTHING = Change((slice(0, 0),) * 2, *np.zeros((2, 0, 0), np.int32), {}, {})
-FORMAT = "beadseg-provenance-1"
-FOLDERS = ("images", "person", "proposals", "decisions", "masks", "ignore")
-FOLDERS += ("provenance",)
 
 
 class Stale(BeadsegError):
     """A decision about a state that is no longer the present one."""
+
+
+class DecisionLog:
+    """The file `decisions/NAME.jsonl`: it only ever grows, a line for each decision.
+
+    A line stands once it is on disk to its end; refused means that nothing of it is in
+    the file. What a kill or a failing disk leaves behind is cut off by the next line,
+    never by who only reads: many may read, one at a time may write.
+
+    Public attributes: `actions`, as JSON has them, in order.
+    """
+
+    def __init__(self, file: Path):
+        """Reads the file, if there is one.
+
+        Raises:
+          BeadsegError: a line is no decision, or the file cannot be read.
+        """
+        self._file = file
+        self.actions: list[dict] = []
+        content = _read(file)
+        whole = content.rfind(b"\n") + 1
+        lines, rest = content[:whole].split(b"\n")[:-1], content[whole:]
+        self._missing = b""  # before the next line
+        if rest and isinstance(_parse(rest), dict):  # its end alone is lost
+            lines.append(rest)
+            whole, rest, self._missing = len(content), b"", b"\n"
+        self._size, self._rest = whole, rest  # of what stands; what follows it
+        self._lines = [hashlib.sha256()]  # of the first 0, 1, 2, ... lines
+        for number, line in enumerate(lines, 1):
+            action = _parse(line)
+            if not isinstance(action, dict):
+                raise self.unusable(number, action, "is damaged")
+            self._add(action, line)
+
+    def unusable(self, number: int, why: object, is_: str) -> BeadsegError:
+        """The error of a line that cannot be followed; what stands is left alone."""
+        return BeadsegError(
+            f"{self._file}: line {number} {is_} ({why}): put a copy of the file back, "
+            "or put that line right in a text editor; until then all files of this "
+            "image stay as they are"
+        )
+
+    def check(self, count: int, digest: str) -> None:
+        """Whether the first `count` decisions are those of then, by their `digest`.
+
+        Raises:
+          BeadsegError: some are gone, or are others.
+        """
+        if count > len(self.actions) or self.digest(count) != digest:
+            name = self._file.stem
+            raise BeadsegError(
+                f"{self._file}: its first {count} decisions are not those that masks/ "
+                "was made of, the file is damaged or was changed: put a copy of it "
+                f"back; if you changed it, move provenance/{name}.json away"
+            )
+
+    def digest(self, count: int) -> str:
+        """Of the first `count` decisions: SHA-256 of their lines."""
+        return self._lines[count].hexdigest()
+
+    def append(self, action: Mapping[str, Any]) -> None:
+        """Puts a decision on disk, whole or not at all.
+
+        Raises:
+          BeadsegError: it is too long, or another program has changed the file.
+          OSError: it cannot be written.
+        """
+        line = json.dumps(dict(action)).encode()
+        if len(line) >= _LONGEST:
+            raise BeadsegError("that stroke is too long")
+        added = self._missing + line + b"\n"
+        new = self._size == 0
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        # Not buffered: closing would write again what was refused.
+        with open(os.open(self._file, flags, 0o666), "r+b", buffering=0) as file:
+            self._check_unchanged(file)
+            self._rest = added  # as far as it gets, until it is whole or cut off
+            try:
+                file.truncate(self._size)
+                file.seek(self._size)
+                left = memoryview(added)
+                while left:
+                    left = left[file.write(left) :]
+                os.fsync(file.fileno())
+                if new:
+                    _sync_folder(self._file.parent)
+            except BaseException:
+                file.truncate(self._size)
+                os.fsync(file.fileno())
+                self._rest = b""
+                raise
+        self._size += len(added)
+        self._missing = self._rest = b""
+        self._add(dict(action), line)
+
+    def _add(self, action: dict, line: bytes) -> None:
+        self.actions.append(action)
+        digest = self._lines[-1].copy()
+        digest.update(line + b"\n")
+        self._lines.append(digest)
+
+    def _check_unchanged(self, file) -> None:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(self._size)
+        if size < self._size or not self._rest.startswith(file.read()):
+            raise BeadsegError(
+                f"{self._file}: was changed by another program: end beadseg review and "
+                "start it again"
+            )
+
+
+def open_log(folder: Path, name: str) -> DecisionLog:
+    """The decisions on an image, of which those that masks/ was made of are the first.
+
+    Raises:
+      BeadsegError: a line is damaged, or decisions are gone or others.
+    """
+    log = DecisionLog(folder / "decisions" / f"{name}.jsonl")
+    if told := read_provenance(folder, name):
+        log.check(told["decisions"], told["decisions_digest"])
+    return log
 
 
 class Book:
@@ -62,20 +176,12 @@ class Book:
 
         Raises:
           BeadsegError: a file of it is missing or damaged; the line names the file.
-          OSError: a decision cut short by a kill cannot be taken off its end.
         """
         self.folder, self.name = folder, name
-        self._log = folder / "decisions" / f"{name}.jsonl"
         self.about = read_proposals(folder, name)
-        self.proposals = _read_labels(folder / "proposals" / f"{name}.tif")
-        person = _read_labels(folder / "person" / f"{name}.tif")
-        if person.shape != self.proposals.shape:
-            raise BeadsegError(
-                f"{folder}/proposals/{name}.tif: {self.proposals.shape} px, but the "
-                f"person's mask is {person.shape}: run beadseg complete again"
-            )
+        person, self.proposals = read_layers(folder, name, self.about)
         beads = {int(n): Bead(PERSON, KEPT) for n in np.unique(person[person > 0])}
-        labels = person.copy()
+        labels = person
         for number, facts in self.about["beads"].items():
             beads[int(number)] = Bead(
                 MODEL,
@@ -87,19 +193,17 @@ class Book:
         free = labels == 0
         labels[free] = self.proposals[free]
         self.map = LabelMap(labels, beads)
-        self.reviewed = False
+        self.reviewed: bool | None = None  # nobody has said so or otherwise
         self._proposed: list[Box | None] | None = None
         self._done: list[Change | bool] = []
         self._undone: list[Change | bool] = []
         self.version = 0
-        for number, action in enumerate(self._read_log(), 1):
+        self.log = open_log(folder, name)
+        for number, action in enumerate(self.log.actions, 1):
             try:
                 self._do(action["do"], self._foresee(action))
             except BeadsegError as error:
-                raise BeadsegError(
-                    f"{self._log}: line {number} does not fit ({error}): it was edited "
-                    "by hand or belongs to other proposals; delete from there on"
-                ) from error
+                raise self.log.unusable(number, error, "does not fit") from error
 
     def act(self, action: Mapping[str, Any], version: int | None = None) -> Change:
         """Decides: a key of `ACTIONS`, "undo", "redo" or "reviewed" under "do".
@@ -115,11 +219,8 @@ class Book:
         """
         if version is not None and version != self.version:
             raise Stale(f"{self.name} has changed in another window: look again")
-        line = (json.dumps(dict(action)) + "\n").encode()
-        if len(line) > 1_000_000:
-            raise BeadsegError("that stroke is too long")
         change = self._foresee(action)
-        _append(self._log, line)
+        self.log.append(action)
         return self._do(action["do"], change)
 
     @property
@@ -159,61 +260,24 @@ class Book:
     def mask(self) -> np.ndarray:
         """The person's beads with those accepted and drawn: i32[H, W], -1 unknown."""
         shown = [n for n, bead in self.map.beads.items() if bead.state in IN_MASK]
-        return np.where(_among(self.map.labels, shown), self.map.labels, 0)
-
-    def save(self) -> None:
-        """Writes mask, ignore and provenance, whole; they follow from the decisions.
-
-        Raises OSError.
-        """
-        self.saving()()
-
-    def saving(self) -> Callable[[], None]:
-        """What saves the present state, whenever it is called, on any thread."""
-        labels = self.map.labels.copy()
-        masked = [n for n, b in self.map.beads.items() if b.state in IN_MASK]
-        waiting = [n for n, b in self.map.beads.items() if b.state == PROPOSED]
-        provenance = {
-            "format": FORMAT,
-            "image": self.name,
-            "reviewed": self.reviewed,
-            "decisions": self.version,
-            "completeness": round(self.completeness(), 4),
-            "counts": self.counts(),
-            "proposed_by": self.about["run"],
-            "beads": {
-                str(number): _as_json(bead, number in self.map.boxes)
-                for number, bead in sorted(self.map.beads.items())
-            },
-        }
-
-        def write() -> None:
-            unknown = labels < 0
-            ignore = _among(labels, waiting) | unknown
-            mask = np.where(_among(labels, masked) | unknown, labels, 0)
-            if not unknown.any() and mask.max(initial=0) < 2**16:
-                mask = mask.astype(np.uint16)
-            for kind, array in (("masks", mask), ("ignore", 255 * ignore.view("u1"))):
-                write_labels(self.folder / kind / f"{self.name}.tif", array)
-            write_whole(
-                self.folder / "provenance" / f"{self.name}.json",
-                json.dumps(provenance, indent=1) + "\n",
-            )
-
-        return write
+        return np.where(among(self.map.labels, shown), self.map.labels, 0)
 
     def _foresee(self, action: Mapping[str, Any]) -> Change | bool:
         """What an action will change; whether it is reviewed, for that one."""
         do = action.get("do")
+        if not isinstance(do, str) or do not in FIELDS:
+            raise BeadsegError(f"unknown action {str(do)[:20]!r}")
+        if more := set(action) - {"do", *FIELDS[do]}:
+            raise BeadsegError(f"{do}: {min(more)[:20]!r} says nothing")
         if do in ("undo", "redo"):
             stack = self._done if do == "undo" else self._undone
             if not stack:
                 raise BeadsegError(f"nothing to {do}")
             return stack[-1]
         if do == "reviewed":
-            return bool(action.get("value", True))
-        if do not in ACTIONS:
-            raise BeadsegError(f"unknown action {do!r}")
+            if not isinstance(value := action.get("value", True), bool):
+                raise BeadsegError("reviewed: value must be true or false")
+            return value
         return ACTIONS[do](self.map, self.proposals, action)
 
     def _do(self, do: str, change: Change | bool) -> Change:
@@ -240,117 +304,36 @@ class Book:
             beads_after=change.beads_before,
         )
 
-    def _read_log(self) -> list[dict]:
-        """The whole lines; a last one cut short by a kill is cut off."""
-        if not self._log.exists():
-            return []
-        content = self._log.read_bytes()
-        end = content.rfind(b"\n") + 1
-        if end < len(content):
-            with open(self._log, "r+b") as file:
-                file.truncate(end)
-        actions = []
-        for number, line in enumerate(content[:end].splitlines(), 1):
-            try:
-                action = json.loads(line)
-                if not isinstance(action, dict):
-                    raise ValueError("not an object")
-            except ValueError as error:
-                raise BeadsegError(
-                    f"{self._log}: line {number} is damaged ({error}): delete that "
-                    "line, or the file to begin again"
-                ) from error
-            actions.append(action)
-        return actions
 
-
-def names(folder: Path) -> list[str]:
-    """The images of a completed folder, in order.
-
-    Raises:
-      BeadsegError: it is not one.
-    """
-    found = sorted(p.stem for p in (folder / "proposals").glob("*.json"))
-    if not found:
-        raise BeadsegError(
-            f"{folder}: no proposals in it: make it with beadseg complete DIR -o "
-            f"{folder}"
-        )
-    return found
-
-
-def read_proposals(folder: Path, name: str) -> dict[str, Any]:
-    """What `beadseg complete` wrote about the proposals of an image.
-
-    Raises:
-      BeadsegError: the file is missing or damaged.
-    """
-    file = folder / "proposals" / f"{name}.json"
+def _read(file: Path) -> bytes:
     try:
-        about = json.loads(file.read_text())
-        for number, facts in about["beads"].items():
-            int(number), float(facts["score"]), str(facts["reason"])
-        str(about["run"]), str(about["image"]), str(about["image_digest"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        return read_file(file)
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
         raise BeadsegError(
-            f"{file}: damaged ({reason}): run beadseg complete again into a new folder"
+            f"{file}: cannot be read ({error.strerror}): make it readable"
         ) from error
-    return about
 
 
-def image_problem(folder: Path, about: Mapping[str, Any]) -> str | None:
-    """Why the proposals no longer speak of the image that is there; None if they do."""
-    image = folder / "images" / Path(about["image"]).name
-    if not image.exists():
-        return f"{image}: the image is gone: put it back, or run beadseg complete again"
-    if hash_file(image) != about["image_digest"]:
-        return (
-            f"{image}: the image has changed since beads were proposed: put it back, "
-            "or run beadseg complete again"
-        )
-    return None
-
-
-def write_labels(file: Path, labels: np.ndarray) -> None:
-    """Writes a label image as TIFF, whole."""
-    content = io.BytesIO()
-    tifffile.imwrite(content, labels, compression="zlib", compressionargs={"level": 1})
-    write_whole(file, content.getvalue())
-
-
-def _read_labels(file: Path) -> np.ndarray:
+def _parse(line: bytes) -> dict | str:
+    """A decision, or why it is none."""
     try:
-        labels = tifffile.imread(file)
-    except Exception as error:  # tifffile raises many kinds
-        raise BeadsegError(
-            f"{file}: cannot be read ({error}): run beadseg complete again into a new "
-            "folder"
-        ) from error
-    return labels.astype(np.int32)
+        action = json.loads(line)
+    except ValueError as error:
+        return str(error)
+    except RecursionError:
+        return "too deep"
+    if isinstance(action, dict) and isinstance(action.get("do"), str):
+        return action
+    return "it says nothing to do"
 
 
-def _among(labels: np.ndarray, numbers: list[int]) -> np.ndarray:
-    """Where labels are among numbers, by a table: faster than np.isin on large maps."""
-    table = np.zeros(max([int(labels.max(initial=0)), *numbers], default=0) + 1, bool)
-    table[numbers] = True
-    return table[np.maximum(labels, 0)] & (labels > 0)
-
-
-def _append(file: Path, line: bytes) -> None:
-    with open(file, "ab") as f:
-        f.write(line)
-        f.flush()
-        os.fsync(f.fileno())
-
-
-def _as_json(bead: Bead, in_map: bool) -> dict[str, Any]:
-    facts = {"origin": bead.origin, "state": bead.state}
-    facts["in_mask"] = in_map and bead.state in IN_MASK
-    if bead.origin == MODEL:
-        facts |= {"score": bead.score, "reason": bead.reason, "run": bead.run}
-    if bead.by:
-        facts["decided_by"] = bead.by
-    if bead.edited:
-        facts["edited"] = True
-    return facts
+def _sync_folder(folder: Path) -> None:
+    """A new file is on disk once its name is; Windows does so by itself."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

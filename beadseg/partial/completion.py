@@ -22,8 +22,10 @@ from beadseg.data.settings_file import FILE, format_beads_toml, read_beads_toml
 from beadseg.errors import BeadsegError
 from beadseg.files import write_whole
 from beadseg.partial.audit import Seen, look, omission
-from beadseg.partial.book import FOLDERS, Book, write_labels
+from beadseg.partial.book import Book
 from beadseg.partial.calibration import calibrate
+from beadseg.partial.completed import FOLDERS, write_labels
+from beadseg.partial.derived import save
 from beadseg.partial.proposals import Proposed, certain, propose
 
 AGREES = 0.3  # of the labelled beads: a model that finds less is for other images
@@ -218,7 +220,7 @@ def _accept(part: Path, done: dict[str, _Done], accept: float | None) -> dict[st
         if sure:
             by = f"expected precision {accept}"
             book.act({"do": "accept", "ids": sure, "by": by})
-        book.save()
+        save(book)
         accepted += len(sure)
     chosen = [s for s in scores if least and s >= least]
     return {

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ from skimage.segmentation import find_boundaries
 from beadseg import colours
 from beadseg.analysis.page import Page
 from beadseg.analysis.recommendation import base_config
-from beadseg.data.settings_file import FILE
+from beadseg.data.folder import stem_of
+from beadseg.data.settings_file import write_completeness
 from beadseg.errors import BeadsegError
 from beadseg.files import write_whole, writing
 from beadseg.partial.audit import KINDS, Audit, Omission, audit, omission, pooled
@@ -82,25 +82,8 @@ def verify(
         write_whole(output / "completeness.csv", _csv(rows))
     _write_page(result, seen, folder, run, least, output / "index.html")
     if write:
-        write_completeness(folder, _by_file(rows))
+        write_completeness(folder, _by_file(rows), stem_of)
     return result
-
-
-def write_completeness(folder: Path, shares: dict[str, float]) -> None:
-    """Puts completeness by file into `beads.toml`; all else stays as it is."""
-    file = folder / FILE
-    with writing(file, None):
-        text = file.read_text(encoding="utf-8") if file.exists() else ""
-        text = re.sub(r"(?m)^\[completeness\]\n(?:(?!\[).*\n?)*", "", text)
-        text = re.sub(r"(?m)^completeness\s*=.*\n?", "", text).rstrip()
-        table = "".join(f"{_key(n)} = {share:.3f}\n" for n, share in shares.items())
-        text = f"{text}\n\n" if text else ""
-        write_whole(file, f"{text}[completeness]\n{table}")
-
-
-def _key(name: str) -> str:
-    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 def _by_file(rows: list[dict]) -> dict[str, float]:

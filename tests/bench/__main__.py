@@ -33,6 +33,7 @@ QUICK = {
     "start_up": [],
     "diagnosis": [],
     "estimate": [],
+    "reliability": [],
     "analyze": ["--counts", "100", "300"],
 }
 
@@ -126,6 +127,12 @@ def _review(found: dict) -> Iterator[Row]:
     yield "review page, from a key to what it does", "<= 100 ms", f"{slowest:.0f} ms"
 
 
+def _reliability(found: dict) -> Iterator[Row]:
+    for name, row in found["kinds"].items():
+        what = f"{row['what']}, {name.replace('_', ' ')}"
+        yield what, "all", f"{row['held']} of {row['of']}"
+
+
 def _completion(goal: float, stated: float) -> Callable[[dict], Iterator[Row]]:
     def rows(found: dict) -> Iterator[Row]:
         row = next(r for r in found["rows"] if r["row"] == "drop_random:0.5")
@@ -206,6 +213,7 @@ TABLE: dict[str, Callable[[dict], Iterator[Row]]] = {
     "estimate": _estimate,
     "analyze": _analyze,
     "review": _review,
+    "reliability": _reliability,
     "sweep": _sweep,
     "linear": _linear,
     "partial_generated_small": _partial("generated", DRAWN),

@@ -26,7 +26,8 @@ import numpy as np
 from beadseg.analysis.recommendation import base_config
 from beadseg.data.beads import on_border
 from beadseg.data.labels import read_labels
-from beadseg.partial.book import Book, names
+from beadseg.partial.book import Book
+from beadseg.partial.completed import names
 from beadseg.partial.completion import Predict, complete, load_predict
 from beadseg.partial.proposals import certain
 from tests.bench.partial import ROWS, make

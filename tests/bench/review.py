@@ -21,7 +21,9 @@ import tifffile
 from playwright.sync_api import Page, sync_playwright
 
 from beadseg.data.cache import hash_file
-from beadseg.partial.book import FOLDERS, Book, write_labels
+from beadseg.partial.book import Book
+from beadseg.partial.completed import FOLDERS, write_labels
+from beadseg.partial.derived import save
 from tests.bench.record import keep
 from tests.partial.test_review import CHROMIUM, FLAGS, Server
 
@@ -94,7 +96,7 @@ def make(folder: Path, side: int, beads: int) -> None:
         "beads": {n: {"score": s, "reason": "bench"} for n, s in scores.items()},
     }
     (folder / "proposals" / "a.json").write_text(json.dumps(about))
-    Book(folder, "a").save()  # as beadseg complete does
+    save(Book(folder, "a"))  # as beadseg complete does
 
 
 def press(page: Page, key: str, through_server: bool) -> float:

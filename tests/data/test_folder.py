@@ -373,3 +373,22 @@ def test_a_pattern_without_group_is_refused(config, save_pairs):
         "data.group_pattern 'plate' has no group: put the part of the file name that "
         "files share in parentheses"
     )
+
+
+@pytest.mark.parametrize("written", ['{"decisions": 1}', "{", "[]", None])
+def test_masks_that_are_older_than_the_decisions_on_them_are_said(
+    config, data, save_pairs, written
+):
+    save_pairs([3, 4])
+    for kind in ("decisions", "provenance"):
+        (data / kind).mkdir()
+    (data / "decisions" / "a.jsonl").write_text('{"do": "undo"}\n{"do": "redo"}\n')
+    (data / "decisions" / "b.jsonl").write_text('{"do": "undo"}\n')
+    (data / "provenance" / "b.json").write_text('{"decisions": 1}')
+    if written:
+        (data / "provenance" / "a.json").write_text(written)
+    notes = scanned(config).notes
+    assert [n for n in notes if "review" in n] == [
+        f"{data / 'masks' / 'a'}: older than the decisions of a review that was "
+        f"killed: run beadseg review {data} and end it, before you train on them"
+    ]

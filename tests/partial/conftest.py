@@ -8,7 +8,7 @@ import pytest
 import tifffile
 
 from beadseg.data.cache import hash_file
-from beadseg.partial.book import FOLDERS, write_labels
+from beadseg.partial.completed import FOLDERS, write_labels
 
 
 def disc(labels, y, x, radius, number):
@@ -16,10 +16,8 @@ def disc(labels, y, x, radius, number):
     labels[(rows - y) ** 2 + (columns - x) ** 2 <= radius**2] = number
 
 
-@pytest.fixture
-def completed(tmp_path) -> Path:
-    """Image `a`: beads 1..3 by a person, 4..7 proposed with falling scores."""
-    folder = tmp_path / "new"
+def make_completed(folder: Path, *names: str) -> Path:
+    """Images of these names: beads 1..3 by a person, 4..7 proposed, falling scores."""
     for kind in FOLDERS:
         (folder / kind).mkdir(parents=True)
     person, proposals = np.zeros((2, 64, 80), np.int32)
@@ -31,15 +29,37 @@ def completed(tmp_path) -> Path:
     image = (800 * ((person + proposals) > 0) + rng.normal(200, 20, person.shape)).clip(
         0
     )
-    tifffile.imwrite(folder / "images" / "a.tif", image.astype(np.uint16))
-    write_labels(folder / "person" / "a.tif", person)
-    write_labels(folder / "proposals" / "a.tif", proposals)
     scores = {4: 0.999, 5: 0.97, 6: 0.8, 7: 0.55}
-    about = {
-        "image": "a.tif",
-        "image_digest": hash_file(folder / "images" / "a.tif"),
-        "run": "runs/test",
-        "beads": {str(n): {"score": s, "reason": "a test"} for n, s in scores.items()},
-    }
-    (folder / "proposals" / "a.json").write_text(json.dumps(about))
+    for name in names:
+        file = folder / "images" / f"{name}.tif"
+        tifffile.imwrite(file, image.astype(np.uint16))
+        write_labels(folder / "person" / f"{name}.tif", person)
+        write_labels(folder / "proposals" / f"{name}.tif", proposals)
+        about = {
+            "image": file.name,
+            "image_digest": hash_file(file),
+            "run": "runs/test",
+            "beads": {
+                str(n): {"score": s, "reason": "a test"} for n, s in scores.items()
+            },
+        }
+        (folder / "proposals" / f"{name}.json").write_text(json.dumps(about))
+    return folder
+
+
+@pytest.fixture
+def completed(tmp_path) -> Path:
+    """A folder of the one image `a`."""
+    return make_completed(tmp_path / "new", "a")
+
+
+@pytest.fixture
+def pair(tmp_path) -> Path:
+    """A folder of the images `a` and `b`, saved as `beadseg complete` leaves them."""
+    from beadseg.partial.book import Book
+    from beadseg.partial.derived import save
+
+    folder = make_completed(tmp_path / "pair", "a", "b")
+    for name in ("a", "b"):
+        save(Book(folder, name))
     return folder

@@ -8,7 +8,7 @@ import tifffile
 from beadseg.cli import main
 from beadseg.data.export import write_generated
 from beadseg.errors import BeadsegError
-from beadseg.partial.verification import verify, write_completeness
+from beadseg.partial.verification import verify
 
 
 @pytest.fixture(scope="module")
@@ -41,20 +41,6 @@ def test_masks_that_fall_short_are_said_shown_and_written(folder, tmp_path, caps
     assert told["pixel_size"] == 0.5
     share = told["completeness"]["generated_00000"]
     assert share == pytest.approx(float(rows[0]["completeness"]), abs=1e-3)
-
-
-def test_only_completeness_changes_in_beads_toml(tmp_path):
-    file = tmp_path / "beads.toml"
-    file.write_text(
-        '# mine\nchannel = 1\n\n[completeness]\na = 0.5\n\n[group]\nb = "c"\n'
-    )
-    write_completeness(tmp_path, {"a": 0.25, 'd "e"': 1.0})
-    assert file.read_text().startswith("# mine\nchannel = 1\n")
-    assert tomllib.loads(file.read_text()) == {
-        "channel": 1,
-        "completeness": {"a": 0.25, 'd "e"': 1.0},
-        "group": {"b": "c"},
-    }
 
 
 def test_a_folder_without_masks_is_refused(tmp_path):

@@ -1,93 +1,117 @@
 """The books of one folder as the review page sees them: opened, decided, saved.
 
 Masks, ignore and provenance are written after the decisions that they follow from; a
-decision is on disk before it is answered.
+decision is on disk before it is answered. What does not stand for all decisions when
+the desk is opened (a kill came between) is written anew. An image whose files are
+damaged is left out, with a line; all others go on.
 """
 
-import fcntl
-import json
+import logging
 import threading
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
+from beadseg.data.folder import stem_of
+from beadseg.data.settings_file import write_completeness
 from beadseg.errors import BeadsegError
 from beadseg.files import writing
-from beadseg.partial.actions import DELETED, REJECTED, numbers_in
-from beadseg.partial.book import (
-    Book,
-    image_problem,
-    names,
-    read_proposals,
-)
+from beadseg.partial.book import Book
+from beadseg.partial.completed import image_problem, names, read_proposals
+from beadseg.partial.derived import changed, saving, set_aside, stands
+from beadseg.partial.label_map import DELETED, REJECTED, numbers_in
 from beadseg.partial.review.outlines import outline
 from beadseg.partial.review.picture import Picture, read_picture
 
 _OPEN = 4  # books in memory
+_LOG = logging.getLogger("uvicorn.error")
 
 
 class Desk:
     """The books of a folder, opened when asked for; one desk at a time for a folder.
 
-    Public attributes: `names`, `problems` (a line by name of each image left out).
+    Public attributes: `names`, of all images; `problems`, a line by name of each that
+    was left out so far.
     """
 
     def __init__(self, folder: Path):
         """Raises BeadsegError: not a completed folder, read-only, or in review."""
-        self.folder = folder
+        self.folder, self.names = folder, names(folder)
         self._lock = threading.RLock()
         self._reading, self._saving = threading.Lock(), threading.Lock()
         self._picture: tuple[tuple[str, int | None], Picture] | None = None
         self._books: OrderedDict[str, Book] = OrderedDict()
-        self._unsaved: set[str] = set()
         self._summaries: dict[str, dict] = {}
-        self.names, self.problems = [], {}
-        for name in names(folder):
+        self._unsaved: set[str] = set()
+        self._reviewed: dict[str, bool | None] = {}
+        self._told: dict[str, bool | None] = {}  # to beads.toml
+        self.problems: dict[str, str] = {}
+        self._sound: set[str] = set()  # images that beads were proposed for
+        for name in self.names:
             try:
-                problem = image_problem(folder, read_proposals(folder, name))
+                self._require_image(name)
             except BeadsegError as error:
-                problem = str(error)
-            if problem:
-                self.problems[name] = problem
-            else:
-                self.names.append(name)
-        if not self.names:
+                self.problems[name] = str(error)
+        self._unchecked = sorted(self._sound)
+        if not self._unchecked:
             raise BeadsegError(next(iter(self.problems.values())))
+        self._alone = FileLock(folder / ".review.lock", thread_local=False)
         try:
-            self._alone = open(folder / ".review.lock", "w")
+            self._alone.acquire(blocking=False)
             (folder / "decisions").mkdir(exist_ok=True)
-        except OSError as error:
-            raise BeadsegError(
-                f"{folder}: cannot be written ({error.strerror}): copy it to where you "
-                "may write, and review that"
-            ) from error
-        try:
-            fcntl.flock(self._alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._alone.close()
+        except Timeout:
             raise BeadsegError(
                 f"{folder}: is being reviewed by another beadseg review: use its page, "
                 "or stop it"
             ) from None
+        except (OSError, NotImplementedError) as error:
+            self._alone.release()
+            reason = getattr(error, "strerror", None) or error
+            raise BeadsegError(
+                f"{folder}: cannot be written ({reason}): copy it to where you may "
+                "write, and review that"
+            ) from error
+
+    def listing(self) -> tuple[list[dict[str, Any]], list[str]]:
+        """What the list says of each image, and a line on each that is left out."""
+        images = []
+        for name in self.names:
+            try:
+                images.append(self.summary(name))
+            except BeadsegError as error:
+                self.problems[name] = str(error)
+        return images, [self.problems[name] for name in sorted(self.problems)]
 
     def summary(self, name: str) -> dict[str, Any]:
-        """What the list of images says of one."""
+        """What the list of images says of one; raises BeadsegError: it is damaged."""
         with self._lock:
             if name in self._books:
                 return _summary(self._books[name])
             if name not in self._summaries:
-                told = _told(self.folder, name)
-                self._summaries[name] = told or _summary(Book(self.folder, name))
+                self._require_image(name)
+                told = None if name in self.problems else stands(self.folder, name)
+                self._summaries[name] = (
+                    _summary(self.book(name))
+                    if told is None
+                    else {"name": name, "undo": False, "redo": False}
+                    | {key: told[key] for key in ("reviewed", "counts", "completeness")}
+                )
             return self._summaries[name]
 
     def book(self, name: str) -> Book:
-        """The open book of an image."""
+        """The open book of an image; raises BeadsegError: it is damaged."""
         with self._lock:
             if name not in self._books:
-                with writing(self.folder, None):
+                try:
+                    self._require_image(name)
                     self._books[name] = Book(self.folder, name)
+                    self.problems.pop(name, None)
+                except BeadsegError as error:
+                    self.problems[name] = str(error)
+                    raise
                 saved = [n for n in self._books if n not in {name, *self._unsaved}]
                 for gone in saved[: max(len(self._books) - _OPEN, 0)]:
                     self._summaries[gone] = _summary(self._books.pop(gone))
@@ -98,6 +122,7 @@ class Desk:
         """Of an image: every `step`th pixel, and what they are."""
         with self._reading:
             if self._picture is None or self._picture[0] != (name, channel):
+                self._require_image(name)
                 picture = read_picture(self.folder, name, channel)
                 self._picture = ((name, channel), picture)
             picture = self._picture[1]
@@ -107,8 +132,14 @@ class Desk:
         """Acts on an image, and tells what the page must draw anew."""
         with self._lock:
             book = self.book(name)
-            with writing(self.folder, None):
-                change = book.act(action, version)
+            try:
+                with writing(self.folder, None):
+                    change = book.act(action, version)
+            except BeadsegError:
+                raise
+            except BaseException:  # perhaps between its line and its pixels
+                del self._books[name]
+                raise
             self._unsaved.add(name)
             moved = numbers_in(change.before[change.before != change.after])
             moved |= numbers_in(change.after[change.before != change.after])
@@ -136,32 +167,104 @@ class Desk:
                 "beads": [bead_json(book, n) for n in sorted(book.map.beads)],
             }
 
-    def save(self) -> None:
-        """Writes what follows from the decisions, for images that have new ones.
+    def save(self) -> list[str]:
+        """Writes what follows from decisions, where it does not stand for all of them.
 
         Decisions go on meanwhile.
-        """
-        with self._saving:
-            while True:
-                with self._lock:
-                    if not self._unsaved:
-                        return
-                    name = self._unsaved.pop()
-                    write = self.book(name).saving()
-                try:
-                    with writing(self.folder, None):
-                        write()
-                except BaseException:
-                    with self._lock:
-                        self._unsaved.add(name)
-                    raise
 
-    def close(self) -> None:
-        """Saves and lets the folder go."""
+        Returns:
+          A line on each image, and on `beads.toml`, where that failed; it is tried
+          again the next time.
+        """
+        failed = []
+        with self._saving:
+            while self._unchecked:
+                self._check(self._unchecked.pop())
+            with self._lock:
+                unsaved = sorted(self._unsaved)
+            for name in unsaved:
+                try:
+                    self._save(name)
+                except BeadsegError as error:
+                    failed.append(str(error))
+            with self._lock:
+                reviewed = dict(self._reviewed)
+            if reviewed != self._told:
+                # Training validates on masks that are known to be complete.
+                said = {n: r for n, r in reviewed.items() if r is not None}
+                shares = {n: 1.0 if r else None for n, r in said.items()}
+                try:
+                    write_completeness(self.folder, shares, stem_of, self.names)
+                    self._told = reviewed
+                except BeadsegError as error:
+                    failed.append(str(error))
+        return failed
+
+    def close(self) -> dict[str, Any]:
+        """Saves, lets the folder go, and tells how far the review has come."""
         try:
-            self.save()
+            failed = self.save()
+            images, problems = self.listing()
         finally:
-            self._alone.close()
+            self.release()
+        return {
+            "images": len(self.names),
+            "reviewed": sum(image["reviewed"] for image in images),
+            "undecided": sum(image["counts"].get("proposed", 0) for image in images),
+            "problems": list(dict.fromkeys(problems + failed)),
+        }
+
+    def release(self) -> None:
+        """Lets the folder go; what was decided is on disk."""
+        self._alone.release()
+
+    def _require_image(self, name: str) -> None:
+        """Raises BeadsegError: not the image of then."""
+        if name not in self._sound:
+            problem = image_problem(self.folder, read_proposals(self.folder, name))
+            if problem:
+                raise BeadsegError(problem)
+            self._sound.add(name)
+
+    def _check(self, name: str) -> None:
+        """Finds out whether what follows from decisions stands for all of them."""
+        try:
+            told = stands(self.folder, name)
+            if told is not None:
+                known = told["reviewed"] or told["was_reviewed"]
+                self._reviewed[name] = told["reviewed"] if known else None
+                for kind in changed(self.folder, name):
+                    with writing(self.folder, None):
+                        kept = set_aside(self.folder, name, kind)
+                    if kept is not None:
+                        _LOG.warning(
+                            "%s/%s.tif was changed by another program: that is now %s, "
+                            "the decisions of the review are in its place",
+                            *(kind, name, kept),
+                        )
+                    told = None
+            if told is None:
+                self._unsaved.add(name)
+        except BeadsegError as error:
+            self.problems[name] = str(error)
+
+    def _save(self, name: str) -> None:
+        with self._lock:
+            try:
+                book = self.book(name)
+            except BeadsegError:
+                self._unsaved.discard(name)
+                return
+            self._unsaved.discard(name)
+            self._reviewed[name] = book.reviewed
+            write = saving(book)
+        try:
+            with writing(self.folder, None):
+                write()
+        except BaseException:
+            with self._lock:
+                self._unsaved.add(name)
+            raise
 
 
 def bead_json(book: Book, number: int, moved: bool = True) -> dict[str, Any]:
@@ -191,24 +294,10 @@ def bead_json(book: Book, number: int, moved: bool = True) -> dict[str, Any]:
     return shown | _shape(labels[box] == number, box[0].start, box[1].start)
 
 
-def _told(folder: Path, name: str) -> dict[str, Any] | None:
-    """The summary that was last saved, if no decision came after; opens no image."""
-    try:
-        log = folder / "decisions" / f"{name}.jsonl"
-        decisions = log.read_bytes().count(b"\n") if log.exists() else 0
-        told = json.loads((folder / "provenance" / f"{name}.json").read_text())
-        if told["decisions"] != decisions:
-            return None
-        facts = {key: told[key] for key in ("reviewed", "counts", "completeness")}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return {"name": name, **facts, "undo": False, "redo": False}
-
-
 def _summary(book: Book) -> dict[str, Any]:
     return {
         "name": book.name,
-        "reviewed": book.reviewed,
+        "reviewed": bool(book.reviewed),
         "counts": book.counts(),
         "completeness": round(book.completeness(), 4),
         "undo": book.can_undo,

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from beadseg.data.reading import open_pages
-from beadseg.partial.book import read_proposals
+from beadseg.partial.completed import read_proposals
 
 
 class Picture(NamedTuple):

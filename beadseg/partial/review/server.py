@@ -6,44 +6,37 @@ Masks, ignore and provenance are written in the background; decisions are on dis
 a request is answered.
 """
 
-import hmac
+import asyncio
 import json
 import logging
 import secrets
+import signal
 import socket
 import threading
-from collections.abc import Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from importlib import resources
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from beadseg.data.reading import ReadError
 from beadseg.errors import BeadsegError
 from beadseg.partial.book import Stale
 from beadseg.partial.review.desk import Desk
+from beadseg.partial.review.guard import LONGEST, LOOPBACK, Guard, refusal
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _STATIC = {"": "page.html", "page.css": "page.css", "page.js": "page.js"}
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
-_LONGEST = 1_000_000  # bytes of a request
-_SECURITY = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; "
-    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
+_PATIENCE = 30  # s for a body to arrive
+_GRACE = 3  # s for requests that are under way when it is ended
 
 
 def application(desk: Desk, token: str, hosts: tuple[str, ...] | None) -> Starlette:
@@ -55,11 +48,7 @@ def application(desk: Desk, token: str, hosts: tuple[str, ...] | None) -> Starle
         return Response(content, media_type=_TYPES[Path(file).suffix])
 
     async def listing(request: Request) -> Response:
-        def summaries():
-            return [desk.summary(name) for name in desk.names]
-
-        images = await run_in_threadpool(summaries)
-        problems = [desk.problems[n] for n in sorted(desk.problems)]
+        images, problems = await run_in_threadpool(desk.listing)
         folder = str(desk.folder)
         return JSONResponse({"folder": folder, "images": images, "problems": problems})
 
@@ -71,13 +60,10 @@ def application(desk: Desk, token: str, hosts: tuple[str, ...] | None) -> Starle
         return JSONResponse({"version": book.version})
 
     async def image(request: Request) -> Response:
-        channel = request.query_params.get("channel", "")
-        step = request.query_params.get("step", "1")
-        if not (step.isdecimal() and 1 <= int(step) <= 64):
-            raise BeadsegError("step must be a whole number from 1 to 64")
-        channel = int(channel) if channel.isdecimal() else None
+        step = _number(request, "step", 1, 64)
+        channel = _number(request, "channel", 0, 99)
         content, facts = await run_in_threadpool(
-            desk.pixels, named(request), channel, int(step)
+            desk.pixels, named(request), channel, step or 1
         )
         return Response(
             content,
@@ -86,40 +72,34 @@ def application(desk: Desk, token: str, hosts: tuple[str, ...] | None) -> Starle
         )
 
     async def act(request: Request) -> Response:
-        body = await request.body()
-        try:
-            asked = json.loads(body)
-            action, known = asked["action"], asked["version"]
-            if not isinstance(action, dict) or type(known) is not int:
-                raise ValueError("an action is an object, a version a number")
-        except (ValueError, KeyError, TypeError) as error:
-            raise BeadsegError(f"not an action: {error}") from None
         name = named(request)
+        action, known = _asked(await _body(request))
         return JSONResponse(await run_in_threadpool(desk.decide, name, action, known))
 
     def named(request: Request) -> str:
         name = request.path_params["name"]
         if name not in desk.names:
-            raise KeyError(name)
+            raise HTTPException(404, "there is no such image")
         return name
 
     async def refused(request: Request, error: Exception) -> Response:
-        status = 409 if isinstance(error, Stale) else 400
-        return JSONResponse({"error": str(error)}, status)
+        return refusal(request.scope, 409 if isinstance(error, Stale) else 400, error)
 
-    async def unknown(request: Request, error: Exception) -> Response:
-        return JSONResponse({"error": "there is no such image"}, 404)
+    async def unknown(request: Request, error: HTTPException) -> Response:
+        return refusal(request.scope, error.status_code, error.detail)
 
     @asynccontextmanager
     async def life(app):
         stop = threading.Event()
 
         def keep_saving():
+            said: list[str] = []
             while not stop.wait(0.5):
-                try:
-                    desk.save()
-                except BeadsegError as error:
-                    logging.getLogger("uvicorn.error").error("%s", error)
+                failed = desk.save()
+                for line in failed:
+                    if line not in said:
+                        logging.getLogger("uvicorn.error").error("%s", line)
+                said = failed
 
         saver = threading.Thread(target=keep_saving, daemon=True)
         saver.start()
@@ -129,7 +109,7 @@ def application(desk: Desk, token: str, hosts: tuple[str, ...] | None) -> Starle
             stop.set()
             saver.join()
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", static),
             Route("/{file:str}", _only_static(static)),
@@ -139,14 +119,15 @@ def application(desk: Desk, token: str, hosts: tuple[str, ...] | None) -> Starle
             Route("/api/image/{name}", image),
             Route("/api/act/{name}", act, methods=["POST"]),
         ],
-        middleware=[Middleware(_Guard, token=token, hosts=hosts)],
+        middleware=[Middleware(Guard, token=token, hosts=hosts)],
         exception_handlers={
             BeadsegError: refused,
-            ReadError: refused,
-            KeyError: unknown,
+            HTTPException: unknown,
         },
         lifespan=life,
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 def serve(
@@ -154,8 +135,11 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     started: Callable[[str], None] = print,
-) -> None:
+) -> dict[str, Any]:
     """Serves until stopped; `started` is told the address with its token.
+
+    Returns:
+      How far the review has come (`Desk.close`).
 
     Raises:
       BeadsegError: the folder is not to be reviewed, or the port is taken.
@@ -166,16 +150,40 @@ def serve(
         token = secrets.token_urlsafe(24)
         hosts = LOOPBACK if host in LOOPBACK else None
         app = application(desk, token, hosts)
-        config = uvicorn.Config(app, log_level="warning", access_log=False)
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=_GRACE,
+        )
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{listener.getsockname()[1]}/?token={token}"
-        _Server(config, lambda: started(address)).run(sockets=[listener])
+        server = _Server(config, lambda: started(address))
+        with _ends_by_signals(server):
+            server.run(sockets=[listener])
+            return desk.close()
     finally:
-        desk.close()
+        desk.release()
+
+
+@contextmanager
+def _ends_by_signals(server: uvicorn.Server) -> Iterator[None]:
+    """SIGTERM and SIGHUP (a closed terminal) end it as Ctrl-C does, once."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+            number = getattr(signal, name, None)
+            if number and signal.getsignal(number) != signal.SIG_IGN:  # nohup
+                before[number] = signal.signal(number, server.handle_exit)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Server(uvicorn.Server):
-    """Calls `started` once it can be stopped: a signal before that may be lost."""
+    """Tells when it can be stopped: a signal before that may be lost."""
 
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]):
         super().__init__(config)
@@ -185,50 +193,52 @@ class _Server(uvicorn.Server):
         await run_in_threadpool(self._when_started)
         await super().main_loop()
 
+    def handle_exit(self, sig: int, frame: object) -> None:
+        """Any signal, however often, is one wish: to end with all saved."""
+        self.should_exit = True
 
-class _Guard(BaseHTTPMiddleware):
-    """Refuses strangers: no token, another origin, another name for this machine."""
 
-    def __init__(self, app, token: str, hosts: tuple[str, ...] | None):
-        super().__init__(app)
-        self._token, self._hosts = token.encode(), hosts
+async def _body(request: Request) -> bytes:
+    """The body; one that is too long is refused as soon as it is, told or not."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            async for part in request.stream():
+                body += part
+                if len(body) > LONGEST:
+                    raise HTTPException(413, "the request is too long")
+    except (ClientDisconnect, TimeoutError, asyncio.CancelledError):  # or it all ends
+        raise HTTPException(408, "the request was not sent to its end") from None
+    return bytes(body)
 
-    async def dispatch(self, request: Request, call_next) -> Response:
-        problem = self._problem(request)
-        if problem:
-            response = JSONResponse({"error": problem}, 403)
-        else:
-            response = await call_next(request)
-        response.headers.update(_SECURITY)
-        return response
 
-    def _problem(self, request: Request) -> str | None:
-        host = request.headers.get("host", "")
-        if (
-            self._hosts is not None
-            and urlsplit(f"//{host}").hostname not in self._hosts
-        ):
-            return "this address is not served: use the one that beadseg review printed"
-        origin = request.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
-            return "requests from other pages are refused"
-        if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-            if request.url.path != "/":
-                return "requests from other pages are refused"
-        if int(request.headers.get("content-length") or 0) > _LONGEST:
-            return "the request is too long"
-        given = request.headers.get("x-token") or request.query_params.get("token", "")
-        if request.url.path in ("/page.css", "/page.js"):
-            return None  # they hold no data
-        if not hmac.compare_digest(given.encode(), self._token):
-            return "wrong token: use the address that beadseg review printed"
+def _asked(body: bytes) -> tuple[dict, int]:
+    """The action that a request asks for, and the version that it knows."""
+    try:
+        asked = json.loads(body)
+        action, known = asked["action"], asked["version"]
+        if not isinstance(action, dict) or type(known) is not int:
+            raise ValueError("an action is an object, a version a number")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BeadsegError(f"not an action: {error}") from None
+    return action, known
+
+
+def _number(request: Request, name: str, least: int, most: int) -> int | None:
+    """A whole number of the address; None where it is not given."""
+    given = request.query_params.get(name, "")
+    if not given:
         return None
+    digits = given.isascii() and given.isdecimal() and len(given) < 9
+    if not (digits and least <= int(given) <= most):
+        raise BeadsegError(f"{name} must be a whole number from {least} to {most}")
+    return int(given)
 
 
 def _only_static(static):
     async def found(request: Request) -> Response:
         if request.path_params["file"] not in _STATIC:
-            return JSONResponse({"error": "there is no such page"}, 404)
+            raise HTTPException(404, "there is no such page")
         return await static(request)
 
     return found

@@ -855,6 +855,7 @@ $("shortcuts").replaceChildren(...Array.from({ length: Math.ceil(KEYS.length / 2
     const answer = await (await ask("api/images")).json();
     images = answer.images;
     problems = answer.problems;
+    if (!images.length) { refresh(); banner(problems[0]); return; }
     images.forEach((image, i) => $("images").add(new Option(optionText(image), String(i))));
     const first = images.findIndex((image) => !image.reviewed && image.counts.proposed);
     await load(Math.max(first, 0));

@@ -1,0 +1,156 @@
+"""A completed data set on disk: what `beadseg complete` wrote about each image.
+
+Of image NAME (pages of one file: NAME_p000):
+  images/NAME.*           the image, copied
+  person/NAME.tif         the mask as a person made it, i32 labels; never written again
+  proposals/NAME.tif      the beads that a model proposes, i32 labels, 0 elsewhere
+  proposals/NAME.json     score and reason of each, the run, digests of what was seen
+  decisions/NAME.jsonl    every decision, a line each, only ever appended to
+and, made of these at any time, for training and for other tools:
+  masks/NAME.tif          the person's beads with those accepted and drawn
+  ignore/NAME.tif         255 where nobody has decided yet: unknown, not background
+  provenance/NAME.json    where each bead comes from and what became of it
+
+What of these is damaged keeps its own image from being reviewed, and no other. No
+advice given here costs a decision.
+"""
+
+import errno
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from beadseg.data.cache import hash_file
+from beadseg.errors import BeadsegError
+from beadseg.files import write_whole
+
+FOLDERS = ("images", "person", "proposals", "decisions", "masks", "ignore")
+FOLDERS += ("provenance",)
+
+
+def names(folder: Path) -> list[str]:
+    """The images of a completed folder, in order.
+
+    Raises:
+      BeadsegError: it is not one.
+    """
+    found = sorted(p.stem for p in (folder / "proposals").glob("*.json"))
+    if not found:
+        raise BeadsegError(
+            f"{folder}: no proposals in it: make it with beadseg complete DIR -o "
+            f"{folder}"
+        )
+    return found
+
+
+def read_file(file: Path) -> bytes:
+    """The content of a file; raises OSError, also for what may never end (a pipe)."""
+    if file.exists() and not file.is_file():
+        raise OSError(errno.EINVAL, "no file")
+    return file.read_bytes()
+
+
+def read_proposals(folder: Path, name: str) -> dict[str, Any]:
+    """What `beadseg complete` wrote about the proposals of an image.
+
+    Raises:
+      BeadsegError: the file is missing or damaged.
+    """
+    file = folder / "proposals" / f"{name}.json"
+    try:
+        about = json.loads(read_file(file))
+        for number, facts in about["beads"].items():
+            if int(number) < 1 or not 0 <= float(facts["score"]) <= 1:
+                raise ValueError(f"bead {number} is none")
+            str(facts["reason"])
+        for key in ("run", "image", "image_digest"):
+            if not isinstance(about[key], str):
+                raise ValueError(f"{key} is no text")
+        if Path(about["image"]).stem != name:
+            raise ValueError(f"image is {about['image']!r}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise damaged(file, error) from error
+    except RecursionError as error:
+        raise damaged(file, "too deep") from error
+    return about
+
+
+def read_layers(folder: Path, name: str, about: Mapping[str, Any]):
+    """The mask of the person and the proposals: two label images i32[H, W].
+
+    Raises:
+      BeadsegError: one is missing, damaged, or does not fit `read_proposals`.
+    """
+    files = [folder / kind / f"{name}.tif" for kind in ("person", "proposals")]
+    person, proposals = map(_read_labels, files)
+    if person.shape != proposals.shape:
+        shapes = f"{proposals.shape} px, but the person's mask is {person.shape}"
+        raise damaged(files[1], shapes)
+    told = set(map(int, about["beads"]))
+    if both := told & set(np.unique(person).tolist()):
+        raise damaged(files[1], f"bead {min(both)} is a person's as well")
+    if unknown := set(np.unique(proposals).tolist()) - told - {0}:
+        raise damaged(files[1], f"nothing is said of bead {min(unknown)}")
+    return person, proposals
+
+
+def read_provenance(folder: Path, name: str) -> dict[str, Any]:
+    """What was last saved of an image; empty where that is missing or damaged."""
+    try:
+        told = json.loads(read_file(folder / "provenance" / f"{name}.json"))
+        kinds = {"decisions": int, "decisions_digest": str, "files": dict}
+        kinds |= {"reviewed": bool, "counts": dict, "completeness": float}
+        whole = all(type(told[key]) is kind for key, kind in kinds.items())
+        return told if whole and told["decisions"] >= 0 else {}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
+
+
+def damaged(file: Path, reason: object) -> BeadsegError:
+    """The line on a damaged file of those that are never written again."""
+    why = " ".join(str(reason).split()) or type(reason).__name__
+    kind, name = file.parent.name, file.stem
+    return BeadsegError(
+        f"{file}: damaged ({why}): put a copy of it back; without one, run beadseg "
+        f"complete as before, into another folder, and copy {kind}/{name}.* from "
+        "there; the decisions are kept"
+    )
+
+
+def image_problem(folder: Path, about: Mapping[str, Any]) -> str | None:
+    """Why the proposals no longer speak of the image that is there; None if they do."""
+    image = folder / "images" / Path(about["image"]).name
+    if not image.is_file():
+        return f"{image}: the image is gone: put it back; the decisions on it are kept"
+    try:
+        same = hash_file(image) == about["image_digest"]
+    except OSError as error:
+        return f"{image}: cannot be read ({error.strerror}): put a copy of it back"
+    if not same:
+        return (
+            f"{image}: the image has changed since beads were proposed: put the one of "
+            "then back; the decisions on it are kept"
+        )
+    return None
+
+
+def write_labels(file: Path, labels: np.ndarray) -> None:
+    """Writes a label image as TIFF, whole."""
+    content = io.BytesIO()
+    tifffile.imwrite(content, labels, compression="zlib", compressionargs={"level": 1})
+    write_whole(file, content.getvalue())
+
+
+def _read_labels(file: Path) -> np.ndarray:
+    try:
+        labels = tifffile.imread(io.BytesIO(read_file(file)))
+        if labels.ndim != 2 or labels.dtype.kind not in "iu":
+            raise ValueError(f"{labels.dtype} {labels.shape} are no labels")
+    except Exception as error:  # tifffile raises many kinds
+        raise damaged(file, error) from error
+    return labels.astype(np.int32)
