@@ -146,9 +146,10 @@ def _clumping(
     found = _fit(used, thick, background, slope=1.0, term=of)
     if not found.df:
         return None
+    found = _at_least_poisson(found)
     k, error = -found.coefficients[1], found.standard_error(_SLOPE)
     low, high = sorted(-end for end in found.interval(_SLOPE))
-    p = float(stats.t.sf(k / max(error, 1e-300), found.df_of(_SLOPE)))
+    p = float(stats.t.sf(k / error, found.df_of(_SLOPE)))
     lost = -float(np.expm1(-k))
     bends_at = per_field = None
     if p < CHANCE and lost > OFF:
@@ -182,6 +183,7 @@ def _stray(
         return None
     if not found.df:
         return None
+    found = _at_least_poisson(found)
     _, counts, exposure = _columns(_of(units, dilutions[-1:]))
     intercept = np.array([1.0, 0.0])
     signal = exposure * _exp(found.coefficients[0])
@@ -226,6 +228,11 @@ def _fit(
         )
     except ValueError as error:
         raise NoLineError(f"no line: {error}") from error
+
+
+def _at_least_poisson(found: Fit) -> Fit:
+    """Counts that lie well by chance make no distance from their line surer."""
+    return found._replace(scale=max(found.scale, 1.0))
 
 
 def _of(units: Sequence[Unit], dilutions: Sequence[float]) -> list[Unit]:

@@ -46,7 +46,7 @@ def write_page(result: dict[str, Any], file: Path, option: str = "-o") -> None:
         apart |= {of_clumping(clumping)} if clumping["bends_at"] else set()
     page.items([f"{line}." for line in result["says"] if line not in apart])
     if result["limits"]:
-        page.section("What cannot be said")
+        page.section("Limits")
         page.items([f"{line}." for line in result["limits"]])
     page.section(f"{result['counted'].capitalize()}s")
     _units(page, result)
@@ -69,8 +69,8 @@ def _numbers(page: Page, result: dict[str, Any]) -> None:
             tiles.append(("Linear range", dilutions, told))
         for name, unit in (("per_ml", "per ml"), ("per_mm2", "per mm²")):
             if of := line["undiluted"][name]:
-                low, high = (f"{end:.2g}" for end in of["interval"])
-                tile = f"{of['value']:.3g}", f"{low} to {high}"
+                low, high = map(_short, of["interval"])
+                tile = _short(of["value"]), f"{low} to {high}"
                 tiles.append((f"Undiluted {unit}", *tile))
                 break
     if blank := result["blank"]:
@@ -80,6 +80,11 @@ def _numbers(page: Page, result: dict[str, Any]) -> None:
     beads = sum(row["count"] for row in result["dilutions"])
     tiles.append(("Beads", f"{beads:,}", f"{len(result['images'])} images"))
     page.numbers(tiles)
+
+
+def _short(value: float) -> str:
+    """Two digits, as 9.3e9 where they would not fit."""
+    return f"{value:.2g}".replace("e+0", "e").replace("e+", "e")
 
 
 def _plot(page: Page, result: dict[str, Any]) -> None:
@@ -101,7 +106,7 @@ def _plot(page: Page, result: dict[str, Any]) -> None:
         _line(axes, line, rows)
         _counts(axes, rows, units, result)
         axes.set(ylabel="beads per field")
-        axes.legend(loc="lower left", fontsize=9)
+        axes.legend(loc="upper right", fontsize=9)
         _residuals(below, rows, units)
 
 
@@ -214,8 +219,8 @@ def _meanings(result: dict[str, Any]) -> list[str]:
         f"Independent counts are {counted}s. Crops of one frame share drop, place and "
         "light: they are counted together and are no replicates of each other.",
         "Poisson: the exact 95 % interval of the mean behind a count (Garwood 1936). "
-        "It holds where beads lie at random and nothing else varies; of 0 beads it ends "
-        "at 3.7.",
+        "It holds where beads lie at random and nothing else varies; of 0 beads it "
+        "ends at 3.7.",
         f"Between: what {counted}s of one dilution vary beyond that, as a coefficient "
         "of variation that all dilutions share (negative binomial, Breslow 1984), with "
         "Student's t for how surely it is known (Satterthwaite 1946).",

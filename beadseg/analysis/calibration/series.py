@@ -216,7 +216,7 @@ def _units(images: Sequence[Image], key) -> tuple[Unit, ...]:
         groups.setdefault((image.dilution, *key(image)), []).append(image)
     units = [
         Unit(
-            ", ".join(str(part) for part in name if part is not None),
+            str(name[-1]),
             dilution,
             len(members),
             sum(image.count for image in members),

@@ -13,7 +13,7 @@ def sentence(result: dict[str, Any]) -> str:
     """The one to read if nothing else is."""
     line, counted = result["line"], f"{result['counted']}s"
     beads = sum(row["count"] for row in result["dilutions"])
-    units = len(result["replicates"] or result["frames"])
+    units = sum(row["replicates"] or row["frames"] for row in result["dilutions"])
     what = (
         f"{beads:,} beads in {units} {counted} of {len(result['dilutions'])} dilutions"
     )
@@ -104,7 +104,7 @@ def _of_blank(blank: dict[str, Any], fields: float) -> str:
     for name in ("detection", "quantification"):
         told += f", limit of {name} {blank[name]:.3g}"
         if at := blank[f"{name}_dilution"]:
-            told += f" (reached at {at:.3g}x)"
+            told += f" (reached at {float(f'{at:.3g}'):,.0f}x)"
     return (
         f"{told}: {DETECTION:g} and {QUANTIFICATION:g} sigma above it; sigma "
         f"{blank['sigma']:.2g} is that of a count of {fields:.3g} fields "
