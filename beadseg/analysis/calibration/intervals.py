@@ -9,6 +9,7 @@ from scipy import stats
 from beadseg.analysis.calibration.regression import LEVEL, fit, quantile
 
 Interval = tuple[float, float]
+_TAIL = (1 - LEVEL) / 2
 
 
 class Spread(NamedTuple):
@@ -39,12 +40,11 @@ class Spread(NamedTuple):
         return max((self.information / of_mean) ** 2 / self.df, 1.0)
 
 
-def poisson_interval(count: float, level: float = LEVEL) -> Interval:
+def poisson_interval(count: float, tail: float = _TAIL) -> Interval:
     """The exact interval of the mean behind a count (Garwood 1936, Biometrika 28, 437).
 
-    Of 0 it is 0 to 3.69 at 95 %.
+    Of 0 it is 0 to 3.69 at 95 %. `tail` is the chance left out on either side.
     """
-    tail = (1 - level) / 2
     low = float(stats.chi2.ppf(tail, 2 * count)) / 2 if count else 0.0
     return low, float(stats.chi2.isf(tail, 2 * (count + 1))) / 2
 
@@ -90,9 +90,8 @@ def between_interval(
     count, whole = float(counts.sum()), float(exposure.sum())
     typical = count / whole * float(np.sum(exposure**2)) / whole  # count of one
     inflation = 1 + varies.overdispersion * typical
-    level = LEVEL
+    tail = _TAIL
     if varies.overdispersion > 0 and count:
-        wide = quantile(varies.df_at(typical))
-        level = 1 - 2 * float(stats.norm.sf(wide))
-    low, high = poisson_interval(count / inflation, level)
+        tail = float(stats.norm.sf(quantile(varies.df_at(typical))))
+    low, high = poisson_interval(count / inflation, tail)
     return low * inflation / whole, high * inflation / whole

@@ -58,8 +58,8 @@ def says(result: dict[str, Any]) -> list[str]:
     if line := result["line"]:
         low, high = line["interval_poisson"]
         told.append(
-            f"slope by Poisson's distribution alone: {low:.3f} to {high:.3f}; above, it "
-            "is from how far the counts lie from the line"
+            f"slope by Poisson's distribution alone: {low:.3f} to {high:.3f}; above, "
+            "it is from how far the counts lie from the line"
         )
         for name, unit in UNITS[::-1]:
             if of := line["undiluted"][name]:
