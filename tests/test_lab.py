@@ -93,6 +93,7 @@ def test_model_is_fine_tuned_and_used(lab, tmp_path):
     command += [f"--workdir={tmp_path / 'run'}", f"--config.data.dir={folder}"]
     command += [f"--config.data.cache_dir={tmp_path / 'cache'}"]
     command += ["--config.train.epochs=1", "--config.train.steps_per_epoch=2"]
+    command += ["--config.data.crop=64", "--config.data.batch_size=4"]
     command += ["--config.log.wandb=off"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_NUM_CPU_DEVICES": "1"}
     done = subprocess.run(
