@@ -9,6 +9,7 @@ from beadseg import __version__
 from beadseg.commands import (
     analyze,
     baseline,
+    calibrate,
     complete,
     diagnose,
     evaluate,
@@ -25,6 +26,7 @@ from beadseg.files import write_whole, writing
 # In the order of `beadseg --help`.
 COMMANDS = (
     predict,
+    calibrate,
     evaluate,
     generate,
     analyze,

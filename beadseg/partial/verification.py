@@ -104,7 +104,7 @@ def _row(sample, found: Audit, least: float) -> dict[str, Any]:
         "completeness": round(best.completeness, 4),
         "low": round(best.low, 4),
         "high": round(best.high, 4),
-        "passes": best.completeness >= least,
+        "passes": bool(best.completeness >= least),
         "by_count": round(found.by_count, 4),
     }
     for way, guess in (("mask_free", found.mask_free), ("model", found.model)):

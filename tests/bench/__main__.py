@@ -34,6 +34,7 @@ QUICK = {
     "diagnosis": [],
     "estimate": [],
     "reliability": [],
+    "calibration": [],
     "analyze": ["--counts", "100", "300"],
 }
 
@@ -102,6 +103,18 @@ def _estimate(found: dict) -> Iterator[Row]:
     for what, goal in goals.items():
         share = f"{100 * found['within_limits'][what]:.0f} %"
         yield f"generated sets, {what} near the truth", f">= {goal} %", share
+
+
+def _calibration(found: dict) -> Iterator[Row]:
+    for kind, held in found["straight"].items():
+        for name in ("slope", "undiluted", kind):
+            what = f"95 % interval of the {name} holds the truth, {kind} series"
+            yield what, "93 to 97 %", f"{100 * held[name]:.1f} %"
+    for row in found["rows"]:
+        if "bend_seen" in row:
+            k, cv = row["design"]["clumping"], row["cv"]
+            what = f"bend by clumping is seen, k {k:g}, CV {cv:g}"
+            yield what, "", f"{100 * row['bend_seen']:.0f} %"
 
 
 def _diagnosis(found: dict) -> Iterator[Row]:
@@ -211,6 +224,7 @@ TABLE: dict[str, Callable[[dict], Iterator[Row]]] = {
     "start_up": _start_up,
     "diagnosis": _diagnosis,
     "estimate": _estimate,
+    "calibration": _calibration,
     "analyze": _analyze,
     "review": _review,
     "reliability": _reliability,

@@ -1,0 +1,1 @@
+"""Counts of a dilution series: intervals, straight line, blank, concentration."""
