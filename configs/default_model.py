@@ -6,8 +6,8 @@ trains it in runs/default_model (run again, it goes on) and puts what prediction
 into beadseg/default_model, where CARD.md tells what it reaches on real images.
 
 It goes on from the weights that are there; this is its last stage, CARD.md tells those
-before. Time: six minutes of steps on two cores. Expect: validation Jaccard 0.75 on
-generated images (seed 1, measured).
+before. Time: ten minutes of steps on two cores. Expect: validation Jaccard 0.7 on
+generated images (seed 13, measured).
 """
 
 from ml_collections import ConfigDict
@@ -27,8 +27,8 @@ def get_config() -> ConfigDict:
     generated.preset = "varied"
     generated.sizes = (5.5, 26.0)
     generated.size = 192
-    generated.seed = 1
-    generated.count = 3000
+    generated.seed = 13
+    generated.count = 3500
 
     augment = c.data.augment
     augment.zoom = 0.1
@@ -43,12 +43,12 @@ def get_config() -> ConfigDict:
     c.model.heads = ("mask", "distance")
     c.loss.name = "combined"
     c.loss.distance = 1.0
-    c.optim.learning_rate = 5e-4
+    c.optim.learning_rate = 6e-4
     c.optim.warmup_steps = 100
     c.optim.cosine = True
     c.plateau.enabled = False
     c.train.steps_per_epoch = 500
-    c.train.epochs = 6
+    c.train.epochs = 8
     c.train.shares_of_start = ()
     c.train.early_stopping = 0
     c.train.threshold = 0.5

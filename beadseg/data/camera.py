@@ -86,6 +86,33 @@ def expose(
     return signal.astype(np.uint8 if bits <= 8 else np.uint16)
 
 
+def add_soft_noise(image: np.ndarray, rng: np.random.Generator, white: int) -> None:
+    """Noise that neighbouring pixels share, as denoised or deconvolved images hold.
+
+    Its crests are as round as beads of a few pixels, of either sign or bright alone.
+
+    Args:
+      image: uint8 or uint16 [H, W]; changed in place.
+      rng: source of all randomness.
+      white: largest value.
+    """
+    height, width = image.shape
+    side, period = max(height, width), rng.uniform(1.5, 8.0)
+    noise = smooth_noise(rng, side, period)
+    if rng.random() < 0.3:  # of one spatial frequency, as a microscope out of focus
+        noise -= ndimage.gaussian_filter(noise, 0.7 * period)
+        noise /= max(float(noise.std()), 1e-6)
+    noise = noise[:height, :width]
+    skew = rng.uniform(0.1, 0.7)
+    if rng.random() < 0.5:  # spots brighter than the troughs are dark
+        noise = np.expm1(np.float32(skew) * noise) / np.float32(skew)
+    strength = white * float(np.exp(rng.uniform(np.log(0.003), np.log(0.08))))
+    values = image + np.float32(strength) * noise
+    image[:] = np.clip(np.round(values), 0, white).astype(image.dtype)
+    if white == 255 and rng.random() < 0.4:
+        image[:] = jpeg_blocks(image, rng.uniform(20, 60))
+
+
 def video_frame(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A frame of a video: small, colours blurred, sharpened, compressed, enlarged.
 

@@ -16,6 +16,7 @@ from beadseg.data import artefacts, mitochondria
 from beadseg.data.beads import BEAD_TABLE, crowding, on_border
 from beadseg.data.camera import (
     add_defects,
+    add_soft_noise,
     aperture,
     expose,
     jpeg_blocks,
@@ -27,7 +28,7 @@ from beadseg.data.generated_settings import PRESETS, GeneratedSettings
 from beadseg.data.optics import LOOKS, RESOLUTION, Look, Radial, of_beads
 from beadseg.data.outlines import LEAST, VISIBLE, Outlines, Patch, patches
 from beadseg.data.scaling import background
-from beadseg.data.scene import lay_out, thin_out
+from beadseg.data.scene import lay_out, thin_out, within_walls
 
 __all__ = ["GeneratedImage", "GeneratedSettings", "generate"]
 
@@ -43,7 +44,7 @@ class GeneratedImage(NamedTuple):
     image: np.ndarray  # uint8 or uint16 [H, W]
     labels: np.ndarray  # int32 [H, W], 0 background, 1..N, each of at least one pixel
     beads: np.ndarray  # BEAD_TABLE[N], row i describes label i + 1
-    dust: np.ndarray  # bool[H, W], round dust, which only context tells from a bead
+    dust: np.ndarray  # bool[H, W], round dust, or walls without a bubble: unknown
     modality: str
     bits: int  # depth of the camera: 8, 12 or 16
     pixel_size: float  # um
@@ -85,6 +86,12 @@ def generate(settings: GeneratedSettings, seed: int, index: int) -> GeneratedIma
         )
     dust = np.zeros(labels.shape, bool)
     signal = _draw(settings, rng, outlines, look, reach, typical, dust)
+    if look.wall is not None:
+        outlines, labels, kept, full = within_walls(
+            outlines, look.wall, settings.size, height
+        )
+        dust |= full
+        brightness, blur = brightness[kept], blur[kept]
     chance = settings.artefacts * (typical > 8)  # dust would be as large as the beads
     before = signal.copy()
     if modality == "hydrogel" and left is None and rng.random() < 0.7 * chance:
@@ -98,6 +105,8 @@ def generate(settings: GeneratedSettings, seed: int, index: int) -> GeneratedIma
         look = look._replace(electrons=tuple(few * e for e in look.electrons))
     image = _record(settings, rng, signal, look, typical, bits)
     white = 2**bits - 1
+    if _chance(rng, settings.soft_noise_share):
+        add_soft_noise(image, rng, white)
     electron = modality.endswith("electron")
     if bits == 8 and not electron and _chance(rng, settings.video_share):
         image = np.array(video_frame(image, rng))

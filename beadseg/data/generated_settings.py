@@ -44,6 +44,7 @@ _BEADS = {
     "dirt_share": 0.0,
     "defect_share": 0.0,
     "few_counts_share": 0.0,
+    "soft_noise_share": 0.0,
     "clean_share": 0.0,
     "jpeg_share": 0.12,
 }
@@ -61,7 +62,7 @@ _VARIED = {
     "roughness": 0.07,
     "satellite_share": 0.15,
     "wide_share": 0.2,
-    "empty_share": 0.22,
+    "empty_share": 0.28,
     "blur": (0.4, 2.5),
     "softness": 0.8,
     "dim": (0.15, 0.5),
@@ -77,7 +78,8 @@ _VARIED = {
     "dirt_share": 0.1,
     "defect_share": 0.15,
     "few_counts_share": 0.1,
-    "clean_share": 0.15,
+    "soft_noise_share": 0.25,
+    "clean_share": 0.25,
     "jpeg_share": 0.25,
 }
 PRESETS = {
@@ -134,6 +136,7 @@ class GeneratedSettings:
     dirt_share: float | None = None  # of images with dirt of far more contrast
     defect_share: float | None = None  # of images with hot pixels, columns or stripes
     few_counts_share: float | None = None  # of images of few quanta
+    soft_noise_share: float | None = None  # of images with noise that pixels share
     clean_share: float | None = None  # of images all but without noise and texture
     artefacts: float = 1.0  # factor on the chances of debris, dust, scratches, bars...
     noise: float = 1.0  # factor on shot and read noise

@@ -33,11 +33,13 @@ class Look(NamedTuple):
     bits: tuple[int, ...]  # depths of the cameras in use
     electrons: tuple[float, float]  # detected quanta at full scale, log-uniform
     dark: bool  # ground darker than the beads
+    wall: np.ndarray | None = None  # f64[N], px inside the outline that are no bead
 
 
 def of_beads(look: Look, chosen: np.ndarray) -> Look:
     """The look of some of the beads, i[M]."""
-    tables = {name: getattr(look, name) for name in ("gain", "glow", "relief")}
+    per_bead = ("gain", "glow", "relief", "wall")
+    tables = {name: getattr(look, name) for name in per_bead}
     return look._replace(
         **{k: None if table is None else table[chosen] for k, table in tables.items()}
     )
@@ -155,16 +157,20 @@ def hydrogel(rng, radial: Radial, b: np.ndarray) -> Look:
 
 
 def foam(rng, radial: Radial, b: np.ndarray) -> Look:
-    """Bubbles in transmitted light: dark walls, inside as bright as around."""
+    """Bubbles in transmitted light: dark walls, inside as bright as around.
+
+    The walls belong to the liquid: the bubble is what they enclose.
+    """
     u, p, r = rng.uniform, radial, radial.radius
     at, power = u(0.3, 0.9), u(0.3, 1.0)
     width = at * (r / float(np.median(r))) ** power * 0.12 * float(np.median(r))
     width = np.clip(width, 0.5, 0.3 * r)
-    depth = u(0.35, 0.95)
-    wall = depth * np.maximum(
-        p.ring(-u(-0.3, 0.8) * width, width), u(0, 0.6) * p.halo(u(0.5, 2) * width)
+    depth, middle = u(0.35, 0.95), u(-0.3, 0.8)
+    dark = depth * np.maximum(
+        p.ring(-middle * width, width), u(0, 0.6) * p.halo(u(0.5, 2) * width)
     )
-    change = u(-0.15, 0.1) * p.inside - wall
+    change = u(-0.15, 0.1) * p.inside - dark
+    wall = middle * width + np.sqrt(width**2 + p.blur**2)
     if rng.random() < 0.3:
         change = change + u(0.05, 0.25) * p.bump(u(0.2, 0.5))
     return Look(
@@ -172,6 +178,7 @@ def foam(rng, radial: Radial, b: np.ndarray) -> Look:
         relief=None, lean=(0, 0), spots=(), texture=u(0, 0.08),
         texture_period=u(1.5, 6), ground_texture=u(0, 0.02), grain=0, light=True,
         bits=(8, 8, 12), electrons=(1000, 40000), dark=False,
+        wall=np.clip(wall, 0, 0.4 * r)[:, 0],
     )  # fmt: skip
 
 

@@ -264,6 +264,30 @@ def thin_out(
     return left, rasterise(left, size, height)[0]
 
 
+def within_walls(
+    outlines: Outlines, wall: np.ndarray, size: int, height: int
+) -> tuple[Outlines, np.ndarray, np.ndarray, np.ndarray]:
+    """What the walls of bubbles enclose: their truth.
+
+    Args:
+      outlines: of N bubbles with their walls.
+      wall: f[N], px.
+      size: px, side of the frame.
+      height: rows of the frame that show the scene.
+
+    Returns:
+      The M outlines that are seen, i32[size, size] with labels 1..M, i[M], which of
+      the N they are, and bool[size, size], the others, whose walls leave no room.
+    """
+    whole, _ = rasterise(outlines, size, height)
+    inner = outlines._replace(radius=outlines.radius - wall)
+    labels, seen = rasterise(inner, size, height)
+    number = np.concatenate([[0], np.cumsum(seen) * seen]).astype(np.int32)
+    kept = np.flatnonzero(seen)
+    full = (whole > 0) & ~np.concatenate([[False], seen])[whole]
+    return Outlines(*(field[kept] for field in inner)), number[labels], kept, full
+
+
 def _miss(value: float, limits: tuple[float, float]) -> float:
     low, high = limits
     return max(low - value, value - high, 0) / max(high, 1e-9)

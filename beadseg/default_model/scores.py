@@ -28,19 +28,21 @@ from beadseg.inference.pyramid import Level
 from beadseg.inference.tiles import keep_programs
 
 SEED = 77  # of the images; not that of training
-IMAGES = 1000
+IMAGES = 2400
 SIDES = (160, 224, 320, 448, 640, 896)  # px
 RADII = (2.6, 0.38)  # px; share of the side
 FEWER = 448  # px of a side; in larger frames beads are no smaller than
 LARGE = 0.05  # of the side, radius
+SOFT_NOISE = 0.5  # share of the images: its crests are what a score is needed for
+SMALL_RADIUS = 0.7 * pyramid.FINER  # px; half of such images are looked at enlarged
 DUST = 0.3  # share of a region, from which on it is dust
 LIKE = 3.0  # times as large as dust: beads that tell what it is
 RIGHT = 0.5  # IoU with a true bead
 # Beads of fewer px at their level are right by their centre, within a share of the true
 # diameter, and a size within a factor: their IoU is that of single pixels.
 SMALL, NEAR, ALIKE = 10.0, 0.35, 1.7
-HIDDEN = 32  # units of each layer
-EPOCHS, BATCH, RATE, DECAY = 15, 2048, 3e-3, 3e-2
+HIDDEN = 64  # units of each layer
+EPOCHS, BATCH, RATE, DECAY = 20, 2048, 3e-3, 3e-2
 MEMBERS = 4  # networks of each kind, from other first weights
 FOLDS = 3
 
@@ -65,7 +67,10 @@ def draw(index: int, seed: int = SEED) -> GeneratedImage:
     low, high = np.log((smallest, RADII[1] * side))
     radius = float(np.exp(rng.uniform(low, high)))
     settings = GeneratedSettings(
-        preset="varied", size=side, radius=(0.9 * radius, 1.1 * radius)
+        preset="varied",
+        size=side,
+        radius=(0.9 * radius, 1.1 * radius),
+        soft_noise_share=SOFT_NOISE,
     )
     return generate(settings, seed, index)
 
@@ -91,9 +96,11 @@ def overlap(level: Level, truth: np.ndarray) -> np.ndarray:
     return best
 
 
-def regions(predictor: Predictor, drawn: GeneratedImage) -> Regions:
-    """The candidates of an image, and which of them are right."""
-    shape, levels = drawn.image.shape, predictor.pyramid(drawn.image)
+def regions(
+    predictor: Predictor, drawn: GeneratedImage, finer: bool = False
+) -> Regions:
+    """The candidates of an image, and which of them are right; see `pyramid`."""
+    shape, levels = drawn.image.shape, predictor.pyramid(drawn.image, finer)
     found, beneath = predictor.candidates(levels, shape)
     iou = [overlap(level, drawn.labels) for level in levels]
     best = np.zeros(len(found.level))
@@ -224,7 +231,9 @@ def save(nets: dict[str, list[dict[str, np.ndarray]]], file: Path) -> None:
 def looked_at(predictor: Predictor, count: int, seed: int = SEED) -> Iterator[Regions]:
     """The candidates of the images, in turn."""
     for index in tqdm(range(count), desc="looking", unit="image", disable=None):
-        yield regions(predictor, draw(index, seed))
+        drawn = draw(index, seed)
+        radius = np.median(drawn.beads["radius"]) if len(drawn.beads) else np.inf
+        yield regions(predictor, drawn, bool(radius < SMALL_RADIUS and index % 2))
 
 
 def main() -> None:

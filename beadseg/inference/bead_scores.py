@@ -19,6 +19,8 @@ FILE = DEFAULT / "scores.npz"
 KINDS = ("alone", "supported", "in_context")  # networks, each knows more
 SUPPORT = (-2, -1, 1, 2)  # octaves to other levels
 STRONG = 0.6  # difference of brightness beyond which more says nothing
+LOUD = 30.0  # times the noise of the background: more says nothing
+LEAST_NOISE = 0.003
 LARGER = 1.4  # times as large: what lies around, not the same disc
 _GRID = np.arange(0.0, 12.0, 0.1)  # log2 of diameters, px
 _BANDWIDTH = 0.25  # octaves
@@ -65,6 +67,7 @@ def _appearance(region: dict[str, np.ndarray]) -> np.ndarray:
     major = np.maximum(region["major_px"], 1e-3)
     minor = np.maximum(region["minor_px"], 1e-3)
     differs = np.clip(contrast(region), -STRONG, STRONG)
+    noise = np.nan_to_num(region["noise"]) + LEAST_NOISE
     parts = (
         np.log(mean / (1 - mean)),
         region["sure"],
@@ -79,6 +82,7 @@ def _appearance(region: dict[str, np.ndarray]) -> np.ndarray:
         np.abs(differs),
         np.isnan(region["background"]),
         np.clip(region["mean_intensity"], -0.1, 1.1),
+        np.log(np.clip(np.abs(contrast(region)) / noise, 0.5, LOUD)),
     )
     return np.stack([np.asarray(part, float) for part in parts], 1)
 

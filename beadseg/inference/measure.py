@@ -24,6 +24,7 @@ class Measured(NamedTuple):
     table: Table
     image: dict[str, Any]  # numbers; None where unknown
     boxes: np.ndarray  # i64[N, 4], first and last + 1 row, first and last + 1 column
+    noise: np.ndarray  # f64[N], standard deviation of the background around each
 
 
 def measure(
@@ -77,7 +78,8 @@ class Measurer:
         self._boxes = np.tile(np.array([far, -1, far, -1]), (count + 1, 1))
         self._touches = np.zeros((count + 1, len(SIDES)), bool)
         blocks = tuple(math.ceil(n / BLOCK) for n in shape)
-        self._ground = np.zeros((2, *blocks))  # sum and number of clear pixels
+        # Of clear pixels the number, the sum, the sum of squares.
+        self._ground = np.zeros((3, *blocks))
 
     def add(
         self,
@@ -142,6 +144,7 @@ class Measurer:
             circularity = 4 * math.pi * n / np.square(perimeter)
         diameter = 2 * np.sqrt(n / math.pi)
         whole = ~self._touches[here].any(1)
+        background, noise = self._background(mean["y"], mean["x"], diameter)
         table: Table = {
             "label": here.astype(np.int64),
             "y": mean["y"],
@@ -153,7 +156,7 @@ class Measurer:
             "circularity": circularity,
             "mean_intensity": mean["value"],
             "max_intensity": self._largest[here],
-            "background": self._background(mean["y"], mean["x"], diameter),
+            "background": background,
             "probability": mean["probability"],
         }
         table |= {name: mean[name] for name in self._means}
@@ -168,7 +171,7 @@ class Measurer:
                 table[f"{name}_um"] = table[f"{name}_px"] * pixel_size
         corrected = float(border_weights(self._touches[here]).sum())
         about = self._image(table, corrected, pixel_size)
-        return Measured(table, about, self._boxes[here])
+        return Measured(table, about, self._boxes[here], noise)
 
     def _image(
         self, table: Table, corrected: float, pixel_size: float | None
@@ -246,28 +249,29 @@ class Measurer:
         )
         place, value = place[clear], image[some][clear].astype(np.float64)
         size = self._ground[0].size
-        for total, weights in zip(self._ground, (value, None), strict=True):
-            found = np.bincount(place, weights, size)
-            total += found.reshape(total.shape)
+        weights = (None, value, np.square(value))
+        for total, each in zip(self._ground, weights, strict=True):
+            total += np.bincount(place, each, size).reshape(total.shape)
 
-    def _background(self, y, x, diameter) -> np.ndarray:
-        """Gaussian mean of the clear pixels around each bead, sigma its diameter.
+    def _background(self, y, x, diameter) -> tuple[np.ndarray, np.ndarray]:
+        """Gaussian mean and deviation of the clear pixels around each bead, f64[N].
 
-        One sigma for all, that of the median bead. NaN where nothing is clear.
+        One sigma for all, the diameter of the median bead. NaN where nothing is clear.
         """
-        if not len(y) or not self._ground[1].any():
-            return np.full(len(y), np.nan)
+        if not len(y) or not self._ground[0].any():
+            return np.full((2, len(y)), np.nan)
         sigma = max(float(np.median(diameter)) / BLOCK, 0.5)
         while True:  # wider, until every bead has clear pixels near it
-            value, weight = (
-                ndimage.gaussian_filter(g, sigma, mode="constant", truncate=3.0)
+            at = tuple((c // BLOCK).astype(int) for c in (y, x))
+            near, total, squares = (
+                ndimage.gaussian_filter(g, sigma, mode="constant", truncate=3.0)[at]
                 for g in self._ground
             )
-            at = tuple((c // BLOCK).astype(int) for c in (y, x))
-            near = weight[at]
             if (near > 1e-6).all() or sigma > max(self._ground[0].shape):
                 with np.errstate(invalid="ignore", divide="ignore"):
-                    return value[at] / near
+                    mean = total / near
+                    variance = squares / near - mean**2
+                return mean, np.sqrt(np.maximum(variance, 0.0))
             sigma *= 2
 
 

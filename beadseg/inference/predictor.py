@@ -158,10 +158,16 @@ class Predictor:
         beads, score = self._select(levels, image.shape, settings, asked)
         return Seen(image, levels, beads, score, threshold, notes, allocate)
 
-    def pyramid(self, image: np.ndarray) -> list[Level]:
-        """All levels down to the pixels of an image [H, W], before any is scored."""
+    def pyramid(self, image: np.ndarray, finer: bool = False) -> list[Level]:
+        """All levels down to the pixels of an image [H, W], before any is scored.
+
+        Args:
+          image: [H, W].
+          finer: looks at it enlarged as well.
+        """
         look = self._looker(image, self.threshold(), 0.0, np.zeros)
-        return self._pyramid(image.shape, look, None)
+        levels = self._pyramid(image.shape, look, None)
+        return [look(pyramid.OCTAVE * levels[0].scale), *levels] if finer else levels
 
     def _pyramid(self, shape, look, asked: float | None) -> list[Level]:
         levels = []
@@ -310,7 +316,8 @@ class Predictor:
                 pixels = read(rows.start, rows.stop, 0, shape[1])
                 measurer.add(labels[rows], pixels, probability, more)
             measured = measurer.finish()
-            return Level(scale, maps, labels, measured.table, measured.boxes)
+            regions = measured.table | {"noise": measured.noise}
+            return Level(scale, maps, labels, regions, measured.boxes)
 
         return look
 

@@ -10,7 +10,7 @@ from skimage.measure import regionprops
 
 from beadseg.data.artefacts import add_lettering
 from beadseg.data.beads import BEAD_TABLE, crowding, describe_beads
-from beadseg.data.camera import aperture, expose, jpeg_blocks
+from beadseg.data.camera import add_soft_noise, aperture, expose, jpeg_blocks
 from beadseg.data.fields import smooth_noise, upsample
 from beadseg.data.generated import generate
 from beadseg.data.generated_settings import (
@@ -21,6 +21,7 @@ from beadseg.data.generated_settings import (
     GeneratedSettings,
 )
 from beadseg.data.outlines import HARMONICS, Outlines, rasterise
+from beadseg.data.scene import within_walls
 from beadseg.errors import BeadsegError
 
 PLAIN = {
@@ -383,10 +384,67 @@ def test_satellites_are_tiny_beads_beside_the_others():
 def test_blur_in_focus_ends_at_the_softness():
     for softness in (0.1, 0.45):
         settings = GeneratedSettings(
-            "varied", blur=(9, 9), blurred_share=(0, 0), softness=softness
+            "varied",
+            modalities=MODALITIES,
+            blur=(9, 9),
+            blurred_share=(0, 0),
+            softness=softness,
         )
         beads = generate(settings, 0, 0).beads
         np.testing.assert_allclose(beads["blur"], softness * beads["radius"], rtol=1e-5)
+
+
+def test_bubbles_end_where_their_dark_walls_begin():
+    settings = GeneratedSettings(
+        "varied",
+        modalities=("foam",),
+        radius=(12, 20),
+        noise=0,
+        artefacts=0,
+        dim=(1, 1),
+        blurred_share=(0, 0),
+        **dict.fromkeys(
+            (
+                *("wide_share", "empty_share", "uneven", "texture", "video_share"),
+                *("dirt_share", "defect_share", "few_counts_share", "lettering_share"),
+                *("soft_noise_share", "jpeg_share", "aperture_share"),
+                *("contrast_spread", "saturated_share"),
+            ),
+            0.0,
+        ),
+    )
+    darker = []
+    for index in range(4):
+        made = generate(settings, 6, index)
+        inside = ndimage.distance_transform_edt(made.labels > 0)
+        outside = ndimage.distance_transform_edt(made.labels == 0)
+        body, wall = (
+            made.image[inside > 5].mean(),
+            made.image[(0 < outside) & (outside <= 2)],
+        )
+        darker.append(wall.mean() < 0.9 * body)
+        assert not (made.dust & (made.labels > 0)).any()
+    assert np.mean(darker) == 1
+
+
+def test_bubbles_without_room_between_their_walls_are_unknown():
+    outlines = Outlines(
+        *np.array([[30.0, 80.0], [30.0, 80.0], [3.0, 20.0], [1.0, 1.0], [0.0, 0.0]]),
+        np.zeros((2, len(HARMONICS)), complex),
+    )
+    inner, labels, kept, full = within_walls(outlines, np.array([2.0, 2.0]), 120, 120)
+    assert kept.tolist() == [1] and inner.radius.tolist() == [18.0]
+    assert np.count_nonzero(labels == 1) == pytest.approx(np.pi * 18**2, rel=0.02)
+    assert full[30, 30] and not full[80, 80]
+
+
+def test_neighbouring_pixels_share_soft_noise():
+    for seed in range(8):
+        image = np.full((200, 300), 20_000, np.uint16)
+        add_soft_noise(image, np.random.default_rng(seed), 65_535)
+        values = image.astype(float) - image.mean()
+        assert 0.002 < values.std() / 65_535 < 0.15
+        assert np.mean(values[:, 1:] * values[:, :-1]) > 0.3 * values.var()
 
 
 def test_lettering_hides_what_lies_under_its_plates_and_nothing_else():

@@ -35,7 +35,8 @@ def level(shape, scale, discs, probability=0.95, spreads=False) -> Level:
     image = 100 + 900 * (labels > 0).astype(np.float32)
     regions = measure(labels, image, values, threshold=0.5, maps=maps)
     own_maps = Maps(values, maps["distance"], values / 10 if spreads else None)
-    return Level(scale, own_maps, labels, regions.table, regions.boxes)
+    columns = regions.table | {"noise": regions.noise}
+    return Level(scale, own_maps, labels, columns, regions.boxes)
 
 
 def candidates(levels, *discs) -> Candidates:

@@ -210,7 +210,8 @@ def bright_and_dark(ground):
     probability = np.where(labels > 0, 0.9, clear).astype(np.float32)
     regions = measure(labels, image, probability, threshold=0.5)
     maps = Maps(probability, None, None)
-    return Level(1.0, maps, labels, regions.table, regions.boxes)
+    columns = regions.table | {"noise": regions.noise}
+    return Level(1.0, maps, labels, columns, regions.boxes)
 
 
 def test_polarity_is_the_difference_from_a_clear_background():

@@ -105,6 +105,18 @@ def test_lengths_in_um_are_those_in_px_times_the_pixel_size():
     assert image["density_per_mm2"] == pytest.approx(1e6 / (20 * 20))
 
 
+def test_noise_is_the_deviation_of_the_background_around():
+    labels, probability = np.zeros((128, 256), np.int32), np.zeros((128, 256))
+    for i, x in enumerate((40, 216), 1):
+        labels[54:74, x - 10 : x + 10] = i
+    probability[labels > 0] = 1
+    deviation = np.where(np.arange(256) < 128, 3.0, 12.0)
+    image = 100 + deviation * np.random.default_rng(3).standard_normal(labels.shape)
+    image[labels > 0] = 900
+    found = measure(labels, image, probability, threshold=0.5)
+    np.testing.assert_allclose(found.noise, [3, 12], rtol=0.12)
+
+
 def test_background_is_the_clear_ground_around_and_not_the_halo():
     y, _ = np.indices((200, 200))
     disc = ellipse((200, 200), 100, 100, 30, 30, 0)
