@@ -74,6 +74,8 @@ def through_palette(indices: np.ndarray, table: np.ndarray, stored: bool) -> np.
     `stored` asks for numbers, not colours: the indices, or the grey values if the
     palette is grey and tells all used indices apart.
     """
+    if indices.dtype == bool:
+        indices = indices.astype(np.uint8)
     if not stored:
         return table[indices]
     used = table[np.unique(indices)]

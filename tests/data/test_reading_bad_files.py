@@ -184,6 +184,14 @@ def test_colours_without_a_meaning_here_are_refused(tmp_path):
     for name in ("a.tif", "b.jpg"):
         Image.fromarray(NOISE).convert("CMYK").save(tmp_path / name)
         assert_line(outcome(tmp_path / name)[0], "CMYK", "save it as grey or RGB")
+    for photometric, name in ((8, "CIE Lab"), (9, "ICC Lab"), (5, "CMYK")):
+        path = tmp_path / f"{photometric}.tif"
+        samples = 4 if photometric == 5 else 3
+        colours = np.stack([NOISE] * samples, -1)
+        with tifffile.TiffWriter(path) as file:
+            file.write(colours, photometric=photometric, metadata=None)
+        assert_line(outcome(path)[0], f"its colours are {name}: save it as grey or RGB")
+        assert "corrupt" not in outcome(path)[0]
     tifffile.imwrite(tmp_path / "c.tif", NOISE.astype(np.complex64))
     assert_line(outcome(tmp_path / "c.tif")[0], "complex64: save it as grey")
 
