@@ -18,7 +18,13 @@ from beadseg.data.samples import Sample, match, with_discs
 from beadseg.data.settings_file import FILE, BeadsToml, read_beads_toml
 from beadseg.errors import BeadsegError
 
-ENDINGS = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
+# Of TIFF files in all their names, then of other files.
+ENDINGS = (
+    *(".tif", ".tiff", ".tf2", ".tf8", ".btf", ".ptif", ".ptiff", ".zif"),
+    *(".lsm", ".stk", ".svs", ".scn", ".ndpi", ".bif", ".qptiff", ".qpi", ".gel"),
+    *(".png", ".jpg", ".jpeg", ".bmp"),
+)
+READ = "tif and all other endings of TIFF, png, jpg, jpeg, bmp"
 
 
 class Folder(NamedTuple):
@@ -50,7 +56,7 @@ def scan(data: ConfigDict, progress: bool = True) -> Folder:
     files = {kind: _list(folder / kind, kind, problems) for kind in KINDS}
     if not files["images"]:
         raise BeadsegError(
-            f"{folder / 'images'}: no image in it: put {_endings()} files there"
+            f"{folder / 'images'}: no image in it: put TIFF, PNG, JPEG or BMP files there"
         )
     tasks = {
         kind: {s: Task(p, kind, channel, data.stack) for s, p in files[kind].items()}
@@ -163,7 +169,7 @@ def _list(folder: Path, kind: str, problems: list[str]) -> dict[str, Path]:
         elif not path.exists():
             problems.append(f"{path}: a link to nothing")
         elif path.suffix.lower() not in ENDINGS:
-            problems.append(f"{path}: not a type that is read ({_endings()})")
+            problems.append(f"{path}: not a type that is read ({READ})")
         elif stem in files:
             problems.append(
                 f"{path}: of one name with {files[stem].name}, which is used instead"
@@ -176,10 +182,6 @@ def _list(folder: Path, kind: str, problems: list[str]) -> dict[str, Path]:
 def _stem_of(name: str) -> str:
     ending = Path(name).suffix.lower()
     return file_stem(Path(name)) if ending in ENDINGS else name
-
-
-def _endings() -> str:
-    return ", ".join(ending[1:] for ending in ENDINGS)
 
 
 def _grouping(pattern: str, settings: BeadsToml) -> Callable[[str], str]:

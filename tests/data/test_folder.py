@@ -225,7 +225,7 @@ def test_files_of_other_types_and_folders_are_named(config, data, save_pairs):
     (data / "images" / "old").mkdir()
     assert scanned(config).problems == (
         f"{data / 'images' / 'notes.txt'}: not a type that is read "
-        "(tif, tiff, png, jpg, jpeg)",
+        "(tif and all other endings of TIFF, png, jpg, jpeg, bmp)",
         f"{data / 'images' / 'old'}: a folder inside images/ is not looked into",
     )
 
@@ -289,7 +289,7 @@ def test_images_in_the_folder_itself(config, data, save, grid, picture):
 def test_no_image_in_images(config, data):
     (data / "images").mkdir(parents=True)
     assert refusal(config) == (
-        f"{data / 'images'}: no image in it: put tif, tiff, png, jpg, jpeg files there"
+        f"{data / 'images'}: no image in it: put TIFF, PNG, JPEG or BMP files there"
     )
 
 
