@@ -56,7 +56,8 @@ def scan(data: ConfigDict, progress: bool = True) -> Folder:
     files = {kind: _list(folder / kind, kind, problems) for kind in KINDS}
     if not files["images"]:
         raise BeadsegError(
-            f"{folder / 'images'}: no image in it: put TIFF, PNG, JPEG or BMP files there"
+            f"{folder / 'images'}: no image in it: put TIFF, PNG, JPEG or BMP files "
+            "there"
         )
     tasks = {
         kind: {s: Task(p, kind, channel, data.stack) for s, p in files[kind].items()}

@@ -243,10 +243,12 @@ class Predictor:
             "threshold": seen.threshold,
             "scale": _main_scale(seen),
         }
+        # Of few pixels it goes beyond 1, which no shape has: cut there as in ImageJ.
+        circularity = np.minimum(found.table["circularity"], 1.0)
         return Prediction(
             page.labels,
             page.probability,
-            found.table | {"score": score},
+            found.table | {"circularity": circularity, "score": score},
             about,
             page.uncertainty,
             found.boxes,

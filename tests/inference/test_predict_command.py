@@ -272,6 +272,7 @@ def test_python_gives_what_the_command_gives(bright_run):
     labels = same_numbers(labels, found.labels)
     np.testing.assert_array_equal(found.labels, labels)
     assert len(found.table["label"]) == 25
+    assert found.table["circularity"].max() <= 1
     assert found.table["diameter_um"][0] == pytest.approx(DIAMETER / 2, rel=0.02)
     coloured = run.predict(np.stack([image] * 3, -1))
     np.testing.assert_array_equal(coloured.labels, labels)
