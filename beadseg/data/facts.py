@@ -28,6 +28,7 @@ class PageFacts:
     name: str = ""
     shape: tuple[int, ...] = ()
     pixel_size: float | None = None  # um
+    missing: int = 0  # pixels of an image without data
     beads: int = 0  # in a mask or in points
     diameters: tuple[float, ...] = ()  # px, of the beads of a mask
     spacings: tuple[float, ...] = ()  # px, of points: to the nearest other
@@ -132,7 +133,9 @@ def _page(kind: str, page: reading.PageRef) -> PageFacts:
         match kind:
             case "images":
                 facts["pixel_size"] = page.pixel_size
-                reading.check_image(page.read(), page.where)
+                image = page.read()
+                reading.check_image(image, page.where)
+                facts["missing"] = image.size - int(np.isfinite(image).sum())
             case "masks":
                 labels = labelling.read_labels(page)
                 facts["beads"] = len(np.unique(labels[labels > 0]))

@@ -86,6 +86,15 @@ def scan(data: ConfigDict, progress: bool = True) -> Folder:
         for note in facts[task.path].notes:
             files_of.setdefault(note, []).append(task.path)
     notes = [f"{_some(paths)}: {note}" for note, paths in files_of.items()]
+    gaps = {
+        task.path: sum(p.missing for p in facts[task.path].pages) for task in everything
+    }
+    gaps = {path: count for path, count in gaps.items() if count}
+    if gaps:
+        notes.append(
+            f"{_some(list(gaps))}: {sum(gaps.values()):,} pixels have no data (NaN or "
+            "infinite): unknown, neither bead nor background"
+        )
     samples, note = with_discs(samples, data.point_diameter)
     if note:
         notes.append(note)

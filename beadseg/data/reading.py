@@ -191,22 +191,23 @@ def check_image(array: np.ndarray, where: str, constant: bool = False) -> None:
       constant: whether one value everywhere will do: a control shows no bead.
 
     Raises:
-      ReadError: NaN or infinite pixels, one value everywhere, or under 8 x 8 px.
+      ReadError: nothing but NaN or infinite pixels, one value everywhere, or under
+        8 x 8 px.
     """
     if min(array.shape) < _SMALLEST:
         raise ReadError(
             f"{where}: {array.shape[0]} x {array.shape[1]} px is too small; "
             f"images need {_SMALLEST} x {_SMALLEST} px or more"
         )
-    bad = array.size - int(np.isfinite(array).sum())
-    if bad:
+    finite = np.isfinite(array)
+    known = array if finite.all() else array[finite]
+    if not known.size:
         raise ReadError(
-            f"{where}: {bad} of {array.size} pixels are NaN or infinite; "
-            "export the image again or replace them"
+            f"{where}: all pixels are NaN or infinite; export the image again"
         )
-    if not constant and array.min() == array.max():
+    if not constant and known.min() == known.max():
         raise ReadError(
-            f"{where}: every pixel is {array.flat[0]}; there is nothing to see, "
+            f"{where}: every pixel is {known.flat[0]}; there is nothing to see, "
             "export the image again or remove it"
         )
 

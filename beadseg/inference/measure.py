@@ -59,8 +59,14 @@ def measure(
 class Measurer:
     """Adds up bands of rows, from the top."""
 
-    def __init__(self, shape: tuple[int, int], count: int, threshold: float):
-        """For an image of `shape` [H, W] with labels 1..`count`."""
+    def __init__(
+        self, shape: tuple[int, int], count: int, threshold: float, missing: int = 0
+    ):
+        """For an image of `shape` [H, W] with labels 1..`count`.
+
+        `missing` pixels of it have no data.
+        """
+        self._pixels = math.prod(shape) - missing
         self._shape, self._count = shape, count
         self._clear = CLEAR * threshold
         self._done = 0
@@ -174,7 +180,7 @@ class Measurer:
     def _image(
         self, table: Table, corrected: float, pixel_size: float | None
     ) -> dict[str, Any]:
-        pixels = math.prod(self._shape)
+        pixels = self._pixels
         diameters = table["diameter_px"][~table["on_border"]]
         if not len(diameters):
             diameters = table["diameter_px"]
