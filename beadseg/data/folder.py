@@ -16,6 +16,7 @@ from beadseg.data.facts import KINDS, Task, gather
 from beadseg.data.reading import file_stem
 from beadseg.data.samples import Sample, match, with_discs
 from beadseg.data.settings_file import FILE, BeadsToml, read_beads_toml
+from beadseg.data.vector_labels import READERS
 from beadseg.errors import BeadsegError
 
 # Of TIFF files in all their names, then of other files.
@@ -60,7 +61,10 @@ def scan(data: ConfigDict, progress: bool = True) -> Folder:
             "there"
         )
     tasks = {
-        kind: {s: Task(p, kind, channel, data.stack) for s, p in files[kind].items()}
+        kind: {
+            stem: Task(path, kind, channel, data.stack, files["images"].get(stem))
+            for stem, path in files[kind].items()
+        }
         for kind in KINDS
     }
     everything = [task for of_kind in tasks.values() for task in of_kind.values()]
@@ -170,7 +174,14 @@ def _list(folder: Path, kind: str, problems: list[str]) -> dict[str, Path]:
     files: dict[str, Path] = {}
     if not folder.is_dir():
         return files
-    for path in sorted(folder.iterdir()):
+    order = list(READERS)
+    endings = ENDINGS + (*READERS,) * (kind in ("masks", "points"))
+
+    def rank(path: Path) -> tuple:  # pixels before outlines, then by name
+        ending = path.suffix.lower()
+        return order.index(ending) if ending in READERS else -1, path
+
+    for path in sorted(folder.iterdir(), key=rank):
         if path.name.startswith(".") or path.name == "Thumbs.db":
             continue
         stem = _stem_of(path.name)
@@ -178,7 +189,7 @@ def _list(folder: Path, kind: str, problems: list[str]) -> dict[str, Path]:
             problems.append(f"{path}: a folder inside {kind}/ is not looked into")
         elif not path.exists():
             problems.append(f"{path}: a link to nothing")
-        elif path.suffix.lower() not in ENDINGS:
+        elif path.suffix.lower() not in endings:
             problems.append(f"{path}: not a type that is read ({READ})")
         elif stem in files:
             problems.append(
@@ -191,7 +202,7 @@ def _list(folder: Path, kind: str, problems: list[str]) -> dict[str, Path]:
 
 def _stem_of(name: str) -> str:
     ending = Path(name).suffix.lower()
-    return file_stem(Path(name)) if ending in ENDINGS else name
+    return file_stem(Path(name)) if ending in (*ENDINGS, *READERS) else name
 
 
 def _grouping(pattern: str, settings: BeadsToml) -> Callable[[str], str]:
