@@ -205,6 +205,26 @@ def test_olympus_sis_sizes_are_read_and_its_preview_left_out(tmp_path):
     assert page.pixel_size == pytest.approx(0.31)
 
 
+def test_sizes_of_zeiss_lsm_and_metamorph_are_read(tmp_path):
+    info = struct.pack(
+        "<Ii8i3d", 67127628, 512, 20, 20, *[1] * 4, 0, 0, 1e-7, 1e-7, 1e-6
+    )
+    tag = (34412, 1, 512, info + bytes(512 - len(info)), True)
+    with tifffile.TiffWriter(tmp_path / "a.lsm") as file:
+        file.write(IMAGE, metadata=None, extratags=[tag])
+        file.write(IMAGE[::2, ::2], metadata=None, subfiletype=1)
+    assert size_of(tmp_path / "a.lsm") == pytest.approx(0.1)
+
+    values = {"x": "0.645", "y": "0.645", "units": "um"}
+    lines = [
+        f'<prop id="spatial-calibration-{name}" type="string" value="{value}"/>'
+        for name, value in values.items()
+    ]
+    xml = f"<MetaData><PlaneInfo>{''.join(lines)}</PlaneInfo></MetaData>"
+    tifffile.imwrite(tmp_path / "b.tif", IMAGE, metadata=None, description=xml)
+    assert size_of(tmp_path / "b.tif") == pytest.approx(0.645)
+
+
 def write_imagej(path, unit, resolution):
     options = {"resolution": (resolution,) * 2, "metadata": {"unit": unit}}
     tifffile.imwrite(path, IMAGE, imagej=True, **options)
