@@ -44,15 +44,14 @@ def series_sizes(file: tifffile.TiffFile, count: int) -> list[PixelSize]:
         found = [_imagej_size(page, file.imagej_metadata)]
     if len(found) == 1:
         found *= count
-    if any(one.size is None for one in found):
-        other = page_size(page)
-        found = [
-            one
-            if one.size
-            else PixelSize(other.size, (not other.size and one.notes) or other.notes)
-            for one in found
-        ]
-    return found
+    other = page_size(page)
+
+    def choose(one: PixelSize) -> PixelSize:
+        if one.size or (one.notes and not other.size):
+            return one
+        return other
+
+    return [choose(one) for one in found]
 
 
 def page_size(page: tifffile.TiffPage) -> PixelSize:
