@@ -18,6 +18,7 @@ from beadseg.commands import (
     predict,
     report,
     review,
+    train,
     verify,
 )
 from beadseg.errors import BeadsegError
@@ -34,6 +35,7 @@ COMMANDS = (
     baseline,
     complete,
     review,
+    train,
     diagnose,
     report,
     export,
@@ -47,6 +49,9 @@ def main(arguments: list[str] | None = None) -> None:
     command found what it looks for (incomplete masks, failed files), the result's
     "exit_code" is 1.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == [train.NAME]:  # its flags are absl's
+        return train.run(arguments[1:])
     options = _parser().parse_args(arguments)
     try:
         result = options.run(options)
@@ -66,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="beadseg",
         description="Finds every microbead in a microscope image.",
-        epilog="Training: python -m beadseg.main --config=configs/dice.py",
+        epilog="Training: beadseg train --config=dice",
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

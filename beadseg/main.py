@@ -1,9 +1,10 @@
 """python -m beadseg.main --config=configs/dice.py [--workdir=RUN] [--config.FIELD=...]
 
-Trains on the images of --config.data.dir=DIR, or on generated beads; all points of a
-config file with `sweep(add)`, such as configs/sweep_loss.py. The same command goes on
-where a run or a sweep was stopped. With --config.partial.rounds=3 a run's model
-completes the masks of DIR, up to three times, and is trained again on those.
+`beadseg train --config=dice` is the same; `dice` is the configs/dice.py that comes
+with beadseg. Trains on the images of --config.data.dir=DIR, or on generated beads; all
+points of a config file with `sweep(add)`, such as configs/sweep_loss.py. The same
+command goes on where a run or a sweep was stopped. With --config.partial.rounds=3 the
+model completes the masks of DIR, up to three times, and is trained again on those.
 
 `srun python -m beadseg.main --processes=2 ...` trains one model on two nodes; where
 nothing tells them their place, each gets --process=0 or 1 and --coordinator=HOST:PORT.
@@ -18,6 +19,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
+from beadseg.config import find_config
 from beadseg.errors import BeadsegError
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "settings of the run")
@@ -90,11 +92,11 @@ def main(argv: list[str]) -> None:
         print(f"curves, samples and checkpoints: {workdir}")
 
 
-def run() -> None:
+def run(argv: list[str] | None = None) -> None:
     """The command: errors of the user are one line and exit code 2."""
     logging.set_verbosity(logging.ERROR)
     try:
-        app.run(main, flags_parser=parse)
+        app.run(main, argv=argv, flags_parser=parse)
     except BeadsegError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -114,6 +116,14 @@ def _loaded(config: ConfigDict) -> ConfigDict:
 
 def parse(argv: list[str]) -> list[str]:
     """Reads the flags; what is wrong with them is a BeadsegError."""
+    argv = list(argv)
+    for i, argument in enumerate(argv):
+        name, equals, where = argument.partition("=")
+        if name in ("--config", "-config"):
+            if equals:
+                argv[i] = f"{name}={find_config(where)}"
+            elif i + 1 < len(argv):
+                argv[i + 1] = find_config(argv[i + 1])
     try:
         return flags.FLAGS(argv)
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -8,6 +8,7 @@ from skimage.segmentation import find_boundaries
 
 from beadseg import colours, matching
 from beadseg.analysis.page import Page
+from beadseg.data.gaps import fill
 from beadseg.data.labels import UNKNOWN
 from beadseg.data.reading import ReadError
 from beadseg.inference.evaluation import ERRORS
@@ -254,7 +255,7 @@ def _grey(pair: Pair, shape: tuple[int, int]) -> np.ndarray:
     """The image from 0 to 1, a little dimmed; dark where there is none."""
     if pair.image is None or pair.image.shape != shape:
         return np.full(shape, 0.12, np.float32)
-    pixels = pair.image.read().astype(np.float32)
+    pixels = fill(pair.image.read())[0].astype(np.float32)
     low, high = np.percentile(pixels, (1, 99.5))
     return 0.85 * np.clip((pixels - low) / max(high - low, 1e-9), 0, 1)
 

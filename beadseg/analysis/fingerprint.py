@@ -19,6 +19,7 @@ from beadseg.analysis.mask_facts import MaskFacts, measure_mask
 from beadseg.analysis.views import Excerpt, excerpt
 from beadseg.data import splits
 from beadseg.data.folder import Folder
+from beadseg.data.gaps import fill
 from beadseg.data.labels import UNKNOWN, read_labels, read_points
 from beadseg.data.reading import ReadError
 from beadseg.data.samples import Sample
@@ -133,10 +134,12 @@ def read_sample(
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
     """The image [H, W], its labels i32[H, W] (-1 unknown) and its points f32[N, 2].
 
+    Pixels without data are filled, and unknown.
+
     Raises:
       ReadError: a file is damaged or has changed.
     """
-    page = sample.image.open()[sample.page].read()
+    page, missing = fill(sample.image.open()[sample.page].read())
     labels = points = None
     if sample.mask:
         labels = read_labels(sample.mask.open()[sample.page])
@@ -144,6 +147,8 @@ def read_sample(
             ignore = sample.ignore.open()[sample.page].read_stored()
             ignore = ignore.any(-1) if ignore.ndim == 3 else ignore != 0
             labels = np.where(ignore, np.int32(UNKNOWN), labels)
+        if missing is not None:
+            labels = np.where(missing, np.int32(UNKNOWN), labels)
     if sample.points:
         points = read_points(sample.points.open()[sample.page])
     return page, labels, points

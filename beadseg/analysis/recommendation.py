@@ -1,7 +1,6 @@
 """`recommended.py`: a config written out, each choice with the number behind it."""
 
 import importlib.util
-import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,10 @@ from ml_collections import ConfigDict
 
 from beadseg.analysis.overview import Overview
 from beadseg.analysis.rules import recommend
+from beadseg.config import ROOT, find_config
 from beadseg.errors import BeadsegError
 
 FILE = "recommended.py"
-ROOT = Path(__file__).resolve().parents[2]  # holds configs/
 
 
 def write_config(overview: Overview, folder: Path, where: Path) -> str:
@@ -60,18 +59,12 @@ def recommended(overview: Overview, config: ConfigDict) -> ConfigDict:
 
 
 def load_config(where: str) -> ConfigDict:
-    """The config of `FILE.py` or `FILE.py:ARGUMENT`.
+    """The config of `NAME`, `FILE.py` or `FILE.py:ARGUMENT`.
 
     Raises:
       BeadsegError: there is no such file, or it gives no config.
     """
-    path, _, argument = where.partition(":")
-    if not Path(path).is_file():
-        raise BeadsegError(
-            f"--config={path}: no such file: give one like configs/bce.py"
-        )
-    if str(ROOT) not in sys.path:
-        sys.path.append(str(ROOT))  # a config begins with `from configs import base`
+    path, _, argument = find_config(where).partition(":")
     spec = importlib.util.spec_from_file_location("beadseg_config", path)
     try:
         module = importlib.util.module_from_spec(spec)

@@ -62,7 +62,10 @@ def add(commands: Subparsers) -> None:
         help=f"of {','.join(OUTPUTS)}; the tables are always written",
     )
     parser.add_argument(
-        "--tables", choices=("csv", "parquet"), default="csv", help="(csv)"
+        "--tables",
+        choices=("csv", "parquet", "xlsx"),
+        default="csv",
+        help="xlsx: for Excel in any language, with its decimal separator (csv)",
     )
     parser.add_argument(
         "--augment",
@@ -137,7 +140,7 @@ def _lines(result: dict[str, Any]) -> list[str]:
             f"  {_diameter(row):>8}  {row['coverage']:8.1%}"
         )
     if len(rows) > SHOWN:
-        lines.append(f"... and {len(rows) - SHOWN} more in images{{.csv,.parquet}}")
+        lines.append(f"... and {len(rows) - SHOWN} more in the table of images")
     beads = sum(row["count"] for row in rows)
     skipped = f", {result['skipped']} of them before" if result["skipped"] else ""
     failed = f", {len(result['failed'])} failed" if result["failed"] else ""

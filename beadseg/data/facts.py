@@ -17,6 +17,7 @@ from beadseg.data.cache import hash_code, hash_file, hash_json, write_json
 from beadseg.data.points import spacings
 from beadseg.data.scaling import bead_diameters
 from beadseg.data.threads import ordered_map
+from beadseg.data.vector_labels import READERS, open_vector
 
 KINDS = ("images", "masks", "ignore", "points")  # the folders of a data set
 
@@ -28,6 +29,7 @@ class PageFacts:
     name: str = ""
     shape: tuple[int, ...] = ()
     pixel_size: float | None = None  # um
+    missing: int = 0  # pixels of an image without data
     beads: int = 0  # in a mask or in points
     diameters: tuple[float, ...] = ()  # px, of the beads of a mask
     spacings: tuple[float, ...] = ()  # px, of points: to the nearest other
@@ -62,11 +64,14 @@ class Task:
     kind: str  # of KINDS
     channel: int | None
     stack: str
+    image: Path | None = None  # that a mask or points belong to
 
     def open(self) -> list[reading.PageRef]:
         """Its pages; raises ReadError."""
         if self.kind == "images":
             return reading.open_pages(self.path, channel=self.channel, stack=self.stack)
+        if self.path.suffix.lower() in READERS:
+            return open_vector(self.path, self.image)
         return reading.open_pages(self.path)
 
 
@@ -108,6 +113,9 @@ def _load(path: Path, code: str) -> dict[str, dict]:
 def _key(task: Task, folder: Path) -> str:
     stat = task.path.stat()
     how = f"{task.channel}:{task.stack}" if task.kind == "images" else ""
+    if task.image is not None and task.path.suffix.lower() in READERS:
+        image = task.image.stat()  # its size decides what is drawn
+        how = f"{task.image.name}:{image.st_size}:{image.st_mtime_ns}"
     where = task.path.relative_to(folder).as_posix()
     return f"{where}:{stat.st_size}:{stat.st_mtime_ns}:{how}"
 
@@ -132,7 +140,9 @@ def _page(kind: str, page: reading.PageRef) -> PageFacts:
         match kind:
             case "images":
                 facts["pixel_size"] = page.pixel_size
-                reading.check_image(page.read(), page.where)
+                image = page.read()
+                reading.check_image(image, page.where)
+                facts["missing"] = image.size - int(np.isfinite(image).sum())
             case "masks":
                 labels = labelling.read_labels(page)
                 facts["beads"] = len(np.unique(labels[labels > 0]))

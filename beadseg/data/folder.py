@@ -17,9 +17,16 @@ from beadseg.data.facts import KINDS, Task, gather
 from beadseg.data.reading import file_stem
 from beadseg.data.samples import Sample, match, with_discs
 from beadseg.data.settings_file import FILE, BeadsToml, read_beads_toml
+from beadseg.data.vector_labels import READERS
 from beadseg.errors import BeadsegError
 
-ENDINGS = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
+# Of TIFF files in all their names, then of other files.
+ENDINGS = (
+    *(".tif", ".tiff", ".tf2", ".tf8", ".btf", ".ptif", ".ptiff", ".zif"),
+    *(".lsm", ".stk", ".svs", ".scn", ".ndpi", ".bif", ".qptiff", ".qpi", ".gel"),
+    *(".png", ".jpg", ".jpeg", ".bmp"),
+)
+READ = "tif and all other endings of TIFF, png, jpg, jpeg, bmp"
 
 
 class Folder(NamedTuple):
@@ -51,10 +58,14 @@ def scan(data: ConfigDict, progress: bool = True) -> Folder:
     files = {kind: _list(folder / kind, kind, problems) for kind in KINDS}
     if not files["images"]:
         raise BeadsegError(
-            f"{folder / 'images'}: no image in it: put {_endings()} files there"
+            f"{folder / 'images'}: no image in it: put TIFF, PNG, JPEG or BMP files "
+            "there"
         )
     tasks = {
-        kind: {s: Task(p, kind, channel, data.stack) for s, p in files[kind].items()}
+        kind: {
+            stem: Task(path, kind, channel, data.stack, files["images"].get(stem))
+            for stem, path in files[kind].items()
+        }
         for kind in KINDS
     }
     everything = [task for of_kind in tasks.values() for task in of_kind.values()]
@@ -85,6 +96,15 @@ def scan(data: ConfigDict, progress: bool = True) -> Folder:
         notes.append(
             f"{_some(late)}: older than the decisions of a review that was killed: run "
             f"beadseg review {folder} and end it, before you train on them"
+        )
+    gaps = {
+        task.path: sum(p.missing for p in facts[task.path].pages) for task in everything
+    }
+    gaps = {path: count for path, count in gaps.items() if count}
+    if gaps:
+        notes.append(
+            f"{_some(list(gaps))}: {sum(gaps.values()):,} pixels have no data (NaN or "
+            "infinite): unknown, neither bead nor background"
         )
     samples, note = with_discs(samples, data.point_diameter)
     if note:
@@ -161,7 +181,14 @@ def _list(folder: Path, kind: str, problems: list[str]) -> dict[str, Path]:
     files: dict[str, Path] = {}
     if not folder.is_dir():
         return files
-    for path in sorted(folder.iterdir()):
+    order = list(READERS)
+    endings = ENDINGS + (*READERS,) * (kind in ("masks", "points"))
+
+    def rank(path: Path) -> tuple:  # pixels before outlines, then by name
+        ending = path.suffix.lower()
+        return order.index(ending) if ending in READERS else -1, path
+
+    for path in sorted(folder.iterdir(), key=rank):
         if path.name.startswith(".") or path.name == "Thumbs.db":
             continue
         stem = stem_of(path.name)
@@ -169,8 +196,8 @@ def _list(folder: Path, kind: str, problems: list[str]) -> dict[str, Path]:
             problems.append(f"{path}: a folder inside {kind}/ is not looked into")
         elif not path.exists():
             problems.append(f"{path}: a link to nothing")
-        elif path.suffix.lower() not in ENDINGS:
-            problems.append(f"{path}: not a type that is read ({_endings()})")
+        elif path.suffix.lower() not in endings:
+            problems.append(f"{path}: not a type that is read ({READ})")
         elif stem in files:
             problems.append(
                 f"{path}: of one name with {files[stem].name}, which is used instead"
@@ -196,11 +223,7 @@ def _late(folder: Path, stem: str) -> bool:
 def stem_of(name: str) -> str:
     """The stem of an image file by its name, with an ending or without."""
     ending = Path(name).suffix.lower()
-    return file_stem(Path(name)) if ending in ENDINGS else name
-
-
-def _endings() -> str:
-    return ", ".join(ending[1:] for ending in ENDINGS)
+    return file_stem(Path(name)) if ending in (*ENDINGS, *READERS) else name
 
 
 def _grouping(pattern: str, settings: BeadsToml) -> Callable[[str], str]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from ml_collections import ConfigDict
 
-from beadseg.data import scaling
+from beadseg.data import gaps, scaling
 from beadseg.data.cache import hash_arrays, hash_json
 from beadseg.data.damage import damage_labels
 from beadseg.data.generated import GeneratedImage, generate
@@ -74,6 +74,7 @@ class FolderPages:
         page = sample.image.open()[sample.page]
         image = page.read()
         check_image(image, page.where)
+        image, missing = gaps.fill(image)
         labels = points = None
         if sample.points:
             points = read_points(sample.points.open()[sample.page])
@@ -84,6 +85,8 @@ class FolderPages:
         if sample.ignore and labels is not None:
             ignored = sample.ignore.open()[sample.page].read() != 0
             labels = np.where(ignored, np.int32(UNKNOWN), labels)
+        if missing is not None and labels is not None:
+            labels = np.where(missing, np.int32(UNKNOWN), labels)
         about = {
             "image": sample.name,
             "source": sample.source,

@@ -1,6 +1,7 @@
 """What the numbers of a pixel mean: channels, colours, palettes, projections."""
 
 import functools
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -58,14 +59,19 @@ def to_grey(array: np.ndarray, kind: str, channel: int | None) -> np.ndarray:
 
 
 def project(arrays: Iterator[np.ndarray], projection: str) -> np.ndarray:
-    """Joins images [H, W] one at a time: their "max", or "mean" as float32."""
+    """Joins images [H, W] one at a time: their "max", or "mean" as float32.
+
+    Pixels without data (NaN) are left out where another image has some.
+    """
     first = next(arrays)
     if projection == "mean":
-        total, count = first.astype(np.float64), 1
-        for array in arrays:
-            total, count = total + array, count + 1
-        return (total / count).astype(np.float32)
-    return functools.reduce(np.maximum, arrays, first)
+        total, count = np.zeros(first.shape), np.zeros(first.shape, np.int64)
+        for array in itertools.chain([first], arrays):
+            known = ~np.isnan(array)
+            total, count = total + np.where(known, array, 0), count + known
+        mean = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+        return mean.astype(np.float32)
+    return functools.reduce(np.fmax, arrays, first)
 
 
 def through_palette(indices: np.ndarray, table: np.ndarray, stored: bool) -> np.ndarray:
@@ -74,6 +80,8 @@ def through_palette(indices: np.ndarray, table: np.ndarray, stored: bool) -> np.
     `stored` asks for numbers, not colours: the indices, or the grey values if the
     palette is grey and tells all used indices apart.
     """
+    if indices.dtype == bool:
+        indices = indices.astype(np.uint8)
     if not stored:
         return table[indices]
     used = table[np.unique(indices)]

@@ -1,4 +1,4 @@
-"""Reading PNG and JPEG files.
+"""Reading PNG, JPEG and BMP files.
 
 Raises ValueError with a reason; `beadseg.data.reading` adds the file.
 """
@@ -18,7 +18,7 @@ _PNG_HEAD = 8  # bytes of its signature
 
 
 class Header(NamedTuple):
-    """What a PNG or JPEG file says of itself."""
+    """What a PNG, JPEG or BMP file says of itself."""
 
     shape: tuple[int, int]  # H, W
     kind: str  # "grey" or "colour"
@@ -71,6 +71,17 @@ def jpeg_header(path: Path) -> Header:
     raise ValueError("its header is corrupt")
 
 
+def bmp_header(path: Path) -> Header:
+    """Reads the header."""
+    with Image.open(path, formats=["BMP"]) as image:
+        grey = image.mode in ("1", "L", "P")
+        shape = (image.height, image.width)
+        return Header(shape, *(("grey", 1) if grey else ("colour", 3)))
+
+
+HEADERS = {"png": png_header, "jpeg": jpeg_header, "bmp": bmp_header}
+
+
 def read_png(path: Path, stored: bool) -> np.ndarray:
     """Returns [H, W] or [H, W, S], 8 or 16 bits; `stored` keeps palette indices."""
     data = path.read_bytes()
@@ -79,16 +90,26 @@ def read_png(path: Path, stored: bool) -> np.ndarray:
         # Transparency of a colour adds a last channel; grey becomes grey and alpha.
         return array[..., 0] if array.ndim == 3 and array.shape[2] < 3 else array
     with Image.open(io.BytesIO(data)) as image:
-        indices = np.asarray(image)
-        flat = np.array(image.getpalette(), np.uint8)
-    table = np.zeros((256, 3), np.uint8)
-    table[: flat.size // 3] = flat.reshape(-1, 3)
-    return through_palette(indices, table, stored)
+        return _through_palette(image, stored)
 
 
 def read_jpeg(path: Path) -> np.ndarray:
     """Returns [H, W] or [H, W, 3], 8 or 12 bits."""
     return imagecodecs.jpeg_decode(path.read_bytes())
+
+
+def read_bmp(path: Path, stored: bool) -> np.ndarray:
+    """Returns [H, W] or [H, W, 3 or 4], 8 bits; `stored` keeps palette indices."""
+    with Image.open(path, formats=["BMP"]) as image:
+        return _through_palette(image, stored) if image.mode == "P" else np.array(image)
+
+
+def _through_palette(image: Image.Image, stored: bool) -> np.ndarray:
+    indices = np.asarray(image)
+    flat = np.array(image.getpalette(), np.uint8)
+    table = np.zeros((256, 3), np.uint8)
+    table[: flat.size // 3] = flat.reshape(-1, 3)
+    return through_palette(indices, table, stored)
 
 
 def jpeg_ends(data: bytes) -> bool:

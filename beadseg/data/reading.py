@@ -1,4 +1,4 @@
-"""From files to two-dimensional images: TIFF of every make, PNG and JPEG.
+"""From files to two-dimensional images: TIFF of every make, PNG, JPEG and BMP.
 
 A file is listed first (`open_pages`, headers only) and its pages are read one by one
 (`PageRef.read`), so that a stack larger than memory is no trouble.
@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import itertools
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,17 +18,24 @@ from beadseg.data import raster, tiff
 from beadseg.data.pixels import choose_channel, project, to_grey
 from beadseg.errors import BeadsegError
 
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG = b"\xff\xd8\xff"
-_OTHERS = {
-    b"GIF8": "a GIF",
-    b"BM": "a BMP",
-    b"%PDF": "a PDF",
-    b"PK": "a zip archive or an office document",
-    b"ZISRAW": "a Zeiss CZI",
-    b"\x89HDF": "an HDF5",
+# How files begin; dots stand for any byte.
+_READ = {
+    rb"II[*+]\0|MM\0[*+]": "tiff",
+    rb"\x89PNG\r\n\x1a\n": "png",
+    rb"\xff\xd8\xff": "jpeg",
+    rb"BM....\0\0\0\0": "bmp",
 }
+_IMAGES = {
+    rb"GIF8": "a GIF",
+    rb"ZISRAW": "a Zeiss CZI",
+    rb"\x89HDF": "an HDF5",
+    rb"RIFF....WEBP": "a WebP",
+    rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51": "a JPEG 2000",
+    rb"\xda\xce\xbe\x0a": "a Nikon ND2",
+    rb"\x70\0\0\0": "a Leica LIF",
+    rb"v/1\x01": "an OpenEXR",
+}
+_OTHERS = {rb"%PDF": "a PDF", rb"PK": "a zip archive or an office document"}
 _SMALLEST = 8  # px
 
 
@@ -109,6 +117,8 @@ class PageRef:
             array = raster.read_png(self.path, stored)
         elif kind == "jpeg":
             array = raster.read_jpeg(self.path)
+        elif kind == "bmp":
+            array = raster.read_bmp(self.path, stored)
         else:
             array = tiff.read_plane(self.path, plane, stored)
         if array.dtype == bool:
@@ -133,7 +143,7 @@ def open_pages(
     Time, positions, and pages without a name are images of their own.
 
     Args:
-      path: a TIFF, PNG or JPEG file.
+      path: a TIFF, PNG, JPEG or BMP file.
       channel: of several; None: luminance of RGB, else the first.
       stack: "pages": every z is an image; "max", "mean": z (and unnamed pages) are
         projected to one image.
@@ -163,6 +173,15 @@ def open_pages(
     ]
 
 
+def looks_like_image(path: Path) -> bool:
+    """Whether a file begins as images do, also those of kinds that are not read."""
+    try:
+        with path.open("rb") as file:
+            return _named(file.read(16), _READ | _IMAGES) is not None
+    except OSError:
+        return False
+
+
 def check_image(array: np.ndarray, where: str, constant: bool = False) -> None:
     """Refuses pixels in which nothing can be seen.
 
@@ -172,22 +191,23 @@ def check_image(array: np.ndarray, where: str, constant: bool = False) -> None:
       constant: whether one value everywhere will do: a control shows no bead.
 
     Raises:
-      ReadError: NaN or infinite pixels, one value everywhere, or under 8 x 8 px.
+      ReadError: nothing but NaN or infinite pixels, one value everywhere, or under
+        8 x 8 px.
     """
     if min(array.shape) < _SMALLEST:
         raise ReadError(
             f"{where}: {array.shape[0]} x {array.shape[1]} px is too small; "
             f"images need {_SMALLEST} x {_SMALLEST} px or more"
         )
-    bad = array.size - int(np.isfinite(array).sum())
-    if bad:
+    finite = np.isfinite(array)
+    known = array if finite.all() else array[finite]
+    if not known.size:
         raise ReadError(
-            f"{where}: {bad} of {array.size} pixels are NaN or infinite; "
-            "export the image again or replace them"
+            f"{where}: all pixels are NaN or infinite; export the image again"
         )
-    if not constant and array.min() == array.max():
+    if not constant and known.min() == known.max():
         raise ReadError(
-            f"{where}: every pixel is {array.flat[0]}; there is nothing to see, "
+            f"{where}: every pixel is {known.flat[0]}; there is nothing to see, "
             "export the image again or remove it"
         )
 
@@ -196,7 +216,7 @@ def _list(path: Path, channel: int | None, stack: str) -> list[PageRef]:
     kind = _file_kind(path)
     make = functools.partial(PageRef, path, 0, "", stamp=_stamp(path))
     if kind != "tiff":
-        header = (raster.png_header if kind == "png" else raster.jpeg_header)(path)
+        header = raster.HEADERS[kind](path)
         chosen, notes = choose_channel(channel, header.samples, header.kind)
         return [
             make(
@@ -275,15 +295,16 @@ def _file_kind(path: Path) -> str:
         head = file.read(16)
     if not head:
         raise ValueError("the file is empty (0 bytes); copy or export it again")
-    if head[:4] in _TIFF:
-        return "tiff"
-    if head.startswith(_PNG):
-        return "png"
-    if head.startswith(_JPEG):
-        return "jpeg"
-    names = [f"{n} file" for k, n in _OTHERS.items() if head.startswith(k)]
-    what = (*names, "not an image")[0]
+    kind = _named(head, _READ)
+    if kind:
+        return kind
+    name = _named(head, _IMAGES | _OTHERS)
+    what = f"{name} file" if name else "not an image"
     raise ValueError(f"it is {what}; save it as TIFF, PNG or JPEG")
+
+
+def _named(head: bytes, kinds: dict[bytes, str]) -> str | None:
+    return next((n for k, n in kinds.items() if re.match(k, head, re.DOTALL)), None)
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import tifffile
 
-from beadseg.data.pixel_size import imagej_size, ome_sizes, resolution_size
+from beadseg.data.pixel_size import PixelSize, page_size, series_sizes
 from beadseg.data.pixels import eight_bit, inverted, through_palette
 from beadseg.data.raster import jpeg_ends
 
@@ -22,6 +22,13 @@ from beadseg.data.raster import jpeg_ends
 logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
 
 JPEG = (7, 34892)  # compressions whose segments are JPEG streams
+# Photometric interpretations that have no brightness to be read off.
+COLOURS = {
+    5: "CMYK",
+    8: "CIE Lab",
+    9: "ICC Lab",
+    10: "ITU Lab",
+}
 
 
 class Plane(NamedTuple):
@@ -66,7 +73,7 @@ def scan(path: Path) -> tuple[list[Stack], str]:
         # level, so files without metadata are listed page by page here.
         named = [s for s in series if s.kind not in ("generic", "uniform")]
         if named and len(named) == len(series):
-            sizes = _pixel_sizes(file, len(series))
+            sizes = series_sizes(file, len(series))
             stacks = [
                 _of_series(file, s, size)
                 for s, size in zip(series, sizes, strict=True)
@@ -99,10 +106,11 @@ def read_plane(path: Path, plane: Plane, stored: bool) -> np.ndarray:
             array = page.asarray()
         array = _to_plane(array.reshape(plane.block), plane)
         array = array.astype(array.dtype.newbyteorder("="), copy=False)
-        # ImageJ and tifffile keep the numbers whatever is shown: their masks hold
-        # 255, or True, on the objects also where that means black.
+        # ImageJ and tifffile keep the numbers whatever is shown: an inverting LUT
+        # changes the look alone, and their masks hold 255, or True, on the objects
+        # also where that means black.
         keeps = file.is_imagej or file.pages.first.software.startswith("tifffile")
-        if page.photometric == 0 and not (stored and keeps):
+        if page.photometric == 0 and not keeps:
             array = inverted(array, page.bitspersample)
         elif page.photometric == 3 and not (file.is_imagej or file.is_ome):
             array = through_palette(array, eight_bit(page.colormap.T), stored)
@@ -135,7 +143,7 @@ def _directories(file: tifffile.TiffFile) -> tuple[list[int], str]:
     return offsets, "the file is cut short or corrupt here and the rest is lost"
 
 
-def _of_series(file, series, size) -> Stack:
+def _of_series(file, series, size: PixelSize) -> Stack:
     axes, shape = series.axes, series.shape
     key = series.keyframe
     count = math.prod(shape) // max(1, math.prod(key.shape))
@@ -182,9 +190,8 @@ def _of_series(file, series, size) -> Stack:
         notes = ("one file of a set: only the pages in this file are used",)
     y, x = (shape[axes.rindex(a)] for a in "YX")
     kind, samples = _meaning(file, key)
-    return Stack(
-        names, sizes, planes, (y, x), kind, samples, size, notes + _sparse(sparse)
-    )
+    notes += (*size.notes, *_sparse(sparse))
+    return Stack(names, sizes, planes, (y, x), kind, samples, size.size, notes)
 
 
 _CUT_SHORT = "the file ends before this page does (cut short)"
@@ -218,11 +225,15 @@ def _by_directory(file, offsets: list[int]) -> list[Stack]:
                 raise ValueError("no image or an unknown type of pixel")
             problem, sparse = _damage(page, file.filehandle.size)
             plane = Plane(offset, number, None, page.shape, page.axes, (), problem)
-            reduced = page.is_reduced or page.is_mask
-            size = resolution_size(page)
-            group = ((y, x), *_meaning(file, page), size, _sparse(sparse))
+            reduced = page.is_reduced or page.is_mask or _is_preview(page, file)
+            size, notes = page_size(page)
+            notes += _sparse(sparse)
+            group = ((y, x), *_meaning(file, page), size, notes)
         except Exception as error:  # whatever a damaged directory makes it raise
-            plane = Plane(number=number, problem=f"its header is corrupt ({error})")
+            problem = f"its header is corrupt ({error})"
+            if str(error).startswith("its colours"):
+                problem = str(error)
+            plane = Plane(number=number, problem=problem)
             group, reduced = None, False
         entries.append((plane, group, reduced))
     if not all(reduced for *_, reduced in entries):
@@ -237,6 +248,14 @@ def _by_directory(file, offsets: list[int]) -> list[Stack]:
         planes = [plane for plane, *_ in members]
         stacks.append(Stack("I", (len(planes),), planes, *group[:4], group[4]))
     return stacks
+
+
+def _is_preview(page, file) -> bool:
+    """Whether a page is the small picture that Olympus SIS puts before its image."""
+    maker = str(page.tags.valueof(271, default=""))
+    if not maker.startswith("Olympus Soft Imaging") or page.is_sis:
+        return False
+    return any(other.is_sis for other in file.pages)
 
 
 def _damage(page, file_size: int) -> tuple[str, int]:
@@ -265,23 +284,13 @@ def _meaning(file, page) -> tuple[str, int]:
         return ("grey" if file.is_imagej or file.is_ome else "colour"), 3
     if photometric in (2, 6) and samples >= 3:
         return "colour", 3
-    if photometric in (5, 8, 9):
-        raise ValueError("its colours are CMYK or Lab: save it as grey or RGB")
+    if photometric in COLOURS:
+        raise ValueError(
+            f"its colours are {COLOURS[photometric]}: save it as grey or RGB"
+        )
     alpha = sum(int(e) in (1, 2) for e in page.extrasamples)
     samples = max(1, samples - alpha)
     return ("grey" if samples == 1 else "samples"), samples
-
-
-def _pixel_sizes(file, count: int) -> list[tuple[float, float] | None]:
-    if file.is_ome:
-        sizes = ome_sizes(file.ome_metadata)
-        if len(sizes) == count:
-            return sizes
-        return [sizes[0] if len(set(sizes)) == 1 else None] * count
-    page = file.pages.first
-    if file.is_imagej:
-        return [imagej_size(page, file.imagej_metadata)] * count
-    return [resolution_size(page)] * count
 
 
 def _check_jpeg_segments(page) -> None:

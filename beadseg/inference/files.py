@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from beadseg.data.gaps import fill
 from beadseg.data.reading import PageRef, ReadError, check_image
 from beadseg.data.scaling import as_floats, span
 from beadseg.inference.run import Run
@@ -47,6 +48,7 @@ class Files:
             try:
                 image = page.read()
                 check_image(image, page.where)
+                image, _ = fill(image)
             except ReadError:  # is told when its turn comes
                 continue
             smooth = ndimage.gaussian_filter(image.astype(np.float32), 1.0)

@@ -5,9 +5,17 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from beadseg.data.folder import ENDINGS
-from beadseg.data.reading import PageRef, ReadError, file_stem, open_pages
+from beadseg.data.folder import ENDINGS, READ
+from beadseg.data.reading import (
+    PageRef,
+    ReadError,
+    file_stem,
+    looks_like_image,
+    open_pages,
+)
 from beadseg.errors import BeadsegError
+
+NAMED = 20  # files that are left out, by name in one line
 
 
 class Input(NamedTuple):
@@ -30,17 +38,21 @@ def find_inputs(
 ) -> Inputs:
     """Lists the images of files, folders and patterns, in that order.
 
-    Of a folder the images in it are taken, or those in its `images/`. What cannot be
-    opened is a problem, and the rest goes on.
+    Of a folder the images in it are taken, whatever their names, or those in its
+    `images/`; what else lies there is named in a note. What cannot be opened is a
+    problem, and the rest goes on.
 
     Raises:
       BeadsegError: an argument under which there is no image at all.
     """
     files: dict[Path, None] = {}
+    left_out: dict[str, None] = {}
     for argument in arguments:
-        for file in _expand(argument):
-            files.setdefault(file)
-    images, problems, notes = [], [], {}
+        found, note = _expand(argument)
+        files |= dict.fromkeys(found)
+        left_out |= dict.fromkeys(note)
+    images, problems = [], []
+    notes: dict[str, dict[Path, None]] = {}
     names = _names(list(files))
     for file in files:
         try:
@@ -51,7 +63,8 @@ def find_inputs(
         for page in pages:
             name = names[file] + page.name[len(file_stem(file)) :]
             images.append(Input(name, page))
-            notes |= {f"{file}: {note}": None for note in page.notes}
+            for note in page.notes:
+                notes.setdefault(note, {})[file] = None
     taken = Counter(image.name.lower() for image in images)
     seen: Counter[str] = Counter()
     for i, image in enumerate(images):  # a page of one file named as another file
@@ -59,34 +72,49 @@ def find_inputs(
         if taken[key] > 1:
             seen[key] += 1
             images[i] = Input(f"{image.name}_{seen[key]}", image.page)
-    return Inputs(images, problems, list(notes))
+    lines = [f"{_some(list(where))}: {note}" for note, where in notes.items()]
+    return Inputs(images, problems, [*left_out, *lines])
 
 
-def _expand(argument: str) -> list[Path]:
+def _some(files: list[Path]) -> str:
+    return f"{files[0]}" + (f" and {len(files) - 1} more" if len(files) > 1 else "")
+
+
+def _expand(argument: str) -> tuple[list[Path], list[str]]:
+    """The files of an argument, and a line on what is left out of a folder."""
     path = Path(argument).expanduser()
     if path.is_dir():
-        found = _images(path) or _images(path / "images")
+        found, note = _images(path)
         if not found:
-            endings = ", ".join(ending[1:] for ending in ENDINGS)
-            raise BeadsegError(f"{path}: no image in this folder ({endings})")
-        return found
+            found, note = _images(path / "images")
+        if not found:
+            raise BeadsegError(f"{path}: no image in this folder ({READ})")
+        return found, note
     if not path.exists() and glob.has_magic(argument):
         found = [Path(p) for p in sorted(glob.glob(str(path), recursive=True))]
         found = [p for p in found if p.is_file()]
         if not found:
             raise BeadsegError(f"{argument}: no file has such a name")
-        return found
-    return [path]
+        return found, []
+    return [path], []
 
 
-def _images(folder: Path) -> list[Path]:
+def _images(folder: Path) -> tuple[list[Path], list[str]]:
+    """What may be an image, by its ending or its content, and a line on the rest."""
     if not folder.is_dir():
-        return []
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in ENDINGS and not path.name.startswith(".")
-    )
+        return [], []
+    found, rest = [], []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name in ("Thumbs.db", "desktop.ini"):
+            continue
+        known = path.suffix.lower() in ENDINGS
+        taken = known or (path.is_file() and looks_like_image(path))
+        (found if taken else rest).append(path)
+    if not rest:
+        return found, []
+    names = [path.name + "/" * path.is_dir() for path in rest[:NAMED]]
+    more = f" and {len(rest) - NAMED} more" if len(rest) > NAMED else ""
+    return found, [f"{folder}: no images, left out: {', '.join(names)}{more}"]
 
 
 def _names(files: list[Path]) -> dict[Path, str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from beadseg.data import gaps
 from beadseg.data.instances import (
     find_beads_blockwise,
     options_of_range,
@@ -19,6 +20,7 @@ from beadseg.data.scaling import (
     SMALLEST_SCALE,
     PreparedWindows,
     resample,
+    resample_labels,
     scaled_shape,
 )
 from beadseg.errors import BeadsegError
@@ -56,7 +58,8 @@ class Prediction:
 class Seen:
     """An image after the networks: what is left needs none of them."""
 
-    image: np.ndarray  # [H, W]
+    image: np.ndarray  # [H, W], gaps filled
+    missing: np.ndarray | None  # bool[H, W], where it has no data
     levels: list[Level]
     beads: Candidates  # those that were selected
     score: np.ndarray  # f32[N]
@@ -139,14 +142,15 @@ class Predictor:
         """What the networks say of an image [H, W], and which regions are beads.
 
         Args:
-          image: [H, W].
+          image: [H, W]; what is NaN or infinite has no data, and holds no bead.
           settings: what was asked for.
           pixel_size: um; known here and in training, it tells the size of the beads.
           least_span: see `beadseg.data.scaling.prepare`.
           allocate: makes the arrays of the levels.
         """
         threshold, notes = self.threshold(settings.threshold), ()
-        look = self._looker(image, threshold, least_span, allocate)
+        image, missing = gaps.fill(image)
+        look = self._looker(image, threshold, least_span, allocate, missing)
         run = self.runs[0]
         asked = None if settings.diameter == AUTO else float(settings.diameter)
         if run.sizes is None:
@@ -156,7 +160,9 @@ class Predictor:
             if asked is None:
                 levels = self._finer(levels, image.shape, look)
         beads, score = self._select(levels, image.shape, settings, asked)
-        return Seen(image, levels, beads, score, threshold, notes, allocate)
+        if missing is not None:
+            notes = (*notes, gaps.note(int(missing.sum()), missing.size))
+        return Seen(image, missing, levels, beads, score, threshold, notes, allocate)
 
     def pyramid(self, image: np.ndarray, finer: bool = False) -> list[Level]:
         """All levels down to the pixels of an image [H, W], before any is scored.
@@ -165,7 +171,8 @@ class Predictor:
           image: [H, W].
           finer: looks at it enlarged as well.
         """
-        look = self._looker(image, self.threshold(), 0.0, np.zeros)
+        image, missing = gaps.fill(image)
+        look = self._looker(image, self.threshold(), 0.0, np.zeros, missing)
         levels = self._pyramid(image.shape, look, None)
         return [look(pyramid.OCTAVE * levels[0].scale), *levels] if finer else levels
 
@@ -232,15 +239,20 @@ class Predictor:
         page = compose(
             seen.levels, seen.beads, shape, seen.threshold, seen.allocate, band
         )
-        measurer = Measurer(shape, len(seen.score), seen.threshold)
+        lost = 0 if seen.missing is None else int(seen.missing.sum())
+        measurer = Measurer(shape, len(seen.score), seen.threshold, lost)
         for top in range(0, shape[0], BAND):
             rows = slice(top, min(top + BAND, shape[0]))
             maps = {}
             if page.uncertainty is not None:
                 maps["uncertainty"] = page.uncertainty[rows]
-            measurer.add(
-                page.labels[rows], seen.image[rows], page.probability[rows], maps
-            )
+            probability = page.probability[rows]
+            if seen.missing is not None:
+                here = seen.missing[rows]
+                page.labels[rows] = np.where(here, 0, page.labels[rows])
+                page.probability[rows] = np.where(here, 0, probability)
+                probability = np.where(here, 1, probability)  # no clear background
+            measurer.add(page.labels[rows], seen.image[rows], probability, maps)
         found = measurer.finish(pixel_size)
         score = seen.score[found.table["label"] - 1].astype(float)
         about = found.image | {
@@ -248,10 +260,12 @@ class Predictor:
             "threshold": seen.threshold,
             "scale": _main_scale(seen),
         }
+        # Of few pixels it goes beyond 1, which no shape has: cut there as in ImageJ.
+        circularity = np.minimum(found.table["circularity"], 1.0)
         return Prediction(
             page.labels,
             page.probability,
-            found.table | {"score": score},
+            found.table | {"circularity": circularity, "score": score},
             about,
             page.uncertainty,
             found.boxes,
@@ -264,10 +278,16 @@ class Predictor:
         return float(wanted)
 
     def _looker(
-        self, image, threshold: float, least_span: float, allocate: Allocate
+        self,
+        image,
+        threshold: float,
+        least_span: float,
+        allocate: Allocate,
+        missing: np.ndarray | None,
     ) -> Callable[[float], Level]:
         """Looks at an image at a scale."""
         sources: dict[int, Any] = {}
+        lost = None if missing is None else gaps.wide(missing)
 
         def source(run: Run, scale: float) -> tuple[Source, tuple[int, int]]:
             if run.sizes is None or run.flatten_sigma:
@@ -291,6 +311,8 @@ class Predictor:
             options = self.bead_options
             if maps is None:
                 maps = self._maps(image.shape, scale, source, allocate)
+                if lost is not None:
+                    _leave_out(maps.probability, lost)
             else:
                 options |= {"prominence": WHOLE}
             shape = maps.probability.shape
@@ -384,6 +406,14 @@ def _resampled(band, shape: tuple[int, int]):
     return band._replace(
         **dict(zip(("probability", "distance", "square"), maps, strict=True))
     )
+
+
+def _leave_out(probability: np.ndarray, missing: np.ndarray) -> None:
+    """No bead where the image has no data; of a large image some rows at a time."""
+    lost = resample_labels(missing, probability.shape)
+    for top in range(0, len(lost), BAND):
+        rows = slice(top, top + BAND)
+        probability[rows] = np.where(lost[rows], 0, probability[rows])
 
 
 def _main_scale(seen: Seen) -> float:

@@ -5,7 +5,9 @@ measure from its corner (ImageJ, QuPath) half a pixel is added.
 """
 
 import csv
+import datetime
 import io
+import itertools
 import json
 import math
 import zipfile
@@ -25,12 +27,14 @@ from beadseg.inference.measure import Table
 from beadseg.inference.scratch import Scratch
 
 LEVELS = 2**12  # of a stored probability: finer ones are noise that does not compress
+FIRST_DAY = datetime.datetime(1980, 1, 1)  # of zip files; in place of today
 CORNER = 0.5  # px, from the corner of the first pixel to its centre
 CLASS = {"name": "Bead", "color": [0, 158, 115]}
 TIFF_TILE = 256  # px, a side
 STRIP = 256  # rows of a TIFF that are compressed at once
 ROWS = 2**13  # of a table that are text at once
-TABLE_ENDINGS = (".csv", ".parquet")
+TABLE_ENDINGS = (".csv", ".parquet", ".xlsx")
+SHEET_ROWS = 2**20  # of a sheet of Excel, its heads among them
 
 
 def write_labels(
@@ -135,14 +139,16 @@ def write_rois(
 ) -> None:
     """Writes a zip of ImageJ ROIs, one a bead, with subpixel coordinates."""
     content = io.BytesIO()  # some 200 bytes a bead; a file would be flushed for each
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as rois:
+    with zipfile.ZipFile(content, "w") as rois:
         for bead, outline in zip(beads, outlines, strict=True):
             roi = ImagejRoi.frompoints(
                 outline[:, ::-1] + np.float32(CORNER), name=f"{bead:05d}"
             )
             roi.roitype = ROI_TYPE.POLYGON
             roi.options |= ROI_OPTIONS.SUB_PIXEL_RESOLUTION
-            rois.writestr(f"{bead:05d}.roi", roi.tobytes())
+            # Without a time of its own: the same beads give the same bytes.
+            info = zipfile.ZipInfo(f"{bead:05d}.roi", FIRST_DAY.timetuple()[:6])
+            rois.writestr(info, roi.tobytes(), zipfile.ZIP_DEFLATED, 1)
     write_whole(file, content.getbuffer())
 
 
@@ -177,17 +183,17 @@ def write_geojson(file: Path, table: Table, outlines: Iterable[np.ndarray]) -> N
 def write_table(file: Path, tables: Iterable[Table]) -> None:
     """Writes tables of the same columns under each other, one at a time.
 
-    A CSV or a Parquet file, as its ending says. Where a table lacks a column of another
-    its cells are empty; of no table at all an empty file is made.
+    A CSV, Parquet or Excel file, as its ending says. Where a table lacks a column of
+    another its cells are empty; of no table at all an empty file is made.
 
     Raises:
-      BeadsegError: the ending is neither.
+      BeadsegError: the ending is none of these.
     """
     if file.suffix not in TABLE_ENDINGS:
         raise BeadsegError(f"{file}: a table ends in {' or '.join(TABLE_ENDINGS)}")
     tables = list(tables)
     names = list(dict.fromkeys(name for table in tables for name in table))
-    write = _csv if file.suffix == ".csv" else _parquet
+    write = {".csv": _csv, ".parquet": _parquet, ".xlsx": _excel}[file.suffix]
     with open_whole(file) as content:
         write(content, names, tables)
 
@@ -239,6 +245,38 @@ def _parquet(content: BinaryIO, names: list[str], tables: list[Table]) -> None:
     joined = pa.concat_tables(map(arrow, tables), promote_options="permissive")
     about = {"creator": f"beadseg {__version__}"}
     pq.write_table(joined.replace_schema_metadata(about), content)
+
+
+def _excel(content: BinaryIO, names: list[str], tables: list[Table]) -> None:
+    """Numbers are numbers whatever the language of Excel; text is never a formula."""
+    from xlsxwriter import Workbook
+
+    options = {
+        "constant_memory": True,
+        "strings_to_formulas": False,
+        "strings_to_urls": False,
+    }
+    lines = itertools.chain.from_iterable(_lines(names, table) for table in tables)
+    with Workbook(content, options) as book:
+        book.set_properties({"created": FIRST_DAY})
+        sheet = None
+        for i, line in enumerate(lines):
+            row = i % (SHEET_ROWS - 1)
+            if row == 0:  # what does not fit goes on in another sheet
+                sheet = book.add_worksheet()
+                sheet.write_row(0, 0, names)
+            sheet.write_row(row + 1, 0, line)
+        if sheet is None:
+            book.add_worksheet().write_row(0, 0, names)
+
+
+def _lines(names: list[str], table: Table) -> Iterator[list[Any]]:
+    """The rows of a table, None where a number or a column is missing."""
+    rows = len(next(iter(table.values()), ()))
+    empty = np.full(rows, None)
+    columns = [_rounded(np.asarray(table.get(name, empty))) for name in names]
+    for values in zip(*columns, strict=True):
+        yield [None if v != v else v for v in values]
 
 
 def rows_to_table(rows: list[dict[str, Any]]) -> Table:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from beadseg.data.cache import hash_file
 from beadseg.data.folder import scan
+from beadseg.data.gaps import fill
 from beadseg.data.labels import UNKNOWN, read_labels
 from beadseg.data.reading import ReadError
 from beadseg.data.samples import Sample
@@ -88,6 +89,8 @@ def pages(
             if sample.ignore:
                 ignored = sample.ignore.open()[sample.page].read() != 0
                 person = np.where(ignored & (person == 0), np.int32(UNKNOWN), person)
+            missing = ~np.isfinite(image)
+            person = np.where(missing & (person == 0), np.int32(UNKNOWN), person)
         except ReadError as error:
             problems.append(str(error))
             continue
@@ -170,7 +173,7 @@ def _one(page: Page, part: Path, run: str, predict: Predict, stack: str) -> "_Do
     }
     write_labels(part / "person" / f"{sample.name}.tif", page.person)
     write_labels(part / "proposals" / f"{sample.name}.tif", found.labels)
-    seen = look(page.image, labels, page.person, found.labels)
+    seen = look(fill(page.image)[0], labels, page.person, found.labels)
     return _Done(sample.group, found._replace(labels=None), about, seen)
 
 

@@ -12,6 +12,7 @@ from beadseg import colours
 from beadseg.analysis.page import Page
 from beadseg.analysis.recommendation import base_config
 from beadseg.data.folder import stem_of
+from beadseg.data.gaps import fill
 from beadseg.data.settings_file import write_completeness
 from beadseg.errors import BeadsegError
 from beadseg.files import write_whole, writing
@@ -54,10 +55,11 @@ def verify(
     for page in pages(data, problems):
         if page.sample.mask is None:
             continue
-        found = audit(page.image, page.person, predict, settings)
+        image, _ = fill(page.image)
+        found = audit(image, page.person, predict, settings)
         audits.append(found)
         rows.append(_row(page.sample, found, least))
-        seen.append((rows[-1], _overlay(page.image, page.person, found.missing)))
+        seen.append((rows[-1], _overlay(image, page.person, found.missing)))
         seen = sorted(seen, key=lambda pair: pair[0]["completeness"])[:PICTURES]
     if not rows:
         hint = f" (the first problem: {problems[0]})" if problems else ""

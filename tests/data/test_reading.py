@@ -203,7 +203,7 @@ def test_grey_palette_in_any_order_gives_the_greys(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2"])
-def test_min_is_white_is_turned_over_except_in_masks_of_imagej(tmp_path, dtype):
+def test_min_is_white_is_turned_over(tmp_path, dtype):
     truth = picture(dtype)
     (tmp_path / "a.tif").write_bytes(tiff_bytes(truth, photometric=0))
     high = np.iinfo(dtype).max
@@ -212,10 +212,57 @@ def test_min_is_white_is_turned_over_except_in_masks_of_imagej(tmp_path, dtype):
         with Image.open(tmp_path / "a.tif") as image:
             seen = np.asarray(image)
         np.testing.assert_array_equal(only(tmp_path / "a.tif").read(), seen)
-    tifffile.imwrite(tmp_path / "b.tif", truth, imagej=True, photometric="miniswhite")
-    page = only(tmp_path / "b.tif")
-    np.testing.assert_array_equal(page.read(), high - truth)
+
+
+@pytest.mark.parametrize("options", [{"imagej": True}, {}])
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "?"])
+def test_an_inverting_lut_changes_the_look_and_not_the_numbers(
+    tmp_path, dtype, options
+):
+    truth = picture("u1") > 99 if dtype == "?" else picture("u1").astype(dtype)
+    if dtype == "?" and options:
+        truth = truth.astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", truth, photometric="miniswhite", **options)
+    page = only(tmp_path / "a.tif")
+    np.testing.assert_array_equal(page.read(), truth)
     np.testing.assert_array_equal(page.read_stored(), truth)
+
+
+@pytest.mark.parametrize("mode", ["P", "1"])
+@pytest.mark.parametrize("width", [8, 13, 32])
+def test_pictures_of_two_colours_are_read(tmp_path, mode, width):
+    truth = (picture()[:, :width] > 99).astype(np.uint8)
+    if mode == "1":
+        Image.fromarray(truth.astype(bool)).save(tmp_path / "a.tif")
+        expected = truth
+    else:  # the palette of one bit is beyond Pillow
+        palette = np.zeros((3, 2), np.uint16)
+        palette[:, 0] = 50 * 257
+        palette[:, 1] = 200 * 257
+        packed = np.packbits(truth, axis=1)
+        tags = {
+            256: (3, width),
+            257: (3, len(truth)),
+            258: (3, 1),
+            259: (3, 1),
+            262: (3, 3),
+            277: (3, 1),
+            278: (3, len(truth)),
+        }
+        entries = [(k, t, 1, struct.pack("<I", v)) for k, (t, v) in tags.items()]
+        start = 8 + 2 + 12 * (len(entries) + 3) + 4
+        entries.append((273, 4, 1, struct.pack("<I", start)))
+        entries.append((279, 4, 1, struct.pack("<I", packed.nbytes)))
+        entries.append((320, 3, 6, struct.pack("<I", start + packed.nbytes)))
+        directory = b"".join(
+            struct.pack("<HHI", *e[:3]) + e[3] for e in sorted(entries)
+        )
+        content = b"II*\0" + struct.pack("<IH", 8, len(entries)) + directory + b"\0" * 4
+        (tmp_path / "a.tif").write_bytes(content + packed.tobytes() + palette.tobytes())
+        expected = np.where(truth, 200, 50)
+    page = only(tmp_path / "a.tif")
+    np.testing.assert_array_equal(page.read(), expected)
+    np.testing.assert_array_equal(page.read_stored(), expected)
 
 
 def test_pages_of_different_sizes_stay_in_file_order(tmp_path):

@@ -29,6 +29,19 @@ def test_a_disc_has_its_area_diameter_centre_and_circularity():
     assert table["circularity"][0] == pytest.approx(1, abs=0.01)
 
 
+@pytest.mark.parametrize("diameter", [5, 7, 11, 23, 41])
+def test_circularity_of_discs_is_1_in_the_mean_also_when_cut_there(diameter):
+    rng = np.random.default_rng(diameter)
+    shape = (diameter + 6,) * 2
+    found = []
+    for _ in range(60):
+        y, x = diameter / 2 + 3 + rng.uniform(-0.5, 0.5, 2)
+        mask = ellipse(shape, y, x, diameter, diameter, 0)
+        found.append(one(mask).table["circularity"][0])
+    assert np.mean(found) == pytest.approx(1, abs=0.03)
+    assert np.mean(np.minimum(found, 1)) == pytest.approx(1, abs=0.015)
+
+
 @pytest.mark.parametrize("angle", [0.0, 0.4, 1.2])
 def test_an_ellipse_has_its_axes_at_any_angle(angle):
     table = one(ellipse((120, 120), 60, 60, 80, 40, angle)).table

@@ -272,6 +272,7 @@ def test_python_gives_what_the_command_gives(bright_run):
     labels = same_numbers(labels, found.labels)
     np.testing.assert_array_equal(found.labels, labels)
     assert len(found.table["label"]) == 25
+    assert found.table["circularity"].max() <= 1
     assert found.table["diameter_um"][0] == pytest.approx(DIAMETER / 2, rel=0.02)
     coloured = run.predict(np.stack([image] * 3, -1))
     np.testing.assert_array_equal(coloured.labels, labels)
@@ -281,6 +282,34 @@ def test_python_gives_what_the_command_gives(bright_run):
         run.predict(np.zeros((1, 40)))
     with pytest.raises(BeadsegError, match="are NaN or infinite"):
         run.predict(np.full((30, 40), np.nan))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("large", [False, True])
+def test_pixels_without_data_hold_no_bead_and_are_counted(
+    bright_run, tmp_path, capsys, monkeypatch, value, large
+):
+    image, labels = beads_image()
+    gone = np.zeros(image.shape, bool)
+    gone[:, : image.shape[1] // 2] = True
+    gone[labels == labels[-1:].max(initial=labels.max())] = True
+    tifffile.imwrite(tmp_path / "a.tif", np.where(gone, value, image).astype("f4"))
+    if large:
+        monkeypatch.setattr("beadseg.inference.scratch.LARGE", 1)
+    out = tmp_path / "out"
+    arguments = ("predict", tmp_path / "a.tif", "--run", bright_run, "-o", out)
+    code, _, errors = call(capsys, *arguments)
+    assert code == 0
+    assert any(f"{gone.sum():,} of {gone.size:,} pixels have no" in e for e in errors)
+    found = tifffile.imread(out / "labels" / "a.tif")
+    assert not found[gone].any()
+    whole = [i for i in range(1, labels.max() + 1) if not gone[labels == i].any()]
+    for i in whole:
+        number = np.unique(found[labels == i])
+        assert len(number) == 1 and number[0] > 0
+    (row,) = table(out / "images.csv")
+    known = (~gone).sum()
+    assert float(row["coverage"]) == pytest.approx((found > 0).sum() / known, rel=1e-5)
 
 
 @pytest.mark.parametrize("times", [0.4, 3.0])

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from beadseg.data.gaps import fill
 from beadseg.data.reading import open_pages
 from beadseg.partial.completed import read_proposals
 
@@ -39,7 +40,7 @@ def read_picture(folder: Path, name: str, channel: int | None) -> Picture:
     page = open_pages(path, channel=channel, stack=stack)[0]
     stored = page.read_stored()
     channels = min(stored.shape[-1], 3) if stored.ndim == 3 else 1
-    array = stored if stored.ndim == 2 else page.read()
+    array, _ = fill(stored if stored.ndim == 2 else page.read())
     if array.dtype != np.uint8:
         low, high = float(np.nanmin(array)), float(np.nanmax(array))
         spread = (array - np.float32(low)) * np.float32(65535 / ((high - low) or 1.0))

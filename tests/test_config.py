@@ -1,0 +1,94 @@
+"""Configs are found by name, also where there is no clone."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hatchling.builders.wheel import WheelBuilder
+
+from beadseg.analysis.recommendation import load_config
+from beadseg.config import ROOT, find_config
+from beadseg.errors import BeadsegError
+
+NAMES = sorted(file.stem for file in (ROOT / "configs").glob("*.py"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_config_is_found_by_its_name(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = str(ROOT / "configs" / f"{name}.py")
+    assert find_config(name) == find_config(f"configs/{name}.py") == file
+    assert find_config(f"{name}:full") == f"{file}:full"
+    assert load_config(name).to_dict() == load_config(file).to_dict()
+
+
+def test_a_file_of_ones_own_goes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").mkdir()
+    for where in ("mine.py", "configs/dice.py", str(tmp_path / "bce.py")):
+        Path(where).write_text("")
+        assert find_config(where) == where
+    assert find_config("bce") == str(ROOT / "configs" / "bce.py")
+
+
+@pytest.mark.parametrize("where", ["dicee", "gone.py", "other/dice.py", "dice.py:full"])
+def test_what_is_no_config_is_named_with_those_there_are(where, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BeadsegError) as error:
+        find_config(where)
+    assert f"--config={where}: no such file" in str(error.value)
+    assert "dice, finetune" in str(error.value)
+
+
+def test_the_wheel_holds_all_that_is_used_outside_a_clone():
+    files = {
+        f.distribution_path for f in WheelBuilder(str(ROOT)).recurse_included_files()
+    }
+    assert {f"configs/{name}.py" for name in NAMES} <= files
+    package = (ROOT / "beadseg").rglob("*")
+    used = {
+        f.relative_to(ROOT).as_posix()
+        for f in package
+        if f.is_file() and "__pycache__" not in f.parts
+    }
+    assert used <= files
+    assert not [file for file in files if file.startswith("tests/")]
+
+
+@pytest.mark.slow
+def test_a_sweep_is_planned_by_its_name(tmp_path):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "beadseg.cli", "train"),
+            "--config=sweep_lr",
+            "--dry_run",
+        ],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "members" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--config=nothing"], 2, "--config=nothing: no such file, nor one of"),
+        ([], 2, "no config: give --config="),
+        (["--help"], 0, "beadseg train --config="),
+    ],
+)
+def test_beadseg_train_speaks_as_the_module_does(arguments, code, words, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "beadseg.cli", "train", *arguments],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == code
+    assert words in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
