@@ -20,6 +20,7 @@ def get_config() -> ConfigDict:
     data.stack = "pages"  # a page is an image; or project z with "max", "mean"
     data.channel = placeholder(int)  # of several; None: luminance of RGB, else first
     data.group_pattern = ""  # regex; files whose group(1) agrees stay on one side
+    data.masks = "auto"  # "outlines", or "marks": discs, true in place and number alone
     data.point_diameter = placeholder(float)  # px of beads in points/; None: as apart
     data.bead_diameter = 24.0  # px of the median bead after resampling; 0: as it is
     data.tile_size = 512  # px; larger images are cut into tiles of this size
