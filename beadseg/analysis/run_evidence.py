@@ -17,6 +17,7 @@ from beadseg.analysis.image_facts import thumbnail
 from beadseg.analysis.recommendation import base_config
 from beadseg.errors import BeadsegError
 from beadseg.inference.estimate import estimate
+from beadseg.partial.agreement import agree
 
 LOOKED_AT = 16  # validation tiles; all is not needed to see an illness
 _MASKS = 8  # training tiles whose masks are compared with the estimate
@@ -155,7 +156,11 @@ def _completeness(dataset, chosen) -> tuple[float, float]:
     shares = []
     for i in chosen:
         tile = dataset[i]
-        pair = share_labelled(estimate(tile["image"]), tile["labels"], None)
+        found, labels = estimate(tile["image"]), tile["labels"]
+        if not (labels > 0).any():
+            continue
+        agreement = agree(tile["image"], labels, found)
+        pair = share_labelled(found, agreement, labels, None)
         if None not in pair:
             shares.append(pair)
     if not shares:

@@ -15,8 +15,9 @@ from scipy.spatial import cKDTree
 from skimage.filters import threshold_otsu
 
 from beadseg.data.beads import describe_beads, number_beads
+from beadseg.data.marks import MarkedImage, measure_marks
 from beadseg.inference.estimate import Estimate, estimate
-from beadseg.partial.agreement import Agreement, agree
+from beadseg.partial.agreement import Agreement, agree, pairs
 from beadseg.partial.proposals import SAME, overlaps, propose
 
 CONFIDENCE = 0.9  # of intervals
@@ -63,6 +64,7 @@ class Audit(NamedTuple):
     missing: np.ndarray  # i32[H, W], the beads that look missing, by the best way
     seen: Seen
     shift: float  # px by which the mask lies beside its beads in the worst corner
+    marked: MarkedImage  # the mask as discs on beads
 
     @property
     def best(self) -> Guess:
@@ -109,8 +111,9 @@ def audit(
     count = components(image)
     by_count = min(labelled / count, 1.0) if count else 1.0
     looked = look(image, seen, person, missing)
+    marked = measure_marks("", person, pairs(person, found.labels))
     shift = agreement.shift()
-    return Audit(labelled, by_count, free, model, missing, looked, shift)
+    return Audit(labelled, by_count, free, model, missing, looked, shift, marked)
 
 
 def components(image: np.ndarray) -> int:

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from skimage.segmentation import find_boundaries
 from beadseg import colours
 from beadseg.analysis.page import Page
 from beadseg.analysis.recommendation import base_config
+from beadseg.data.marks import Marks, judge_masks
 from beadseg.data.settings_file import FILE
 from beadseg.errors import BeadsegError
 from beadseg.files import write_whole, writing
 from beadseg.partial.audit import KINDS, Audit, Omission, audit, omission, pooled
 from beadseg.partial.completion import load_predict, pages
 
+BESIDE = 2.0  # px by which a mask is said to lie beside its beads
 PICTURES = 6  # on the page: the least complete
 _SIDE = 900  # px of a picture, at most
 _WORDS = KINDS | {"random": "at random, as far as can be told"}
@@ -50,12 +53,13 @@ def verify(
     data = base_config().data
     data.dir = str(folder)
     problems: list[str] = []
-    rows, audits, seen = [], [], []
+    rows, audits, seen, marked = [], [], [], []
     for page in pages(data, problems):
         if page.sample.mask is None:
             continue
         found = audit(page.image, page.person, predict, settings)
         audits.append(found)
+        marked.append(replace(found.marked, name=page.sample.name))
         rows.append(_row(page.sample, found, least))
         seen.append((rows[-1], _overlay(page.image, page.person, found.missing)))
         seen = sorted(seen, key=lambda pair: pair[0]["completeness"])[:PICTURES]
@@ -63,6 +67,7 @@ def verify(
         hint = f" (the first problem: {problems[0]})" if problems else ""
         raise BeadsegError(f"{folder}: no image has a mask that can be read{hint}")
     whole, kind = pooled(audits), omission([a.seen for a in audits])
+    marks = judge_masks(marked)
     short = sum(not row["passes"] for row in rows)
     result = {
         "images": rows,
@@ -73,6 +78,8 @@ def verify(
         "omission": kind.kind,
         "tests": kind.tests,
         "short": short,
+        "marks": asdict(marks),
+        "remarks": _remarks(rows, marks),
         "problems": problems,
         "sentence": _sentence(rows, whole, kind, short, least, run),
         "exit_code": 1 if short or problems else 0,
@@ -121,8 +128,9 @@ def _row(sample, found: Audit, least: float) -> dict[str, Any]:
         "completeness": round(best.completeness, 4),
         "low": round(best.low, 4),
         "high": round(best.high, 4),
-        "passes": best.completeness >= least,
+        "passes": bool(best.completeness >= least),
         "by_count": round(found.by_count, 4),
+        "beside_px": round(found.shift, 1),
     }
     for way, guess in (("mask_free", found.mask_free), ("model", found.model)):
         for field in ("completeness", "low", "high"):
@@ -148,6 +156,24 @@ def _sentence(rows, whole, kind: Omission, short: int, least: float, run) -> str
         said += f"; missing are {_WORDS[kind.kind]}"
         if run is None:  # what is seen without a model are not the beads alone
             said += ", as it looks without --run"
+    return said
+
+
+def _remarks(rows: list[dict], marks: Marks) -> list[str]:
+    """What else is to be said of the masks, a line each."""
+    said = []
+    if marks.are_marks:
+        said.append(f"{marks.sentence()}: beads are counted, not pixels")
+    beside = [row for row in rows if row["beside_px"] >= BESIDE]
+    if beside:
+        worst = max(beside, key=lambda row: row["beside_px"])
+        said.append(
+            f"masks that lie beside their beads, as if cut, enlarged or turned "
+            f"otherwise than their images ({len(beside)}): {worst['image']} by up to "
+            f"{worst['beside_px']:.0f} px"
+            + (", ..." if len(beside) > 1 else "")
+            + "; compared where they belong; export them again at the size of the image"
+        )
     return said
 
 
@@ -194,6 +220,8 @@ def _write_page(result, seen, folder, run, least, file: Path) -> None:
         page.command(f"beadseg review {folder}-completed")
     else:
         page.callout("good", f"Every mask labels {least:.0%} of its beads or more.")
+    for remark in result["remarks"]:
+        page.callout("warn", _capital(remark))
     if result["tests"]:
         page.section("At random or by kind")
         page.paragraph(
