@@ -59,6 +59,10 @@ def main(argv: list[str]) -> None:
     if DRY_RUN.value:
         print(command.dry_run(sweep or command.Sweep([{}], None), config))
         return
+    if config.data.dir:
+        from beadseg.partial import outlining
+
+        outlining.prepare(config)
     several = PROCESSES.value > 1
     if several and (sweep is not None or config.partial.rounds):
         what = "a sweep" if sweep is not None else "config.partial.rounds"

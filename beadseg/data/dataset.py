@@ -29,6 +29,7 @@ class Dataset:
     fingerprint: str  # of the content and the settings that shaped it
     problems: tuple[str, ...]  # a line for each file or page left out
     notes: tuple[str, ...]  # lines to print, problems included
+    marks: bool = False  # whether masks are true in place and number alone
 
     def __len__(self) -> int:
         return len(self.records)
@@ -73,6 +74,7 @@ class Dataset:
             "images": len({record.image for record in self.records}),
             "labelled_images": len({record.image for record in labelled}),
             "tiles": len(self.records),
+            "marks": self.marks,
             "notes": list(self.notes),
         }
 

@@ -24,6 +24,7 @@ SEEN = 0.3  # of the lone discs, likewise
 WRONG_SIZE = 1.25  # times as wide as the beads, or as narrow: no outline
 REACHED = 0.85  # Jaccard with outlines of one convention, the least
 MIXED = 0.18  # standard deviation of log diameters of beads of many sizes, the least
+_SPLIT = 0.2  # of the median, by which a tenth of equal marks that touch are smaller
 _TENTH = 1.2816  # standard deviations from the median to a tenth of a normal variable
 _SIGMA = 1.4826  # standard deviations in the median absolute deviation of one
 
@@ -77,6 +78,17 @@ class Marks:
                 f"{self.best_jaccard:.2f} on them"
             )
         return said
+
+
+def may_be_marks(of_images: Sequence[Sequence[float]]) -> bool:
+    """Whether sizes alone allow that masks are marks: told in no time.
+
+    Args:
+      of_images: diameters of the whole pieces of each mask, px.
+    """
+    of_images = [np.array(diameters) for diameters in of_images if len(diameters)]
+    spreads = [1 - np.percentile(d, 10) / np.median(d) for d in of_images]
+    return bool(spreads) and np.mean(np.array(spreads) <= _SPLIT) >= ALIKE
 
 
 def measure_marks(
