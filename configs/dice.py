@@ -20,6 +20,7 @@ from configs import base
 def get_config(size: str = "small") -> ConfigDict:
     """Settings for two CPU cores ("small") or a GPU ("full")."""
     c = base.get_config()
+    c.data.bead_diameter = "auto"
     if size == "small":
         # One kind of microscope: ten minutes are too short for all six.
         c.data.generated.modalities = ("fluorescence",)

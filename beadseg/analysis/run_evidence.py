@@ -101,8 +101,9 @@ def _predicted(
     sides = splits.from_json(stored, truth.records)
     weights = read_weights(run / WEIGHTS)
     chosen = _spread(sides.validation, most)
-    size = config.data.bead_diameter or dataset.bead_diameter_px or 24.0
-    size = float(size if config.data.bead_diameter else size * dataset.scale)
+    size = 24.0
+    if dataset.bead_diameter_px:
+        size = dataset.bead_diameter_px * dataset.scale
     network = _Network(config, weights)
     images = tuple(
         network.predict(truth.records[i].name, truth[i], threshold, size)

@@ -243,7 +243,8 @@ def _open_generated(data: ConfigDict, progress: bool) -> Dataset:
 
     data = data.copy_and_resolve_references()
     sizes = tuple(data.generated.sizes)
-    data.bead_diameter = 0.0 if sizes else data.generated.bead_diameter
+    with data.ignore_type():  # a copy forgets that it may be a number or "auto"
+        data.bead_diameter = 0.0 if sizes else data.generated.bead_diameter
 
     def plan() -> _Plan:
         pages = GeneratedPages(data.generated)
