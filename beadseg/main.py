@@ -44,6 +44,7 @@ def main(argv: list[str]) -> None:
         raise BeadsegError(f"unexpected argument {argv[1]!r}: settings start with --")
     if CONFIG.value is None:
         raise BeadsegError("no config: give --config=configs/dice.py")
+    from beadseg.partial import outlining
     from beadseg.sweep import command  # jax takes seconds: help comes without
     from beadseg.training import hosts
     from beadseg.training.loop import train
@@ -59,10 +60,6 @@ def main(argv: list[str]) -> None:
     if DRY_RUN.value:
         print(command.dry_run(sweep or command.Sweep([{}], None), config))
         return
-    if config.data.dir:
-        from beadseg.partial import outlining
-
-        outlining.prepare(config)
     several = PROCESSES.value > 1
     if several and (sweep is not None or config.partial.rounds):
         what = "a sweep" if sweep is not None else "config.partial.rounds"
@@ -73,6 +70,7 @@ def main(argv: list[str]) -> None:
     if sweep is not None:
         share = command.Share(TASK.value, TASKS.value)
         folder = Path(WORKDIR.value) if WORKDIR.value else None
+        outlining.prepare(config)
         sys.exit(command.run(sweep, config, folder, name, share))
     workdir = Path(WORKDIR.value or default_workdir(name, config))
     if config.partial.rounds:
@@ -89,6 +87,8 @@ def main(argv: list[str]) -> None:
         place = hosts.place(*numbers, os.environ)
     with hosts.together(place):
         print(f"run folder: {workdir}")
+        if not (workdir / "summary.json").exists():
+            hosts.in_turn(lambda: outlining.prepare(config))
         summary = train(config, workdir, workdir.name)
         print(sentence(summary))
         print(f"curves, samples and checkpoints: {workdir}")

@@ -63,6 +63,8 @@ class Marks:
 
     def sentence(self) -> str:
         """What a person should hear of marks."""
+        if not self.diameters:
+            return "the masks are marks, not outlines"
         radii = np.array([*self.diameters.values()]) / 2
         said = f"{radii.min():.1f}"
         if f"{radii.max():.1f}" != said:

@@ -63,12 +63,16 @@ def prepare(config: ConfigDict, progress: bool = True) -> None:
     if not marks.are_marks:
         marked.store(data, samples, lambda: marks, ())
         return
+    diameter = marks.diameter
+    if not np.isfinite(diameter):
+        every = [d for sample in masked for d in sample.diameters]
+        diameter = float(np.median(every or [1.0]))
     seen: list[MarkedImage] = []
 
     def outlines() -> Iterator[tuple[str, np.ndarray, int]]:
         for look in _looks(masked, progress):
             seen.append(look.marked)
-            labels = outline(look.mask, look.found, marks.diameter)
+            labels = outline(look.mask, look.found, diameter)
             yield look.sample.name, *labels
 
     marked.store(data, samples, lambda: judge_masks(seen, "marks"), outlines())

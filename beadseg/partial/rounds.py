@@ -38,6 +38,7 @@ from beadseg.data.samples import Sample
 from beadseg.data.settings_file import FILE, format_beads_toml, read_beads_toml
 from beadseg.errors import BeadsegError
 from beadseg.files import write_whole, writing
+from beadseg.partial import outlining
 from beadseg.partial.audit import KINDS
 from beadseg.partial.completion import OtherKind, Predict, complete, load_predict
 from beadseg.training.completeness import COMPLETE, method_of
@@ -80,6 +81,7 @@ def train_rounds(config: ConfigDict, workdir: Path, name: str) -> dict[str, Any]
             settings = _settings(config, parent, home, facts)
             print(_accepted(number, facts))
         run = home / "run"
+        outlining.prepare(settings)
         print(f"round {number} of {last}: {run}")
         summary = train(settings, run, f"{name}-round_{number}")
         score = summary["best_jaccard"]

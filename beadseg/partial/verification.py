@@ -78,7 +78,7 @@ def verify(
         "omission": kind.kind,
         "tests": kind.tests,
         "short": short,
-        "marks": asdict(marks),
+        "marks": _no_nan(asdict(marks)),
         "remarks": _remarks(rows, marks),
         "problems": problems,
         "sentence": _sentence(rows, whole, kind, short, least, run),
@@ -157,6 +157,11 @@ def _sentence(rows, whole, kind: Omission, short: int, least: float, run) -> str
         if run is None:  # what is seen without a model are not the beads alone
             said += ", as it looks without --run"
     return said
+
+
+def _no_nan(fields: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no word for it."""
+    return {k: None if v != v else v for k, v in fields.items()}
 
 
 def _remarks(rows: list[dict], marks: Marks) -> list[str]:

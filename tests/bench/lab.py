@@ -3,6 +3,7 @@
   BEADSEG_REAL_DATA=DIR:DIR python -m tests.bench.lab --write
   ... python -m tests.bench.lab --seeds 3 --deleted random:0.5 random:0.8 crowded:0.5
   ... python -m tests.bench.lab --folds 3 --only 0
+  ... python -m tests.bench.lab --seeds 0 --sizes
 
 The 44 sound crops of brightfield_dilution_dev. Crops of one frame share what stands
 before _grid in their name; frames are dealt into folds, and each crop is predicted by a
@@ -19,12 +20,16 @@ beads of the mask cut at its necks. `jaccard` is that of all pixels of a fold wi
 marks, `jaccard_one_radius` that with marks redrawn as discs of one radius, the one that
 fits best.
 
+--sizes has the default model look at all crops at one scale after the other, where
+the beads of about 7.9 px are larger and larger: F1 against time.
+
 --deleted trains on masks that lack a share of their marks, at random or those in the
 most crowded places, and says which share of the F1 is left.
 """
 
 import argparse
 import json
+import math
 import shutil
 import statistics
 import subprocess
@@ -42,6 +47,7 @@ from beadseg.data.labels import read_labels
 from beadseg.data.marked import centres
 from beadseg.data.points import discs
 from beadseg.data.reading import file_stem
+from beadseg.inference.run import load_runs
 from beadseg.partial.alignment import aligned
 from tests.bench.command import Predicted, predict
 from tests.bench.real_sets import NEAR, Near, by_dilution, images_of, near_pieces
@@ -50,6 +56,7 @@ from tests.real_data import real_set
 
 SET = "brightfield_dilution_dev"
 FEW = 20  # pieces of a crop that is nearly empty
+SCALES = (1.0, 1.27, 1.5, 2.0)  # at which the network sees the crops
 RADII = np.arange(2.0, 6.01, 0.25)  # px, of redrawn marks
 
 
@@ -173,6 +180,20 @@ class Truth:
         }
 
 
+def sizes(files: Sequence[Path], truth: Truth, home: Path) -> list[dict]:
+    """The default model at one scale after the other."""
+    low, high = load_runs([])[0].sizes
+    rows = []
+    for scale in SCALES:
+        told = math.sqrt(2 * low * high) / scale  # that is looked at there
+        found = predict(files, home / f"scale-{scale}", ["--diameter", f"{told:.2f}"])
+        figures = truth.figures(dict.fromkeys(found.images, found))
+        row = {"scale": scale, "seconds": found.seconds}
+        rows.append(row | {"f1": figures["on_beads"]["f1"]})
+        print(json.dumps(rows[-1]), flush=True)
+    return rows
+
+
 def f1(found) -> float:
     """Of centres and pieces, all images pooled."""
     total = Near(*(sum(column) for column in zip(*found, strict=True)))
@@ -191,6 +212,7 @@ def main() -> None:
     parser.add_argument(
         "--deleted", nargs="*", default=[], metavar="KIND:SHARE", help="random:0.5 ..."
     )
+    parser.add_argument("--sizes", action="store_true", help="F1 against size")
     parser.add_argument("--set", nargs="*", default=[], help="flags of training")
     parser.add_argument("--keep", type=Path, help="folder of runs that are kept")
     parser.add_argument("--write", action="store_true", help="keep in results/lab.json")
@@ -213,6 +235,8 @@ def main() -> None:
         tested = [name for fold in chosen for name in folds[fold]]
         results["default"] = truth.figures({name: default for name in tested})
         show("default", results["default"])
+        if options.sizes:
+            results["sizes"] = sizes(files, truth, home)
         for how in (None, *options.deleted):
             for seed in range(options.seeds):
                 of, runs = {}, []
