@@ -18,6 +18,7 @@ from beadseg.data.cache import (
     cache_dir,
     hash_arrays,
     hash_code,
+    hash_file,
     hash_json,
 )
 from beadseg.data.marks import KINDS, Marks
@@ -128,5 +129,7 @@ def centres(labels: np.ndarray) -> np.ndarray:
 
 def _folder(data: ConfigDict, samples: Sequence[Sample]) -> Path:
     content = [(s.name, s.digest) for s in samples if s.mask]
-    key = hash_json([content, data.masks, hash_code()])
+    model = Path(__file__).parents[1] / "default_model/weights.npz"
+    seen_by = hash_file(model) if model.exists() else None
+    key = hash_json([content, data.masks, seen_by, hash_code()])
     return cache_dir(data.cache_dir) / "marks" / key

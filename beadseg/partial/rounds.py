@@ -64,6 +64,7 @@ def train_rounds(config: ConfigDict, workdir: Path, name: str) -> dict[str, Any]
     config = config.copy_and_resolve_references()
     last, config.partial.rounds = config.partial.rounds, 0
     config.log.group = config.log.group or name
+    outlining.prepare(config)
     rounds: list[dict[str, Any]] = []
     why = f"all {last} rounds are done"
     for number in range(last + 1):
@@ -81,7 +82,6 @@ def train_rounds(config: ConfigDict, workdir: Path, name: str) -> dict[str, Any]
             settings = _settings(config, parent, home, facts)
             print(_accepted(number, facts))
         run = home / "run"
-        outlining.prepare(settings)
         print(f"round {number} of {last}: {run}")
         summary = train(settings, run, f"{name}-round_{number}")
         score = summary["best_jaccard"]
@@ -203,6 +203,9 @@ def _completed(config: ConfigDict, parent: Path, home: Path) -> dict[str, Any]:
             (part / "data").rename(data)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+    completed = config.copy_and_resolve_references()
+    completed.data.dir = str(data)
+    outlining.prepare(completed)
     return facts
 
 
