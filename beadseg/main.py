@@ -46,6 +46,7 @@ def main(argv: list[str]) -> None:
         raise BeadsegError(f"unexpected argument {argv[1]!r}: settings start with --")
     if CONFIG.value is None:
         raise BeadsegError("no config: give --config=configs/dice.py")
+    from beadseg.partial import outlining
     from beadseg.sweep import command  # jax takes seconds: help comes without
     from beadseg.training import hosts
     from beadseg.training.loop import train
@@ -71,6 +72,7 @@ def main(argv: list[str]) -> None:
     if sweep is not None:
         share = command.Share(TASK.value, TASKS.value)
         folder = Path(WORKDIR.value) if WORKDIR.value else None
+        outlining.prepare(config)
         sys.exit(command.run(sweep, config, folder, name, share))
     workdir = Path(WORKDIR.value or default_workdir(name, config))
     if config.partial.rounds:
@@ -87,6 +89,8 @@ def main(argv: list[str]) -> None:
         place = hosts.place(*numbers, os.environ)
     with hosts.together(place):
         print(f"run folder: {workdir}")
+        if not (workdir / "summary.json").exists():
+            hosts.in_turn(lambda: outlining.prepare(config))
         summary = train(config, workdir, workdir.name)
         print("\n".join([*cautions(summary), sentence(summary)]))
         print(f"curves, samples and checkpoints: {workdir}")

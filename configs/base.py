@@ -5,7 +5,7 @@ program; so may the numbers under `loss`. What changes shapes or code makes anot
 """
 
 from ml_collections import ConfigDict
-from ml_collections.config_dict import placeholder
+from ml_collections.config_dict import FieldReference, placeholder
 
 
 def get_config() -> ConfigDict:
@@ -20,8 +20,11 @@ def get_config() -> ConfigDict:
     data.stack = "pages"  # a page is an image; or project z with "max", "mean"
     data.channel = placeholder(int)  # of several; None: luminance of RGB, else first
     data.group_pattern = ""  # regex; files whose group(1) agrees stay on one side
+    data.masks = "auto"  # "outlines", or "marks": discs, true in place and number alone
     data.point_diameter = placeholder(float)  # px of beads in points/; None: as apart
-    data.bead_diameter = 24.0  # px of the median bead after resampling; 0: as it is
+    # px of the median bead after resampling; 0: as it is; "auto": as it is if it has
+    # 10 to 16 px, else brought to the nearer of these
+    data.bead_diameter = FieldReference(24.0, field_type=object)
     data.tile_size = 512  # px; larger images are cut into tiles of this size
     data.crop = 128  # px, side of a training crop
     data.batch_size = 8  # crops a step, over all devices

@@ -20,6 +20,7 @@ def get_config() -> ConfigDict:
     """The network, bead size and loss of the default model, at a low rate."""
     c = default_model.get_config()
     c.init_from = "default"
+    c.data.bead_diameter = "auto"
     c.data.validation_fraction = 0.15
     c.data.augment.zoom = 0.25
     c.data.augment.invert = 0.0

@@ -143,7 +143,30 @@ def findings(fingerprint: Fingerprint, o: Overview) -> list[tuple[str, str, str]
             found.append(
                 ("warn", f"{len(names)}, such as {names[0]}.", f"Masks that are {what}")
             )
-    shifted = [r.name for r in fingerprint.rows if is_shifted(r)]
+    if fingerprint.marks.are_marks:
+        said = fingerprint.marks.sentence()
+        found.append(
+            (
+                "warn",
+                f"{said[0].upper()}{said[1:]}. Training takes the outlines of beads "
+                "from the default model where it agrees, and judges centres and counts "
+                '(data.masks = "outlines" takes the discs for outlines).',
+                "Marks, not outlines",
+            )
+        )
+    beside = [row for row in fingerprint.rows if row.beside >= OFFSET]
+    if beside:
+        worst = max(beside, key=lambda row: row.beside)
+        found.append(
+            (
+                "warn",
+                f"{len(beside)} were cut, enlarged or turned otherwise than their "
+                f"images, such as {worst.name}: up to {worst.beside:.0f} px beside the "
+                "beads. Export them again at the size of the image.",
+                "Masks beside their beads",
+            )
+        )
+    shifted = [r.name for r in fingerprint.rows if is_shifted(r) and r not in beside]
     if len(shifted) > max(0.2 * o.labelled_images, 0):
         found.append(
             (

@@ -21,13 +21,14 @@ from beadseg.data import splits
 from beadseg.data.folder import Folder
 from beadseg.data.gaps import fill
 from beadseg.data.labels import UNKNOWN, read_labels, read_points
+from beadseg.data.marks import MarkedImage, Marks, judge_masks, measure_marks
 from beadseg.data.reading import ReadError
 from beadseg.data.samples import Sample
 from beadseg.data.threads import in_order
 from beadseg.errors import BeadsegError
 from beadseg.inference.estimate import Estimate, estimate
-from beadseg.partial.audit import SURE, sure_labels
-from beadseg.partial.proposals import compare
+from beadseg.partial.agreement import Agreement, agree, pairs
+from beadseg.partial.audit import SURE
 
 SAME = 0.97  # correlation of two small pictures of one field
 _WINDOW = 640  # px of a large image whose outlines are kept
@@ -50,6 +51,7 @@ class Row:
     coverage: float  # 0..1
     labelled: float | None  # share of the beads seen that the mask or points have
     seen: float | None  # share of the labelled beads that the estimate sees
+    beside: float  # px by which the mask lies beside its beads in the worst corner
 
 
 class Pair(NamedTuple):
@@ -71,12 +73,14 @@ class Fingerprint:
     problems: tuple[str, ...]
     notes: tuple[str, ...]
     excerpts: dict[str, Excerpt]  # by name: where the estimate sees most beads
+    marks: Marks  # whether masks outline their beads
 
     def as_json(self) -> dict:
         return {
             "images": [plain(asdict(row)) for row in self.rows],
             "duplicates": [pair._asdict() for pair in self.duplicates],
             "leaks": [pair._asdict() for pair in self.leaks],
+            "marks": plain(asdict(self.marks)),
             "problems": list(self.problems),
             "notes": list(self.notes),
         }
@@ -96,7 +100,7 @@ def take_fingerprint(
       fraction, seed, bins: of the split in which leaks are looked for.
       progress: a bar on stderr, if that is a terminal.
     """
-    rows, pictures, digests, excerpts = [], [], [], {}
+    rows, pictures, digests, excerpts, marked = [], [], [], {}, []
     problems = list(folder.problems)
     bar = tqdm(
         _measured(folder.samples),
@@ -112,6 +116,7 @@ def take_fingerprint(
         pictures.append(found.picture)
         digests.append(found.digest)
         excerpts[found.row.name] = found.excerpt
+        marked += [found.marked] if found.marked else []
     duplicates = find_duplicates([row.name for row in rows], pictures, digests)
     groups = {row.name: row.group for row in rows}
     duplicates = [
@@ -126,6 +131,7 @@ def take_fingerprint(
         tuple(problems),
         folder.notes,
         excerpts,
+        judge_masks(marked),
     )
 
 
@@ -171,6 +177,7 @@ class _Measured(NamedTuple):
     picture: np.ndarray  # f16, of `thumbnail`
     digest: bytes  # of the pixels
     excerpt: Excerpt
+    marked: MarkedImage | None  # where there is a mask
 
 
 def _measured(samples: Iterable[Sample]) -> Iterator[_Measured | str]:
@@ -207,7 +214,12 @@ def _measure(looked: _Pixels | str) -> _Measured | str:
         inside = labels > 0 if mask.objects else None
     if inside is None or not 0.002 < inside.mean() < 0.98:
         inside = found.labels > 0
-    labelled, seen = share_labelled(found, labels, points)
+    agreement, marked = None, None
+    if labels is not None and (labels > 0).any():
+        agreement = agree(_finite(page), labels, found)
+        lone = pairs(agreement.mask, found.labels)
+        marked = measure_marks(sample.name, agreement.mask, lone)
+    labelled, seen = share_labelled(found, agreement, labels, points)
     row = Row(
         name=sample.name,
         group=sample.group,
@@ -221,12 +233,14 @@ def _measure(looked: _Pixels | str) -> _Measured | str:
         coverage=found.coverage,
         labelled=labelled,
         seen=seen,
+        beside=agreement.shift() if agreement else 0.0,
     )
     return _Measured(
         row,
         thumbnail(page).astype(np.float16),
         blake2b(np.ascontiguousarray(page).tobytes(), digest_size=16).digest(),
         excerpt(found.labels, _WINDOW),
+        marked,
     )
 
 
@@ -271,18 +285,25 @@ def _turned(pictures: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def share_labelled(
-    found: Estimate, labels: np.ndarray | None, points: np.ndarray | None
+    found: Estimate,
+    agreement: Agreement | None,
+    labels: np.ndarray | None,
+    points: np.ndarray | None,
 ) -> tuple[float | None, float | None]:
-    """Of the beads surely seen, the share that is labelled; of the labelled, seen.
+    """Of the beads seen, the share that is labelled; of the labelled, seen.
 
     The first is the completeness of the labels, as far as what is seen does not hang on
     what is labelled; the second says how far the estimate is to be believed.
+
+    Args:
+      found: in the image.
+      agreement: of the labels with that, None without any.
+      labels: i[H, W], None without a mask.
+      points: f[N, 2], None without any.
     """
-    if labels is not None and (labels > 0).any():
-        compared = compare(labels, sure_labels(found))
-        judged = compared.labelled | compared.missing
-        share = float(compared.labelled[judged].mean()) if judged.any() else None
-        return share, len(compared.found) / len(np.unique(labels[labels > 0]))
+    if agreement is not None:
+        share = agreement.completeness(found.scores)
+        return share, len(agreement.found) / len(np.unique(labels[labels > 0]))
     if points is not None and len(points):
         sure = found.scores >= SURE
         centres, radius = found.centres[sure], found.diameters[sure] / 2

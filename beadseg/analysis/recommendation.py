@@ -52,9 +52,10 @@ def write_config(overview: Overview, folder: Path, where: Path) -> str:
 def recommended(overview: Overview, config: ConfigDict) -> ConfigDict:
     """A copy of `config` with the recommended fields set."""
     config = config.copy_and_resolve_references()
-    config.update_from_flattened_dict(
-        {field: choice.value for field, (choice, _) in recommend(overview).items()}
-    )
+    with config.ignore_type():  # a copy forgets what may be a number or a word
+        config.update_from_flattened_dict(
+            {field: choice.value for field, (choice, _) in recommend(overview).items()}
+        )
     return config
 
 

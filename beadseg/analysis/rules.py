@@ -15,7 +15,13 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from beadseg.analysis.overview import Overview
-from beadseg.data.scaling import LARGEST_SCALE, SMALLEST_SCALE
+from beadseg.data.scaling import (
+    AS_THEY_ARE,
+    AUTO,
+    LARGEST_SCALE,
+    SMALLEST_SCALE,
+    wanted_diameter,
+)
 
 DIAMETER = 24.0  # px of the median bead, as the network sees it
 BATCH = 8
@@ -78,15 +84,27 @@ def read(config: ConfigDict, field: str) -> Any:
     return config
 
 
-def _scale(o: Overview, wanted: float = DIAMETER) -> float:
+def _chosen(o: Overview) -> float | str:
+    """Beads as the network sees them: small ones at their own size."""
+    return AUTO if o.diameter_px < AS_THEY_ARE[1] else DIAMETER
+
+
+def _seen(o: Overview, setting: float | str | None = None) -> float:
+    """px of the median bead as the network sees it; without a setting as chosen."""
+    setting = _chosen(o) if setting is None else setting
+    return wanted_diameter(setting, o.diameter_px) or o.diameter_px
+
+
+def _scale(o: Overview, setting: float | str | None = None) -> float:
     """Pixels that the network sees to a pixel of the file."""
+    wanted = _seen(o, setting)
     if not (wanted and o.diameter_px > 0):
         return 1.0
     return min(max(wanted / o.diameter_px, SMALLEST_SCALE), LARGEST_SCALE)
 
 
-def _seen_side(o: Overview, wanted: float = DIAMETER) -> float:
-    return o.side_px * _scale(o, wanted)
+def _seen_side(o: Overview, setting: float | str | None = None) -> float:
+    return o.side_px * _scale(o, setting)
 
 
 def _percent(share: float) -> str:
@@ -126,7 +144,7 @@ def _diameter(o: Overview) -> Choice | None:
     if not o.diameter_px > 0:
         return None
     return Choice(
-        DIAMETER,
+        _chosen(o),
         f"the median bead is {o.diameter_px:.1f} px: images are resampled by "
         f"{_scale(o):.2g}",
     )
@@ -136,9 +154,9 @@ def _diameter_unsuited(c: ConfigDict, o: Overview) -> str | None:
     wanted = c.data.bead_diameter
     if not o.diameter_px > 0:
         return None
-    seen = wanted or o.diameter_px
+    seen = _seen(o, wanted)
     field = 2 ** (c.model.depth + 2)  # px of context that the deepest level adds, about
-    if seen < 10:
+    if seen < 10 and seen < _seen(o):
         return f"beads of {seen:.0f} px: a touching pair is 1-2 px apart"
     if seen > 2 * field:
         return (
@@ -154,7 +172,7 @@ def _crop(o: Overview) -> Choice:
     value = min(wanted, most)
     return Choice(
         value,
-        f"{value / DIAMETER:.1f} bead diameters; the smallest image is "
+        f"{value / _seen(o):.1f} bead diameters; the smallest image is "
         f"{_seen_side(o):.0f} px at that scale",
     )
 
@@ -162,7 +180,7 @@ def _crop(o: Overview) -> Choice:
 def _crop_unsuited(c: ConfigDict, o: Overview) -> str | None:
     if not o.diameter_px > 0:
         return None
-    seen = c.data.bead_diameter or o.diameter_px
+    seen = _seen(o, c.data.bead_diameter)
     if c.data.crop < 2.5 * seen:
         return (
             f"a crop of {c.data.crop} px holds {c.data.crop / seen:.1f} bead "
@@ -181,10 +199,10 @@ def _batch(o: Overview) -> Choice:
     return Choice(BATCH, f"{_crops(o, _crop(o).value):.0f} crops cover the images")
 
 
-def _crops(o: Overview, crop: int, wanted: float = DIAMETER) -> float:
+def _crops(o: Overview, crop: int, setting: float | str | None = None) -> float:
     """About how many crops the labelled images hold, taken as squares."""
     images = o.labelled_images or o.point_images or o.images
-    side = _seen_side(o, wanted)
+    side = _seen_side(o, setting)
     return images * max((side / crop) ** 2, 1) if math.isfinite(side) else images
 
 

@@ -17,6 +17,7 @@ from beadseg.analysis.image_facts import thumbnail
 from beadseg.analysis.recommendation import base_config
 from beadseg.errors import BeadsegError
 from beadseg.inference.estimate import estimate
+from beadseg.partial.agreement import agree
 from beadseg.training.summary import best_of
 
 LOOKED_AT = 16  # validation tiles; all is not needed to see an illness
@@ -101,8 +102,9 @@ def _predicted(
     sides = splits.from_json(stored, truth.records)
     weights = read_weights(run / WEIGHTS)
     chosen = _spread(sides.validation, most)
-    size = config.data.bead_diameter or dataset.bead_diameter_px or 24.0
-    size = float(size if config.data.bead_diameter else size * dataset.scale)
+    size = 24.0
+    if dataset.bead_diameter_px:
+        size = dataset.bead_diameter_px * dataset.scale
     network = _Network(config, weights)
     images = tuple(
         network.predict(truth.records[i].name, truth[i], threshold, size)
@@ -156,7 +158,11 @@ def _completeness(dataset, chosen) -> tuple[float, float]:
     shares = []
     for i in chosen:
         tile = dataset[i]
-        pair = share_labelled(estimate(tile["image"]), tile["labels"], None)
+        found, labels = estimate(tile["image"]), tile["labels"]
+        if not (labels > 0).any():
+            continue
+        agreement = agree(tile["image"], labels, found)
+        pair = share_labelled(found, agreement, labels, None)
         if None not in pair:
             shares.append(pair)
     if not shares:

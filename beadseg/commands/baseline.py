@@ -45,9 +45,11 @@ def run(options: argparse.Namespace) -> dict:
     name = folder.path.resolve().name
     workdir = options.workdir or Path(f"{name}-baseline")
 
+    from beadseg.partial import outlining
     from beadseg.training.loop import train  # jax takes seconds: errors come before
     from beadseg.training.summary import cautions
 
+    outlining.prepare(config)
     print(f"run folder: {workdir}")
     summary = train(config, workdir, workdir.name)
     lines = (workdir / "metrics.jsonl").read_text().splitlines()

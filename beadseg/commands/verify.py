@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> dict:
             f"({row['low']:.0%} to {row['high']:.0%}), {row['labelled']} labelled, "
             f"some {row['missing']:.0f} missing"
         )
-    for line in result["problems"]:
+    for line in (*result["problems"], *result["remarks"]):
         print(line)
     print(result["sentence"])
     print(f"pictures and table: {output / 'index.html'}, completeness.csv beside it")

@@ -69,6 +69,27 @@ def number_beads(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return ids, number[beads]
 
 
+def contrasts(labels: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """How much brighter each bead is than the background around it: f64[N].
+
+    Args:
+      labels: i[H, W]; positive values are beads, in any order and with gaps.
+      image: [H, W], any real type.
+    """
+    ids, index = number_beads(labels)
+    if not len(ids):
+        return np.zeros(0)
+    values = np.asarray(image, np.float32)
+    sizes = np.bincount(index.ravel(), minlength=len(ids) + 1)[1:]
+    sigma = 3 * np.sqrt(np.median(sizes) / np.pi)
+    clear = ~ndimage.binary_dilation(index > 0)
+    level = values[clear].mean() if clear.any() else values.min()
+    weight = ndimage.gaussian_filter(clear.astype(np.float32), sigma)
+    around = ndimage.gaussian_filter(np.where(clear, values - level, 0), sigma)
+    differs = values - level - around / np.maximum(weight, 1e-3)
+    return ndimage.mean(differs, index, np.arange(1, len(ids) + 1))
+
+
 def describe_beads(labels: np.ndarray, image: np.ndarray) -> np.ndarray:
     """Measures the bead table of any labelled image.
 

@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from beadseg.data import scaling
+from beadseg.data import marked, scaling
 from beadseg.data.cache import (
     build_folder,
     cache_dir,
@@ -197,14 +197,29 @@ def _open_folder(data: ConfigDict, progress: bool) -> Dataset:
     folder = scan(data, progress)
     require_labels(folder)
     samples = {sample.name: sample for sample in folder.samples}
+    kind, outlined = marked.kind_of(data), None
+    if kind != "outlines":
+        outlined = marked.stored(data, folder.samples)
+    are_marks = outlined.marks.are_marks if outlined else kind == "marks"
+    outlined = outlined if are_marks else None
+    notes = [outlined.sentence()] if outlined else []
 
     def plan() -> _Plan:
-        diameters = [np.array(sample.diameters) for sample in folder.samples]
-        return _plan(FolderBeads, FolderPages(folder.samples), data, diameters)
+        of_images = {s.name: s.diameters for s in folder.samples}
+        if outlined:
+            of_images |= outlined.diameters
+        redraw = None
+        if are_marks and not outlined:
+            redraw = marked.discs_for(folder.samples)
+        pages = FolderPages(folder.samples, outlined, redraw)
+        diameters = [np.array(found) for found in of_images.values()]
+        return _plan(FolderBeads, pages, data, diameters)
 
     content = [(name, sample.digest) for name, sample in samples.items()]
     channel = folder.samples[0].image.channel
     settings = _shaping(data) | {"stack": data.stack, "channel": channel}
+    if are_marks:
+        settings |= {"marks": outlined.digest if outlined else "discs"}
     key = hash_json([content, settings])
     dataset = _open(plan, key, data, progress)
     now = [replace(r, **about_now(samples[r.image])) for r in dataset.records]
@@ -214,7 +229,8 @@ def _open_folder(data: ConfigDict, progress: bool) -> Dataset:
         records=tuple(now),
         fingerprint=key,
         problems=problems,
-        notes=(*problems, *folder.notes, *dataset.notes),
+        notes=(*problems, *folder.notes, *notes, *dataset.notes),
+        marks=are_marks,
     )
 
 
@@ -227,7 +243,8 @@ def _open_generated(data: ConfigDict, progress: bool) -> Dataset:
 
     data = data.copy_and_resolve_references()
     sizes = tuple(data.generated.sizes)
-    data.bead_diameter = 0.0 if sizes else data.generated.bead_diameter
+    with data.ignore_type():  # a copy forgets that it may be a number or "auto"
+        data.bead_diameter = 0.0 if sizes else data.generated.bead_diameter
 
     def plan() -> _Plan:
         pages = GeneratedPages(data.generated)

@@ -74,6 +74,7 @@ class Dataset:
             "images": len({record.image for record in self.records}),
             "labelled_images": len({record.image for record in labelled}),
             "tiles": len(self.records),
+            "marks": self.marks,
             "notes": list(self.notes),
         }
 

@@ -1,6 +1,6 @@
 """Where pages come from, files or the renderer, and how one becomes tiles."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
@@ -13,6 +13,7 @@ from beadseg.data.damage import damage_labels
 from beadseg.data.generated import GeneratedImage, generate
 from beadseg.data.generated_settings import GeneratedSettings
 from beadseg.data.labels import UNKNOWN, read_labels, read_points
+from beadseg.data.marked import Outlined
 from beadseg.data.points import discs
 from beadseg.data.reading import check_image
 from beadseg.data.samples import Sample
@@ -62,6 +63,8 @@ class FolderPages:
     """The samples of a folder."""
 
     samples: Sequence[Sample]
+    outlined: Outlined | None = None  # instead of masks
+    redraw: Callable[[np.ndarray], np.ndarray] | None = None  # or done to masks
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -78,8 +81,11 @@ class FolderPages:
         labels = points = None
         if sample.points:
             points = read_points(sample.points.open()[sample.page])
-        if sample.mask:
+        if sample.mask and self.outlined and sample.name in self.outlined.diameters:
+            labels = self.outlined.labels(sample.name)
+        elif sample.mask:
             labels = read_labels(sample.mask.open()[sample.page])
+            labels = self.redraw(labels) if self.redraw else labels
         elif sample.disc is not None:
             labels = discs(points, sample.disc, image.shape)
         if sample.ignore and labels is not None:

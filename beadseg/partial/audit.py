@@ -15,8 +15,10 @@ from scipy.spatial import cKDTree
 from skimage.filters import threshold_otsu
 
 from beadseg.data.beads import describe_beads, number_beads
+from beadseg.data.marks import MarkedImage, measure_marks
 from beadseg.inference.estimate import Estimate, estimate
-from beadseg.partial.proposals import SAME, compare, overlaps, propose
+from beadseg.partial.agreement import Agreement, agree, pairs
+from beadseg.partial.proposals import SAME, overlaps, propose
 
 CONFIDENCE = 0.9  # of intervals
 LEVEL = 0.01  # of tests, after Holm's correction
@@ -61,6 +63,8 @@ class Audit(NamedTuple):
     model: Guess | None
     missing: np.ndarray  # i32[H, W], the beads that look missing, by the best way
     seen: Seen
+    shift: float  # px by which the mask lies beside its beads in the worst corner
+    marked: MarkedImage  # the mask as discs on beads
 
     @property
     def best(self) -> Guess:
@@ -90,8 +94,11 @@ def audit(
       settings: of the default model, see `beadseg.inference.estimate`.
     """
     labelled = len(np.unique(person[person > 0]))
-    missing, seen, free = _mask_free(estimate(image, settings), person, labelled)
-    model = None
+    found = estimate(image, settings)
+    agreement = agree(image, person, found)
+    person = agreement.mask
+    missing, free = _mask_free(found, agreement, labelled)
+    seen, model = sure_labels(found), None
     if predict is not None:
         seen, probability, threshold = predict(image)
         proposed = propose(person, seen, probability, threshold)
@@ -99,11 +106,14 @@ def audit(
         scores = np.array([p.score for p in proposed.beads.values()])
         whole = _run_together(seen, np.maximum(person, 0))
         held = whole.beads_in(np.bincount(missing[missing > 0])[list(proposed.beads)])
-        model = _guess("model", labelled, proposed.agreed, scores, held, whole.hidden)
+        agreed = min(proposed.agreed, labelled)
+        model = _guess("model", labelled, agreed, scores, held, whole.hidden)
     count = components(image)
     by_count = min(labelled / count, 1.0) if count else 1.0
     looked = look(image, seen, person, missing)
-    return Audit(labelled, by_count, free, model, missing, looked)
+    marked = measure_marks("", person, pairs(person, found.labels))
+    shift = agreement.shift()
+    return Audit(labelled, by_count, free, model, missing, looked, shift, marked)
 
 
 def components(image: np.ndarray) -> int:
@@ -225,49 +235,47 @@ def sure_labels(found: Estimate) -> np.ndarray:
 
 
 def _mask_free(
-    found: Estimate, person: np.ndarray, labelled: int
-) -> tuple[np.ndarray, np.ndarray, Guess]:
-    """Beads of the estimate that look missing, those surely seen, and what follows.
-
-    Returns:
-      i32[H, W] each, 0 elsewhere; the completeness.
-    """
-    ids, index = number_beads(found.labels)
-    compared = compare(person, index)
-    first = max(int(person.max(initial=0)), 0) + 1
-    numbers = np.zeros(len(ids) + 1, np.int32)
-    numbers[1:][compared.missing] = first + np.arange(compared.missing.sum())
-    missing = np.where(person == 0, numbers[index], 0)
-    scores = found.scores[compared.missing].astype(float)
-    guess = _guess("mask-free", labelled, len(compared.found), scores)
-    return missing, sure_labels(found), guess
+    found: Estimate, agreement: Agreement, labelled: int
+) -> tuple[np.ndarray, Guess]:
+    """Beads of the estimate that look missing, i32[H, W], and the completeness."""
+    _, index = number_beads(found.labels)
+    first = max(int(agreement.mask.max(initial=0)), 0) + 1
+    numbers = np.zeros(len(found.scores) + 1, np.int32)
+    numbers[1:][agreement.missing] = first + np.arange(agreement.missing.sum())
+    missing = np.where(agreement.mask == 0, numbers[index], 0)
+    scores = found.scores.astype(float)
+    again = scores[agreement.labelled].sum()
+    return missing, _guess("mask-free", labelled, again, scores[agreement.missing])
 
 
 def _guess(
     way: str,
     labelled: int,
-    agreed: int,
+    again: float,
     scores: np.ndarray,
     held: np.ndarray | float = 1.0,
     hidden: float = 0.0,
 ) -> Guess:
     """Completeness from labelled beads, those seen again, and others that are seen.
 
-    `held` is how many beads each of the others stands for, `hidden` how many more there
-    are in what is seen on labelled ones.
+    `again` may count each by its score, as the others count. `held` is how many beads
+    each of the others stands for, `hidden` how many more there are in what is seen on
+    labelled ones.
     """
-    agreed = min(agreed, labelled)
     expected = (scores * held).sum() + hidden
     variance = (scores * (1 - scores) * held**2).sum()
     if not labelled:
         none = 0.0 if expected >= 0.5 else 1.0
         return Guess(none, none, none, float(expected))
+    rate = max((again + 0.5) / (labelled + 1), 0.02)
     rng = np.random.default_rng(0)
-    rate = rng.beta(agreed + 0.5, labelled - agreed + 0.5, _DRAWS)
+    seen = min(again, labelled)
+    drawn_rate = rng.beta(seen + 0.5, labelled - seen + 0.5, _DRAWS)
+    drawn_rate *= max(rate, 1.0)  # more may be seen than labelled: clumps
     beside = np.maximum(rng.normal(expected, np.sqrt(variance + expected), _DRAWS), 0)
-    drawn = labelled / (labelled + beside / np.maximum(rate, 0.02))
+    drawn = labelled / (labelled + beside / np.maximum(drawn_rate, 0.02))
     drawn += rng.normal(0, _BEYOND_CHANCE[way], _DRAWS)
-    missing = expected / max((agreed + 0.5) / (labelled + 1), 0.02)
+    missing = expected / rate
     c = labelled / (labelled + missing)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.clip(np.quantile(drawn, (tail, 1 - tail)), 0, 1)

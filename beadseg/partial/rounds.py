@@ -38,6 +38,7 @@ from beadseg.data.samples import Sample
 from beadseg.data.settings_file import FILE, format_beads_toml, read_beads_toml
 from beadseg.errors import BeadsegError
 from beadseg.files import write_whole, writing
+from beadseg.partial import outlining
 from beadseg.partial.audit import KINDS
 from beadseg.partial.completion import OtherKind, Predict, complete, load_predict
 from beadseg.training.completeness import COMPLETE, method_of
@@ -63,6 +64,7 @@ def train_rounds(config: ConfigDict, workdir: Path, name: str) -> dict[str, Any]
     config = config.copy_and_resolve_references()
     last, config.partial.rounds = config.partial.rounds, 0
     config.log.group = config.log.group or name
+    outlining.prepare(config)
     rounds: list[dict[str, Any]] = []
     why = f"all {last} rounds are done"
     for number in range(last + 1):
@@ -201,6 +203,9 @@ def _completed(config: ConfigDict, parent: Path, home: Path) -> dict[str, Any]:
             (part / "data").rename(data)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+    completed = config.copy_and_resolve_references()
+    completed.data.dir = str(data)
+    outlining.prepare(completed)
     return facts
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ from beadseg.analysis.page import Page
 from beadseg.analysis.recommendation import base_config
 from beadseg.data.folder import stem_of
 from beadseg.data.gaps import fill
+from beadseg.data.marks import Marks, judge_masks
 from beadseg.data.settings_file import write_completeness
 from beadseg.errors import BeadsegError
 from beadseg.files import write_whole, writing
 from beadseg.partial.audit import KINDS, Audit, Omission, audit, omission, pooled
 from beadseg.partial.completion import load_predict, pages
 
+BESIDE = 2.0  # px by which a mask is said to lie beside its beads
 PICTURES = 6  # on the page: the least complete
 _SIDE = 900  # px of a picture, at most
 _WORDS = KINDS | {"random": "at random, as far as can be told"}
@@ -51,13 +54,14 @@ def verify(
     data = base_config().data
     data.dir = str(folder)
     problems: list[str] = []
-    rows, audits, seen = [], [], []
+    rows, audits, seen, marked = [], [], [], []
     for page in pages(data, problems):
         if page.sample.mask is None:
             continue
         image, _ = fill(page.image)
         found = audit(image, page.person, predict, settings)
         audits.append(found)
+        marked.append(replace(found.marked, name=page.sample.name))
         rows.append(_row(page.sample, found, least))
         seen.append((rows[-1], _overlay(image, page.person, found.missing)))
         seen = sorted(seen, key=lambda pair: pair[0]["completeness"])[:PICTURES]
@@ -65,6 +69,7 @@ def verify(
         hint = f" (the first problem: {problems[0]})" if problems else ""
         raise BeadsegError(f"{folder}: no image has a mask that can be read{hint}")
     whole, kind = pooled(audits), omission([a.seen for a in audits])
+    marks = judge_masks(marked)
     short = sum(not row["passes"] for row in rows)
     result = {
         "images": rows,
@@ -75,6 +80,8 @@ def verify(
         "omission": kind.kind,
         "tests": kind.tests,
         "short": short,
+        "marks": _no_nan(asdict(marks)),
+        "remarks": _remarks(rows, marks),
         "problems": problems,
         "sentence": _sentence(rows, whole, kind, short, least, run),
         "exit_code": 1 if short or problems else 0,
@@ -108,6 +115,7 @@ def _row(sample, found: Audit, least: float) -> dict[str, Any]:
         "high": round(best.high, 4),
         "passes": bool(best.completeness >= least),
         "by_count": round(found.by_count, 4),
+        "beside_px": round(found.shift, 1),
     }
     for way, guess in (("mask_free", found.mask_free), ("model", found.model)):
         for field in ("completeness", "low", "high"):
@@ -133,6 +141,29 @@ def _sentence(rows, whole, kind: Omission, short: int, least: float, run) -> str
         said += f"; missing are {_WORDS[kind.kind]}"
         if run is None:  # what is seen without a model are not the beads alone
             said += ", as it looks without --run"
+    return said
+
+
+def _no_nan(fields: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no word for it."""
+    return {k: None if v != v else v for k, v in fields.items()}
+
+
+def _remarks(rows: list[dict], marks: Marks) -> list[str]:
+    """What else is to be said of the masks, a line each."""
+    said = []
+    if marks.are_marks:
+        said.append(f"{marks.sentence()}: beads are counted, not pixels")
+    beside = [row for row in rows if row["beside_px"] >= BESIDE]
+    if beside:
+        worst = max(beside, key=lambda row: row["beside_px"])
+        said.append(
+            f"masks that lie beside their beads, as if cut, enlarged or turned "
+            f"otherwise than their images ({len(beside)}): {worst['image']} by up to "
+            f"{worst['beside_px']:.0f} px"
+            + (", ..." if len(beside) > 1 else "")
+            + "; compared where they belong; export them again at the size of the image"
+        )
     return said
 
 
@@ -179,6 +210,8 @@ def _write_page(result, seen, folder, run, least, file: Path) -> None:
         page.command(f"beadseg review {folder}-completed")
     else:
         page.callout("good", f"Every mask labels {least:.0%} of its beads or more.")
+    for remark in result["remarks"]:
+        page.callout("warn", _capital(remark))
     if result["tests"]:
         page.section("At random or by kind")
         page.paragraph(

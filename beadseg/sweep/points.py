@@ -180,6 +180,9 @@ def apply(base: ConfigDict, point: Point, where: str) -> ConfigDict:
                 f"its points: set it with --config.{field}"
             )
     config = base.copy_and_resolve_references()
+    diameter = point.get("data.bead_diameter", config.data.bead_diameter)
+    with config.ignore_type():  # a copy forgets that it may be a number or "auto"
+        config.data.bead_diameter = diameter
     try:
         config.update_from_flattened_dict(point)
     except (AttributeError, KeyError, TypeError, ValueError) as error:

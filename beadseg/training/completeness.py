@@ -1,4 +1,4 @@
-"""How complete masks are: as told, or as read off a network's probabilities.
+"""How complete masks are: as told, or as a network sees it.
 
 A run begins with the loss of its config. Where its masks are told to fall short
 (`config.partial.completeness`, `beads.toml`), or after `config.partial.audit` of its
@@ -16,12 +16,10 @@ from ml_collections import ConfigDict
 from beadseg.data.tiles import RecordInfo
 from beadseg.errors import BeadsegError
 from beadseg.losses import LOSSES, loss_options
-from beadseg.metrics import ProbabilityHistogram, confusions
 
 AUTO = "likelihood"  # best of those tried with 80 % of generated beads left out
 COMPLETE = 0.98  # from here on, a mask that is told about needs no correction
 LATEST = 0.3  # of the epochs: what is not judged by then is judged as it looks
-SHARP = 0.6  # precision at 0.5, in shares of the completeness that it should be
 
 
 class Completeness(NamedTuple):
@@ -113,36 +111,3 @@ def judge(images: Sequence[str], known: Completeness) -> Judged:
         return Judged(shares, "on known pixels")
     how = "as told" if shares.keys() <= known.told.keys() else "as estimated"
     return Judged(shares, f"corrected for masks that are {mean:.0%} complete, {how}")
-
-
-def estimate(histogram: ProbabilityHistogram) -> float:
-    """Completeness of masks from the probabilities on and off them: 0..1.
-
-    Where the network is as sure as on the surer half of the labelled pixels, nearly all
-    is bead, and the share that is labelled is the completeness. That holds whether
-    its probabilities are of beads or of labels (after Elkan and Noto 2008), and edges,
-    where outlines differ in taste, do not count.
-
-    Args:
-      histogram: of all images pooled, against the masks as they are: i64[BINS].
-    """
-    counts = confusions(histogram)
-    labelled = counts.true_positive + counts.false_negative
-    if not labelled[0]:
-        return 1.0
-    sure = np.flatnonzero(2 * counts.true_positive >= labelled)
-    at = sure[-1] if len(sure) else 0
-    found = counts.true_positive[at] + counts.false_positive[at]
-    return float(counts.true_positive[at] / found) if found else 1.0
-
-
-def is_sharp(histogram: ProbabilityHistogram) -> bool:
-    """Whether what looks like bead is labelled nearly as often as the surest of it.
-
-    If not, the network finds much beside what it is shown, as one does that has gone
-    over to objects of another kind: it cannot judge their masks yet.
-    """
-    counts = confusions(histogram)
-    half = len(counts.true_positive) // 2
-    right, wrong = counts.true_positive[half], counts.false_positive[half]
-    return bool(right >= SHARP * estimate(histogram) * (right + wrong))

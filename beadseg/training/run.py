@@ -20,6 +20,7 @@ from beadseg.data.builders import Dataset, open_dataset
 from beadseg.errors import BeadsegError
 from beadseg.metrics import Confusion, accuracy, dice, jaccard, precision, recall
 from beadseg.training import hosts, pictures
+from beadseg.training.audit import audit
 from beadseg.training.beads import pixels_of
 from beadseg.training.cautions import cautions
 from beadseg.training.checkpoints import Checkpoints
@@ -28,9 +29,7 @@ from beadseg.training.completeness import (
     LATEST,
     Completeness,
     Gaps,
-    estimate,
     gaps,
-    is_sharp,
 )
 from beadseg.training.devices import Steps, compile_steps
 from beadseg.training.evaluation import Evaluation, evaluate
@@ -403,18 +402,9 @@ class Run:
         judged = [
             i for i in self.data.sides.train if records[i].image not in known.told
         ]
-        found = evaluate(
-            self.steps,
-            self.state,
-            self.hp,
-            self.data.dataset,
-            tuple(judged[:: -(-len(judged) // AUDITED)]),
-            config,
-            Completeness({}, None),
-        )
-        share, sharp = hosts.told(
-            lambda: [estimate(found.histogram), is_sharp(found.histogram)]
-        )
+        some = tuple(judged[:: -(-len(judged) // AUDITED)])
+        found = audit(self.steps, self.state, self.hp, self.data.dataset, some, config)
+        share, sharp = hosts.told(lambda: list(found))
         if share < config.partial.suspect:
             if sharp or epoch == last:
                 self._fall_short(share, f"as estimated after epoch {epoch}")

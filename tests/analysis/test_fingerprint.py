@@ -15,6 +15,7 @@ from beadseg.data.folder import scan
 from beadseg.data.generated import generate
 from beadseg.data.generated_settings import GeneratedSettings
 from beadseg.inference.estimate import Estimate
+from beadseg.partial.agreement import agree
 
 
 @pytest.fixture
@@ -60,15 +61,19 @@ def seen(centres, radius: float, scores) -> Estimate:
     )
 
 
-def test_labels_and_points_are_compared_with_the_beads_surely_seen():
+def test_labels_and_points_are_compared_with_the_beads_seen():
     centres = [(15, 15), (15, 45), (45, 15), (45, 45)]
-    found = seen(centres, 8, [0.9, 0.9, 0.9, 0.55])
-    labels = np.where(found.labels == 3, 0, found.labels)  # of the sure, 2 of 3
-    assert share_labelled(found, labels, None) == (2 / 3, 2 / 3)
-    points = np.array([(16, 14), (14, 47), (70, 70)], np.float32)
-    assert share_labelled(found, None, points) == (2 / 3, 2 / 3)
+    found = seen(centres, 8, [0.9, 0.9, 0.9, 0.6])
+    image = 50.0 * (found.labels > 0)
+    labels = np.where(found.labels == 3, 0, found.labels)
+    agreement = agree(image, labels, found)
+    expected = pytest.approx((2.4 / 3.3, 1.0))  # each by its score
+    assert share_labelled(found, agreement, labels, None) == expected
+    points = np.array([(16, 14), (14, 47), (70, 70)], np.float32)  # of the sure beads
+    assert share_labelled(found, None, None, points) == (2 / 3, 2 / 3)
     unknown = np.where(found.labels == 3, -1, labels)
-    assert share_labelled(found, unknown, None) == (1, 2 / 3)
+    agreement = agree(image, unknown, found)
+    assert share_labelled(found, agreement, unknown, None) == (1, 1)
 
 
 def test_the_excerpt_is_where_most_is_labelled():

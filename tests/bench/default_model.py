@@ -31,7 +31,7 @@ from pathlib import Path
 from tests.bench import empty_fields
 from tests.bench.command import predict
 from tests.bench.real_sets import SETS, images_of, measure
-from tests.bench.record import keep
+from tests.bench.record import keep, rounded
 from tests.real_data import real_set
 
 EMPTY = "empty"
@@ -126,7 +126,7 @@ def main() -> None:
                 files = choose(images_of(data[name]))
                 predicted = predict(files, folder / name, model)
                 found = measure(data[name], files, predicted)
-            sets[name] = _rounded(found)
+            sets[name] = rounded(found)
             print(name, json.dumps(sets[name], indent=2), flush=True)
     rows = [("", "goal", "found"), *goals(sets)]
     width = max(len(what) for what, _, _ in rows)
@@ -135,12 +135,6 @@ def main() -> None:
     if options.write:
         half = "" if options.half is None else f"_half_{options.half}"
         keep(f"default_model{half}", {"sets": sets})
-
-
-def _rounded(value):
-    if isinstance(value, dict):
-        return {key: _rounded(part) for key, part in value.items()}
-    return round(value, 4) if isinstance(value, float) else value
 
 
 def _signed(value: float | None) -> str:

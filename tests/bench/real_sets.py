@@ -67,9 +67,18 @@ def near_pieces(mask: np.ndarray, centres: np.ndarray, distance: float) -> Near:
 
 def dilutions(data: Path, predicted: Predicted) -> dict:
     """Precision and recall of centres in each dilution, and how counts follow it."""
+    return by_dilution(
+        {
+            name: near_pieces(mask_of(data, name), predicted.centres(name), NEAR)
+            for name in predicted.images
+        }
+    )
+
+
+def by_dilution(found: dict[str, Near]) -> dict:
+    """The figures of images by name, which begins with the dilution and an x."""
     of: dict[int, list[Near]] = {}
-    for name in predicted.images:
-        near = near_pieces(_mask(data, name), predicted.centres(name), NEAR)
+    for name, near in found.items():
         of.setdefault(int(name.partition("x")[0]), []).append(near)
     rows = {}
     for dilution in sorted(of, reverse=True):
@@ -134,7 +143,7 @@ def bubbles(data: Path, predicted: Predicted) -> dict:
     """Average precision, and recall in each octave of true diameter."""
     scores, diameters, found = [], [], []
     for name in predicted.images:
-        truth = ndimage.label(_mask(data, name))[0]
+        truth = ndimage.label(mask_of(data, name))[0]
         labels = predicted.labels(name)
         scores.append(score(truth, None, labels))
         both = overlaps(truth, labels)
@@ -244,7 +253,7 @@ def _of_masks(pooled: dict) -> dict:
     }
 
 
-def _mask(data: Path, name: str) -> np.ndarray:
+def mask_of(data: Path, name: str) -> np.ndarray:
     """bool[H, W]; as it is, with pieces that touch not cut apart."""
     (file,) = (data / "masks").glob(f"{name}.*")
     return open_pages(file)[0].read_stored() > 0

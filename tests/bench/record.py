@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from beadseg.training.run_folder import versions
 
@@ -30,6 +31,15 @@ def keep(name: str, found: dict, **packages: str) -> None:
         "versions": versions() | packages,
     }
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+
+
+def rounded(value: Any) -> Any:
+    """Floats of four digits, as results are kept."""
+    if isinstance(value, dict):
+        return {key: rounded(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [rounded(part) for part in value]
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def _commit() -> str | None:

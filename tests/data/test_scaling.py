@@ -8,6 +8,9 @@ from scipy import ndimage
 
 from beadseg.data import scaling
 from beadseg.data.tiles import dequantise, points_inside, quantise, tile_bounds
+from beadseg.errors import BeadsegError
+from beadseg.sweep.points import apply
+from configs import base
 
 
 def waves(height, width, period=40.0):
@@ -316,3 +319,29 @@ def test_every_point_is_in_one_tile(rng):
             inside = points_inside(points, slice(top, bottom), slice(left, right))
             found += [tuple(p + np.float32((top, left))) for p in inside]
     np.testing.assert_allclose(sorted(found), sorted(map(tuple, points)), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("median", "seen"), [(4.0, 10.0), (7.9, 10.0), (12.0, 12.0), (16.0, 16.0), (90, 16)]
+)
+def test_small_beads_are_hardly_enlarged_and_large_ones_reduced(median, seen):
+    scale, _ = scaling.choose_scale([median] * 3, "auto")
+    assert scale * median == pytest.approx(seen)
+
+
+def test_a_diameter_is_px_or_auto():
+    assert scaling.wanted_diameter(24, 7.0) == 24.0
+    assert scaling.wanted_diameter(0.0, 7.0) == 0.0
+    assert scaling.wanted_diameter("auto", None) == 0.0
+    for wrong in ("large", -3.0, float("nan")):
+        with pytest.raises(BeadsegError, match='give px, 0 .*or "auto"'):
+            scaling.wanted_diameter(wrong, 7.0)
+
+
+def test_a_config_takes_a_diameter_or_auto():
+    config = base.get_config()
+    for value in ("auto", 16, 7.5):
+        config.data.bead_diameter = value
+        assert config.data.bead_diameter == value
+    point = apply(config, {"data.bead_diameter": "auto"}, "here")
+    assert point.data.bead_diameter == "auto"

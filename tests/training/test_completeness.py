@@ -4,12 +4,9 @@ import pytest
 
 from beadseg.data.export import write_generated
 from beadseg.errors import BeadsegError
-from beadseg.metrics import BINS, ProbabilityHistogram
 from beadseg.training.completeness import (
     Completeness,
-    estimate,
     gaps,
-    is_sharp,
     judge,
     method_of,
 )
@@ -22,43 +19,6 @@ class Record:
 
     def __init__(self, image, completeness=None, has_mask=True):
         self.image, self.completeness, self.has_mask = image, completeness, has_mask
-
-
-def histogram(beads: np.ndarray, background: np.ndarray, share: float, rng):
-    """Of probabilities on true beads and background; a share of beads is labelled."""
-    labelled = rng.random(len(beads)) < share
-    edges = np.linspace(0, 1, BINS + 1)
-    return ProbabilityHistogram(
-        positive=np.histogram(beads[labelled], edges)[0],
-        negative=np.histogram(np.r_[beads[~labelled], background], edges)[0],
-    )
-
-
-@pytest.mark.parametrize("share", [0.05, 0.2, 0.5, 0.8, 1.0])
-@pytest.mark.parametrize("of_labels", [False, True])
-def test_the_estimate_is_the_share_of_beads_that_is_labelled(share, of_labels):
-    rng = np.random.default_rng(0)
-    beads, background = rng.beta(8, 1, 40_000), rng.beta(1, 12, 60_000)
-    if of_labels:  # as cross-entropy on the gaps would have it
-        beads, background = share * beads, share * background
-    found = estimate(histogram(beads, background, share, rng))
-    assert found == pytest.approx(share, abs=0.02)
-    assert is_sharp(histogram(beads, background, share, rng))
-
-
-def test_a_network_that_takes_much_else_for_beads_cannot_judge_yet():
-    rng = np.random.default_rng(0)
-    beads, background = rng.beta(8, 1, 20_000), rng.beta(1, 12, 60_000)
-    others = rng.beta(9, 3, 60_000)  # less sure, but above one half
-    found = histogram(beads, np.r_[background, others], 1.0, rng)
-    assert not is_sharp(found)
-    few = histogram(beads, np.r_[background, others[:2000]], 1.0, rng)
-    assert is_sharp(few)
-
-
-def test_masks_without_a_bead_say_nothing():
-    empty = ProbabilityHistogram(np.zeros(BINS, int), np.ones(BINS, int))
-    assert estimate(empty) == 1.0
 
 
 def test_validation_counts_complete_masks_where_there_are_some():

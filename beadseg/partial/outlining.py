@@ -1,0 +1,162 @@
+"""Finds out whether the masks of a folder are marks, and the outlines beneath them.
+
+Before training: the default model looks at some images, and if their masks turn out to
+be marks, at all. Training then learns the outline of each bead that the model finds
+under a mark, and a disc of the size of the others where it finds none. How many beads
+there are and where is left to the marks: what the model alone sees is background.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from beadseg.data import marked
+from beadseg.data.beads import number_beads
+from beadseg.data.folder import scan
+from beadseg.data.labels import UNKNOWN, read_labels
+from beadseg.data.marks import MarkedImage, judge_masks, may_be_marks, measure_marks
+from beadseg.data.points import discs
+from beadseg.data.reading import ReadError
+from beadseg.data.samples import Sample
+from beadseg.inference.estimate import estimate
+from beadseg.partial.agreement import agree, pairs
+
+LOOKED_AT = 8  # images, before all are
+PIXELS = 2**23  # of them, at most
+TWICE = 1.5  # areas of the median bead from which one under several marks is several
+
+
+class _Look(NamedTuple):
+    """An image, its mask as it lies on its beads, and those."""
+
+    sample: Sample
+    mask: np.ndarray  # i32[H, W], -1 unknown
+    found: np.ndarray  # i32[H, W], beads that are labelled
+    marked: MarkedImage
+
+
+def prepare(config: ConfigDict, progress: bool = True) -> None:
+    """Looks at the masks that a config trains on, unless that was done before.
+
+    Args:
+      config: of a run; `data` is read.
+      progress: a bar on stderr, if that is a terminal.
+
+    Raises:
+      BeadsegError: the folder is no data set, or the cache cannot be written.
+    """
+    data = config.data
+    kind = marked.kind_of(data)
+    if not data.dir or kind == "outlines":
+        return
+    samples = scan(data, progress).samples
+    masked = [sample for sample in samples if sample.mask]
+    if not masked or marked.stored(data, samples) is not None:
+        return
+    if kind == "auto" and not may_be_marks([s.diameters for s in masked]):
+        return
+    some = [look.marked for look in _looks(_some(masked), progress)]
+    marks = judge_masks(some, kind)
+    if not marks.are_marks:
+        marked.store(data, samples, lambda: marks, ())
+        return
+    diameter = marks.diameter
+    if not np.isfinite(diameter):
+        every = [d for sample in masked for d in sample.diameters]
+        diameter = float(np.median(every or [1.0]))
+    seen: list[MarkedImage] = []
+
+    def outlines() -> Iterator[tuple[str, np.ndarray, int]]:
+        for look in _looks(masked, progress):
+            seen.append(look.marked)
+            labels = outline(look.mask, look.found, diameter)
+            yield look.sample.name, *labels
+
+    marked.store(data, samples, lambda: judge_masks(seen, "marks"), outlines())
+
+
+def outline(
+    mask: np.ndarray, found: np.ndarray, diameter: float
+) -> tuple[np.ndarray, int]:
+    """Outlines of the beads that a mask marks, and how many of them are discs.
+
+    Args:
+      mask: i[H, W], positive marks as they lie on their beads, -1 unknown.
+      found: i[H, W], positive beads that are marked.
+      diameter: px of a bead that is not found, where the image tells none.
+
+    Returns:
+      i32[H, W], 1..N, and -1 where the mask has that and there is no bead.
+    """
+    ids, index = number_beads(found)
+    area = np.bincount(index.ravel(), minlength=len(ids) + 1)
+    usual = float(np.median(area[1:])) if len(ids) else np.pi * diameter**2 / 4
+    at = marked.centres(mask)
+    rows, columns = (
+        np.clip(np.rint(v).astype(int), 0, n - 1) for v, n in _axes(at, mask)
+    )
+    under = index[rows, columns]
+    labels, count = index.astype(np.int32), len(ids)
+    marks_of = np.bincount(under, minlength=len(ids) + 1)
+    for bead in np.flatnonzero((marks_of > 1) & (area > TWICE * usual)):
+        if bead:  # several that are seen as one: each pixel is of the nearest mark
+            inside = np.argwhere(index == bead)
+            own = at[under == bead]
+            nearest = np.square(inside[:, None] - own[None]).sum(-1).argmin(1)
+            labels[tuple(inside[nearest > 0].T)] = count + nearest[nearest > 0]
+            count += len(own) - 1
+    lone = at[_without(mask, index)]
+    across = 2 * np.sqrt(usual / np.pi)
+    drawn = discs(lone, across, mask.shape)
+    here = (drawn > 0) & (labels == 0)
+    labels[here] = count + drawn[here]
+    return np.where((labels == 0) & (mask < 0), np.int32(UNKNOWN), labels), len(lone)
+
+
+def _axes(at: np.ndarray, mask: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
+    return zip(at.T, mask.shape, strict=True)
+
+
+def _without(mask: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Whether each mark lies on no bead at all: bool[N]."""
+    ids, number = number_beads(mask)
+    covered = np.bincount(number[index > 0], minlength=len(ids) + 1)
+    return covered[1:] == 0
+
+
+def _some(masked: list[Sample]) -> list[Sample]:
+    """Images with beads, spread over the folder, of few pixels in all."""
+    masked = [sample for sample in masked if sample.beads]
+    places = np.unique(np.linspace(0, len(masked) - 1, LOOKED_AT).round().astype(int))
+    chosen, pixels = [], 0
+    for place in places:
+        pixels += int(np.prod(masked[place].shape))
+        if pixels > PIXELS and chosen:
+            break
+        chosen.append(masked[place])
+    return chosen
+
+
+def _looks(masked: list[Sample], progress: bool) -> Iterator[_Look]:
+    bar = tqdm(masked, "looking at marks", disable=None if progress else True)
+    for sample in bar:
+        try:
+            image = sample.image.open()[sample.page].read()
+            mask = read_labels(sample.mask.open()[sample.page])
+        except ReadError:  # said when the data are prepared
+            continue
+        seen = estimate(image)
+        agreement = agree(image, mask, seen)
+        _, index = number_beads(seen.labels)
+        kept = np.concatenate([[False], agreement.labelled])
+        found = np.where(kept[index], seen.labels, 0)
+        lone = pairs(agreement.mask, seen.labels)
+        yield _Look(
+            sample,
+            agreement.mask.astype(np.int32),
+            found,
+            measure_marks(sample.name, agreement.mask, lone),
+        )
