@@ -198,6 +198,8 @@ def _list(path: Path, channel: int | None, stack: str) -> list[PageRef]:
     if kind != "tiff":
         header = (raster.png_header if kind == "png" else raster.jpeg_header)(path)
         chosen, notes = choose_channel(channel, header.samples, header.kind)
+        if header.orientation != 1:
+            notes += (f"turned as its EXIF orientation {header.orientation} says",)
         return [
             make(
                 header.shape, None, notes, (tiff.Plane(),), "pages", header.kind, chosen
