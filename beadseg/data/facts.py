@@ -18,6 +18,7 @@ from beadseg.data.points import spacings
 from beadseg.data.scaling import bead_diameters
 from beadseg.data.threads import ordered_map
 
+_TUPLES = ("shape", "diameters", "spacings", "reading")
 KINDS = ("images", "masks", "ignore", "points")  # the folders of a data set
 
 
@@ -31,6 +32,7 @@ class PageFacts:
     beads: int = 0  # in a mask or in points
     diameters: tuple[float, ...] = ()  # px, of the beads of a mask
     spacings: tuple[float, ...] = ()  # px, of points: to the nearest other
+    reading: tuple[str, ...] = ("", "")  # kind and note of how a mask was read
     problem: str | None = None
 
 
@@ -46,9 +48,7 @@ class FileFacts:
     @classmethod
     def from_json(cls, fields: dict) -> "FileFacts":
         pages = tuple(
-            PageFacts(
-                **page | {k: tuple(page[k]) for k in ("shape", "diameters", "spacings")}
-            )
+            PageFacts(**page | {key: tuple(page[key]) for key in _TUPLES})
             for page in fields["pages"]
         )
         return cls(**(fields | {"pages": pages, "notes": tuple(fields["notes"])}))
@@ -134,7 +134,8 @@ def _page(kind: str, page: reading.PageRef) -> PageFacts:
                 facts["pixel_size"] = page.pixel_size
                 reading.check_image(page.read(), page.where)
             case "masks":
-                labels = labelling.read_labels(page)
+                labels, *how = labelling.read_mask(page)
+                facts["reading"] = tuple(how)
                 facts["beads"] = len(np.unique(labels[labels > 0]))
                 facts["diameters"] = tuple(bead_diameters(labels).round(2).tolist())
             case "ignore":

@@ -44,6 +44,20 @@ def read_labels(source: PageRef | str | Path) -> np.ndarray:
     return read_mask(source).labels
 
 
+def read_foreground(source: PageRef | str | Path) -> np.ndarray:
+    """Where the beads of a mask are, not told apart, i8[H, W]: 1, 0 or -1 unknown.
+
+    Raises:
+      ReadError: as `read_mask`.
+    """
+    page = _one_page(source)
+    array = page.read_stored()
+    array = _whole_numbers(_one_channel(array, page.where), page.where)
+    array, _ = _unwrapped(array)
+    beads = decode(array, page.where).beads > 0
+    return np.where(array < 0, UNKNOWN, beads).astype(np.int8)
+
+
 def read_points(source: PageRef | str | Path) -> np.ndarray:
     """Reads bead centres: every connected group of equal non-zero pixels is one.
 
