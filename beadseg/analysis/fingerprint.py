@@ -18,6 +18,7 @@ from beadseg.analysis.image_facts import ImageFacts, measure_image, thumbnail
 from beadseg.analysis.mask_facts import MaskFacts, measure_mask
 from beadseg.analysis.views import Excerpt, excerpt
 from beadseg.data import splits
+from beadseg.data.checkup import MaskDoubt
 from beadseg.data.folder import Folder
 from beadseg.data.labels import UNKNOWN, read_labels, read_points
 from beadseg.data.reading import ReadError
@@ -70,6 +71,7 @@ class Fingerprint:
     problems: tuple[str, ...]
     notes: tuple[str, ...]
     excerpts: dict[str, Excerpt]  # by name: where the estimate sees most beads
+    doubts: tuple[MaskDoubt, ...] = ()
 
     def as_json(self) -> dict:
         return {
@@ -78,6 +80,7 @@ class Fingerprint:
             "leaks": [pair._asdict() for pair in self.leaks],
             "problems": list(self.problems),
             "notes": list(self.notes),
+            "mask_doubts": [doubt._asdict() for doubt in self.doubts],
         }
 
 
@@ -125,6 +128,7 @@ def take_fingerprint(
         tuple(problems),
         folder.notes,
         excerpts,
+        folder.doubts,
     )
 
 
