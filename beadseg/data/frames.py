@@ -75,6 +75,8 @@ def edges_of(image: np.ndarray) -> Edges:
 
 def continued(edges: Sequence[Edges]) -> list[tuple[int, int]]:
     """Pairs of images of which one goes on where the other ends, or overlaps it."""
+    if len(edges) < 2:
+        return []
     return sorted(_overlapping(edges) | _abutting(edges))
 
 
