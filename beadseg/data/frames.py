@@ -34,7 +34,7 @@ class Edges(NamedTuple):
 
     lines: tuple[np.ndarray, ...]  # f32: top, bottom, left, right, without slow light
     sums: tuple[np.ndarray, np.ndarray]  # u64 of every row and column: equal, or not
-    ends: tuple[int, ...]  # sums of the four lines; 0 of one that shows nothing
+    ends: tuple[np.uint64, ...]  # sums of the four lines; 0 of one that shows nothing
 
 
 def frame_of(stem: str) -> str | None:
@@ -69,7 +69,9 @@ def edges_of(image: np.ndarray) -> Edges:
     return Edges(
         tuple(lines),
         sums,
-        tuple(0 if bare else int(end) for bare, end in zip(plain, ends, strict=True)),
+        tuple(
+            np.uint64(0 if bare else end) for bare, end in zip(plain, ends, strict=True)
+        ),
     )
 
 
@@ -81,17 +83,22 @@ def continued(edges: Sequence[Edges]) -> list[tuple[int, int]]:
 
 
 def _overlapping(edges: Sequence[Edges]) -> set[tuple[int, int]]:
-    """An edge of one is, to the last bit, a line of the other."""
+    """An edge of one is, to the last bit, a line of the other, at another place."""
     pairs = set()
     for axis in (0, 1):
+        counts = [len(e.sums[axis]) for e in edges]
         sums = np.concatenate([e.sums[axis] for e in edges])
-        owner = np.repeat(np.arange(len(edges)), [len(e.sums[axis]) for e in edges])
+        owner = np.repeat(np.arange(len(edges)), counts)
+        ends = np.concatenate([[(0, count - 1)] * count for count in counts])
+        place = np.concatenate([np.arange(count) for count in counts])
         order = np.argsort(sums, kind="stable")
-        sums, owner = sums[order], owner[order]
+        sums, owner, place, ends = (v[order] for v in (sums, owner, place, ends))
         for i, e in enumerate(edges):
-            for end in e.ends[2 * axis : 2 * axis + 2]:
-                first, last = np.searchsorted(sums, [end, end + 1]) if end else (0, 0)
-                others = set(owner[first:last].tolist()) - {i}
+            for side, end in enumerate(e.ends[2 * axis : 2 * axis + 2]):
+                first, last = (np.searchsorted(sums, end, w) for w in ("left", "right"))
+                found = slice(first, last if end else first)
+                elsewhere = place[found] != ends[found, side]
+                others = set(owner[found][elsewhere].tolist()) - {i}
                 if len(others) <= 2 * _PARTNERS:
                     pairs |= {(min(i, j), max(i, j)) for j in others}
     return pairs
