@@ -75,7 +75,7 @@ def thumbnail(page: np.ndarray) -> np.ndarray:
     """f32[THUMBNAIL, THUMBNAIL], of mean 0 and length 1, for correlation.
 
     Without the light, a surface of second order: two fields with nothing in them are
-    not alike because one lamp lights them. All 0 where nothing but noise is left.
+    not alike because one lamp lights them.
     """
     values = np.where(np.isfinite(page), page, 0).astype(np.float32)
     size = (THUMBNAIL, THUMBNAIL)
@@ -86,9 +86,7 @@ def thumbnail(page: np.ndarray) -> np.ndarray:
     light = terms @ np.linalg.lstsq(terms, small.ravel(), rcond=None)[0]
     small = small - light.reshape(size)
     length = float(np.sqrt(np.sum(np.square(small, dtype=np.float64))))
-    averaged = np.sqrt(max(values.size / small.size, 1.0))
-    noise = _noise(values) / averaged * THUMBNAIL
-    return small / np.float32(length) if length > 1.5 * noise else small * 0
+    return small / np.float32(length or 1)
 
 
 def _bits(page: np.ndarray) -> float | None:

@@ -122,7 +122,8 @@ def _look(sample: Sample) -> _Looked | None:
         edges = edges_of(image)
         if sample.mask is None or not sample.beads:
             return _Looked(sample, edges)
-        mask = read_foreground(sample.mask.open()[sample.page])
+        page = sample.mask.open()[sample.page]
+        mask = read_foreground(page, plain=not sample.reading[0])
     except (ReadError, OSError):
         return None  # whoever reads it next says so
     beads = mask > 0
