@@ -15,6 +15,8 @@ from beadseg.data.few_numbers import decode_few
 from beadseg.data.many_numbers import decode_again, decode_soft, refuse_photograph
 from beadseg.data.necks import roundness, separate
 
+_WINDOW = 384  # px, of a mask whose shapes tell beads from ground
+
 
 def decode(array: np.ndarray, where: str) -> Decoded:
     """Reads the numbers of a mask.
@@ -93,11 +95,12 @@ def _inverted(mask: np.ndarray) -> bool:
     border = (largest[0], largest[-1], largest[:, 0], largest[:, -1])
     sides = sum(bool(side.any()) for side in border)
     whole = area.max() / mask.sum()
-    round_zeros = _round_share(~mask)
     if share > 0.9 and whole > 0.99 and sides == 4:
-        return round_zeros > 0.6  # few beads: pieces of the ground may be round too
+        return _round_share(~mask) > 0.6  # few beads: pieces of ground are round too
     connected = whole > 0.5 and sides >= 2
-    return round_zeros > _round_share(mask) + (0.15 if connected else 0.4)
+    middle = mask[tuple(slice(max(0, (n - _WINDOW) // 2), n) for n in mask.shape)]
+    middle = middle[:_WINDOW, :_WINDOW]  # enough to know, and soon done
+    return _round_share(~middle) > _round_share(middle) + (0.15 if connected else 0.4)
 
 
 def _coarse(mask: np.ndarray) -> int:
