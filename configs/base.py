@@ -19,7 +19,9 @@ def get_config() -> ConfigDict:
     data.cache_dir = placeholder(str)  # None: $BEADSEG_CACHE or ~/.cache/beadseg
     data.stack = "pages"  # a page is an image; or project z with "max", "mean"
     data.channel = placeholder(int)  # of several; None: luminance of RGB, else first
-    data.group_pattern = ""  # regex; files whose group(1) agrees stay on one side
+    data.group_pattern = ""  # regex; files whose group(1) agrees stay on one side;
+    # "": crops of one frame do, found by names (r1_c2, x0_y512, tile_3) and by edges
+    data.check_masks = True  # leave out masks that do not belong to their image
     data.masks = "auto"  # "outlines", or "marks": discs, true in place and number alone
     data.point_diameter = placeholder(float)  # px of beads in points/; None: as apart
     # px of the median bead after resampling; 0: as it is; "auto": as it is if it has

@@ -16,6 +16,7 @@ from beadseg.errors import BeadsegError
 
 _SHOWN = 6  # images with outlines
 _LISTED = 60  # rows of the table of images
+_PROBLEMS, _DOUBTS = 8, 12  # told first; all are listed below
 DEFECTS = (
     ("holes", "holes in beads"),
     ("specks", "specks far smaller than a bead"),
@@ -87,6 +88,13 @@ def findings(fingerprint: Fingerprint, o: Overview) -> list[tuple[str, str, str]
         found.append(
             ("bad", f"{number}, the first: {fingerprint.problems[0]}", "Left out")
         )
+        found += [("bad", p, "Left out") for p in fingerprint.problems[1:_PROBLEMS]]
+    for doubt in fingerprint.doubts[:_DOUBTS]:
+        kind = "bad" if doubt.left_out else "warn"
+        found.append((kind, doubt.line, f"Mask: {doubt.kind}"))
+    if len(fingerprint.doubts) > _DOUBTS:
+        more = len(fingerprint.doubts) - _DOUBTS
+        found.append(("warn", f"{more} more, below.", "Masks"))
     if fingerprint.leaks:
         a, b, *_ = fingerprint.leaks[0]
         found.append(
@@ -369,6 +377,12 @@ def _masks(page: Page, fingerprint, o: Overview, samples) -> None:
     ):
         table.append((what, len(hit), len(hit), _first(hit)))
     page.table(["defect", "number", "images", "worst"], table)
+    if fingerprint.doubts:
+        page.subsection("Doubtful masks")
+        page.table(
+            ["image", "what", "evidence", "what to do"],
+            [(d.image, d.kind, d.evidence, d.remedy) for d in fingerprint.doubts],
+        )
     unreadable = [p for p in fingerprint.problems if "/masks/" in p]
     if unreadable:
         page.paragraph(f"Masks that cannot be read: {len(unreadable)}.")

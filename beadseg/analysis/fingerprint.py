@@ -18,6 +18,7 @@ from beadseg.analysis.image_facts import ImageFacts, measure_image, thumbnail
 from beadseg.analysis.mask_facts import MaskFacts, measure_mask
 from beadseg.analysis.views import Excerpt, excerpt
 from beadseg.data import splits
+from beadseg.data.checkup import MaskDoubt
 from beadseg.data.folder import Folder
 from beadseg.data.gaps import fill
 from beadseg.data.labels import UNKNOWN, read_labels, read_points
@@ -74,6 +75,7 @@ class Fingerprint:
     notes: tuple[str, ...]
     excerpts: dict[str, Excerpt]  # by name: where the estimate sees most beads
     marks: Marks  # whether masks outline their beads
+    doubts: tuple[MaskDoubt, ...] = ()
 
     def as_json(self) -> dict:
         return {
@@ -83,6 +85,7 @@ class Fingerprint:
             "marks": plain(asdict(self.marks)),
             "problems": list(self.problems),
             "notes": list(self.notes),
+            "mask_doubts": [doubt._asdict() for doubt in self.doubts],
         }
 
 
@@ -132,6 +135,7 @@ def take_fingerprint(
         folder.notes,
         excerpts,
         judge_masks(marked),
+        folder.doubts,
     )
 
 

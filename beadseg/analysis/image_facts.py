@@ -72,11 +72,19 @@ def measure_image(page: np.ndarray, inside: np.ndarray) -> ImageFacts:
 
 
 def thumbnail(page: np.ndarray) -> np.ndarray:
-    """f32[THUMBNAIL, THUMBNAIL], of mean 0 and length 1, for correlation."""
+    """f32[THUMBNAIL, THUMBNAIL], of mean 0 and length 1, for correlation.
+
+    Without the light, a surface of second order: two fields with nothing in them are
+    not alike because one lamp lights them.
+    """
     values = np.where(np.isfinite(page), page, 0).astype(np.float32)
     size = (THUMBNAIL, THUMBNAIL)
     small = np.asarray(Image.fromarray(values).resize(size, Image.Resampling.BOX))
-    small = small - small.mean()
+    place = np.linspace(-1, 1, THUMBNAIL, dtype=np.float32)
+    v, u = (axis.ravel() for axis in np.meshgrid(place, place))
+    terms = _terms(u, v)
+    light = terms @ np.linalg.lstsq(terms, small.ravel(), rcond=None)[0]
+    small = small - light.reshape(size)
     length = float(np.sqrt(np.sum(np.square(small, dtype=np.float64))))
     return small / np.float32(length or 1)
 

@@ -12,8 +12,9 @@ def add(commands: Subparsers) -> None:
         "analyze",
         help="look at images and masks, and recommend settings",
         description="Measures every image and mask: objects, coverage, sizes, light, "
-        "noise, defects of masks, copies. Says whether the data are sparse or dense "
-        "and writes a page, analysis.json and recommended.py.",
+        "noise, defects of masks, masks that belong to another image, are turned or "
+        "mean something else than beads, crops of one frame, copies. Says whether the "
+        "data are sparse or dense and writes a page, analysis.json and recommended.py.",
     )
     parser.add_argument("dir", type=Path, help="a folder with images/")
     parser.add_argument("--config", help="settings to check, such as configs/focal.py")
@@ -123,11 +124,11 @@ _COLUMNS = ("what", "sparse", "dense", "measured", "means")
 
 def _why_not_train(folder, overview) -> str:
     """Why nothing can be trained on a folder; "" where it can."""
-    from beadseg.data.folder import require_labels
+    from beadseg.data.folder import require_labels, trusted
     from beadseg.errors import BeadsegError
 
     try:
-        require_labels(folder)
+        require_labels(trusted(folder))
     except BeadsegError as error:
         return str(error)
     if not overview.labelled_images and not overview.point_images:
@@ -141,6 +142,8 @@ def _say(result, complaints, output: Path, file: Path | None, reason: str) -> No
         print(f"  {row['what']}: {row['measured']} ({row['means']})")
     for finding in result["findings"]:
         print(finding)
+    for note in result["notes"]:
+        print(note)
     if complaints is not None and not complaints:
         print("No rule speaks against the settings given.")
     for complaint in complaints or []:

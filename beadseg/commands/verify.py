@@ -11,10 +11,11 @@ def add(commands: Subparsers) -> None:
     """Adds the parser of the command."""
     parser = commands.add_parser(
         "verify",
-        help="how complete each mask is; exit code 1 when one is short",
-        description="Estimates for every mask the share of the beads that it labels, "
-        "shows the beads that look missing, and says whether they are missing at "
-        "random or by kind: dim, blurred, crowded or outside a region.",
+        help="how complete each mask is; exit code 1 when one is short or wrong",
+        description="Holds every mask against its image: is it of another image, "
+        "turned, inverted, with numbers for kinds? Estimates the share of the beads "
+        "that it labels, shows the beads that look missing, and says whether they are "
+        "missing at random or by kind: dim, blurred, crowded or outside a region.",
     )
     parser.add_argument("dir", type=Path, help="folder with images/ and masks/")
     parser.add_argument(
@@ -55,13 +56,13 @@ def run(options: argparse.Namespace) -> dict:
     )
     width = max(len(row["image"]) for row in result["images"])
     for row in result["images"]:
-        sign = "ok   " if row["passes"] else "SHORT"
+        sign = "WRONG" if row["wrong"] else "ok   " if row["passes"] else "SHORT"
         print(
             f"{sign} {row['image']:<{width}}  {row['completeness']:4.0%} "
             f"({row['low']:.0%} to {row['high']:.0%}), {row['labelled']} labelled, "
             f"some {row['missing']:.0f} missing"
         )
-    for line in (*result["problems"], *result["remarks"]):
+    for line in (*result["doubts"], *result["problems"], *result["remarks"]):
         print(line)
     print(result["sentence"])
     print(f"pictures and table: {output / 'index.html'}, completeness.csv beside it")

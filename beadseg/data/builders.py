@@ -26,7 +26,7 @@ from beadseg.data.cache import (
     write_json,
 )
 from beadseg.data.dataset import INDEX, SPLIT, Dataset, read_index
-from beadseg.data.folder import require_labels, scan
+from beadseg.data.folder import doubt_lines, require_labels, scan, trusted
 from beadseg.data.pages import (
     FolderPages,
     GeneratedPages,
@@ -194,7 +194,7 @@ class _Plan(NamedTuple):
 
 
 def _open_folder(data: ConfigDict, progress: bool) -> Dataset:
-    folder = scan(data, progress)
+    folder = trusted(scan(data, progress))
     require_labels(folder)
     samples = {sample.name: sample for sample in folder.samples}
     kind, outlined = marked.kind_of(data), None
@@ -229,7 +229,13 @@ def _open_folder(data: ConfigDict, progress: bool) -> Dataset:
         records=tuple(now),
         fingerprint=key,
         problems=problems,
-        notes=(*problems, *folder.notes, *notes, *dataset.notes),
+        notes=(
+            *problems,
+            *doubt_lines(folder.doubts),
+            *folder.notes,
+            *notes,
+            *dataset.notes,
+        ),
         marks=are_marks,
     )
 

@@ -19,6 +19,7 @@ from beadseg.data.scaling import bead_diameters
 from beadseg.data.threads import ordered_map
 from beadseg.data.vector_labels import READERS, open_vector
 
+_TUPLES = ("shape", "diameters", "spacings", "reading")
 KINDS = ("images", "masks", "ignore", "points")  # the folders of a data set
 
 
@@ -33,6 +34,7 @@ class PageFacts:
     beads: int = 0  # in a mask or in points
     diameters: tuple[float, ...] = ()  # px, of the beads of a mask
     spacings: tuple[float, ...] = ()  # px, of points: to the nearest other
+    reading: tuple[str, ...] = ("", "")  # kind and note of how a mask was read
     problem: str | None = None
 
 
@@ -48,9 +50,7 @@ class FileFacts:
     @classmethod
     def from_json(cls, fields: dict) -> "FileFacts":
         pages = tuple(
-            PageFacts(
-                **page | {k: tuple(page[k]) for k in ("shape", "diameters", "spacings")}
-            )
+            PageFacts(**page | {key: tuple(page[key]) for key in _TUPLES})
             for page in fields["pages"]
         )
         return cls(**(fields | {"pages": pages, "notes": tuple(fields["notes"])}))
@@ -144,7 +144,8 @@ def _page(kind: str, page: reading.PageRef) -> PageFacts:
                 reading.check_image(image, page.where)
                 facts["missing"] = image.size - int(np.isfinite(image).sum())
             case "masks":
-                labels = labelling.read_labels(page)
+                labels, *how = labelling.read_mask(page)
+                facts["reading"] = tuple(how)
                 facts["beads"] = len(np.unique(labels[labels > 0]))
                 facts["diameters"] = tuple(bead_diameters(labels).round(2).tolist())
             case "ignore":

@@ -5,21 +5,24 @@ the reason, and left out.
 """
 
 import json
-import re
-from collections.abc import Callable
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
 from beadseg.data.cache import cache_dir
+from beadseg.data.checkup import MaskDoubt, check
 from beadseg.data.facts import KINDS, Task, gather
+from beadseg.data.grouping import given_groups, keep_frames_together
 from beadseg.data.reading import file_stem
 from beadseg.data.samples import Sample, match, with_discs
-from beadseg.data.settings_file import FILE, BeadsToml, read_beads_toml
+from beadseg.data.settings_file import FILE, read_beads_toml
 from beadseg.data.vector_labels import READERS
 from beadseg.errors import BeadsegError
 
+_PRINTED = 8  # lines of one kind
 # Of TIFF files in all their names, then of other files.
 ENDINGS = (
     *(".tif", ".tiff", ".tf2", ".tf8", ".btf", ".ptif", ".ptiff", ".zif"),
@@ -36,6 +39,7 @@ class Folder(NamedTuple):
     samples: tuple[Sample, ...]  # in the order of their names
     problems: tuple[str, ...]
     notes: tuple[str, ...]
+    doubts: tuple[MaskDoubt, ...] = ()  # about masks; `doubt_lines` to print
 
 
 def scan(data: ConfigDict, progress: bool = True) -> Folder:
@@ -75,7 +79,7 @@ def scan(data: ConfigDict, progress: bool = True) -> Folder:
             problems.append(f"{files[kind][stem]}: no image of this name in images/")
     for stem in sorted(settings.named() - files["images"].keys()):
         problems.append(f"{folder / FILE}: no image {stem} in images/")
-    group_of = _grouping(data.group_pattern, settings)
+    group_of = given_groups(data.group_pattern, settings)
     samples, taken = [], set()
     for stem in sorted(files["images"]):
         parts = {kind: tasks[kind].get(stem) for kind in KINDS}
@@ -109,6 +113,16 @@ def scan(data: ConfigDict, progress: bool = True) -> Folder:
     samples, note = with_discs(samples, data.point_diameter)
     if note:
         notes.append(note)
+    found = check(samples, cache_dir(data.cache_dir), progress)
+    doubts = found.doubts
+    if not data.check_masks:
+        doubts = tuple(doubt._replace(left_out=False) for doubt in doubts)
+    if not data.group_pattern:
+        samples, note = keep_frames_together(
+            samples, lambda stem: stem in settings.group, found.neighbours
+        )
+        if note:
+            notes.append(note)
     unlabelled = [sample.name for sample in samples if not sample.labelled]
     if unlabelled:
         notes.append(
@@ -116,7 +130,42 @@ def scan(data: ConfigDict, progress: bool = True) -> Folder:
             + ", ".join(unlabelled[:3])
             + (", ..." if len(unlabelled) > 3 else "")
         )
-    return Folder(folder, tuple(samples), tuple(problems), tuple(notes))
+    return Folder(folder, tuple(samples), tuple(problems), tuple(notes), doubts)
+
+
+def doubt_lines(doubts: tuple[MaskDoubt, ...]) -> list[str]:
+    """A line to print for each doubt about a mask; of many alike the first ones."""
+    kinds = Counter(doubt.kind for doubt in doubts)
+    printed: Counter[str] = Counter()
+    lines = []
+    for doubt in doubts:
+        printed[doubt.kind] += 1
+        if printed[doubt.kind] <= _PRINTED:
+            lines.append(doubt.line)
+        elif printed[doubt.kind] == kinds[doubt.kind]:
+            more = kinds[doubt.kind] - _PRINTED
+            lines.append(f"{more} masks more: {doubt.kind} (beadseg analyze lists all)")
+    return lines
+
+
+def trusted(folder: Folder) -> Folder:
+    """The folder without the masks that do not belong to their images."""
+    out = {doubt.image for doubt in folder.doubts if doubt.left_out}
+    return folder._replace(
+        samples=tuple(
+            replace(
+                sample,
+                mask=None,
+                ignore=None,
+                beads=0,
+                diameters=(),
+                digest=f"{sample.digest} without its mask",
+            )
+            if sample.name in out
+            else sample
+            for sample in folder.samples
+        )
+    )
 
 
 def require_labels(folder: Folder) -> None:
@@ -224,29 +273,6 @@ def stem_of(name: str) -> str:
     """The stem of an image file by its name, with an ending or without."""
     ending = Path(name).suffix.lower()
     return file_stem(Path(name)) if ending in (*ENDINGS, *READERS) else name
-
-
-def _grouping(pattern: str, settings: BeadsToml) -> Callable[[str], str]:
-    """From a stem to its group: of beads.toml, else of the pattern, else itself."""
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise BeadsegError(
-            f"data.group_pattern {pattern!r} is not a regular expression: {error}"
-        ) from None
-    if pattern and not compiled.groups:
-        raise BeadsegError(
-            f"data.group_pattern {pattern!r} has no group: put the part of the file "
-            "name that files share in parentheses"
-        )
-
-    def group_of(stem: str) -> str:
-        if stem in settings.group:
-            return settings.group[stem]
-        match = compiled.search(stem) if pattern else None
-        return (match and match.group(1)) or stem
-
-    return group_of
 
 
 def _some(paths: list[Path]) -> str:

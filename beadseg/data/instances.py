@@ -11,7 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from beadseg.data.hills import hills_blockwise
-from beadseg.data.labels import NECK, neck_height
+from beadseg.data.necks import NECK, neck_height
 
 PROMINENCE = 0.1  # of a centre above the way to the next, on the distance map
 SMOOTH = 0.08  # bead diameters, sigma on the distance map

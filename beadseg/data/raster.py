@@ -1,4 +1,4 @@
-"""Reading PNG, JPEG and BMP files.
+"""Reading PNG, JPEG and BMP files, as viewers show them.
 
 Raises ValueError with a reason; `beadseg.data.reading` adds the file.
 """
@@ -15,6 +15,7 @@ from PIL import Image
 from beadseg.data.pixels import through_palette
 
 _PNG_HEAD = 8  # bytes of its signature
+_ORIENTATION = 0x0112  # of EXIF
 
 
 class Header(NamedTuple):
@@ -23,6 +24,7 @@ class Header(NamedTuple):
     shape: tuple[int, int]  # H, W
     kind: str  # "grey" or "colour"
     samples: int  # without alpha
+    orientation: int = 1  # of its EXIF: how viewers turn it; `shape` is turned so
 
 
 def png_header(path: Path) -> Header:
@@ -30,7 +32,7 @@ def png_header(path: Path) -> Header:
     with path.open("rb") as file:
         size = file.seek(0, io.SEEK_END)
         file.seek(_PNG_HEAD)
-        header = None
+        header, exif = None, False
         while True:
             head = file.read(8)
             if len(head) < 8:
@@ -39,6 +41,7 @@ def png_header(path: Path) -> Header:
             if name == b"IHDR":
                 header = struct.unpack(">IIBB", file.read(10))
                 length -= 10
+            exif |= name == b"eXIf"
             if file.seek(length + 4, io.SEEK_CUR) > size:
                 raise ValueError("it is cut short")
             if name == b"IEND":
@@ -46,7 +49,8 @@ def png_header(path: Path) -> Header:
     if header is None:
         raise ValueError("its header is missing")
     width, height, _, colour = header
-    return Header((height, width), *(("colour", 3) if colour & 2 else ("grey", 1)))
+    kind = ("colour", 3) if colour & 2 else ("grey", 1)
+    return _turned_header((height, width), *kind, _orientation(path) if exif else 1)
 
 
 def jpeg_header(path: Path) -> Header:
@@ -65,7 +69,7 @@ def jpeg_header(path: Path) -> Header:
             if not jpeg_ends(data):
                 raise ValueError("it is cut short")
             kind = "colour" if parts == 3 else "grey"
-            return Header((height, width), kind, parts)
+            return _turned_header((height, width), kind, parts, _orientation(path))
         # 0xFF may be repeated before a marker.
         position += 1 if marker == 0xFF else 2 + length[0]
     raise ValueError("its header is corrupt")
@@ -88,14 +92,43 @@ def read_png(path: Path, stored: bool) -> np.ndarray:
     if data[25] != 3:
         array = imagecodecs.png_decode(data)
         # Transparency of a colour adds a last channel; grey becomes grey and alpha.
-        return array[..., 0] if array.ndim == 3 and array.shape[2] < 3 else array
+        array = array[..., 0] if array.ndim == 3 and array.shape[2] < 3 else array
+        return upright(array, png_header(path).orientation)
     with Image.open(io.BytesIO(data)) as image:
-        return _through_palette(image, stored)
+        array = _through_palette(image, stored)
+    return upright(array, png_header(path).orientation)
 
 
 def read_jpeg(path: Path) -> np.ndarray:
     """Returns [H, W] or [H, W, 3], 8 or 12 bits."""
-    return imagecodecs.jpeg_decode(path.read_bytes())
+    return upright(imagecodecs.jpeg_decode(path.read_bytes()), _orientation(path))
+
+
+def upright(array: np.ndarray, orientation: int) -> np.ndarray:
+    """[H, W, ...] as viewers show it: turned or mirrored as EXIF 1 to 8 says."""
+    if orientation in (5, 6, 7, 8):
+        array = np.swapaxes(array, 0, 1)
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    return np.ascontiguousarray(array)
+
+
+def _orientation(path: Path) -> int:
+    try:
+        with Image.open(path) as image:
+            found = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # damaged EXIF says nothing; damaged pixels are found elsewhere
+        return 1
+    return found if found in range(1, 9) else 1
+
+
+def _turned_header(
+    shape: tuple[int, int], kind: str, samples: int, orientation: int
+) -> Header:
+    shape = shape[::-1] if orientation >= 5 else shape
+    return Header(shape, kind, samples, orientation)
 
 
 def read_bmp(path: Path, stored: bool) -> np.ndarray:

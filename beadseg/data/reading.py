@@ -218,6 +218,8 @@ def _list(path: Path, channel: int | None, stack: str) -> list[PageRef]:
     if kind != "tiff":
         header = raster.HEADERS[kind](path)
         chosen, notes = choose_channel(channel, header.samples, header.kind)
+        if header.orientation != 1:
+            notes += (f"turned as its EXIF orientation {header.orientation} says",)
         return [
             make(
                 header.shape, None, notes, (tiff.Plane(),), "pages", header.kind, chosen

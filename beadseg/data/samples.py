@@ -34,6 +34,7 @@ class Sample:
     completeness: float | None
     digest: str  # of the content of the files, and the page
     disc: float | None = None  # px across; what points are taken for without a mask
+    reading: tuple[str, ...] = ("", "")  # kind and note of how the mask was read
 
     @property
     def labelled(self) -> bool:
@@ -97,6 +98,7 @@ def match(
             pixel_size=settings.pixel_size or page.pixel_size,
             completeness=settings.completeness_of(stem),
             digest=f"{digests} {number}",
+            reading=mask.reading,
         )
         samples.append(sample)
     return samples
@@ -163,10 +165,12 @@ def _matching(
             problems.append(page.problem)
         elif page.shape != image.shape:
             where = f" page {number}" if count > 1 else ""
+            remedy = "export both at the same size"
+            if page.shape == image.shape[::-1]:
+                remedy = "one is turned by 90 degrees: turn the mask as the image is"
             problems.append(
                 f"{tasks[kind].path}{where}: {page.shape[0]} x {page.shape[1]} px, but "
-                f"its image is {image.shape[0]} x {image.shape[1]} px: export both at "
-                "the same size"
+                f"its image is {image.shape[0]} x {image.shape[1]} px: {remedy}"
             )
         else:
             matched[kind] = page

@@ -12,7 +12,7 @@ from skimage.segmentation import find_boundaries
 from beadseg import colours
 from beadseg.analysis.page import Page
 from beadseg.analysis.recommendation import base_config
-from beadseg.data.folder import stem_of
+from beadseg.data.folder import doubt_lines, scan, stem_of
 from beadseg.data.gaps import fill
 from beadseg.data.marks import Marks, judge_masks
 from beadseg.data.settings_file import write_completeness
@@ -55,6 +55,8 @@ def verify(
     data.dir = str(folder)
     problems: list[str] = []
     rows, audits, seen, marked = [], [], [], []
+    doubts = scan(data).doubts
+    wrong = {doubt.image: doubt.kind for doubt in doubts if doubt.left_out}
     for page in pages(data, problems):
         if page.sample.mask is None:
             continue
@@ -63,6 +65,7 @@ def verify(
         audits.append(found)
         marked.append(replace(found.marked, name=page.sample.name))
         rows.append(_row(page.sample, found, least))
+        rows[-1]["wrong"] = wrong.get(page.sample.name, "")
         seen.append((rows[-1], _overlay(image, page.person, found.missing)))
         seen = sorted(seen, key=lambda pair: pair[0]["completeness"])[:PICTURES]
     if not rows:
@@ -83,8 +86,10 @@ def verify(
         "marks": _no_nan(asdict(marks)),
         "remarks": _remarks(rows, marks),
         "problems": problems,
+        "mask_doubts": [doubt._asdict() for doubt in doubts],
+        "doubts": doubt_lines(doubts),
         "sentence": _sentence(rows, whole, kind, short, least, run),
-        "exit_code": 1 if short or problems else 0,
+        "exit_code": 1 if short or problems or wrong else 0,
     }
     with writing(output, "--output"):
         output.mkdir(parents=True, exist_ok=True)
@@ -198,6 +203,9 @@ def _write_page(result, seen, folder, run, least, file: Path) -> None:
             ("Masks that pass", f"{passed}", f"of {len(result['images'])}"),
         ]
     )
+    for doubt in result["mask_doubts"]:
+        line = f"{doubt['file']}: {doubt['evidence']}; {doubt['remedy']}"
+        page.callout("bad" if doubt["left_out"] else "warn", line, "Doubtful mask.")
     if result["short"]:
         page.callout(
             "warn",

@@ -115,6 +115,14 @@ def test_copies_are_found_in_whichever_block_they_lie(monkeypatch):
     assert find_duplicates(names, pictures, digests) == whole
 
 
+def test_empty_fields_under_one_lamp_are_no_copies():
+    rng = np.random.default_rng(1)
+    y, x = np.mgrid[-1:1:96j, -1:1:96j]
+    light = 150 - 60 * (x**2 + y**2) + 20 * x * y
+    pictures = [thumbnail(light + rng.normal(0, 2, light.shape)) for _ in range(4)]
+    assert find_duplicates(list("abcd"), pictures, list("abcd")) == []
+
+
 def test_a_leak_is_a_duplicate_on_both_sides():
     rng = np.random.default_rng(0)
     pictures = [thumbnail(rng.random((60, 60))) for _ in range(3)]

@@ -7,7 +7,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageOps
 
 from beadseg.data.reading import PageRef, ReadError, check_image, open_pages
 
@@ -405,6 +405,28 @@ def test_large_stack_is_read_one_page_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr(tifffile.FileHandle, "read_array", watched)
     assert [p.read().shape for p in open_pages(tmp_path / "a.tif")] == [(64, 64)] * 50
     assert len(largest) == 50 and set(largest) == {64 * 64}
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_exif_orientation_is_honoured(tmp_path, orientation, ending, mode):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"a.{ending}"
+    Image.fromarray(picture()).convert(mode).save(path, exif=exif)
+    page = only(path)
+    with Image.open(path) as image:
+        shown = np.asarray(ImageOps.exif_transpose(image).convert("L"))
+    assert page.shape == shown.shape
+    assert np.abs(page.read().astype(float) - shown).max() <= 1
+    assert any("EXIF" in note for note in page.notes) == (orientation > 1)
+
+
+def test_damaged_exif_says_nothing(tmp_path):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(picture()).save(path, exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
+    assert only(path).shape == (37, 53)
 
 
 def test_pages_of_real_files_are_listed(real_set):
