@@ -21,6 +21,7 @@ from beadseg.errors import BeadsegError
 from beadseg.inference import matching
 from beadseg.inference.matching import MIN_IOUS, Counts
 from beadseg.inference.pairing import Pairing, read_predicted, read_truth
+from beadseg.quoting import for_cell
 
 BOUNDARY_TOLERANCE = 2.0  # px
 ERRORS = ("missed", "invented", "merged", "split")
@@ -237,7 +238,7 @@ def table(result: dict) -> str:
     rows = [_row(image) for image in result["images"]]
     writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({k: for_cell(v) for k, v in row.items()} for row in rows)
     return file.getvalue()
 
 

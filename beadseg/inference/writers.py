@@ -23,6 +23,7 @@ from beadseg.errors import BeadsegError
 from beadseg.files import open_whole, write_whole
 from beadseg.inference.measure import Table
 from beadseg.inference.scratch import Scratch
+from beadseg.quoting import for_cell
 
 LEVELS = 2**12  # of a stored probability: finer ones are noise that does not compress
 CORNER = 0.5  # px, from the corner of the first pixel to its centre
@@ -221,7 +222,7 @@ def _cells(column: np.ndarray) -> list[str]:
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(for_cell(value))
 
 
 def _parquet(content: BinaryIO, names: list[str], tables: list[Table]) -> None:

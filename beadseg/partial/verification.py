@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from beadseg.errors import BeadsegError
 from beadseg.files import write_whole, writing
 from beadseg.partial.audit import KINDS, Audit, Omission, audit, omission, pooled
 from beadseg.partial.completion import load_predict, pages
+from beadseg.quoting import for_cell
 
 PICTURES = 6  # on the page: the least complete
 _SIDE = 900  # px of a picture, at most
@@ -135,7 +137,7 @@ def _csv(rows: list[dict]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({k: for_cell(v) for k, v in row.items()} for row in rows)
     return text.getvalue()
 
 
@@ -189,9 +191,12 @@ def _write_page(result, seen, folder, run, least, file: Path) -> None:
             "what they lack.",
             "Beads are missing.",
         )
-        of = f" --run {run}" if run else ""
-        page.command(f"beadseg complete {folder}{of} -o {folder}-completed")
-        page.command(f"beadseg review {folder}-completed")
+        of = f" --run {shlex.quote(str(run))}" if run else ""
+        source, completed = (
+            shlex.quote(f"{folder}{end}") for end in ("", "-completed")
+        )
+        page.command(f"beadseg complete {source}{of} -o {completed}")
+        page.command(f"beadseg review {completed}")
     else:
         page.callout("good", f"Every mask labels {least:.0%} of its beads or more.")
     if result["tests"]:
