@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from beadseg.errors import BeadsegError
+from beadseg.files import read_file
 
 FILE = "beads.toml"
 
@@ -42,10 +43,10 @@ def read_beads_toml(folder: Path, stem_of) -> BeadsToml:
     """
     path = folder / FILE
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_file(path).decode())
     except FileNotFoundError:
         return BeadsToml()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise BeadsegError(f"{path}: not valid TOML ({reason})") from None
     known = [f.name for f in fields(BeadsToml)]
