@@ -8,6 +8,8 @@ from typing import NamedTuple
 from beadseg.data.folder import ENDINGS
 from beadseg.data.reading import PageRef, ReadError, file_stem, open_pages
 from beadseg.errors import BeadsegError
+from beadseg.files import user_path
+from beadseg.quoting import printable, short_name
 
 
 class Input(NamedTuple):
@@ -51,7 +53,7 @@ def find_inputs(
         for page in pages:
             name = names[file] + page.name[len(file_stem(file)) :]
             images.append(Input(name, page))
-            notes |= {f"{file}: {note}": None for note in page.notes}
+            notes |= {f"{printable(file)}: {note}": None for note in page.notes}
     taken = Counter(image.name.lower() for image in images)
     seen: Counter[str] = Counter()
     for i, image in enumerate(images):  # a page of one file named as another file
@@ -59,11 +61,17 @@ def find_inputs(
         if taken[key] > 1:
             seen[key] += 1
             images[i] = Input(f"{image.name}_{seen[key]}", image.page)
+    images = [Input(_file_name(image.name), image.page) for image in images]
     return Inputs(images, problems, list(notes))
 
 
+def _file_name(name: str) -> str:
+    """A name that every disk, table and page takes, with any ending of an output."""
+    return short_name(printable(name))
+
+
 def _expand(argument: str) -> list[Path]:
-    path = Path(argument).expanduser()
+    path = user_path(argument)
     if path.is_dir():
         found = _images(path) or _images(path / "images")
         if not found:
