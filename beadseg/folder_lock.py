@@ -46,6 +46,9 @@ def folder_lock(folder: Path, option: str = "--workdir") -> Iterator[None]:
     try:
         yield
     finally:
+        if lock.is_locked:
+            with suppress(OSError):  # who waits for it finds that it is gone
+                (folder / LOCK).unlink()
         with suppress(OSError):
             lock.release()
 

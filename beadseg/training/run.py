@@ -156,7 +156,7 @@ class Run:
                 f"latest checkpoint in {folder.path}", at, "give all the same folder"
             )
             if at is not None:
-                progress = self._checkpoints.restore(progress, at, batches)
+                progress, at = self._checkpoints.restore_latest(progress, batches)
             elif config.init_from:
                 start = hosts.in_turn(self._keep_start)
                 state = start_from(state, start, config.init_from)
@@ -257,10 +257,10 @@ class Run:
         """
         self._checkpoints.wait()
         now = Progress(self.state, self._window, self._epoch)
-        best = self._checkpoints.restore(now, self._checkpoints.best_step).state
-        best, share = self._toward_start(best)
+        best, step = self._checkpoints.restore_best(now)
+        best, share = self._toward_start(best.state)
         found = self._validate(best, bool(self.config.log.images_every))
-        return hosts.told(lambda: self._conclude(best, found, share, epochs))
+        return hosts.told(lambda: self._conclude(best, step, found, share, epochs))
 
     def close(self) -> None:
         """Waits for what is being written and lets go of folder and logs."""
@@ -291,15 +291,27 @@ class Run:
         return states[share], share
 
     def _conclude(
-        self, best: TrainState, found: Evaluation, share: float, epochs: int | None
+        self,
+        best: TrainState,
+        step: int,
+        found: Evaluation,
+        share: float,
+        epochs: int | None,
     ) -> dict[str, Any]:
         weights = self.folder.path / WEIGHTS
         write_weights(weights, best.params, best.statistics)
-        summary = summarise(self._tracker.rows, self.config)
+        row = found.numbers()
+        epoch = math.ceil(step / self.data.epoch_steps)
+        about = {"step": step, "epoch": epoch, "kind": "validation"}
+        summary = summarise(self._tracker.rows, self.config, about | row)
         if share:
-            row = found.numbers()
+            summary["share_of_start"] = share
+        validated = [r for r in self._tracker.rows if r["kind"] == "validation"]
+        scores = {r["step"]: r["jaccard"] for r in validated}
+        # Less than the best, where the checkpoint of that was damaged.
+        if share or scores.get(step, row["jaccard"]) < summary["best_jaccard"]:
             summary |= {
-                "share_of_start": share,
+                "best_epoch": epoch,
                 "best_jaccard": row["jaccard"],
                 "best_jaccard_at_half": row["jaccard_at_half"],
                 "threshold": row["threshold"],
@@ -429,14 +441,7 @@ class Run:
 
     def _save(self, jaccard: float | None) -> None:
         now = Progress(self.state, self._window, self._epoch)
-        try:
-            self._checkpoints.save(self.step, now, self._batches, jaccard)
-        except OSError as error:
-            raise BeadsegError(
-                f"{self.folder.path}: checkpoint of step {self.step} cannot be written "
-                f"({error.strerror or error}): free space and run the same command "
-                "again"
-            ) from error
+        self._checkpoints.save(self.step, now, self._batches, jaccard)
 
     def _add(self, sums: TrainSums, step: int) -> None:
         """Fetches the sums of a step and adds them on the host, in float64."""

@@ -4,17 +4,46 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+SUMMARY = "summary.json"
+_SHARES = ("best_jaccard", "final_jaccard", "threshold")
+_COUNTS = ("best_epoch", "final_epoch")
 WITHIN = 0.9  # of the best: a final score below has fallen
 LEARNT = 0.3  # Jaccard; below it nothing useful was learnt
 RISING = 0.01  # Jaccard gained over the last fifth of the epochs: more would follow
 
 
-def summarise(rows: list[dict[str, Any]], config: ConfigDict) -> dict[str, Any]:
+def check_summary(summary: Any) -> None:
+    """Whether a summary says what others take from it.
+
+    Raises:
+      ValueError: it does not; which part, in one line.
+    """
+    if not isinstance(summary, dict):
+        raise ValueError(f"{SUMMARY} is no table")
+    for name in _SHARES:
+        value = summary.get(name)
+        if type(value) not in (int, float) or value < 0 or value > 1:
+            raise ValueError(f"{SUMMARY} has no {name} from 0 to 1")
+    for name in ("epochs", *_COUNTS):
+        value = summary.get(name, None if name in _COUNTS else 0)
+        if type(value) is not int or value < 0:
+            raise ValueError(f"{SUMMARY} has no number of {name}")
+    for name in ("verdict", "validation"):
+        if not isinstance(summary.get(name), str):
+            raise ValueError(f"{SUMMARY} has no {name}")
+
+
+def summarise(
+    rows: list[dict[str, Any]], config: ConfigDict, best: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Best and final validation Jaccard, the threshold of the best, and a verdict.
 
-    `rows` are those of `metrics.jsonl`; at least one is of kind "validation".
+    Args:
+      rows: those of `metrics.jsonl`.
+      config: of the run.
+      best: the row of the best weights, for rows without any of kind "validation".
     """
-    scores = [row for row in rows if row["kind"] == "validation"]
+    scores = [row for row in rows if row["kind"] == "validation"] or [best]
     best = max(scores, key=lambda row: (row["jaccard"], -row["epoch"]))
     final = scores[-1]
     steady = [row for row in rows if row["kind"] == "train"][1:] or rows
