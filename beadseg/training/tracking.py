@@ -146,8 +146,6 @@ def start_wandb(folder: RunFolder, config: ConfigDict, name: str):
     mode = wandb_mode.mode_of(config.log.wandb)
     if mode == "off":
         return None
-    # Also an offline run would report its errors to W&B's makers.
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     import wandb  # here: a run without it starts two seconds sooner
 
     # An agent of `wandb sweep` has made the run already, and waits for it.
