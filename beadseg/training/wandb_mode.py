@@ -83,7 +83,7 @@ def give_up(reason: str) -> None:
         _answer.told = True
         note(
             f"W&B cannot start online ({reason}): runs are kept offline; to send one "
-            "later: wandb sync --append RUN/wandb/offline-run-*"
+            "later: wandb sync RUN/wandb/offline-run-*"
         )
 
 
