@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from beadseg import xla
+from beadseg import telemetry, xla
 
 __version__ = "0.1.0"
 __all__ = ["load"]
 
+telemetry.say_nothing()
 xla.prepare()
 
 

@@ -21,8 +21,9 @@ from beadseg.commands import (
     train,
     verify,
 )
-from beadseg.errors import BeadsegError
+from beadseg.errors import BeadsegError, out_of_memory, prepare_streams
 from beadseg.files import write_whole, writing
+from beadseg.quoting import printable
 
 # In the order of `beadseg --help`.
 COMMANDS = (
@@ -49,6 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
     command found what it looks for (incomplete masks, failed files), the result's
     "exit_code" is 1.
     """
+    prepare_streams()
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == [train.NAME]:  # its flags are absl's
         return train.run(arguments[1:])
@@ -59,7 +61,10 @@ def main(arguments: list[str] | None = None) -> None:
             with writing(options.json, "--json"):
                 write_whole(options.json, json.dumps(result, indent=2) + "\n")
     except BeadsegError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
+        sys.exit(2)
+    except MemoryError as error:
+        print(f"error: {out_of_memory(error)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

@@ -1,4 +1,9 @@
-"""The one kind of error that beadseg shows to a person."""
+"""The one kind of error that beadseg shows to a person, and how it is printed."""
+
+import io
+import sys
+
+from beadseg.quoting import printable
 
 
 class BeadsegError(Exception):
@@ -10,3 +15,24 @@ class BeadsegError(Exception):
 
     exit_code = 2
     everywhere = False  # of several processes of a run, each raises it at the same step
+
+
+def prepare_streams() -> None:
+    """Prints what a terminal cannot show by its number, in place of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def note(line: str) -> None:
+    """Prints what a person should know while the work goes on."""
+    print(f"note: {printable(line)}", file=sys.stderr, flush=True)
+
+
+def out_of_memory(error: MemoryError) -> str:
+    """The line for a person."""
+    reason = " ".join(str(error).split())
+    return (
+        f"not enough memory{f' ({reason})' if reason else ''}: give fewer or smaller "
+        "images, or a smaller model, batch or crop"
+    )

@@ -1,25 +1,55 @@
-"""Files written whole or not at all, and the line said where a disk fails."""
+"""Files written whole or not at all, and the line said where a disk fails.
 
+What is written goes beside its place first, as `.NAME.PID.NANOSECONDS`. A process that
+is killed may leave such a file; the next one that has the folder for itself removes it.
+"""
+
+import errno
+import json
 import os
+import re
+import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from beadseg.errors import BeadsegError
+from beadseg.quoting import cut_name, printable
+
+_BESIDE = re.compile(r"\..+\.\d+\.\d{6,}", re.DOTALL)
+_LONGEST = 255  # bytes of a name, on the usual disks
+# What libraries say in errors of their own kinds when the disk has failed.
+_OF_DISK = {
+    errno.ENOSPC: "no space left|resource_exhausted|disk full",
+    errno.EDQUOT: "quota exceeded",
+    errno.EFBIG: "file too large",
+    errno.EROFS: "read-only file system",
+    errno.EACCES: "permission denied|permission_denied",
+    errno.EIO: "input/output error",
+}
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe (FIFO)"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
 
 
 def write_whole(file: Path, content: str | bytes | memoryview) -> None:
     """Writes beside the file, then renames: readers see the old or the new content."""
     with open_whole(file) as f:
-        f.write(content.encode() if isinstance(content, str) else content)
+        if isinstance(content, str):  # half a character stands as its number
+            content = content.encode(errors="backslashreplace")
+        f.write(content)
 
 
 @contextmanager
 def open_whole(file: Path) -> Iterator[BinaryIO]:
     """Opens a file beside, to be written piece by piece, and renames it at the end."""
-    beside = file.with_name(f".{file.name}.{os.getpid()}.{time.monotonic_ns()}")
+    beside = name_beside(file)
     try:
         with open(beside, "w+b") as f:
             yield f
@@ -27,7 +57,92 @@ def open_whole(file: Path) -> Iterator[BinaryIO]:
             os.fsync(f.fileno())
         os.replace(beside, file)
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def name_beside(file: Path) -> Path:
+    """Where a file is written before it takes its place."""
+    end = f".{os.getpid()}.{time.monotonic_ns()}"
+    return file.with_name(f".{cut_name(file.name, _LONGEST - 1 - len(end))}{end}")
+
+
+def is_left_over(name: str) -> bool:
+    """Whether a file of that name is one that had not yet taken its place."""
+    return _BESIDE.fullmatch(name) is not None
+
+
+def remove_leftovers(*folders: Path) -> None:
+    """Removes what killed processes left; only where no other process writes."""
+    for folder in folders:
+        with suppress(OSError):
+            for path in folder.iterdir():
+                if is_left_over(path.name) and path.is_file():
+                    path.unlink(missing_ok=True)
+
+
+def user_path(text: str | Path) -> Path:
+    """The path that a person has typed, "~" and "~name" resolved where they can be."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # no such user, or one without a home: a folder of that name
+        return Path(text)
+
+
+def what_it_is(path: Path) -> str:
+    """What lies there in place of a regular file, in words; empty for such a file.
+
+    Raises:
+      OSError: nothing lies there, or it cannot be looked at.
+    """
+    mode = os.stat(path).st_mode
+    return next((words for is_kind, words in _KINDS if is_kind(mode)), "")
+
+
+def read_file(file: Path) -> bytes:
+    """The content of a regular file. What would block or never end is not opened.
+
+    Raises:
+      OSError: it is none, or cannot be read.
+    """
+    other = what_it_is(file)
+    if other:
+        raise OSError(errno.EINVAL, f"it is {other}, not a file")
+    return file.read_bytes()
+
+
+def read_json(file: Path, kind: type = dict) -> Any:
+    """The content of a JSON file, a `kind`.
+
+    Raises:
+      FileNotFoundError: there is none.
+      OSError: it cannot be read.
+      ValueError: it is damaged, in one line.
+    """
+    try:
+        content = json.loads(read_file(file).decode())
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    if not isinstance(content, kind):
+        raise ValueError(f"it holds {type(content).__name__}, not {kind.__name__}")
+    return content
+
+
+def disk_error(error: BaseException | None) -> OSError | None:
+    """The failure of a disk that an error, or what caused it, tells of.
+
+    Libraries wrap it in errors of their own, some in nothing but words.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, OSError):
+            return error
+        for number, words in _OF_DISK.items():
+            if re.search(words, str(error), re.IGNORECASE):
+                return OSError(number, os.strerror(number))
+        error = error.__cause__ or error.__context__
+    return None
 
 
 @contextmanager
@@ -38,9 +153,21 @@ def writing(where: Path, option: str | None = "--workdir") -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        other = f"give another with {option}" if option else "make it writable"
-        raise BeadsegError(
-            f"{where}: cannot be written ({error.strerror or error}): free space or "
-            f"{other}, then run the same command again"
-        ) from error
+    except BeadsegError:
+        raise
+    except Exception as error:
+        failure = disk_error(error)
+        if failure is None:
+            raise
+        raise cannot_write(where, failure, option) from failure
+
+
+def cannot_write(
+    where: Path, failure: OSError, option: str | None = "--workdir"
+) -> BeadsegError:
+    """The line that says that a place cannot be written, and what to do."""
+    other = f"give another with {option}" if option else "make it writable"
+    return BeadsegError(
+        f"{printable(where)}: cannot be written ({failure.strerror or failure}): free "
+        f"space or {other}, then run the same command again"
+    )

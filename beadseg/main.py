@@ -20,7 +20,8 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from beadseg.config import find_config
-from beadseg.errors import BeadsegError
+from beadseg.errors import BeadsegError, out_of_memory, prepare_streams
+from beadseg.quoting import printable
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "settings of the run")
 WORKDIR = flags.DEFINE_string(
@@ -98,12 +99,16 @@ def main(argv: list[str]) -> None:
 
 def run(argv: list[str] | None = None) -> None:
     """The command: errors of the user are one line and exit code 2."""
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(logging.FATAL)  # orbax logs what it then raises
+    prepare_streams()
     try:
         app.run(main, argv=argv, flags_parser=parse)
     except BeadsegError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except MemoryError as error:
+        print(f"error: {out_of_memory(error)}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("stopped before there was anything to save", file=sys.stderr)
         sys.exit(130)

@@ -4,9 +4,12 @@ Set in the environment when beadseg is imported, before jax reads it; what the u
 set there stays as it is.
 """
 
+import contextlib
+import functools
 import hashlib
 import os
 import platform
+import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,8 +26,28 @@ KNOWING_JAXLIB = ((0, 10), (0, 12))
 
 
 def cache_root() -> Path:
-    """What is kept between runs: $BEADSEG_CACHE, or ~/.cache/beadseg."""
-    return Path(os.environ.get("BEADSEG_CACHE") or "~/.cache/beadseg").expanduser()
+    """What is kept between runs: $BEADSEG_CACHE, or ~/.cache/beadseg.
+
+    A user without a home, as in many containers, has it in the folder for temporary
+    files, under the number of the user.
+    """
+    named = Path(os.environ.get("BEADSEG_CACHE") or "~/.cache/beadseg")
+    try:
+        return named.expanduser()
+    except RuntimeError:
+        return _homeless()
+
+
+@functools.cache
+def _homeless() -> Path:
+    """A folder that only this user writes: programs are run from it."""
+    folder = Path(tempfile.gettempdir()) / f"beadseg-{os.getuid()}"
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if found.st_uid == os.getuid() and found.st_mode & 0o077 == 0:
+            return folder
+    return Path(tempfile.mkdtemp(prefix="beadseg-"))
 
 
 def prepare() -> None:
@@ -72,5 +95,8 @@ def _processor() -> str:
 
 
 def _writable(folder: Path) -> bool:
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    try:
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    except (OSError, ValueError, StopIteration):  # no such name can be
+        return False

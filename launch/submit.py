@@ -12,6 +12,7 @@ time limit a task saves and begins again; so does one that was preempted. Run th
 command again to train what is left: what is finished is skipped.
 """
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -27,6 +28,7 @@ from ml_collections import config_flags  # noqa: E402
 from beadseg import main as beadseg_main  # noqa: E402  (defines --config, --workdir)
 from beadseg.errors import BeadsegError  # noqa: E402
 from beadseg.files import write_whole, writing  # noqa: E402
+from beadseg.quoting import is_printable  # noqa: E402
 
 SCHEDULER = flags.DEFINE_enum("scheduler", None, ["slurm", "pbs"], "of the cluster")
 PBS = flags.DEFINE_enum(
@@ -194,14 +196,22 @@ def _script(
         process = shlex.quote(f"cd {root} && exec {command}")
         values["COMMAND"] = f'bash -c {process} 0 "$coordinator"'
         values |= {"PROCESS": process, "WHERE": PBSDSH[scheduler], "LAST": together - 1}
+    for key, value in values.items():
+        if not is_printable(str(value)):  # a line break would end a comment
+            raise BeadsegError(
+                f"{key.lower()} of the batch script: {value!r} holds a character that "
+                "is no text: name the folder otherwise with --workdir"
+            )
+    filled = {key: "" if v is None else str(v) for key, v in values.items()}
     lines = []
     text = "".join((Path(__file__).parent / part).read_text() for part in parts)
     for line in text.splitlines():
         if any(f"@{k}@" in line and v == "" for k, v in values.items()):
             continue  # an option that was not given
-        for key, value in values.items():
-            line = line.replace(f"@{key}@", "" if value is None else str(value))
-        lines.append(line)
+        # All at once: what is put in may hold such a word itself.
+        lines.append(
+            re.sub(r"@([A-Z_]+)@", lambda word: filled.get(word[1], word[0]), line)
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -1,5 +1,6 @@
 """The page of `beadseg analyze`: what the data are, with pictures behind numbers."""
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -469,7 +470,7 @@ def _recommended(page: Page, o: Overview, config_file: Path | None) -> None:
     )
     page.paragraph(RECIPE)
     if config_file is not None:
-        page.command(f"python -m beadseg.main --config={config_file}")
+        page.command(f"python -m beadseg.main --config={shlex.quote(str(config_file))}")
 
 
 def _images(page: Page, fingerprint, o: Overview) -> None:

@@ -6,6 +6,7 @@ settings were the problem, below 0.2 the data, between it must be looked at. Sco
 on partial masks are corrected first: a perfect model scores the completeness c, not 1.
 """
 
+import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,8 +70,9 @@ def judge(
     known = told or not (overview.seen < 0.6)
     on = _measured_on(overview, told)
     settings = f"{folder.resolve().name}-analysis/{FILE}"
-    train = f"python -m beadseg.main --config={settings}"
-    analyze = f"beadseg analyze {folder}"
+    train = f"python -m beadseg.main --config={shlex.quote(settings)}"
+    data = shlex.quote(str(folder))
+    analyze = f"beadseg analyze {data}"
     if best > SETTINGS:
         checks = []
         if overview.partial:
@@ -102,7 +104,7 @@ def judge(
             f"The Jaccard is {best:.2f}{on} {how} {len(scores)} "
             "epochs: too early to blame settings or data.",
             ("Run it longer before anything else.",),
-            f"beadseg baseline {folder} --epochs {max(3 * len(scores), 20)}",
+            f"beadseg baseline {data} --epochs {max(3 * len(scores), 20)}",
         )
     if not known:
         return Verdict(
@@ -113,7 +115,7 @@ def judge(
                 "Say it in beads.toml (completeness = 0.5), or label an image in full.",
                 "Then run this again: the score will be corrected.",
             ),
-            f"beadseg verify {folder}",
+            f"beadseg verify {data}",
         )
     if best < DATA:
         return Verdict(
@@ -127,7 +129,7 @@ def judge(
                 "channel read?",
                 "Are the masks complete? `beadseg verify` counts.",
             ),
-            f"{analyze} && beadseg verify {folder}",
+            f"{analyze} && beadseg verify {data}",
         )
     return Verdict(
         "between",
@@ -140,7 +142,7 @@ def judge(
             "data, none is too little training.",
             f"Validation has {len(scores)} evaluations; a few images make it noisy.",
         ),
-        f"beadseg verify {folder} && {analyze}",
+        f"beadseg verify {data} && {analyze}",
     )
 
 

@@ -1,6 +1,7 @@
 """`recommended.py`: a config written out, each choice with the number behind it."""
 
 import importlib.util
+import shlex
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ def write_config(overview: Overview, folder: Path, where: Path) -> str:
     lines = [
         f'"""Settings for {_quoted(folder.name)}, by what `beadseg analyze` found.',
         "",
-        f"  python -m beadseg.main --config={_quoted(str(where / FILE))}",
+        f"  python -m beadseg.main --config={_quoted(shlex.quote(str(where / FILE)))}",
         "",
         "Change what you know better: each line says which number led to it.",
         '"""',

@@ -3,12 +3,14 @@
 A run that was cut short gives a page as well, which says what is missing.
 """
 
-import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 from beadseg.analysis.page import BLUE, GREY, Page
 from beadseg.errors import BeadsegError
+from beadseg.files import read_json
+from beadseg.quoting import printable
 from beadseg.training.run_folder import flatten
 from beadseg.training.summary import (
     NO_HELP,
@@ -58,18 +60,16 @@ class _Files:
         self.damaged: list[str] = []
         names = ("config", "dataset", "split", "summary", "versions")
         self.content = {name: self._read(run / f"{name}.json") for name in names}
-        rows = read_rows(run / "metrics.jsonl")
-        self.rows = [row for row in rows if isinstance(row, dict) and "kind" in row]
+        self.rows = read_rows(run / "metrics.jsonl")
 
     def _read(self, file: Path) -> dict[str, Any]:
         try:
-            content = json.loads(file.read_text())
+            return read_json(file)
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
             self.damaged.append(f"{file.name} cannot be read ({error})")
             return {}
-        return content if isinstance(content, dict) else {}
 
     def of_kind(self, kind: str) -> list[dict[str, Any]]:
         return [row for row in self.rows if row["kind"] == kind]
@@ -100,14 +100,22 @@ def write_run_report(run: Path, file: Path) -> dict:
     summary = files.content["summary"]
     page = Page(f"Run {run.resolve().name}", _lead(summary, best))
     missing = _missing(run, files, best)
-    _verdict(page, summary, missing)
-    _numbers(page, summary, best)
-    _curves(page, files)
-    _images(page, run)
-    _data(page, files)
-    _settings(page, files.content["config"])
-    _versions(page, files.content["versions"])
-    _next(page, run, summary, best)
+    parts = {
+        "summary.json": lambda: _verdict(page, summary, missing),
+        "metrics.jsonl": lambda: _numbers(page, summary, best),
+        "metrics.jsonl, curves": lambda: _curves(page, files),
+        "samples.png": lambda: _images(page, run),
+        "dataset.json or split.json": lambda: _data(page, files),
+        "config.json": lambda: _settings(page, files.content["config"]),
+        "versions.json": lambda: _versions(page, files.content["versions"]),
+        "summary.json, what to do next": lambda: _next(page, run, summary, best),
+    }
+    for name, add in parts.items():
+        try:
+            add()
+        except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+            missing.append(f"{name}: damaged, not shown here ({printable(error)})")
+            page.callout("warn", missing[-1])
     page.write(file, "-o")
     return {"file": str(file), "summary": summary, "best": best, "missing": missing}
 
@@ -301,17 +309,18 @@ def _versions(page: Page, versions: dict) -> None:
 
 def _next(page: Page, run: Path, summary: dict, best: dict | None) -> None:
     page.section("What to do next")
+    folder = shlex.quote(str(run))
     verdict = summary.get("verdict")
     if verdict == "still rising":
         page.paragraph("Train on: the same command with more epochs goes on.")
         epochs = 2 * int(summary.get("epochs") or summary.get("final_epoch") or 20)
-        page.command(f"... --workdir={run} --config.train.epochs={epochs}")
+        page.command(f"... --workdir={folder} --config.train.epochs={epochs}")
     elif verdict in ("collapsed", "did not learn", UNCALIBRATED) or best is None:
         page.paragraph("Find out why: masks, learning rate or threshold.")
-        page.command(f"beadseg diagnose {run}")
+        page.command(f"beadseg diagnose {folder}")
     if best is not None:
         page.paragraph("Find beads, and compare them with masks that took no part.")
         page.command(
-            f"beadseg predict IMAGES --run {run} -o PREDICTED\n"
+            f"beadseg predict IMAGES --run {folder} -o PREDICTED\n"
             "beadseg evaluate PREDICTED TRUTH --page errors.html"
         )

@@ -16,6 +16,7 @@ from beadseg.analysis.fingerprint import find_duplicates, share_labelled
 from beadseg.analysis.image_facts import thumbnail
 from beadseg.analysis.recommendation import base_config
 from beadseg.errors import BeadsegError
+from beadseg.files import read_json
 from beadseg.inference.estimate import estimate
 from beadseg.partial.agreement import agree
 from beadseg.training.summary import best_of
@@ -194,15 +195,16 @@ def _spread(indices, most: int) -> list[int]:
 
 def _threshold(run: Path, curve) -> float:
     summary = _read(run / "summary.json")
-    if summary and "threshold" in summary:
-        return float(summary["threshold"])
+    threshold = (summary or {}).get("threshold")
+    if type(threshold) in (int, float) and 0 <= threshold <= 1:
+        return float(threshold)
     best = best_of(list(curve)) if curve else {}
     return float(best.get("threshold", 0.5))
 
 
 def _read(file: Path) -> Any | None:
     try:
-        return json.loads(file.read_text())
+        return read_json(file)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -219,7 +221,7 @@ def _rows(file: Path) -> list[dict[str, Any]]:
     for line in lines:
         try:
             rows.append(json.loads(line))
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
     return [row for row in rows if isinstance(row, dict)]
 

@@ -1,6 +1,7 @@
 """`beadseg analyze DIR`: what the data are, and which settings suit them."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from beadseg.commands.parser import Subparsers
@@ -155,4 +156,4 @@ def _say(result, complaints, output: Path, file: Path | None, reason: str) -> No
         )
     print(f"page: {output / 'analysis.html'}")
     if file:
-        print(f"train: python -m beadseg.main --config={file}")
+        print(f"train: python -m beadseg.main --config={shlex.quote(str(file))}")

@@ -1,6 +1,7 @@
 """`beadseg complete DIR`: proposals for the beads that masks lack."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from beadseg.commands import detection
@@ -67,5 +68,5 @@ def run(options: argparse.Namespace) -> dict:
         )
     elif options.accept is not None:
         print(f"none is sure enough to be accepted at {options.accept}")
-    print(f"next: beadseg review {options.output}")
+    print(f"next: beadseg review {shlex.quote(str(options.output))}")
     return result | {"exit_code": 1 if result["problems"] else 0}

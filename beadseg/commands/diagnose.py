@@ -1,6 +1,8 @@
 """`beadseg diagnose RUN`: why predictions are poor, and what to do about it."""
 
 import argparse
+import re
+import shlex
 from pathlib import Path
 
 from beadseg.commands.parser import Subparsers
@@ -76,14 +78,13 @@ def _filled(command: str, folder: Path, config) -> str:
     from beadseg.analysis.recommendation import ROOT
 
     file = f"configs/{config.loss.name}.py"
-    if not (ROOT / file).exists():
+    if not re.fullmatch(r"\w+", config.loss.name) or not (ROOT / file).exists():
         file = "configs/base.py"
-    data = config.data.dir or "DIR"
-    config_flag = f"--config={file}"
+    data = shlex.quote(config.data.dir) if config.data.dir else "DIR"
+    words = {"--config=CONFIG": f"--config={file}", "DIR": data}
     if config.data.dir:
-        config_flag += f" --config.data.dir={data}"
-    return (
-        command.replace("--config=CONFIG", config_flag)
-        .replace("RUN", str(folder))
-        .replace("DIR", str(data))
-    )
+        words["--config=CONFIG"] += f" --config.data.dir={data}"
+    words["RUN"] = shlex.quote(str(folder))
+    # All at once: what is put in may hold such a word itself.
+    pattern = "|".join(map(re.escape, words))
+    return re.sub(pattern, lambda found: words[found[0]], command)

@@ -7,6 +7,7 @@ beyond that.
 """
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,9 +22,11 @@ from beadseg.data import marked, scaling
 from beadseg.data.cache import (
     build_folder,
     cache_dir,
+    checksums,
     hash_code,
     hash_json,
-    write_json,
+    write_stored,
+    writing_cache,
 )
 from beadseg.data.dataset import INDEX, SPLIT, Dataset, read_index
 from beadseg.data.folder import doubt_lines, require_labels, scan, trusted
@@ -39,7 +42,8 @@ from beadseg.data.pages import (
 from beadseg.data.reading import ReadError
 from beadseg.data.threads import ordered_map
 from beadseg.data.tiles import RecordInfo
-from beadseg.errors import BeadsegError
+from beadseg.errors import BeadsegError, note
+from beadseg.owners import allow_nameless
 
 __all__ = ["Dataset", "FolderBeads", "GeneratedBeads", "open_dataset"]
 
@@ -291,16 +295,10 @@ def _open(
 ) -> Dataset:
     """The built data set of a key; built by `plan` where the cache does not hold it."""
     home = cache_dir(data.cache_dir) / "tiles" / hash_json([key, hash_code()])
-    index = read_index(home)
+    index = _index(home)
     if index is None:
-        try:
-            with build_folder(home) as temporary:
-                _build(plan(), temporary, progress)
-        except OSError as error:
-            raise BeadsegError(
-                f"cannot write the cache {home} ({error.strerror or error}): free "
-                "space, or name another with --config.data.cache_dir"
-            ) from error
+        with writing_cache(home), build_folder(home) as temporary:
+            _build(plan(), temporary, progress)
         index = read_index(home)
     treatment = Treatment(**index["treatment"])
     return Dataset(
@@ -316,7 +314,21 @@ def _open(
     )
 
 
+def _index(home: Path) -> dict[str, Any] | None:
+    """What was built before; what is damaged is removed, to be built again."""
+    try:
+        return read_index(home)
+    except (OSError, ValueError) as error:
+        note(f"the cache {home} is damaged ({error}): it is built again")
+        with writing_cache(home):
+            aside = home.with_name(f".tmp-{home.name}-{time.time_ns()}")
+            home.rename(aside)  # at once: another process may build it
+            shutil.rmtree(aside, ignore_errors=True)
+        return None
+
+
 def _build(plan: _Plan, folder: Path, progress: bool) -> None:
+    allow_nameless()
     builder = plan.builder(plan.pages, plan.treatment, progress, data_dir=folder)
     downloads = folder / "downloads"
     builder.download_and_prepare(download_dir=downloads)
@@ -339,4 +351,5 @@ def _build(plan: _Plan, folder: Path, progress: bool) -> None:
         "smallest_bead": plan.smallest_bead,
         "treatment": plan.treatment._asdict(),
     }
-    write_json(folder / INDEX, index)
+    index["files"] = checksums(folder)
+    write_stored(folder / INDEX, index)

@@ -4,16 +4,18 @@ import contextlib
 import functools
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from beadseg.errors import BeadsegError
+from beadseg.files import disk_error, read_json, user_path, write_whole
 from beadseg.xla import cache_root
 
 _ABANDONED_AFTER = 24 * 3600  # seconds without a write in a folder being built
@@ -27,17 +29,34 @@ def cache_dir(configured: str | None) -> Path:
     Raises:
       BeadsegError: it cannot be written to.
     """
-    folder = Path(configured).expanduser() if configured else cache_root()
+    folder = user_path(configured) if configured else cache_root()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise BeadsegError(
-            f"cannot write to the cache {folder} ({error.strerror}): name another "
-            "with --config.data.cache_dir or $BEADSEG_CACHE"
+            f"cannot write to the cache {folder} ({error.strerror or error}): name "
+            "another with --config.data.cache_dir or $BEADSEG_CACHE"
         ) from None
     return folder
+
+
+@contextlib.contextmanager
+def writing_cache(folder: Path) -> Iterator[None]:
+    """Turns a failure of the disk, in whatever words, into one line."""
+    try:
+        yield
+    except BeadsegError:
+        raise
+    except Exception as error:
+        failure = disk_error(error)
+        if failure is None:
+            raise
+        raise BeadsegError(
+            f"cannot write the cache {folder} ({failure.strerror or failure}): free "
+            "space, or name another with --config.data.cache_dir or $BEADSEG_CACHE"
+        ) from failure
 
 
 def hash_file(path: Path) -> str:
@@ -74,13 +93,55 @@ def _blake2b(content: bytes = b"", **options: bool) -> "hashlib._Hash":
     return hashlib.blake2b(content, digest_size=16, **options)
 
 
-def write_json(path: Path, value: object) -> None:
-    """Writes a file whole or not at all."""
+def write_stored(path: Path, value: object) -> None:
+    """Writes a JSON file whole or not at all, with a hash of what it says."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
-    with os.fdopen(handle, "w") as file:
-        json.dump(value, file)
-    os.replace(temporary, path)
+    content = json.loads(json.dumps(value))  # as it will be read
+    text = json.dumps({"hash": hash_json(content), "value": content})
+    write_whole(path, text)
+
+
+def read_stored(path: Path) -> Any:
+    """What `write_stored` wrote.
+
+    Raises:
+      FileNotFoundError: there is none.
+      ValueError: it is damaged, or of another version.
+      OSError: it cannot be read.
+    """
+    stored = read_json(path)
+    value = stored.get("value")
+    if stored.get("hash") != hash_json(value):
+        raise ValueError("its hash does not fit what it says")
+    return value
+
+
+def checksums(folder: Path) -> dict[str, list[int]]:
+    """Size and CRC-32 of each file below a folder, by its relative name."""
+    return {
+        path.relative_to(folder).as_posix(): _checksum(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def check_files(folder: Path, expected: dict[str, list[int]]) -> None:
+    """Raises ValueError for the first file that is not as `checksums` found it."""
+    for name, checksum in expected.items():
+        try:
+            now = _checksum(folder / name)
+        except OSError as error:
+            raise ValueError(f"{name}: {error.strerror or error}") from error
+        if now != checksum:
+            raise ValueError(f"{name} has changed")
+
+
+def _checksum(path: Path) -> list[int]:
+    size = crc = 0
+    with path.open("rb") as file:
+        while piece := file.read(2**20):
+            size, crc = size + len(piece), zlib.crc32(piece, crc)
+    return [size, crc]
 
 
 @contextlib.contextmanager

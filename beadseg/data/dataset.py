@@ -1,7 +1,6 @@
 """A data set made ready: random access to its tiles, and what is known of each."""
 
 import functools
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from beadseg.data.cache import check_files, read_stored
 from beadseg.data.tiles import RecordInfo, dequantise
 
 SPLIT = "records"  # the one split of the tfds builders
@@ -80,10 +80,18 @@ class Dataset:
 
 
 def read_index(directory: Path) -> dict[str, Any] | None:
-    """What a build wrote beside its tiles; None where there is none."""
+    """What a build wrote beside its tiles; None where there is none.
+
+    Raises:
+      ValueError: the index or a file of tiles is damaged.
+      OSError: it cannot be read.
+    """
     try:
-        index = json.loads((directory / INDEX).read_text())
+        index = read_stored(directory / INDEX)
     except FileNotFoundError:
+        if directory.is_dir():
+            raise ValueError(f"{INDEX} is missing") from None
         return None
+    check_files(directory, index["files"])
     index["records"] = [RecordInfo.from_json(fields) for fields in index["records"]]
     return index

@@ -4,7 +4,6 @@ A file is read again when its path, size or modification time differs from what 
 index in the cache says.
 """
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,7 +12,14 @@ from tqdm import tqdm
 
 from beadseg.data import labels as labelling
 from beadseg.data import reading
-from beadseg.data.cache import hash_code, hash_file, hash_json, write_json
+from beadseg.data.cache import (
+    hash_code,
+    hash_file,
+    hash_json,
+    read_stored,
+    write_stored,
+    writing_cache,
+)
 from beadseg.data.points import spacings
 from beadseg.data.scaling import bead_diameters
 from beadseg.data.threads import ordered_map
@@ -94,7 +100,8 @@ def gather(
     facts |= {task.path: fact for task, fact in zip(missing, bar, strict=True)}
     if missing or len(index) != len(facts):
         entries = {keys[path]: asdict(fact) for path, fact in facts.items()}
-        write_json(index_path, {"code": code, "files": entries})
+        with writing_cache(cache):
+            write_stored(index_path, {"code": code, "files": entries})
     return facts
 
 
@@ -104,10 +111,10 @@ def _hidden(progress: bool) -> bool | None:
 
 def _load(path: Path, code: str) -> dict[str, dict]:
     try:
-        stored = json.loads(path.read_text())
-    except (OSError, ValueError):
+        stored = read_stored(path)
+    except (OSError, ValueError):  # what is damaged is found anew
         return {}
-    return stored["files"] if stored.get("code") == code else {}
+    return stored["files"] if stored["code"] == code else {}
 
 
 def _key(task: Task, folder: Path) -> str:

@@ -4,7 +4,9 @@ One bad file never stops the rest: it is named in `Folder.problems`, with its pa
 the reason, and left out.
 """
 
+import errno
 import json
+import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +23,10 @@ from beadseg.data.samples import Sample, match, with_discs
 from beadseg.data.settings_file import FILE, read_beads_toml
 from beadseg.data.vector_labels import READERS
 from beadseg.errors import BeadsegError
+from beadseg.files import user_path, what_it_is
+from beadseg.quoting import is_printable, printable
 
+_LONGEST = 230  # bytes of a name: what is made of an image has longer endings
 _PRINTED = 8  # lines of one kind
 # Of TIFF files in all their names, then of other files.
 ENDINGS = (
@@ -54,7 +59,7 @@ def scan(data: ConfigDict, progress: bool = True) -> Folder:
         `beads.toml`, `data.group_pattern` or `data.point_diameter`, or no cache to
         write to.
     """
-    folder = Path(data.dir).expanduser()
+    folder = user_path(data.dir)
     _check_layout(folder)
     problems: list[str] = []
     settings = read_beads_toml(folder, stem_of)
@@ -241,19 +246,37 @@ def _list(folder: Path, kind: str, problems: list[str]) -> dict[str, Path]:
         if path.name.startswith(".") or path.name == "Thumbs.db":
             continue
         stem = stem_of(path.name)
+        where = printable(path)
         if path.is_dir():
-            problems.append(f"{path}: a folder inside {kind}/ is not looked into")
+            problems.append(f"{where}: a folder inside {kind}/ is not looked into")
         elif not path.exists():
-            problems.append(f"{path}: a link to nothing")
+            problems.append(f"{where}: a link {_leads(path)}")
+        elif other := what_it_is(path):
+            problems.append(f"{where}: it is {other}, not an image")
+        elif not is_printable(path.name):
+            problems.append(f"{where}: its name is not UTF-8 text: rename it")
+        elif len(os.fsencode(stem)) > _LONGEST:
+            problems.append(
+                f"{where}: its name has more than {_LONGEST} bytes, which leaves no "
+                "room for masks/ of that name: shorten it"
+            )
         elif path.suffix.lower() not in endings:
-            problems.append(f"{path}: not a type that is read ({READ})")
+            problems.append(f"{where}: not a type that is read ({READ})")
         elif stem in files:
             problems.append(
-                f"{path}: of one name with {files[stem].name}, which is used instead"
+                f"{where}: of one name with {files[stem].name}, which is used instead"
             )
         else:
             files[stem] = path
     return files
+
+
+def _leads(link: Path) -> str:
+    try:
+        link.stat()
+    except OSError as error:
+        return "in a circle" if error.errno == errno.ELOOP else "to nothing"
+    return "to nothing"  # so it was a moment ago
 
 
 def _late(folder: Path, stem: str) -> bool:

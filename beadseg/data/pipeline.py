@@ -5,6 +5,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,8 @@ from ml_collections import ConfigDict
 from beadseg.data.augment import augment
 from beadseg.data.dataset import Dataset
 from beadseg.data.targets import targets
+from beadseg.errors import BeadsegError
+from beadseg.files import disk_error
 
 _SHAPES = 3  # of evaluation batches, at most: each is compiled
 _CANDIDATES = 32  # shapes to merge them from: the time grows with its cube
@@ -58,8 +61,9 @@ class TrainBatches(grain.DatasetIterator):
 
     def __next__(self) -> Batch:
         self._assert_not_closed()
-        self.start_prefetch()
-        batch = next(self._ahead)
+        with _shared_memory(self._workers):
+            self.start_prefetch()
+            batch = next(self._ahead)
         self._drawn += 1
         return batch
 
@@ -93,6 +97,23 @@ class TrainBatches(grain.DatasetIterator):
         if self._ahead is not None:
             self._ahead.close()
             self._ahead = None
+
+
+@contextmanager
+def _shared_memory(workers: int) -> Iterator[None]:
+    """One line where worker processes have no room for what they hand over."""
+    try:
+        yield
+    except Exception as error:
+        gone = "terminated unexpectedly" in str(error)
+        if not workers or not (gone or disk_error(error)):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise BeadsegError(
+            f"config.data.workers = {workers}: a worker process cannot hand over its "
+            f"batches ({reason}): give the container more shared memory (/dev/shm, "
+            "docker run --shm-size=1g), or --config.data.workers=0 for threads"
+        ) from error
 
 
 async def _save(directory: Any, state: dict[str, int] | None) -> None:

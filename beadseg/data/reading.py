@@ -5,6 +5,7 @@ A file is listed first (`open_pages`, headers only) and its pages are read one b
 """
 
 import dataclasses
+import errno
 import functools
 import itertools
 import math
@@ -17,6 +18,8 @@ import numpy as np
 from beadseg.data import raster, tiff
 from beadseg.data.pixels import choose_channel, project, to_grey
 from beadseg.errors import BeadsegError
+from beadseg.files import what_it_is
+from beadseg.quoting import printable
 
 # How files begin; dots stand for any byte.
 _READ = {
@@ -64,7 +67,7 @@ class PageRef:
     def where(self) -> str:
         """The words that messages use for this page."""
         several = self.name != file_stem(self.path)
-        return f"{self.path} page {self.index}" if several else str(self.path)
+        return printable(f"{self.path} page {self.index}" if several else self.path)
 
     def read(self) -> np.ndarray:
         """Returns the pixels [H, W]: integers or floats in native byte order.
@@ -289,10 +292,11 @@ def _square(size: tuple[float, float] | None) -> tuple[float | None, tuple[str, 
 
 
 def _file_kind(path: Path) -> str:
-    if path.is_dir():
+    other = what_it_is(path)
+    if other == "a folder":
         raise ValueError("it is a folder; name a file in it")
-    if not path.exists():
-        raise ValueError("there is no such file; check the name")
+    if other:
+        raise ValueError(f"it is {other}; name a file")
     with path.open("rb") as file:
         head = file.read(16)
     if not head:
@@ -320,7 +324,9 @@ def _line(where: str, error: Exception) -> str:
         reason = "there is no such file; check the name"
     elif isinstance(error, PermissionError):
         reason = "no permission to read it; change its permissions"
+    elif isinstance(error, OSError) and error.errno == errno.ELOOP:
+        reason = "its links lead in a circle; name the file itself"
     elif type(error) is not ValueError:
         reason = f"it is corrupt or of an unsupported type ({reason})"
     remedy = "" if ";" in reason or ":" in reason else "; copy or export it again"
-    return f"{where}: {reason}{remedy}"
+    return printable(f"{where}: {reason}{remedy}")

@@ -8,7 +8,7 @@ from pathlib import Path
 import tomlkit
 
 from beadseg.errors import BeadsegError
-from beadseg.files import write_whole, writing
+from beadseg.files import read_file, write_whole, writing
 
 FILE = "beads.toml"
 
@@ -125,7 +125,7 @@ def _put(document, shares: dict, told, stem_of, others: Collection[str]) -> None
 def _read(path: Path) -> tuple[str, dict]:
     """The text of a `beads.toml` and what it says; nothing where there is none."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_file(path).decode("utf-8-sig")
         return text, tomllib.loads(text)
     except FileNotFoundError:
         return "", {}

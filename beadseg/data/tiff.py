@@ -6,6 +6,7 @@ Raises ValueError with a reason; `beadseg.data.reading` adds the file and the pa
 import itertools
 import logging
 import math
+import re
 import struct
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from beadseg.data.raster import jpeg_ends
 # error of its own, and the same words twice only confuse.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
 
+MOST_PAGES = 50_000  # of a file: listing them takes seconds
 JPEG = (7, 34892)  # compressions whose segments are JPEG streams
 # Photometric interpretations that have no brightness to be read off.
 COLOURS = {
@@ -65,8 +67,10 @@ def scan(path: Path) -> tuple[list[Stack], str]:
     """
     with tifffile.TiffFile(path) as file:
         offsets, missing = _directories(file)
+        _check_promise(file)
         try:
-            series = file.series
+            # tifffile may follow a chain that leads back into itself for ever.
+            series = [] if missing == _CIRCLE else file.series
         except Exception:  # tifffile raises anything on damaged metadata
             series = []
         # "generic" sorts pages by shape and takes any half-size page for a pyramid
@@ -79,6 +83,7 @@ def scan(path: Path) -> tuple[list[Stack], str]:
                 for s, size in zip(series, sizes, strict=True)
                 if not (s.keyframe.is_reduced or s.keyframe.is_mask)
             ]
+            _check_number(sum(len(s.planes) for s in stacks))
             return [s for s in stacks if s.planes], missing
         stacks = _by_directory(file, offsets)
         found = sum(len(s.planes) for s in stacks)
@@ -121,26 +126,47 @@ def _directories(file: tifffile.TiffFile) -> tuple[list[int], str]:
     """Offsets of the chained directories, and how the chain is broken, if it is."""
     handle, tiff = file.filehandle, file.tiff
     if file.is_ndpi:  # its offsets need more bits than the format has
-        return [p.offset for p in file.pages], ""
+        pages = itertools.islice(file.pages, MOST_PAGES + 1)
+        offsets = [p.offset for p in pages]
+        _check_number(len(offsets))
+        known = list(dict.fromkeys(offsets))
+        return known, "" if len(known) == len(offsets) else _CIRCLE
     handle.seek(8 if tiff.is_bigtiff else 4)
-    offsets: list[int] = []
+    offsets: dict[int, None] = {}  # in their order; found at once
     while True:
         raw = handle.read(tiff.offsetsize)
         if len(raw) < tiff.offsetsize:
             break
         offset = struct.unpack(tiff.offsetformat, raw)[0]
         if offset == 0:
-            return offsets, ""
-        if offset in offsets or not 8 <= offset < handle.size:
+            return list(offsets), ""
+        if offset in offsets:
+            return list(offsets), _CIRCLE
+        if not 8 <= offset < handle.size:
             break
         handle.seek(offset)
         raw = handle.read(tiff.tagnosize)
         if len(raw) < tiff.tagnosize:
             break
-        offsets.append(offset)
+        offsets[offset] = None
+        _check_number(len(offsets))
         count = struct.unpack(tiff.tagnoformat, raw)[0]
         handle.seek(offset + tiff.tagnosize + count * tiff.tagsize)
-    return offsets, "the file is cut short or corrupt here and the rest is lost"
+    return list(offsets), "the file is cut short or corrupt here and the rest is lost"
+
+
+def _check_number(pages: int) -> None:
+    if pages > MOST_PAGES:
+        raise ValueError(
+            f"it lists more than {MOST_PAGES:,} pages; split it into several files"
+        )
+
+
+def _check_promise(file: tifffile.TiffFile) -> None:
+    """Refuses metadata that list more pages than are read; tifffile would list them."""
+    for pixels in re.findall(r"<(?:\w+:)?Pixels\b[^>]*>", file.ome_metadata or ""):
+        sizes = re.findall(r"\bSize[CTZ]\s*=\s*[\"'](\d{1,18})[\"']", pixels)
+        _check_number(math.prod(int(size) for size in sizes))
 
 
 def _of_series(file, series, size: PixelSize) -> Stack:
@@ -155,6 +181,7 @@ def _of_series(file, series, size: PixelSize) -> Stack:
     inner = [i for i in range(len(axes)) if axes[i] not in "YXS"]
     sizes = tuple(shape[i] for i in inner)
     nbytes = math.prod(key.shape) * key.dtype.itemsize
+    _check_number(math.prod(sizes))
     raw = count > len(series) and series.dataoffset is not None
     pages: dict[int, Plane | None] = {}
     sparse = 0
@@ -194,6 +221,7 @@ def _of_series(file, series, size: PixelSize) -> Stack:
     return Stack(names, sizes, planes, (y, x), kind, samples, size.size, notes)
 
 
+_CIRCLE = "the list of its pages leads back into itself here and the rest is lost"
 _CUT_SHORT = "the file ends before this page does (cut short)"
 
 

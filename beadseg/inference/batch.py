@@ -8,6 +8,7 @@ does not grow with the number of images.
 import hashlib
 import io
 import json
+import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -21,7 +22,15 @@ from tqdm import tqdm
 from beadseg import __version__
 from beadseg.data.reading import ReadError, check_image
 from beadseg.errors import BeadsegError
-from beadseg.files import write_whole, writing
+from beadseg.files import (
+    is_left_over,
+    read_file,
+    read_json,
+    remove_leftovers,
+    write_whole,
+    writing,
+)
+from beadseg.folder_lock import LOCK, folder_lock
 from beadseg.inference import doubts, writers
 from beadseg.inference.files import Files
 from beadseg.inference.inputs import Input, Inputs
@@ -31,6 +40,7 @@ from beadseg.inference.predictor import Prediction, Predictor, Seen
 from beadseg.inference.scratch import Scratch, is_large
 from beadseg.inference.settings import FILE, Settings
 from beadseg.inference.writers import rows_to_table
+from beadseg.quoting import printable
 
 DONE = ".done"  # what is known of each finished image: rows of the tables
 
@@ -59,8 +69,17 @@ def predict_batch(
     Raises:
       BeadsegError: the folder cannot be used or written.
     """
+    _check_apart(inputs, options.output)
+    with writing(options.output, "-o"):
+        options.output.mkdir(parents=True, exist_ok=True)
+        _holds_files(options)
+    with folder_lock(options.output, "-o"):
+        return _predict(inputs, predictor, options)
+
+
+def _predict(inputs: Inputs, predictor: Predictor, options: Options) -> dict[str, Any]:
     started = time.monotonic()
-    _claim(inputs, predictor, options)
+    _begin(inputs, predictor, options)
     left = [image for image in inputs.images if not _is_done(image, options)]
     failed = list(inputs.problems)
     files = Files([image.page for image in inputs.images], predictor.runs[0])
@@ -81,7 +100,7 @@ def predict_batch(
     finally:
         bar.close()
     done = [image for image in inputs.images if _record(image, options).exists()]
-    rows, notes, lines = _write_tables(done, options)
+    rows, notes, lines = _write_tables(done, options, failed)
     return {
         "output": str(options.output),
         "runs": [run.name for run in predictor.runs],
@@ -189,10 +208,9 @@ def _files(options: Options, name: str, spreads: bool) -> dict[str, Path]:
     return files
 
 
-def _claim(inputs: Inputs, predictor: Predictor, options: Options) -> None:
-    """Makes the folder, or checks that it may be gone on with."""
+def _begin(inputs: Inputs, predictor: Predictor, options: Options) -> None:
+    """Checks that the folder is empty or may be gone on with, and says what it is."""
     output = options.output
-    _check_apart(inputs, output)
     settings = {
         "beadseg": __version__,
         "runs": [_identity(run) for run in predictor.runs],
@@ -202,25 +220,20 @@ def _claim(inputs: Inputs, predictor: Predictor, options: Options) -> None:
         "only": list(options.only),
     }
     with writing(output, "-o"):
-        output.mkdir(parents=True, exist_ok=True)
-        holds = any(output.iterdir())
-        if holds and not options.resume:
-            raise BeadsegError(
-                f"{output}: holds files already: give another folder with -o, or go on "
-                "in it with --resume"
-            )
-        if holds:
+        if _holds_files(options):
             _check_same(output, settings)
+        kinds = (DONE, UNCERTAINTY, *OUTPUTS)
+        remove_leftovers(output, *(output / kind for kind in kinds))
         write_whole(output / FILE, json.dumps(settings, indent=2) + "\n")
         (output / DONE).mkdir(exist_ok=True)
 
 
 def _check_apart(inputs: Inputs, output: Path) -> None:
     """Raises if something written could lie among the images, or over one."""
-    ours = {output.resolve(), *(output.resolve() / kind for kind in OUTPUTS)}
-    for image in inputs.images:
-        folder = image.page.path.resolve().parent
-        if folder in ours:
+    root = Path(os.path.realpath(output))  # whose links may lead in a circle
+    ours = {root, *(root / kind for kind in OUTPUTS)}
+    for path in {image.page.path for image in inputs.images}:
+        if Path(os.path.realpath(path)).parent in ours:
             raise BeadsegError(
                 f"{output}: the images lie there: give another folder with -o, so that "
                 "nothing is written among them"
@@ -244,7 +257,7 @@ def _leaves(tree: Any) -> list[np.ndarray]:
 
 def _check_same(output: Path, settings: dict[str, Any]) -> None:
     try:
-        before = json.loads((output / FILE).read_text())
+        before = read_json(output / FILE)
     except (OSError, ValueError):
         raise BeadsegError(
             f"{output}: holds no prediction to go on with: give another folder with -o"
@@ -252,14 +265,32 @@ def _check_same(output: Path, settings: dict[str, Any]) -> None:
     for name, value in settings.items():
         was = before.get(name)
         if name == "runs":
-            value, was = (
-                [r.get("weights") for r in runs or []] for runs in (value, was)
-            )
+            value, was = (_weights_of(runs) for runs in (value, was))
         if was != value:
             raise BeadsegError(
                 f"{output}: was made with {name} = {was}, not {value}: give the same, "
                 "or another folder with -o"
             )
+
+
+def _holds_files(options: Options) -> bool:
+    """Whether there is something in the folder to go on with.
+
+    What a process has left that was killed before it wrote anything whole is nothing.
+    """
+    names = [path.name for path in options.output.iterdir()]
+    holds = any(name != LOCK and not is_left_over(name) for name in names)
+    if holds and not options.resume:
+        raise BeadsegError(
+            f"{options.output}: holds files already: give another folder with -o, or "
+            "go on in it with --resume"
+        )
+    return holds
+
+
+def _weights_of(runs: Any) -> list[Any]:
+    runs = runs if isinstance(runs, list) else []
+    return [run.get("weights") for run in runs if isinstance(run, dict)]
 
 
 def _record(image: Input, options: Options) -> Path:
@@ -271,7 +302,8 @@ def _write_record(
 ) -> None:
     """Written last: where it is, the files of the image are whole."""
     page = image.page
-    about = {"image": image.name, "file": str(page.path), "page": page.index} | about
+    file = printable(page.path)
+    about = {"image": image.name, "file": file, "page": page.index} | about
     content = io.BytesIO()
     words = np.array(json.dumps(about | {"stamp": page.stamp}))
     np.savez(content, about=words, **table)
@@ -279,7 +311,7 @@ def _write_record(
 
 
 def _read_record(file: Path) -> tuple[dict[str, Any], Table]:
-    with np.load(file, allow_pickle=False) as arrays:
+    with np.load(io.BytesIO(read_file(file)), allow_pickle=False) as arrays:
         table = {name: arrays[name] for name in arrays.files if name != "about"}
         return json.loads(str(arrays["about"])), table
 
@@ -296,7 +328,7 @@ def _is_done(image: Input, options: Options) -> bool:
 
 
 def _write_tables(
-    done: list[Input], options: Options
+    done: list[Input], options: Options, failed: list[str]
 ) -> tuple[list[dict[str, Any]], list[str], list[str]]:
     """beads and images of all that is done.
 
@@ -305,7 +337,14 @@ def _write_tables(
     """
     rows, tables, notes = [], [], []
     for image in done:
-        about, table = _read_record(_record(image, options))
+        try:
+            about, table = _read_record(_record(image, options))
+        except Exception as error:  # damaged in any way
+            failed.append(
+                f"{printable(_record(image, options))}: damaged ({printable(error)}): "
+                "run the same command again with --resume"
+            )
+            continue
         about.pop("stamp")
         notes += [f"{about['image']}: {note}" for note in about.pop("notes")]
         rows.append(about)

@@ -14,6 +14,8 @@ from beadseg.data.reading import (
     open_pages,
 )
 from beadseg.errors import BeadsegError
+from beadseg.files import user_path
+from beadseg.quoting import printable, short_name
 
 NAMED = 20  # files that are left out, by name in one line
 
@@ -72,17 +74,25 @@ def find_inputs(
         if taken[key] > 1:
             seen[key] += 1
             images[i] = Input(f"{image.name}_{seen[key]}", image.page)
+    images = [Input(_file_name(image.name), image.page) for image in images]
     lines = [f"{_some(list(where))}: {note}" for note, where in notes.items()]
     return Inputs(images, problems, [*left_out, *lines])
 
 
 def _some(files: list[Path]) -> str:
-    return f"{files[0]}" + (f" and {len(files) - 1} more" if len(files) > 1 else "")
+    return printable(files[0]) + (
+        f" and {len(files) - 1} more" if len(files) > 1 else ""
+    )
+
+
+def _file_name(name: str) -> str:
+    """A name that every disk, table and page takes, with any ending of an output."""
+    return short_name(printable(name))
 
 
 def _expand(argument: str) -> tuple[list[Path], list[str]]:
     """The files of an argument, and a line on what is left out of a folder."""
-    path = Path(argument).expanduser()
+    path = user_path(argument)
     if path.is_dir():
         found, note = _images(path)
         if not found:

@@ -20,6 +20,7 @@ from beadseg.inference.evaluation import (
 from beadseg.inference.incomplete import expected
 from beadseg.inference.pairing import Pairing, read_predicted, read_truth
 from beadseg.matching import MIN_IOUS
+from beadseg.quoting import for_cell
 
 
 def evaluate(
@@ -105,7 +106,7 @@ def table(result: dict) -> str:
     rows = [_row(image) for image in result["images"]]
     writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({k: for_cell(v) for k, v in row.items()} for row in rows)
     return file.getvalue()
 
 

@@ -6,7 +6,8 @@ Where the weights of a run are looked for:
 """
 
 import csv
-import json
+import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,18 @@ from ml_collections import ConfigDict
 from beadseg import __version__, models
 from beadseg.data.instances import ONE_SIZE
 from beadseg.errors import BeadsegError
+from beadseg.files import read_file, read_json
 from beadseg.inference.settings import DEFAULT_NAME
+from beadseg.quoting import printable
 from beadseg.training.checkpoints import best_state
 from beadseg.training.run_folder import ROUNDS
 from beadseg.training.start import DEFAULT
-from beadseg.training.summary import best_of
+from beadseg.training.summary import SUMMARY, best_of
 from beadseg.training.tracking import read_rows
 from beadseg.training.weights import WEIGHTS, Weights, read_weights
 
+FACTOR = 64  # most by which a run enlarges or reduces its images
+LARGEST = 1e5  # px of a bead, or um of a pixel: more is damage
 LEADERBOARD = "leaderboard.csv"  # of a sweep; its runs are in members/
 
 
@@ -122,10 +127,10 @@ def load_run(path: Path) -> Run:
             f"{path}: not a run folder (no config.json in it): give the folder that "
             "training printed as run folder"
         )
-    version = (_read(path, "versions.json") or {}).get("beadseg", "an unknown version")
+    version = _version(path)
     try:
         return _load(path, config, version)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         what = error.args[0] if isinstance(error, KeyError) else error
         raise _other_version(path, version, f"its files lack {what}") from error
 
@@ -142,8 +147,9 @@ def _load(path: Path, config: dict[str, Any], version: str) -> Run:
         raise BeadsegError(
             f"{path}: dataset.json is missing: copy the run folder again"
         )
-    summary = _read(path, "summary.json") or _so_far(path)
+    threshold, more = _threshold(path)
     _check_fit(path, version, model, weights)
+    _check_dataset(path, dataset)
     scale = dataset["scale"]
     diameter = dataset["bead_diameter_px"]
     sizes = tuple(data["generated"].get("sizes", ()))  # not in older runs
@@ -155,7 +161,7 @@ def _load(path: Path, config: dict[str, Any], version: str) -> Run:
         path=path,
         model_config=model,
         weights=weights,
-        threshold=summary["threshold"],
+        threshold=threshold,
         bead_diameter=None if diameter is None else diameter * scale,
         smallest_bead=dataset.get("smallest_bead"),  # not in older runs
         scale=scale,
@@ -167,14 +173,76 @@ def _load(path: Path, config: dict[str, Any], version: str) -> Run:
         flatten_sigma=normalise["flatten_sigma"] * scale,
         channel=data["channel"],
         stack=data["stack"],
-        notes=tuple(notes),
+        notes=(*notes, *more),
     )
 
 
+def _version(path: Path) -> str:
+    """What made the run: words for messages, which damage does not stop."""
+    try:
+        found = read_json(path / "versions.json").get("beadseg")
+    except (OSError, ValueError):
+        found = None
+    return printable(found) if isinstance(found, str) else "an unknown version"
+
+
+def _threshold(path: Path) -> tuple[float, list[str]]:
+    """Of the summary, or of the best evaluation so far; and notes."""
+    notes = []
+    try:
+        found = read_json(path / SUMMARY)["threshold"]
+        if _is_within(found, 0, 1):
+            return float(found), []
+        raise ValueError(f"threshold is {found!r}")
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, KeyError) as error:
+        notes = [
+            f"{path / SUMMARY}: damaged ({error}); the threshold is that of the best "
+            "evaluation in metrics.jsonl. Training's command writes it anew"
+        ]
+    return float(_so_far(path)["threshold"]), notes
+
+
+def _check_dataset(path: Path, dataset: dict[str, Any]) -> None:
+    """Raises BeadsegError for numbers with which no image can be made ready."""
+    normalise = dataset["normalise"]
+    low, high = normalise["low"], normalise["high"]
+    wrong = None
+    if not _is_within(dataset["scale"], 1 / FACTOR, FACTOR):
+        wrong = f"scale = {dataset['scale']!r}"
+    elif not (_is_within(low, 0, 100) and _is_within(high, 0, 100) and low < high):
+        wrong = f"normalise.low and high = {low!r}, {high!r}"
+    elif not _is_within(normalise["flatten_sigma"], 0, LARGEST):
+        wrong = f"normalise.flatten_sigma = {normalise['flatten_sigma']!r}"
+    for field in ("bead_diameter_px", "smallest_bead", "pixel_size_um"):
+        value = dataset.get(field)
+        if value is not None and not _is_within(value, 1e-9, LARGEST):
+            wrong = f"{field} = {value!r}"
+    if wrong:
+        raise BeadsegError(
+            f"{path / 'dataset.json'}: {wrong} cannot be: it is damaged; copy it again "
+            "or run the command of the training again, which writes it anew"
+        )
+
+
+def _is_within(value: Any, low: float, high: float) -> bool:
+    return type(value) in (int, float) and low <= value <= high
+
+
 def _weights(path: Path) -> tuple[Weights, list[str]]:
+    damaged = None
     if (path / WEIGHTS).exists():
-        return read_weights(path / WEIGHTS), []
+        try:
+            return read_weights(path / WEIGHTS), []
+        except BeadsegError as error:
+            damaged = error
     state = best_state(path / "checkpoints")
+    if state is None and damaged is not None:
+        raise damaged
+    if damaged is not None:
+        note = f"{damaged}; using the best checkpoint"
+        return Weights(state["params"], state["statistics"] or {}), [note]
     if state is None:
         raise BeadsegError(
             f"{path}: training never reached a checkpoint: run its command again "
@@ -228,7 +296,11 @@ def _best_round(path: Path) -> Path:
     """The best run of a folder of rounds; another folder as it is."""
     record = _read(path, ROUNDS) if path.is_dir() else None
     try:
-        return path if record is None else path / record["best"]
+        if record is None:
+            return path
+        if not re.fullmatch(r"round_\d+/run", record["best"]):
+            raise KeyError("best")
+        return path / record["best"]
     except (KeyError, TypeError) as error:
         raise BeadsegError(
             f"{path / ROUNDS}: does not say which round is the best: run the command "
@@ -246,20 +318,30 @@ def _members(path: Path) -> list[Path] | None:
                 "until it has come to its end, or give a folder of its members/"
             )
         return None
-    with open(board, newline="") as file:
-        names = [row.get("member") for row in csv.DictReader(file)]
-    if not names or None in names:
-        raise BeadsegError(f"{board}: it lists no member: run the sweep again")
+    try:
+        text = read_file(board).decode(errors="replace")
+        names = [row.get("member") for row in csv.DictReader(io.StringIO(text))]
+    except (OSError, csv.Error) as error:
+        raise BeadsegError(
+            f"{board}: cannot be read ({error}): delete this one file and run the "
+            "command of the sweep again, which writes it anew"
+        ) from error
+    if not names or not all(re.fullmatch(r"\d{1,6}", str(name)) for name in names):
+        raise BeadsegError(
+            f"{board}: damaged, it lists no members: delete this one file and run the "
+            "command of the sweep again, which writes it anew"
+        )
     return [path / "members" / f"{int(name):03d}" for name in names]
 
 
 def _read(path: Path, name: str) -> Any | None:
     file = path / name
     try:
-        return json.loads(file.read_text())
+        return read_json(file)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         raise BeadsegError(
-            f"{file}: cannot be read ({error}): copy the run folder again"
+            f"{file}: cannot be read ({error}): copy this file again, or run the "
+            "command of the training again, which writes it anew or says what to do"
         ) from error

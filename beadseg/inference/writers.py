@@ -25,6 +25,7 @@ from beadseg.errors import BeadsegError
 from beadseg.files import open_whole, write_whole
 from beadseg.inference.measure import Table
 from beadseg.inference.scratch import Scratch
+from beadseg.quoting import for_cell
 
 LEVELS = 2**12  # of a stored probability: finer ones are noise that does not compress
 FIRST_DAY = datetime.datetime(1980, 1, 1)  # of zip files; in place of today
@@ -227,7 +228,7 @@ def _cells(column: np.ndarray) -> list[str]:
 
 
 def _cell(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(for_cell(value))
 
 
 def _parquet(content: BinaryIO, names: list[str], tables: list[Table]) -> None:

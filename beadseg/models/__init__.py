@@ -17,6 +17,8 @@ MODELS: dict[str, type[nn.Module]] = {
     "attention_resunet": AttentionResUNet,
 }
 HEADS = {"mask", "distance"}
+DEEPEST = 10  # halvings: of 1024 px a pixel is left
+WIDEST = 2**15  # channels at the bottom
 
 
 def build(config: ConfigDict) -> nn.Module:
@@ -71,10 +73,17 @@ def _check(config: ConfigDict) -> None:
             raise BeadsegError(
                 f"model.{field}: {value!r} is unknown; known are {', '.join(known)}"
             )
-    if config.width < 1 or config.depth < 1:
+    size = (config.width, config.depth)
+    if not all(type(number) is int and number >= 1 for number in size):
         raise BeadsegError(
             f"model.width = {config.width}, model.depth = {config.depth}: "
-            "both must be at least 1"
+            "both must be whole numbers of at least 1"
+        )
+    if config.depth > DEEPEST or config.width << config.depth > WIDEST:
+        raise BeadsegError(
+            f"model.width = {config.width}, model.depth = {config.depth}: no device "
+            f"holds such a network; depth goes to {DEEPEST}, and width * 2**depth to "
+            f"{WIDEST}"
         )
     heads = tuple(config.heads)
     if heads[:1] != ("mask",) or len(set(heads)) != len(heads) or set(heads) - HEADS:

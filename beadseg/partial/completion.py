@@ -2,8 +2,8 @@
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,13 +21,15 @@ from beadseg.data.reading import ReadError
 from beadseg.data.samples import Sample
 from beadseg.data.settings_file import FILE, format_beads_toml, read_beads_toml
 from beadseg.errors import BeadsegError
-from beadseg.files import write_whole
+from beadseg.files import is_left_over, name_beside, write_whole
+from beadseg.folder_lock import LOCK, folder_lock
 from beadseg.partial.audit import Seen, look, omission
 from beadseg.partial.book import Book
 from beadseg.partial.calibration import calibrate
 from beadseg.partial.completed import FOLDERS, write_labels
 from beadseg.partial.derived import save
 from beadseg.partial.proposals import Proposed, certain, propose
+from beadseg.quoting import cut_name
 
 AGREES = 0.3  # of the labelled beads: a model that finds less is for other images
 
@@ -126,8 +128,12 @@ def complete(
         raise BeadsegError(f"{output}: is not empty: give a new folder with --output")
     problems: list[str] = []
     output.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
+    _remove_leftovers(output)
+    part = name_beside(output)
+    part.mkdir(mode=0o700)
+    alone = ExitStack()  # says to others that this process still fills it
     try:
+        alone.enter_context(folder_lock(part, "--output"))
         for kind in FOLDERS:
             (part / kind).mkdir()
         done = {}
@@ -143,12 +149,27 @@ def complete(
             "omission": omission([d.seen for d in done.values()]).kind,
         }
         part.chmod(0o755)
+        alone.close()
+        (part / LOCK).unlink(missing_ok=True)
         if output.exists():
             output.rmdir()
         part.rename(output)
     finally:
+        alone.close()
         shutil.rmtree(part, ignore_errors=True)
     return result | {"problems": problems}
+
+
+def _remove_leftovers(output: Path) -> None:
+    """Removes what killed processes had half filled, to become this folder."""
+    start = cut_name(f".{output.name}.", 100)
+    for left in output.parent.iterdir():
+        if left.name.startswith(start) and is_left_over(left.name) and left.is_dir():
+            try:
+                with folder_lock(left):
+                    shutil.rmtree(left, ignore_errors=True)
+            except BeadsegError:  # a process is at work in it
+                continue
 
 
 def _one(page: Page, part: Path, run: str, predict: Predict, stack: str) -> "_Done":

@@ -37,7 +37,7 @@ from beadseg.data.folder import scan
 from beadseg.data.samples import Sample
 from beadseg.data.settings_file import FILE, format_beads_toml, read_beads_toml
 from beadseg.errors import BeadsegError
-from beadseg.files import write_whole, writing
+from beadseg.files import read_json, write_whole, writing
 from beadseg.partial import outlining
 from beadseg.partial.audit import KINDS
 from beadseg.partial.completion import OtherKind, Predict, complete, load_predict
@@ -307,14 +307,11 @@ def _accepted(number: int, facts: dict[str, Any]) -> str:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text())
-        if not isinstance(content, dict):
-            raise ValueError("not an object")
+        return read_json(file)
     except (OSError, ValueError) as error:
         raise BeadsegError(
             f"{file}: cannot be read ({error}): give another folder with --workdir"
         ) from error
-    return content
 
 
 def _write(file: Path, content: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shlex
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from beadseg.errors import BeadsegError
 from beadseg.files import write_whole, writing
 from beadseg.partial.audit import KINDS, Audit, Omission, audit, omission, pooled
 from beadseg.partial.completion import load_predict, pages
+from beadseg.quoting import for_cell
 
 BESIDE = 2.0  # px by which a mask is said to lie beside its beads
 PICTURES = 6  # on the page: the least complete
@@ -133,7 +135,7 @@ def _csv(rows: list[dict]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({k: for_cell(v) for k, v in row.items()} for row in rows)
     return text.getvalue()
 
 
@@ -213,9 +215,12 @@ def _write_page(result, seen, folder, run, least, file: Path) -> None:
             "what they lack.",
             "Beads are missing.",
         )
-        of = f" --run {run}" if run else ""
-        page.command(f"beadseg complete {folder}{of} -o {folder}-completed")
-        page.command(f"beadseg review {folder}-completed")
+        of = f" --run {shlex.quote(str(run))}" if run else ""
+        source, completed = (
+            shlex.quote(f"{folder}{end}") for end in ("", "-completed")
+        )
+        page.command(f"beadseg complete {source}{of} -o {completed}")
+        page.command(f"beadseg review {completed}")
     else:
         page.callout("good", f"Every mask labels {least:.0%} of its beads or more.")
     for remark in result["remarks"]:

@@ -16,7 +16,7 @@ import socket
 import threading
 from pathlib import Path
 
-from beadseg.files import writing
+from beadseg.files import read_json, writing
 
 _SIGNS = 12  # of life in a lease
 
@@ -69,6 +69,18 @@ class Claims:
             claim = self._held.get(member)
         return claim is not None and self._newest(member) in (claim, None)
 
+    def lost(self, member: int) -> bool:
+        """Whether another process has taken over what this one had."""
+        with self._lock:
+            held = member in self._held
+        return held and not self.holds(member)
+
+    def alone(self) -> bool:
+        """Whether no other process is at work in the folder."""
+        numbers = {path.stem for path in self._folder.glob("*.*")}
+        members = [int(number) for number in numbers if number.isdecimal()]
+        return all(self.owner(member) is None for member in members)
+
     def release(self, member: int) -> None:
         """Lets another process take the member at once."""
         with self._lock:
@@ -96,7 +108,8 @@ class Claims:
 
     def _newest(self, member: int) -> Path | None:
         found = self._folder.glob(f"{member:03d}.*")
-        return max(found, key=lambda path: int(path.suffix[1:]), default=None)
+        claims = [path for path in found if path.suffix[1:].isdecimal()]
+        return max(claims, key=lambda path: int(path.suffix[1:]), default=None)
 
     def _is_free(self, claim: Path) -> bool:
         return self._age(claim) > self._lease or _is_dead(_read(claim), self._me)
@@ -104,7 +117,8 @@ class Claims:
     def _age(self, claim: Path) -> float:
         """Seconds since a sign of life, on the clock of the file system."""
         clock = self._folder / self._clock_name()
-        clock.touch()
+        with writing(self._folder):
+            clock.touch()
         try:
             return clock.stat().st_mtime - claim.stat().st_mtime
         except FileNotFoundError:
@@ -139,7 +153,7 @@ def _is_dead(owner: dict, me: dict) -> bool:
     same = all(owner.get(k) == me[k] for k in ("host", "machine", "namespace"))
     if not same or me["started"] is None:
         return False
-    return _started(owner["pid"]) != owner["started"]
+    return _started(owner.get("pid")) != owner.get("started")
 
 
 def _started(pid: int) -> str | None:
@@ -165,6 +179,6 @@ def _link(file: str) -> str | None:
 
 def _read(claim: Path) -> dict:
     try:
-        return json.loads(claim.read_text())
+        return read_json(claim)
     except (OSError, ValueError):  # being written at this moment: it has an owner
         return {}

@@ -19,9 +19,11 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from beadseg.errors import BeadsegError
-from beadseg.files import write_whole, writing
+from beadseg.files import read_json, write_whole, writing
+from beadseg.quoting import for_cell
 from beadseg.sweep.points import Point, apply, configs, describe
 from beadseg.training.run_folder import FREE_FIELDS, flatten
+from beadseg.training.summary import SUMMARY, check_summary
 from beadseg.training.tracking import read_rows
 
 SCORES = ("best_jaccard", "best_epoch", "final_jaccard", "final_epoch", "threshold")
@@ -68,6 +70,10 @@ class SweepView:
                 f"{self.path}: no sweep (no sweep.json in it): give the folder that "
                 "was printed as sweep folder"
             )
+        missing = {"name", "lease", "config", "points"} - content.keys()
+        if missing:
+            reason = f"no {min(missing)} in it, or of another version"
+            raise _damaged(self.path / "sweep.json", reason)
         self.name: str = content["name"]
         self.lease: float = content["lease"]  # s, see `beadseg.sweep.claims`
         self.fields: dict[str, Any] = content["config"]  # of the base, by dotted names
@@ -78,7 +84,8 @@ class SweepView:
         """The points by number of their member, those of trials included."""
         found = dict(enumerate(self._points))
         for file in sorted((self.path / "trials").glob("*.json")):
-            found[int(file.stem)] = self._read(file)
+            if file.stem.isdecimal():
+                found[int(file.stem)] = self._read(file)
         return found
 
     def run_path(self, member: int) -> Path:
@@ -88,10 +95,11 @@ class SweepView:
     def result(self, member: int, point: Point) -> Result:
         """What is on disk of a member."""
         path = self.run_path(member)
-        summary = self._read(path / "summary.json") or {}
-        failed = self._read(path / "failed.json")
+        summary = _whole_summary(path / SUMMARY)
+        failed = _whole(path / "failed.json")
         if failed is not None:
-            return Result(member, point, "failed", summary, failed["reason"])
+            reason = str(failed.get("reason", "unknown"))
+            return Result(member, point, "failed", summary, reason)
         if summary:
             return Result(member, point, "finished", summary)
         state = "training" if (path / "config.json").exists() else "waiting"
@@ -108,14 +116,11 @@ class SweepView:
 
     def _read(self, file: Path) -> Any | None:
         try:
-            return json.loads(file.read_text())
+            return read_json(file)
         except FileNotFoundError:
             return None
-        except ValueError as error:
-            raise BeadsegError(
-                f"{file}: damaged ({error}): delete this file and run the same "
-                "command again"
-            ) from error
+        except (OSError, ValueError) as error:
+            raise _damaged(file, error) from error
 
 
 class SweepFolder(SweepView):
@@ -140,9 +145,8 @@ class SweepFolder(SweepView):
             self.path.mkdir(parents=True, exist_ok=True)
             before = self._read(self.path / "sweep.json")
             if before is None:
-                if any(
-                    p.name[0] != "." and p.name != "launch" for p in self.path.iterdir()
-                ):
+                others = {p.name for p in self.path.iterdir() if p.name[0] != "."}
+                if "members" not in others and others - {"launch"}:
                     self._refuse_other_files()
                 text = json.dumps(content, indent=2) + "\n"
                 write_whole(self.path / "sweep.json", text)
@@ -196,7 +200,7 @@ class SweepFolder(SweepView):
 
     def read_how(self, key: str) -> dict[str, Any] | None:
         """How a group was found to run best before."""
-        return self._read(self.path / "how" / f"{key}.json")
+        return _whole(self.path / "how" / f"{key}.json")
 
     def write_how(self, key: str, how: dict[str, Any]) -> None:
         """Keeps how a group runs, so that it goes on so after an interruption."""
@@ -206,6 +210,8 @@ class SweepFolder(SweepView):
             write_whole(file, json.dumps(how, indent=2) + "\n")
 
     def _check_same(self, before: dict, now: dict) -> None:
+        if not isinstance(before.get("config"), dict) or "points" not in before:
+            raise _damaged(self.path / "sweep.json", "no config or points in it")
         for field in sorted(before["config"].keys() | now["config"].keys()):
             was, is_ = before["config"].get(field), now["config"].get(field)
             if was != is_:
@@ -227,6 +233,34 @@ class SweepFolder(SweepView):
             )
 
 
+def _damaged(file: Path, reason: object) -> BeadsegError:
+    return BeadsegError(
+        f"{file}: damaged ({reason}): move this one file away and run the same command "
+        "again, which goes on with the members that are there"
+    )
+
+
+def _whole(file: Path) -> dict[str, Any] | None:
+    """A file that is written anew where it is damaged; None then, or if there is none.
+
+    One file does not stop the rest of a sweep.
+    """
+    try:
+        return read_json(file)
+    except (OSError, ValueError):
+        return None
+
+
+def _whole_summary(file: Path) -> dict[str, Any]:
+    """Of a member; empty where the member has yet to end, or to write it again."""
+    summary = _whole(file) or {}
+    try:
+        check_summary(summary)
+    except ValueError:
+        return {}
+    return summary
+
+
 def _table(results: list[Result]) -> str:
     fields = list(dict.fromkeys(f for r in results for f in r.point))
     out = io.StringIO()
@@ -236,7 +270,7 @@ def _table(results: list[Result]) -> str:
     )
     for rank, r in enumerate(results, start=1):
         scores = [r.summary.get(name) for name in SCORES]
-        values = [r.point.get(field) for field in fields]
+        values = [for_cell(r.point.get(field)) for field in fields]
         row = [rank, r.member, r.state, *scores, r.summary.get("verdict"), *values]
-        writer.writerow([*row, describe(r.point), r.reason])
+        writer.writerow([*row, for_cell(describe(r.point)), for_cell(r.reason)])
     return out.getvalue()

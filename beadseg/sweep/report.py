@@ -1,6 +1,7 @@
 """The page of a sweep: leaderboard, curves, effects of the fields, what to try next."""
 
 import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ import numpy as np
 
 from beadseg.analysis import study_page
 from beadseg.analysis.page import COLOURS, GREY, Page
+from beadseg.quoting import for_plot
 from beadseg.sweep.folder import Result, SweepView
 from beadseg.sweep.points import describe
 
@@ -171,7 +173,7 @@ def _curves(page: Page, sweep: SweepView, done: list[Result]) -> None:
 
 
 def _label(result: Result) -> str:
-    settings = describe(result.point)
+    settings = for_plot(describe(result.point))
     return settings if len(settings) <= _LABEL else f"member {result.member:03d}"
 
 
@@ -208,7 +210,11 @@ def _parallel(page: Page, done: list[Result]) -> None:
             for text, at in order.items():
                 y = at / max(len(order) - 1, 1)
                 axes.annotate(
-                    text, (x, y), xytext=(4, 4), textcoords="offset points", fontsize=8
+                    for_plot(text),
+                    (x, y),
+                    xytext=(4, 4),
+                    textcoords="offset points",
+                    fontsize=8,
                 )
         for y, score in ((0, scores.min()), (1, scores.max())):
             axes.annotate(
@@ -249,7 +255,8 @@ def _next(page: Page, path: Path, done: list[Result]) -> None:
     else:
         page.paragraph("The best settings lie inside the ranges tried.")
     page.paragraph("To find beads with the three best members together:")
-    page.command(f"beadseg predict IMAGES --run {path} --top {min(3, len(done))}")
+    folder, top = shlex.quote(str(path)), min(3, len(done))
+    page.command(f"beadseg predict IMAGES --run {folder} --top {top}")
 
 
 def _varied(results: Sequence[Result]) -> list[str]:

@@ -5,6 +5,7 @@ claim, trains them from where they stand and leaves when none is left to take; w
 others still train is theirs. If one is killed, the next goes on with its members.
 """
 
+import contextlib
 import errno
 import functools
 import json
@@ -21,12 +22,14 @@ from tqdm import tqdm
 from beadseg import models
 from beadseg.data import pipeline
 from beadseg.data.cache import hash_json
-from beadseg.errors import BeadsegError
+from beadseg.errors import BeadsegError, note
+from beadseg.files import remove_leftovers
 from beadseg.sweep import plan, programs
 from beadseg.sweep.claims import Claims
 from beadseg.sweep.folder import Result, SweepFolder
 from beadseg.sweep.points import Point, Space, describe
 from beadseg.sweep.search import Search, search_of
+from beadseg.training import wandb_mode
 from beadseg.training.interrupts import Interrupts
 from beadseg.training.loop import Interrupted
 from beadseg.training.run import (
@@ -79,10 +82,14 @@ def run_sweep(
       Interrupted: after Ctrl-C or SIGTERM, once all members are saved.
     """
     programs.check(base.sweep.over_members)
+    wandb_mode.ask_early(base.log.wandb)
     folder = SweepFolder(workdir, name, base, points)
     search = search_of(folder, space)
     lease = base.sweep.lease
     with Interrupts() as signals, Claims(folder.path / "claims", lease) as claims:
+        if claims.alone():
+            parts = ("trials", "how")
+            remove_leftovers(folder.path, *(folder.path / part for part in parts))
         worker = _Worker(folder, search, claims, signals, share)
         try:
             while worker.train_some():
@@ -130,6 +137,11 @@ class _Worker:
                 self._train(tasks, key)
             except _OutOfMemory:
                 self._halve(tasks, key)
+            except Interrupted:
+                raise
+            except Exception:  # of folders that are another's by now, whatever it is
+                if not self._let_go([task.member for task in tasks]):
+                    raise
             finally:
                 for task in tasks:
                     self.claims.release(task.member)
@@ -139,6 +151,22 @@ class _Worker:
             if not self._may_come_back(error):
                 raise
         return True
+
+    def _let_go(self, members: Sequence[int]) -> list[int]:
+        """The members that another process has taken over, said in a line.
+
+        It has thought this one dead, which slept: a suspended node, a hung disk.
+        """
+        lost = [member for member in members if self.claims.lost(member)]
+        for member in lost:
+            owner = self.claims.owner(member) or {}
+            who = f"process {owner.get('pid', '?')} on {owner.get('host', '?')}"
+            note(
+                f"member {member} was without a sign of life for longer than "
+                f"config.sweep.lease and is with {who} now: it is let go of here"
+            )
+            self.claims.release(member)
+        return lost
 
     def _claim(self) -> list[_Task] | None:
         """Members to train now; None if all are done or others train them."""
@@ -274,6 +302,7 @@ class _Worker:
         path = self.folder.run_path(task.member)
         try:
             folder = RunFolder(path, task.config)
+            remove_leftovers(path)
             point = self.folder.members[task.member]
             name = f"{task.member:03d} {describe(point)}".strip()
             return Run(task.config, folder, data, compiled, batches, name, task.member)
@@ -293,11 +322,15 @@ class _Worker:
         self._leave_if_over(runs)
         if not runs:
             return
+        awake = time.time()
         position = min(run.step for run, _, _ in runs.values())
         batches.set_state({"batches": position})
         left = [t.epochs * r.data.epoch_steps - r.step for r, t, _ in runs.values()]
         with _bar(sum(left)) as bar:
             while runs:
+                before, awake = awake, time.time()
+                if awake - before > self.folder.lease / 3:
+                    self._leave_the_lost(runs)
                 begin = time.monotonic()
                 batch = next(batches)
                 waited = (time.monotonic() - begin) / len(runs)
@@ -328,27 +361,32 @@ class _Worker:
                 run.close()
                 self._fail(run.member, str(error))
 
+    def _leave_the_lost(self, runs) -> None:
+        for member in self._let_go(list(runs)):
+            run, _, _ = runs.pop(member)
+            with contextlib.suppress(Exception):  # it writes where another does
+                run.close()
+
     def _leave_if_over(self, runs) -> None:
         """Members at their end leave the program; so do those another process took."""
+        if any(run.step % run.data.epoch_steps == 0 for run, _, _ in runs.values()):
+            self._leave_the_lost(runs)
         for member, (run, task, _) in list(runs.items()):
-            over = run.over(task.epochs)
-            at_boundary = run.step % run.data.epoch_steps == 0
-            if not over and not (at_boundary and not self.claims.holds(member)):
+            if not run.over(task.epochs):
                 continue
             runs.pop(member)
             try:
-                if over:
-                    run.finish(task.epochs)
+                run.finish(task.epochs)
             finally:
                 run.close()
-            if over:
-                self._tell(member)
-                self.claims.release(member)
-                self.folder.write_leaderboard()
+            self._tell(member)
+            self.claims.release(member)
+            self.folder.write_leaderboard()
 
     def _stop_if_asked(self, runs: list[Run]) -> None:
         signal = self.signals.received
         if signal:
+            runs = [run for run in runs if not self.claims.lost(run.member)]
             for run in runs:
                 run.save()
             raise Interrupted(

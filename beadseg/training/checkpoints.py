@@ -4,10 +4,14 @@ Order in which a checkpoint is looked for:
   to resume   `checkpoints/`: the latest whole one (after an epoch, or at a signal)
   to predict  `checkpoints/`: the one with the best score: validation Jaccard, or
               F1 of the beads where masks are marks
+A damaged one is passed over for the next; to resume, it is moved to `damaged/` of the
+run, so that nothing is lost and orbax does not count on it.
 """
 
+import functools
 import logging
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +22,9 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from beadseg.errors import BeadsegError
+from beadseg.errors import BeadsegError, note
+from beadseg.files import disk_error, writing
+from beadseg.owners import allow_nameless
 
 POLICIES = ocp.training.preservation_policies
 
@@ -27,8 +33,20 @@ class Checkpoints:
     """Keeps the last and the best of a run, asynchronously, with orbax."""
 
     def __init__(self, folder: Path):
-        self._checkpointer = ocp.training.Checkpointer(
-            folder.absolute(),
+        _keep_quiet()
+        allow_nameless()
+        self._folder = folder.absolute()
+        self._pending = None
+        self._broken = False  # a disk has failed: nothing more is waited for
+        self._open()
+
+    def _open(self) -> None:
+        with self._writing():
+            self._checkpointer = self._checkpointer_of_folder()
+
+    def _checkpointer_of_folder(self) -> ocp.training.Checkpointer:
+        return ocp.training.Checkpointer(
+            self._folder,
             save_decision_policy=(
                 ocp.training.save_decision_policies.FixedIntervalPolicy(1)
             ),
@@ -44,7 +62,6 @@ class Checkpoints:
             ),
             cleanup_tmp_directories=True,
         )
-        self._pending = None
 
     @property
     def latest_step(self) -> int | None:
@@ -55,7 +72,7 @@ class Checkpoints:
     @property
     def best_step(self) -> int | None:
         """Step of the checkpoint with the highest score; of equals, the first."""
-        return _best_step(self._checkpointer)
+        return next(iter(_steps_by_score(self._checkpointer)), None)
 
     def save(
         self, step: int, state: Any, iterator: Any, score: float | None = None
@@ -68,18 +85,62 @@ class Checkpoints:
         """
         self.wait()
         metrics = None if score is None else {"score": score}
-        self._pending = self._checkpointer.save_checkpointables_async(
-            step,
-            {"state": state, "iterator": iterator},
-            metrics=metrics,
-            overwrite=step == self.latest_step,
-        )
+        with self._writing():
+            self._pending = self._checkpointer.save_checkpointables_async(
+                step,
+                {"state": state, "iterator": iterator},
+                metrics=metrics,
+                overwrite=step == self.latest_step,
+            )
 
     def wait(self) -> None:
-        """Blocks until the checkpoint under way is whole."""
-        if self._pending is not None:
-            self._pending.result()
-            self._pending = None
+        """Blocks until the checkpoint under way is whole.
+
+        Raises:
+          BeadsegError: it cannot be written.
+        """
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            with self._writing():
+                pending.result()
+
+    def restore_latest(self, like: Any, iterator: Any) -> tuple[Any, int] | None:
+        """The latest state that is not damaged, and its step; None where there is none.
+
+        Raises:
+          BeadsegError: there are some, and none can be read.
+        """
+        steps = sorted((c.step for c in self._checkpointer.checkpoints), reverse=True)
+        if not steps:
+            return None
+        errors: dict[int, BeadsegError] = {}
+        for step in steps:
+            try:
+                found = self.restore(like, step, iterator)
+            except BeadsegError as error:
+                errors[step] = error
+                if jax.process_count() > 1:  # all would have to choose alike
+                    break
+                continue
+            for damaged in errors:
+                self._set_aside(damaged, step)
+            return found, step
+        raise errors[steps[0]]
+
+    def restore_best(self, like: Any) -> tuple[Any, int]:
+        """The best state that is not damaged, and its step.
+
+        Raises:
+          BeadsegError: none can be read.
+        """
+        every = sorted((c.step for c in self._checkpointer.checkpoints), reverse=True)
+        steps = _steps_by_score(self._checkpointer) or every
+        for step in steps[:-1]:
+            try:
+                return self.restore(like, step), step
+            except BeadsegError as error:
+                note(f"{error}; taking the next best")
+        return self.restore(like, steps[-1]), steps[-1]
 
     def restore(self, like: Any, step: int, iterator: Any | None = None) -> Any:
         """Loads the state of a step, and sets `iterator` to its place if given.
@@ -91,16 +152,53 @@ class Checkpoints:
         if iterator is not None:
             wanted["iterator"] = iterator
         try:
-            with _quiet_readers():
-                return self._checkpointer.load_checkpointables(step, wanted)["state"]
+            return self._checkpointer.load_checkpointables(step, wanted)["state"]
         except Exception as error:  # orbax raises many kinds; all mean the same here
             where = f"{self._checkpointer.directory}/{step}"
             raise _unreadable(where, error) from error
 
     def close(self) -> None:
-        """Waits and lets go of the folder."""
-        self.wait()
-        self._checkpointer.close()
+        """Waits and lets go of the folder.
+
+        Raises:
+          BeadsegError: what was under way cannot be written.
+        """
+        try:
+            self.wait()
+        finally:
+            with self._writing():
+                self._checkpointer.close()
+
+    def _set_aside(self, damaged: int, instead: int) -> None:
+        aside = self._folder.parent / "damaged"
+        with writing(aside), self._writing():
+            self._checkpointer.close()
+            aside.mkdir(exist_ok=True)
+            place = aside / f"{damaged}-{time.time_ns()}"
+            (self._folder / str(damaged)).rename(place)
+        note(
+            f"the checkpoint of step {damaged} is damaged and now in {place}: going on "
+            f"from that of step {instead}"
+        )
+        self._open()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One line, once, for whatever orbax raises when it cannot write."""
+        try:
+            yield
+        except Exception as error:
+            if self._broken:  # said before
+                return
+            self._broken = True
+            failure = disk_error(error)
+            if failure is None:
+                failure = OSError(None, _first_line(error))
+            raise BeadsegError(
+                f"{self._folder}: no checkpoint can be written ({failure.strerror}): "
+                "free space and run the same command again, which goes on from the "
+                "last whole one, or give another folder with --workdir"
+            ) from failure
 
 
 def best_state(folder: Path) -> dict[str, Any] | None:
@@ -113,61 +211,77 @@ def best_state(folder: Path) -> dict[str, Any] | None:
     """
     if not folder.is_dir():
         return None
+    _keep_quiet()
+    allow_nameless()
     with ocp.training.Checkpointer(folder.absolute()) as checkpointer:
-        step = _best_step(checkpointer)
-        if step is None:
-            return None
-        try:
-            # A warning says that it may have been on more devices.
-            with _quiet_readers(), warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)
-                loaded = checkpointer.load_checkpointables(step, {"state": None})
-        except Exception as error:  # as in `restore`
-            raise _unreadable(f"{folder}/{step}", error) from error
-    return jax.tree.map(np.asarray, loaded["state"]["state"])
+        steps = _steps_by_score(checkpointer)
+        for step in steps:
+            try:
+                # A warning says that it may have been on more devices.
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", UserWarning)
+                    loaded = checkpointer.load_checkpointables(step, {"state": None})
+                    return jax.tree.map(np.asarray, loaded["state"]["state"])
+            except Exception as error:  # as in `restore`
+                if step == steps[-1]:
+                    raise _unreadable(f"{folder}/{step}", error) from error
+                note(f"{_unreadable(f'{folder}/{step}', error)}; taking the next best")
+    return None
 
 
-def _best_step(checkpointer) -> int | None:
-    scored = [c for c in checkpointer.checkpoints if c.metrics]
-    if not scored:
-        return None
-    return max(scored, key=lambda c: (_score(c.metrics), -c.step)).step
+def _steps_by_score(checkpointer) -> list[int]:
+    """Steps that were evaluated, the best first; of equals, the first."""
+    scored = [(c.step, _score(c.metrics)) for c in checkpointer.checkpoints]
+    ranked = [(step, score) for step, score in scored if score is not None]
+    return [step for step, _ in sorted(ranked, key=lambda s: (-s[1], s[0]))]
 
 
-def _score(metrics: dict[str, float]) -> float:
+def _score(metrics: Any) -> float | None:
     """Of a checkpoint; older ones call it Jaccard, which it was."""
-    return metrics["score"] if "score" in metrics else metrics["jaccard"]
+    if not isinstance(metrics, dict):
+        return None
+    found = metrics.get("score", metrics.get("jaccard"))
+    return float(found) if isinstance(found, int | float) else None
 
 
 def _unreadable(where: str, error: Exception) -> BeadsegError:
-    reason = str(error).strip().split("\n")[0][:200]
     return BeadsegError(
-        f"{where}: this checkpoint cannot be read ({reason}): delete that folder to go "
-        "on from an older one"
+        f"{where}: this checkpoint cannot be read ({_first_line(error)}): delete that "
+        "folder to go on without it"
     )
 
 
-@contextmanager
-def _quiet_readers() -> Iterator[None]:
-    """Keeps to itself what orbax's readers say when one of them has failed.
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:200] or type(error).__name__
 
-    Orbax closes its event loop at the first array that cannot be read; each of the
-    others then finds it closed, in a thread where nobody can catch that, and prints a
-    traceback around the one line that names the checkpoint. They may still do so long
-    after the failure, or be reported by asyncio as never asked for their errors, so
-    that only success ends the quiet.
+
+@functools.cache
+def _keep_quiet() -> None:
+    """Says nothing of what orbax's threads say when one of them has failed.
+
+    Orbax closes its event loop at the first array that cannot be read or written; each
+    of the others then finds it closed, in a thread where nobody can catch that, and
+    prints a traceback around the one line that names the checkpoint. They may do so
+    long after the failure, or be reported by asyncio as never asked for their errors.
     """
-    told, log = sys.unraisablehook, logging.getLogger("asyncio")
+    unraisable, uncaught = sys.unraisablehook, sys.excepthook
 
-    def hook(unraisable) -> None:
-        error = unraisable.exc_value
-        late = isinstance(error, RuntimeError) and "Event loop is closed" in str(error)
-        if not late:
-            told(unraisable)
+    def hook(found) -> None:
+        code = getattr(found.object, "cr_code", None)  # of a coroutine
+        given_up = code is not None and "orbax" in code.co_filename
+        if not (given_up or _is_late(found.exc_value)):
+            unraisable(found)
 
-    sys.unraisablehook, log.disabled = hook, True
-    yield
-    sys.unraisablehook, log.disabled = told, False
+    def printed(kind, error, trace) -> None:
+        if not _is_late(error):
+            uncaught(kind, error, trace)
+
+    sys.unraisablehook, sys.excepthook = hook, printed
+    logging.getLogger("asyncio").disabled = True
+
+
+def _is_late(error: BaseException | None) -> bool:
+    return isinstance(error, RuntimeError) and "Event loop is closed" in str(error)
 
 
 def _abstract(x):

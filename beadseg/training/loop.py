@@ -2,6 +2,7 @@
 
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from beadseg.data import pipeline
-from beadseg.errors import BeadsegError
-from beadseg.training import hosts
+from beadseg.errors import BeadsegError, note
+from beadseg.training import hosts, wandb_mode
 from beadseg.training.interrupts import Interrupts
 from beadseg.training.run import Run, compile_programs, open_data
 from beadseg.training.run_folder import RunFolder
 from beadseg.training.state import hyperparameters
+from beadseg.training.summary import SUMMARY, check_summary
+from beadseg.training.weights import WEIGHTS, read_weights
 
 
 class Interrupted(BeadsegError):
@@ -35,10 +38,16 @@ def train(config: ConfigDict, workdir: Path, name: str) -> dict[str, Any]:
         a loss that is not finite.
       Interrupted: after Ctrl-C or SIGTERM, once the run is saved.
     """
+    with ExitStack() as alone:
+        return _train(config, workdir, name, alone)
+
+
+def _train(config: ConfigDict, workdir: Path, name: str, alone: ExitStack):
     started = time.monotonic()
-    folder = hosts.in_turn(lambda: _open_folder(workdir, config))
-    done = hosts.told(lambda: folder.read("summary.json"))
-    if done is not None and done["epochs"] == config.train.epochs:
+    wandb_mode.ask_early(config.log.wandb if hosts.leads() else "off")
+    folder = hosts.in_turn(lambda: _open_folder(workdir, config, alone))
+    done = hosts.told(lambda: _outcome(folder))
+    if done is not None and done.get("epochs") == config.train.epochs:
         print(f"{folder.path}: this run has come to its end before")
         return done
     data = hosts.in_turn(lambda: open_data(config))
@@ -65,9 +74,26 @@ def train(config: ConfigDict, workdir: Path, name: str) -> dict[str, Any]:
         pipeline.close(batches)
 
 
-def _open_folder(workdir: Path, config: ConfigDict) -> RunFolder:
+def _open_folder(workdir: Path, config: ConfigDict, alone: ExitStack) -> RunFolder:
     hyperparameters(config)  # what is out of range is said before a folder is made
-    return RunFolder(workdir, config, keeps=hosts.leads())
+    return RunFolder(workdir, config, hosts.leads(), alone)
+
+
+def _outcome(folder: RunFolder) -> dict[str, Any] | None:
+    """The summary of a run that has come to its end, if it and the weights are whole.
+
+    What is damaged is written anew from the checkpoints.
+    """
+    summary = folder.read(SUMMARY)
+    if summary is None:
+        return None
+    try:
+        check_summary(summary)
+        read_weights(folder.path / WEIGHTS)
+    except (OSError, ValueError, BeadsegError) as error:
+        note(f"{folder.path}: {error}: summary and weights are written anew")
+        return None
+    return summary
 
 
 def _steps(run: Run, batches, interrupts: Interrupts, started: float) -> None:

@@ -1,5 +1,6 @@
 """Pictures of a run: learning curves, and validation images beside what was found."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,9 @@ import matplotlib
 import numpy as np
 
 from beadseg.colours import BEAD, INVENTED, MISSED, UNKNOWN
+from beadseg.files import open_whole, writing
+from beadseg.quoting import for_plot
 from beadseg.training.evaluation import Evaluation, Sample
-from beadseg.training.run_folder import writing
 from beadseg.training.summary import best_of
 
 _COLOURS = {"train_epoch": "0.55", "validation": "#1f6fb4"}
@@ -41,7 +43,8 @@ def draw_samples(found: Evaluation, file: Path) -> None:
             axis.imshow(part, interpolation="nearest")
             axis.set_axis_off()
             axis.set_title(title, fontsize=9)
-        line[0].set_title(f"{sample.name}: Jaccard {sample.jaccard:.3f}", fontsize=9)
+        title = f"{for_plot(sample.name)}: Jaccard {sample.jaccard:.3f}"
+        line[0].set_title(title, fontsize=9)
     figure.supxlabel(
         f"green: found   orange: missed   red: invented   grey: unknown   "
         f"(threshold {found.threshold:.2f})",
@@ -137,8 +140,10 @@ def _parts(sample: Sample, threshold: float) -> list[np.ndarray]:
 
 
 def _save(figure, file: Path) -> None:
-    beside = file.with_name(f".{file.stem}.part.png")
-    with writing(file):
-        figure.savefig(beside, dpi=110, bbox_inches="tight")
-        beside.replace(file)
-    plt.close(figure)
+    try:
+        with writing(file), open_whole(file) as content, warnings.catch_warnings():
+            # The letters of a file's name that the font lacks are boxes.
+            warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+            figure.savefig(content, format="png", dpi=110, bbox_inches="tight")
+    finally:
+        plt.close(figure)

@@ -43,7 +43,7 @@ from beadseg.training.state import (
     with_completeness,
 )
 from beadseg.training.step import TrainSums
-from beadseg.training.summary import NO_HELP, of_best, summarise
+from beadseg.training.summary import NO_HELP, of_best, score_of, summarise
 from beadseg.training.tracking import Tracker
 from beadseg.training.weights import WEIGHTS, Weights, read_weights, write_weights
 
@@ -160,7 +160,7 @@ class Run:
                 f"latest checkpoint in {folder.path}", at, "give all the same folder"
             )
             if at is not None:
-                progress = self._checkpoints.restore(progress, at, batches)
+                progress, at = self._checkpoints.restore_latest(progress, batches)
             elif config.init_from:
                 start = hosts.in_turn(self._keep_start)
                 state = start_from(state, start, config.init_from)
@@ -262,10 +262,10 @@ class Run:
         """
         self._checkpoints.wait()
         now = Progress(self.state, self._window, self._epoch)
-        best = self._checkpoints.restore(now, self._checkpoints.best_step).state
-        best, of_start = self._toward_start(best)
+        best, step = self._checkpoints.restore_best(now)
+        best, of_start = self._toward_start(best.state)
         found = self._validate(best, bool(self.config.log.images_every))
-        return hosts.told(lambda: self._conclude(best, found, of_start, epochs))
+        return hosts.told(lambda: self._conclude(best, step, found, of_start, epochs))
 
     def close(self) -> None:
         """Waits for what is being written and lets go of folder and logs."""
@@ -307,16 +307,26 @@ class Run:
     def _conclude(
         self,
         best: TrainState,
+        step: int,
         found: Evaluation,
         of_start: dict[str, Any],
         epochs: int | None,
     ) -> dict[str, Any]:
         weights = self.folder.path / WEIGHTS
         write_weights(weights, best.params, best.statistics)
-        summary = summarise(self._tracker.rows, self.config, self.data.marks)
+        row = found.numbers()
+        epoch = math.ceil(step / self.data.epoch_steps)
+        about = {"step": step, "epoch": epoch, "kind": "validation"}
+        summary = summarise(
+            self._tracker.rows, self.config, self.data.marks, about | row
+        )
         summary |= of_start
-        if of_start.get("share_of_start"):
-            summary |= of_best(found.numbers())
+        evaluated = [r for r in self._tracker.rows if r["kind"] == "validation"]
+        scores = {r["step"]: score_of(r) for r in evaluated}
+        # Less than the best, where the checkpoint of that was damaged.
+        less = scores.get(step, found.score) < summary["best_score"]
+        if of_start.get("share_of_start") or less:
+            summary |= of_best(row) | {"best_epoch": epoch}
         if of_start.get("share_of_start") == 1.0:
             summary |= {"verdict": NO_HELP, "best_epoch": 0}
         validated = [self.data.truth.records[i] for i in self.data.sides.validation]
@@ -441,14 +451,7 @@ class Run:
 
     def _save(self, score: float | None) -> None:
         now = Progress(self.state, self._window, self._epoch)
-        try:
-            self._checkpoints.save(self.step, now, self._batches, score)
-        except OSError as error:
-            raise BeadsegError(
-                f"{self.folder.path}: checkpoint of step {self.step} cannot be written "
-                f"({error.strerror or error}): free space and run the same command "
-                "again"
-            ) from error
+        self._checkpoints.save(self.step, now, self._batches, score)
 
     def _add(self, sums: TrainSums, step: int) -> None:
         """Fetches the sums of a step and adds them on the host, in float64."""

@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import platform
+from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,9 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from beadseg import __version__
-from beadseg.errors import BeadsegError
-from beadseg.files import write_whole, writing
+from beadseg.errors import BeadsegError, note
+from beadseg.files import read_json, remove_leftovers, write_whole, writing
+from beadseg.folder_lock import folder_lock
 
 # A run goes on with other values of these; they change no number that it computes.
 FREE_FIELDS = (
@@ -32,6 +34,7 @@ FREE_FIELDS = (
     + ("sweep.over_members", "sweep.at_once", "sweep.lease")
     + ("partial.rounds", "partial.parent")
 )
+CONFIG = "config.json"
 ROUNDS = "rounds.json"  # in a folder of rounds, whose runs lie below (partial.rounds)
 PACKAGES = (
     ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "scipy")
@@ -43,11 +46,20 @@ PACKAGES = (
 class RunFolder:
     """A folder that belongs to one config; made, or opened to go on."""
 
-    def __init__(self, path: Path, config: ConfigDict, keeps: bool = True):
+    def __init__(
+        self,
+        path: Path,
+        config: ConfigDict,
+        keeps: bool = True,
+        alone: ExitStack | None = None,
+    ):
         """Opens it to keep a run in it, or to look on while another process does.
 
+        `alone` holds the folder's lock, for a process that has it for itself.
+
         Raises:
-          BeadsegError: it cannot be written, or belongs to another config.
+          BeadsegError: it cannot be written, belongs to another config, or another
+            process holds it.
         """
         self.path, self.keeps = Path(path), keeps
         settings = json.loads(json.dumps(config.to_dict()))
@@ -56,28 +68,37 @@ class RunFolder:
             return
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            before = self.read("config.json")
+            before = self.read(CONFIG)
             if before is not None:
                 self._check_same(before, settings)
-            elif any(p.name != "launch" for p in self.path.iterdir()):
-                raise BeadsegError(
-                    f"{self.path}: this folder holds other files and no run: "
-                    "give an empty or new folder with --workdir"
-                )
-            self.write("config.json", settings)
+            else:
+                self._check_begun()
+            if alone is not None:
+                alone.enter_context(folder_lock(self.path))
+                remove_leftovers(self.path)
+            self.write(CONFIG, settings)
             self.write("versions.json", versions())
 
     def read(self, name: str) -> Any | None:
-        """The content of a JSON file of the run, or None where there is none."""
+        """The content of a JSON file of the run, or None where there is none.
+
+        What is damaged counts as none, for it is written anew; but not what tells
+        which run this is.
+        """
         file = self.path / name
-        if not file.exists():
-            return None
         try:
-            return json.loads(file.read_text())
-        except ValueError as error:
-            raise BeadsegError(
-                f"{file}: damaged ({error}): delete the run folder and train again"
-            ) from error
+            return read_json(file)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            if name == CONFIG or isinstance(error, OSError):
+                raise BeadsegError(
+                    f"{file}: cannot be read ({error}): move this one file away, and "
+                    "the same command with the settings of this run goes on in the "
+                    "folder"
+                ) from error
+            note(f"{file}: damaged ({error}): it is written anew")
+            return None
 
     def write(self, name: str, content: Any) -> None:
         """Writes a JSON file whole or not at all; not where it only looks on."""
@@ -86,8 +107,19 @@ class RunFolder:
         with writing(self.path / name):
             write_whole(self.path / name, json.dumps(content, indent=2) + "\n")
 
+    def _check_begun(self) -> None:
+        """Whether this may become a run, or is one that has lost its settings."""
+        names = {path.name for path in self.path.iterdir()}
+        if names & {"checkpoints", "metrics.jsonl"}:
+            note(f"{self.path}: holds a run without {CONFIG}: taken from this command")
+        elif any(not name.startswith(".") for name in names - {"launch"}):
+            raise BeadsegError(
+                f"{self.path}: this folder holds other files and no run: "
+                "give an empty or new folder with --workdir"
+            )
+
     def _look_on(self, settings: dict) -> None:
-        before = self.read("config.json")
+        before = self.read(CONFIG)
         if before is None:
             raise BeadsegError(
                 f"{self.path}: what the first process has written is not here: give a "

@@ -4,6 +4,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+SUMMARY = "summary.json"
+_SHARES = ("best_jaccard", "final_jaccard", "threshold")
+_COUNTS = ("best_epoch", "final_epoch")
 WITHIN = 0.9  # of the best: a final score below has fallen
 LEARNT = 0.3  # score; below it nothing useful was learnt
 RISING = 0.01  # score gained over the last fifth of the epochs: more would follow
@@ -35,17 +38,42 @@ def best_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return max(rows, key=lambda row: (score_of(row), -row.get("epoch", 0)))
 
 
+def check_summary(summary: Any) -> None:
+    """Whether a summary says what others take from it.
+
+    Raises:
+      ValueError: it does not; which part, in one line.
+    """
+    if not isinstance(summary, dict):
+        raise ValueError(f"{SUMMARY} is no table")
+    for name in _SHARES:
+        value = summary.get(name)
+        if type(value) not in (int, float) or value < 0 or value > 1:
+            raise ValueError(f"{SUMMARY} has no {name} from 0 to 1")
+    for name in ("epochs", *_COUNTS):
+        value = summary.get(name, None if name in _COUNTS else 0)
+        if type(value) is not int or value < 0:
+            raise ValueError(f"{SUMMARY} has no number of {name}")
+    for name in ("verdict", "validation"):
+        if not isinstance(summary.get(name), str):
+            raise ValueError(f"{SUMMARY} has no {name}")
+
+
 def summarise(
-    rows: list[dict[str, Any]], config: ConfigDict, marks: bool = False
+    rows: list[dict[str, Any]],
+    config: ConfigDict,
+    marks: bool = False,
+    best: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Best and final scores of validation, the threshold of the best, and a verdict.
 
     Args:
-      rows: of `metrics.jsonl`; at least one is of kind "validation".
+      rows: of `metrics.jsonl`.
       config: of the run.
       marks: whether masks mark beads, so that the score is F1 instead of Jaccard.
+      best: the row of the best weights, for rows without any of kind "validation".
     """
-    scores = [row for row in rows if row["kind"] == "validation"]
+    scores = [row for row in rows if row["kind"] == "validation"] or [best]
     best, final = best_of(scores), scores[-1]
     steady = [row for row in rows if row["kind"] == "train"][1:] or rows
     rates = [r["images_per_second"] for r in steady if "images_per_second" in r]

@@ -5,19 +5,26 @@ stops or slows training: what is logged there is written to disk first.
 """
 
 import json
-import netrc
 import os
-import sys
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from beadseg.files import write_whole, writing
+from beadseg.errors import BeadsegError, note
+from beadseg.files import read_file, write_whole, writing
+from beadseg.quoting import printable
+from beadseg.training import wandb_mode
 from beadseg.training.run_folder import RunFolder, flatten
+
+INIT_TIMEOUT = 10.0  # s, once the server has answered
+_NEEDED = {  # numbers of the rows of a kind, for curves and summary
+    "validation": ("loss", "jaccard", "jaccard_at_half", "threshold"),
+    "train_epoch": ("loss", "jaccard", "learning_rate", "gradient_norm"),
+}
 
 
 class Tracker:
@@ -33,7 +40,8 @@ class Tracker:
         self.rows: list[dict[str, Any]] = []
         if not folder.keeps:
             return
-        self.rows = [row for row in read_rows(self._file) if row["step"] <= step]
+        rows = [row for row in read_rows(self._file) if row["step"] <= step]
+        self.rows = [row for row in rows if _has(row, _NEEDED)]
         with writing(self._file):
             write_whole(self._file, "".join(map(_line, self.rows)))
             self._out = open(self._file, "a")
@@ -64,7 +72,8 @@ class Tracker:
             import wandb
 
             images = [
-                wandb.Image(panel, caption=name) for name, panel in panels.items()
+                wandb.Image(panel, caption=printable(name))
+                for name, panel in panels.items()
             ]
             run.log({"validation/samples": images}, step=step)
 
@@ -77,7 +86,8 @@ class Tracker:
     def finish(self) -> None:
         """Closes the logs."""
         if self._out is not None:
-            self._out.close()
+            with suppress(OSError):  # a full disk, which has been told
+                self._out.close()
         self._to_wandb(lambda run: run.finish())
         self._wandb = None
 
@@ -87,20 +97,41 @@ class Tracker:
         try:
             send(self._wandb)
         except Exception as error:  # whatever it is, training goes on
-            _say_once(f"W&B has stopped ({_reason(error)}); metrics.jsonl goes on")
+            note(f"W&B has stopped ({_reason(error)}); metrics.jsonl goes on")
             self._wandb = None
 
 
 def read_rows(file: Path) -> list[dict[str, Any]]:
-    """The whole rows of a `metrics.jsonl`; a last one cut short by a kill is left."""
-    rows = []
-    if file.exists():
-        for line in file.read_text().splitlines():
-            try:
-                rows.append(json.loads(line))
-            except ValueError:
-                break
-    return rows
+    """The whole rows of a `metrics.jsonl`.
+
+    A last one cut short by a kill is left out, and so is what is damaged.
+    """
+    try:
+        content = read_file(file)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise BeadsegError(
+            f"{file}: cannot be read ({error.strerror or error}): move this file away "
+            "and run the same command again"
+        ) from error
+    rows = [_row(line) for line in content.decode(errors="replace").splitlines()]
+    return [row for row in rows if row is not None]
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+        whole = isinstance(row["kind"], str) and type(row["epoch"]) is int
+        whole = whole and type(row["step"]) is int
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return row if whole and _has(row, {"validation": ("jaccard",)}) else None
+
+
+def _has(row: dict[str, Any], needed: dict[str, tuple[str, ...]]) -> bool:
+    names = needed.get(row["kind"], ())
+    return all(type(row.get(name)) in (int, float) for name in names)
 
 
 def _line(row: dict[str, Any]) -> str:
@@ -112,49 +143,45 @@ def start_wandb(folder: RunFolder, config: ConfigDict, name: str):
 
     What has `path`, `read` and `write` as a RunFolder may take its place.
     """
-    mode = config.log.wandb
-    if mode == "auto":
-        mode = os.environ.get("WANDB_MODE") or ("online" if _has_key() else "offline")
-    if mode in ("off", "disabled"):
+    mode = wandb_mode.mode_of(config.log.wandb)
+    if mode == "off":
         return None
     import wandb  # here: a run without it starts two seconds sooner
 
     # An agent of `wandb sweep` has made the run already, and waits for it.
     waiting = os.environ.get("WANDB_RUN_ID") if "WANDB_SWEEP_ID" in os.environ else None
-    run_id = folder.read("wandb.json") or {"id": waiting or uuid.uuid4().hex[:8]}
-    folder.write("wandb.json", run_id)
+    run_id = (folder.read("wandb.json") or {}).get("id")
+    if not isinstance(run_id, str) or not run_id:
+        run_id = waiting or _new_id()
     for attempt in dict.fromkeys((mode, "offline")):
+        folder.write("wandb.json", {"id": run_id})
         try:
             return wandb.init(
                 project=config.log.project,
                 group=config.log.group or None,
-                name=name,
-                id=run_id["id"],
+                name=printable(name),
+                id=run_id,
                 resume="allow" if attempt == "online" else None,
                 mode=attempt,
                 dir=folder.path,
                 config=config.to_dict(),
                 reinit="create_new",
-                settings=wandb.Settings(silent=True, console="off", init_timeout=20),
+                settings=wandb.Settings(
+                    silent=True, console="off", init_timeout=INIT_TIMEOUT
+                ),
             )
         except Exception as error:  # no network, a wrong key, a full disk
-            _say_once(f"W&B cannot start {attempt} ({_reason(error)})")
+            if attempt == "online":
+                wandb_mode.give_up(_reason(error))
+                run_id = _new_id()  # W&B holds on to the one that has failed
+            else:
+                note(f"W&B cannot start {attempt} ({_reason(error)})")
     return None
 
 
-def _has_key() -> bool:
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname
-    try:
-        return netrc.netrc().authenticators(host or "") is not None
-    except (OSError, netrc.NetrcParseError):
-        return False
+def _new_id() -> str:
+    return uuid.uuid4().hex[:8]
 
 
 def _reason(error: Exception) -> str:
     return str(error).strip().split("\n")[0][:120] or type(error).__name__
-
-
-def _say_once(line: str) -> None:
-    print(f"note: {line}", file=sys.stderr, flush=True)

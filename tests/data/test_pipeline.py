@@ -9,6 +9,7 @@ import pytest
 
 from beadseg.data import pipeline
 from beadseg.data.builders import open_dataset
+from beadseg.errors import BeadsegError
 
 
 @pytest.fixture
@@ -239,3 +240,20 @@ def test_a_closed_iterator_says_so(dataset, config):
     pipeline.close(batches)
     with pytest.raises(ValueError, match="closed"):
         next(batches)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        RuntimeError("Grain worker process 0 was terminated unexpectedly with -7"),
+        PermissionError(13, "Permission denied"),
+    ],
+)
+def test_no_shared_memory_for_workers_is_one_line(error):
+    with pytest.raises(BeadsegError, match="workers = 2.*workers=0"):
+        with pipeline._shared_memory(2):
+            raise error
+    with pytest.raises(type(error)):
+        with pipeline._shared_memory(0):
+            raise error

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -219,3 +220,21 @@ def test_status_tells_who_is_where_and_why_one_failed(tiny, tmp_path):
     assert lines[2].startswith("002 running   seed=2: on ")
     assert lines[3].startswith("003 waiting   seed=3")
     assert lines[4] == "1 finished, 1 failed, 1 running, 1 waiting"
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "\x1b[31m", "cr\rhere"])
+def test_a_folder_whose_name_would_end_a_line_is_refused(name, tmp_path):
+    folder = tmp_path / name
+    done = submit(tmp_path, "--scheduler=slurm", f"--workdir={folder}", "--dry-run")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("name", ["@COMMAND@", "$(touch x)", "a;b 'c'"])
+def test_a_folder_of_any_name_is_one_word_of_the_script(name, tmp_path):
+    folder = tmp_path / name
+    done = submit(tmp_path, "--scheduler=slurm", f"--workdir={folder}", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    (line,) = [x for x in done.stdout.splitlines() if "beadseg.main" in x]
+    assert f"--workdir={folder}" in shlex.split(line)

@@ -1,0 +1,66 @@
+"""A user's text where something else would read a meaning into it.
+
+Names of files and settings are text and nothing else: no formula of a plot or of a
+spreadsheet, no word of a shell, no line break in a message. HTML is escaped by
+`beadseg.analysis.page`, and words of a shell quoted by `shlex`.
+"""
+
+import hashlib
+import os
+import unicodedata
+from typing import Any
+
+NAME_BYTES = 200  # of a name that is given endings and numbers; disks allow 255
+_FORMULA = ("=", "+", "-", "@")
+_UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # control, no character at all, line ends
+
+
+def printable(text: object) -> str:
+    """One line of valid Unicode: other bytes and control characters become %XX.
+
+    A name of a file that is not UTF-8 is such text as no file or terminal takes.
+    """
+    return "".join(map(_escaped, str(text)))
+
+
+def is_printable(text: str) -> bool:
+    """Whether `printable` leaves it as it is."""
+    return printable(text) == text
+
+
+def short_name(name: str, room: int = NAME_BYTES) -> str:
+    """A name of at most `room` bytes; a longer one is cut, and its hash added."""
+    if len(os.fsencode(name)) <= room:
+        return name
+    digest = hashlib.blake2b(os.fsencode(name), digest_size=4).hexdigest()
+    return f"{cut_name(name, room - 1 - len(digest))}~{digest}"
+
+
+def cut_name(name: str, room: int) -> str:
+    """The first characters of a name that take at most `room` bytes."""
+    return os.fsencode(name)[:room].decode(errors="ignore")
+
+
+def for_plot(text: object) -> str:
+    """Text that matplotlib draws as it is, not as a formula between dollar signs."""
+    return printable(text).replace("$", r"\$")
+
+
+def for_cell(value: Any) -> Any:
+    """A cell of a CSV file, of one line, that no spreadsheet computes.
+
+    Numbers stay numbers.
+    """
+    if not isinstance(value, str):
+        return value
+    value = printable(value)
+    return f"'{value}" if value.startswith(_FORMULA) else value
+
+
+def _escaped(character: str) -> str:
+    if unicodedata.category(character) not in _UNPRINTABLE:
+        return character
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte of a name that is not UTF-8
+        return f"%{code - 0xDC00:02X}"
+    return "".join(f"%{b:02X}" for b in character.encode(errors="surrogatepass"))

@@ -1,0 +1,72 @@
+"""A folder that one process has for itself."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from beadseg.errors import BeadsegError
+from beadseg.folder_lock import LOCK, folder_lock
+
+HOLD = (
+    "import sys, time; from pathlib import Path\n"
+    "from beadseg.folder_lock import folder_lock\n"
+    "with folder_lock(Path(sys.argv[1])):\n"
+    "    print('held', flush=True); time.sleep(60)"
+)
+
+
+@pytest.fixture
+def holder(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, tmp_path], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_the_second_says_which_process_is_the_first(holder, tmp_path):
+    with pytest.raises(BeadsegError, match=f"process {holder.pid} on .* --place"):
+        with folder_lock(tmp_path, "--place"):
+            pass
+
+
+def test_a_suspended_process_keeps_its_folder(holder, tmp_path):
+    os.kill(holder.pid, signal.SIGSTOP)
+    with pytest.raises(BeadsegError, match=str(holder.pid)):
+        with folder_lock(tmp_path):
+            pass
+
+
+def test_what_a_killed_process_held_is_free(holder, tmp_path):
+    holder.kill()
+    holder.wait()
+    with folder_lock(tmp_path):
+        assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"host": "elsewhere", "pid": 1, "since": "yesterday"}',
+        json.dumps({"host": os.uname().nodename, "pid": os.getppid()}),
+        "",
+        "\x00\x01 no words",
+    ],
+)
+def test_words_that_were_left_behind_stop_nobody(content, tmp_path):
+    (tmp_path / LOCK).write_text(content)
+    with folder_lock(tmp_path):
+        pass
+
+
+def test_a_folder_that_cannot_be_one_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BeadsegError, match="cannot be written"):
+        with folder_lock(tmp_path / "file"):
+            pass
