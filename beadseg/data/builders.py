@@ -7,7 +7,6 @@ beyond that.
 """
 
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from beadseg.data.cache import (
     checksums,
     hash_code,
     hash_json,
+    remove_damaged,
     write_stored,
     writing_cache,
 )
@@ -42,7 +42,7 @@ from beadseg.data.pages import (
 from beadseg.data.reading import ReadError
 from beadseg.data.threads import ordered_map
 from beadseg.data.tiles import RecordInfo
-from beadseg.errors import BeadsegError, note
+from beadseg.errors import BeadsegError
 from beadseg.owners import allow_nameless
 
 __all__ = ["Dataset", "FolderBeads", "GeneratedBeads", "open_dataset"]
@@ -319,11 +319,7 @@ def _index(home: Path) -> dict[str, Any] | None:
     try:
         return read_index(home)
     except (OSError, ValueError) as error:
-        note(f"the cache {home} is damaged ({error}): it is built again")
-        with writing_cache(home):
-            aside = home.with_name(f".tmp-{home.name}-{time.time_ns()}")
-            home.rename(aside)  # at once: another process may build it
-            shutil.rmtree(aside, ignore_errors=True)
+        remove_damaged(home, error)
         return None
 
 

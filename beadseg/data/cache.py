@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from beadseg.errors import BeadsegError
+from beadseg.errors import BeadsegError, note
 from beadseg.files import disk_error, read_json, user_path, write_whole
 from beadseg.xla import cache_root
 
@@ -134,6 +134,15 @@ def check_files(folder: Path, expected: dict[str, list[int]]) -> None:
             raise ValueError(f"{name}: {error.strerror or error}") from error
         if now != checksum:
             raise ValueError(f"{name} has changed")
+
+
+def remove_damaged(folder: Path, error: Exception) -> None:
+    """Says that what was built is damaged, and removes it, to be built again."""
+    note(f"the cache {folder} is damaged ({error}): it is built again")
+    with writing_cache(folder):
+        aside = folder.with_name(f".tmp-{folder.name}-{time.time_ns()}")
+        folder.rename(aside)  # at once: another process may build it
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _checksum(path: Path) -> list[int]:

@@ -5,7 +5,6 @@ content of the files. A mask that fits its image takes no more; one that does no
 tried turned, moved, and on the other images of its size.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +13,13 @@ import numpy as np
 from tqdm import tqdm
 
 from beadseg.data import mask_fit
-from beadseg.data.cache import hash_code, hash_json, write_json
+from beadseg.data.cache import (
+    hash_code,
+    hash_json,
+    read_stored,
+    write_stored,
+    writing_cache,
+)
 from beadseg.data.frames import Edges, continued, edges_of
 from beadseg.data.labels import read_foreground
 from beadseg.data.mask_fit import Fit, Light, Probes
@@ -86,7 +91,8 @@ def check(samples: Sequence[Sample], cache: Path, progress: bool) -> Checkup:
         neighbours = [[looked[i].sample.name for i in pair] for pair in edges]
         stored = {"doubts": doubts, "neighbours": neighbours}
         if labelled:
-            write_json(file, stored)
+            with writing_cache(cache):
+                write_stored(file, stored)
     fits = {d["image"]: d for d in stored["doubts"]}
     made = [d for s in labelled for d in _doubts(s, fits.get(s.name))]
     return Checkup(tuple(made), tuple((a, b) for a, b in stored["neighbours"]))
@@ -94,8 +100,8 @@ def check(samples: Sequence[Sample], cache: Path, progress: bool) -> Checkup:
 
 def _stored(file: Path) -> dict[str, Any] | None:
     try:
-        return json.loads(file.read_text())
-    except (OSError, ValueError):
+        return read_stored(file)
+    except (OSError, ValueError):  # what is damaged is found anew
         return None
 
 

@@ -4,7 +4,6 @@ Masks that mark beads (`beadseg.data.marks`) teach no edges. What they are is fo
 by a model, which this room knows nothing of; here is where its answer lies.
 """
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,10 +15,16 @@ from beadseg.data.beads import number_beads
 from beadseg.data.cache import (
     build_folder,
     cache_dir,
+    check_files,
+    checksums,
     hash_arrays,
     hash_code,
     hash_file,
     hash_json,
+    read_stored,
+    remove_damaged,
+    write_stored,
+    writing_cache,
 )
 from beadseg.data.marks import KINDS, Marks
 from beadseg.data.points import discs
@@ -71,9 +76,13 @@ def kind_of(data: ConfigDict) -> str:
 def stored(data: ConfigDict, samples: Sequence[Sample]) -> Outlined | None:
     """What was found out about the masks of a folder; None: nobody looked yet."""
     folder = _folder(data, samples)
+    if not folder.is_dir():
+        return None
     try:
-        facts = json.loads((folder / _FACTS).read_text())
-    except FileNotFoundError:
+        facts = read_stored(folder / _FACTS)
+        check_files(folder, facts.pop("files"))
+    except (OSError, ValueError) as error:
+        remove_damaged(folder, error)
         return None
     return Outlined(Marks(**facts.pop("marks")), folder, **facts)
 
@@ -93,7 +102,8 @@ def store(
       outlines: name, labels i32[H, W] and number of discs among them of each image.
     """
     diameters, digests, count, drawn = {}, [], 0, 0
-    with build_folder(_folder(data, samples)) as folder:
+    home = _folder(data, samples)
+    with writing_cache(home), build_folder(home) as folder:
         for name, labels, without in outlines:
             np.savez_compressed(folder / f"{hash_json(name)}.npz", labels=labels)
             digests.append((name, hash_arrays(labels)))
@@ -102,7 +112,8 @@ def store(
             drawn += without
         facts = {"marks": asdict(marks()), "diameters": diameters}
         facts |= {"outlines": count, "drawn": drawn, "digest": hash_json(digests)}
-        (folder / _FACTS).write_text(json.dumps(facts))
+        facts["files"] = checksums(folder)
+        write_stored(folder / _FACTS, facts)
 
 
 def discs_for(samples: Sequence[Sample]) -> Callable[[np.ndarray], np.ndarray]:
