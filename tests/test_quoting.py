@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from beadseg.analysis.page import Page
 from beadseg.analysis.recommendation import _quoted
 from beadseg.commands.diagnose import _filled
-from beadseg.inference import evaluation, writers
+from beadseg.inference import pair_scores, writers
 from beadseg.quoting import for_cell, for_plot, is_printable, printable, short_name
 from beadseg.training import pictures
 from beadseg.training.evaluation import Sample
@@ -75,11 +75,11 @@ def test_no_cell_of_a_table_is_a_formula(start, tmp_path):
 def test_a_table_of_an_evaluation_holds_no_formula():
     counts = {"pooled": {}, "ap": [0.5]}
     image = {"name": "=HYPERLINK(1)"} | counts
-    original, evaluation._row = evaluation._row, lambda i: {"image": i["name"]}
+    original, pair_scores._row = pair_scores._row, lambda i: {"image": i["name"]}
     try:
-        text = evaluation.table({"images": [image]})
+        text = pair_scores.table({"images": [image]})
     finally:
-        evaluation._row = original
+        pair_scores._row = original
     assert text.splitlines()[1] == "'=HYPERLINK(1)"
 
 

@@ -77,7 +77,8 @@ def test_tiles_that_are_damaged_are_built_again(damage, generated, capsys):
 def test_an_index_of_files_that_is_damaged_is_made_again(damage, config, save_pairs):
     save_pairs([3, 4, 5])
     before = scan(config.data)
-    (index,) = (Path(config.data.cache_dir) / "index").glob("*.json")
+    every = (Path(config.data.cache_dir) / "index").glob("*.json")
+    (index,) = [file for file in every if not file.name.startswith("masks-")]
     damage(index)
     assert scan(config.data) == before
     assert read_stored(index)

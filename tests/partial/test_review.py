@@ -29,6 +29,8 @@ class Server:
     """`beadseg review` in a process of its own."""
 
     def __init__(self, folder: Path, stderr=None, browser: bool = False):
+        # Tests may run under nohup, whose wish is respected.
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "beadseg.cli", "review", str(folder), "--port", "0"]
             + ([] if browser else ["--no-browser"]),

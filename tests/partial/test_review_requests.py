@@ -136,7 +136,7 @@ ADDRESSES = {
     "DELETE /api/images": 405,
     "POST /": 405,
     "GET //": 404,
-    "GET /" + 60_000 * "a": 404,
+    "GET /" + 6_000 * "a": 404,
 }
 
 

@@ -11,18 +11,9 @@ from beadseg.inference.run import load_runs
 from beadseg.sweep.claims import Claims
 from beadseg.sweep.folder import SweepFolder, SweepView
 from beadseg.sweep.search import search_of
+from tests.summaries import SUMMARY
 
 POINTS = [{"seed": n} for n in range(3)]
-SUMMARY = {
-    "best_jaccard": 0.8,
-    "best_epoch": 2,
-    "final_jaccard": 0.7,
-    "final_epoch": 3,
-    "threshold": 0.5,
-    "verdict": "converged",
-    "epochs": 3,
-    "validation": "on complete masks",
-}
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ import json
 from beadseg.sweep.dashboard import log_leaderboard
 from beadseg.sweep.folder import SweepFolder
 from beadseg.sweep.points import over
+from tests.summaries import SUMMARY
 
 
 def test_the_leaderboard_goes_to_an_offline_run_of_the_group(tiny, tmp_path):
@@ -10,7 +11,8 @@ def test_the_leaderboard_goes_to_an_offline_run_of_the_group(tiny, tmp_path):
     folder = SweepFolder(tmp_path / "sweep", "test", tiny, over("seed", 0, 1))
     run = folder.run_path(1)
     run.mkdir(parents=True)
-    (run / "summary.json").write_text(json.dumps({"epochs": 3, "best_jaccard": 0.5}))
+    summary = SUMMARY | {"best_jaccard": 0.5}
+    (run / "summary.json").write_text(json.dumps(summary))
     log_leaderboard(folder, folder.write_leaderboard())
     (offline,) = (folder.path / "wandb").glob("offline-run-*")
     (table,) = offline.glob("files/media/table/leaderboard_*.table.json")

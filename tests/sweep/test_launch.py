@@ -14,6 +14,7 @@ import pytest
 from beadseg.sweep.claims import Claims
 from beadseg.sweep.folder import SweepFolder
 from beadseg.sweep.points import over
+from tests.summaries import SUMMARY
 
 ROOT = Path(__file__).parents[2]
 
@@ -207,7 +208,8 @@ def test_status_tells_who_is_where_and_why_one_failed(tiny, tmp_path):
     folder = SweepFolder(tmp_path / "sweep", "test", tiny, over("seed", 0, 1, 2, 3))
     run = folder.run_path(0)
     run.mkdir(parents=True)
-    (run / "summary.json").write_text(json.dumps({"epochs": 3, "best_jaccard": 0.5}))
+    summary = SUMMARY | {"best_jaccard": 0.5}
+    (run / "summary.json").write_text(json.dumps(summary))
     folder.fail(1, "the loss is not finite at step 3")
     with Claims(folder.path / "claims", 60) as claims:
         assert claims.take(2)

@@ -8,6 +8,7 @@ from beadseg.errors import BeadsegError
 from beadseg.sweep.folder import SweepFolder
 from beadseg.sweep.points import log_uniform, over
 from beadseg.sweep.search import search_of
+from tests.summaries import SUMMARY
 
 
 def sweep(tiny, path, count=9, **fields):
@@ -24,7 +25,7 @@ def train(folder, member, epochs, score):
         for e in range(1, epochs + 1)
     ]
     (run / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
-    summary = {"epochs": epochs, "best_jaccard": score}
+    summary = SUMMARY | {"epochs": epochs, "best_jaccard": score}
     (run / "summary.json").write_text(json.dumps(summary))
 
 
