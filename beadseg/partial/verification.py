@@ -12,7 +12,7 @@ from skimage.segmentation import find_boundaries
 
 from beadseg import colours
 from beadseg.analysis.page import Page
-from beadseg.analysis.recommendation import base_config
+from beadseg.config import base_config
 from beadseg.data.folder import doubt_lines, scan, stem_of
 from beadseg.data.gaps import fill
 from beadseg.data.marks import Marks, judge_masks

@@ -9,7 +9,8 @@ from scipy import ndimage
 from beadseg import cli
 from beadseg.analysis.diagnosis import CAUSES, diagnose
 from beadseg.analysis.evidence import Evidence, Seen, examine, pool
-from beadseg.analysis.recommendation import load_config, write_config
+from beadseg.analysis.recommendation import write_config
+from beadseg.config import load_config
 from tests.analysis.illness import ILLNESSES, healthy, ill
 
 
