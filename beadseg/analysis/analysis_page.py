@@ -8,12 +8,12 @@ import numpy as np
 from beadseg.analysis import regime as regimes
 from beadseg.analysis.fingerprint import Fingerprint, Row, read_sample
 from beadseg.analysis.overview import PARTIAL, TRUSTED, Overview, objects_of
-from beadseg.analysis.page import BLUE, GREY, ORANGE, Page
 from beadseg.analysis.regime import DENSE, SPARSE, Regime
 from beadseg.analysis.rules import RECIPE, Complaint, recommend
 from beadseg.analysis.views import circles, view
 from beadseg.data.samples import Sample
 from beadseg.errors import BeadsegError
+from beadseg.page import BLUE, GREY, ORANGE, Page
 
 _SHOWN = 6  # images with outlines
 _LISTED = 60  # rows of the table of images

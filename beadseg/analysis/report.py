@@ -7,9 +7,9 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from beadseg.analysis.page import BLUE, GREY, Page
 from beadseg.errors import BeadsegError
 from beadseg.files import read_json
+from beadseg.page import BLUE, GREY, Page
 from beadseg.quoting import printable
 from beadseg.training.run_folder import flatten
 from beadseg.training.summary import (

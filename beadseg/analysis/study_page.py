@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from beadseg.analysis.page import BLUE, GREY, ORANGE, Page
 from beadseg.analysis.study import (
     DOES_NOT,
     HOLDS,
@@ -26,6 +25,7 @@ from beadseg.analysis.study import (
     shares,
 )
 from beadseg.analysis.study_claims import CLAIMS
+from beadseg.page import BLUE, GREY, ORANGE, Page
 from beadseg.sweep.folder import SweepView
 from beadseg.training.summary import LEARNT
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from beadseg.analysis import study_page
-from beadseg.analysis.page import COLOURS, GREY, Page
+from beadseg.page import COLOURS, GREY, Page
 from beadseg.quoting import for_plot
 from beadseg.sweep.folder import Result, SweepView
 from beadseg.sweep.points import describe
