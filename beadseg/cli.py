@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
     prepare_streams()
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == [train.NAME]:  # its flags are absl's
-        return train.run(arguments[1:])
+        return _train(arguments[1:])
     options = _parser().parse_args(arguments)
     try:
         result = options.run(options)
@@ -70,6 +70,19 @@ def main(arguments: list[str] | None = None) -> None:
         print("stopped", file=sys.stderr)
         sys.exit(130)
     sys.exit(result.get("exit_code", 0))
+
+
+def _train(arguments: list[str]) -> None:
+    """Trains as the flags say, or prints them."""
+    from absl import flags
+
+    from beadseg import main as command
+
+    if {"--help", "-h"} & set(arguments):
+        print(command.__doc__.replace("python -m beadseg.main", "beadseg train"))
+        print(flags.FLAGS.module_help(command))
+        return
+    command.run(["beadseg train", *arguments])
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,7 +1,11 @@
-"""Where configs are found: those that come with beadseg, and a person's own."""
+"""Configs are found and loaded: those that come with beadseg, and a person's own."""
 
+import importlib.util
 import sys
 from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
 
 from beadseg.errors import BeadsegError
 
@@ -28,3 +32,30 @@ def find_config(where: str) -> str:
     if str(ROOT) not in sys.path:
         sys.path.append(str(ROOT))  # a config begins with `from configs import base`
     return path + colon + argument
+
+
+def load_config(where: str) -> ConfigDict:
+    """The config of `NAME`, `FILE.py` or `FILE.py:ARGUMENT`.
+
+    Raises:
+      BeadsegError: there is no such file, or it gives no config.
+    """
+    path, _, argument = find_config(where).partition(":")
+    spec = importlib.util.spec_from_file_location("beadseg_config", path)
+    try:
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        made: Any = module.get_config(*[argument] if argument else [])
+    except BeadsegError:
+        raise
+    except Exception as error:  # whatever a person's own file raises
+        reason = " ".join(str(error).split())
+        raise BeadsegError(f"--config={path} cannot be loaded: {reason}") from error
+    if not isinstance(made, ConfigDict) or "data" not in made:
+        raise BeadsegError(f"--config={path}: it gives no beadseg settings")
+    return made
+
+
+def base_config() -> ConfigDict:
+    """The settings that everything derives from."""
+    return load_config(str(ROOT / "configs" / "base.py"))

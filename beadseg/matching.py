@@ -15,8 +15,6 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from beadseg.data.labels import UNKNOWN
-
 # Rounded, for np.arange gives 0.6000000000000001 and an IoU of 3/5 would fall short.
 MIN_IOUS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 
@@ -78,7 +76,7 @@ def overlaps(truth: np.ndarray, predicted: np.ndarray) -> Overlaps:
     """Counts the pixels that beads share, in one pass over the labels.
 
     Args:
-      truth: integers [H, W]: 0 background, > 0 beads, -1 unknown.
+      truth: integers [H, W]: 0 background, > 0 beads, < 0 unknown.
       predicted: integers [H, W]: <= 0 background, > 0 beads. Their known pixels count;
         one with more than half on unknown pixels is right if it matches, else ignored.
 
@@ -91,7 +89,7 @@ def overlaps(truth: np.ndarray, predicted: np.ndarray) -> Overlaps:
     predicted_labels, column = _compact(predicted)
     columns = len(predicted_labels) + 1
     # Row 0 is background, the last one unknown.
-    row[np.asarray(truth) == UNKNOWN] = len(truth_labels) + 1
+    row[np.asarray(truth) < 0] = len(truth_labels) + 1
     row *= columns
     row += column
     size = (len(truth_labels) + 2) * columns

@@ -5,11 +5,14 @@ the host, histograms are added as 64-bit integers, and every threshold's Jaccard
 from their sum. A metric is divided once, at the end: never a mean of batch means.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
 
-import jax
-import jax.numpy as jnp
+from typing import TYPE_CHECKING, NamedTuple
+
 import numpy as np
+
+if TYPE_CHECKING:  # it takes a second to load, and `beadseg evaluate` needs none
+    import jax
 
 # A power of two, so that every threshold and its comparison is exact in f32.
 BINS = 256
@@ -28,12 +31,15 @@ class ProbabilityHistogram(NamedTuple):
 
 
 class Confusion(NamedTuple):
-    """Pixel counts, integers of any one shape: examples, thresholds, or one number."""
+    """Pixel counts of any one shape: examples, thresholds, or one number.
 
-    true_positive: np.ndarray
-    false_positive: np.ndarray
-    false_negative: np.ndarray
-    true_negative: np.ndarray
+    Integers; floats where they are expected counts, see `completed`.
+    """
+
+    true_positive: np.ndarray | int
+    false_positive: np.ndarray | int
+    false_negative: np.ndarray | int
+    true_negative: np.ndarray | int
 
 
 def probability_histogram(
@@ -44,6 +50,8 @@ def probability_histogram(
     A pixel is bead where mask >= 0.5, and counts once where weight > 0. One scatter of
     ones: on a CPU far faster than comparing with every threshold. A NaN counts as 0.
     """
+    import jax.numpy as jnp
+
     batch = probability.shape[0]
     example = jnp.arange(batch, dtype=jnp.int32).reshape(batch, 1, 1, 1)
     bins = jnp.clip(jnp.nan_to_num(probability) * BINS, 0, BINS - 1).astype(jnp.int32)
@@ -185,5 +193,6 @@ def recall(counts: Confusion) -> np.ndarray:
 
 
 def _ratio(part, whole, of_nothing=1.0) -> np.ndarray:
-    ratio = np.asarray(part, np.float64) / np.maximum(whole, 1)
-    return np.where(np.asarray(whole) > 0, ratio, of_nothing)
+    some = np.asarray(whole) > 0
+    ratio = np.asarray(part, np.float64) / np.where(some, whole, 1)
+    return np.where(some, ratio, of_nothing)

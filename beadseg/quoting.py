@@ -2,7 +2,7 @@
 
 Names of files and settings are text and nothing else: no formula of a plot or of a
 spreadsheet, no word of a shell, no line break in a message. HTML is escaped by
-`beadseg.analysis.page`, and words of a shell quoted by `shlex`.
+`beadseg.page`, and words of a shell quoted by `shlex`.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """The study of the domain-shift analysis: its claims, and the collapse, measured.
 
   python -m beadseg.main --config=configs/study_domain_shift.py --workdir=STUDY
-  beadseg report STUDY
+  python -m tests.bench.domain_shift STUDY
 
 Small, for one CPU core: a network of width 4 and depth 3 on 28 generated images of 96
 px with beads of 12 px, 144 steps of 8 crops of 48 px, three seeds of the weights. All
@@ -13,8 +13,8 @@ each claim and the share of each factor in the collapse.
   ... --config=configs/study_domain_shift.py:folder --config.data.dir=DIR
 
 The same in short on images of beads: DIR/100 and DIR/50 hold them with complete and
-with half of the training masks, as `python -m tests.bench.study` writes them. With
-":sparse", on DIR/100 alone, for mitochondria.
+with half of the training masks, as `python -m tests.bench.domain_shift.run` writes
+them. With ":sparse", on DIR/100 alone, for mitochondria.
 
 Expect, at threshold 0.5: 0.00 for the collapse, 0.80 with complete masks, 0.71 for the
 settings for beads; 0.79 for the collapse at its best threshold. Time: an hour and a
@@ -113,7 +113,7 @@ def get_config(side: str = "small") -> ConfigDict:
 
 def sweep(add: Callable, config: ConfigDict) -> None:
     """The settings for mitochondria on half-labelled beads come first, then those
-    for beads on complete masks: the report takes them for the ends of the walk."""
+    for beads on complete masks: the page takes them for the ends of the walk."""
     side = config.study
     told = []
     for settings in _designs[side](config.data.dir):

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from hatchling.builders.wheel import WheelBuilder
 
-from beadseg.analysis.recommendation import load_config
-from beadseg.config import ROOT, find_config
+from beadseg.config import ROOT, find_config, load_config
 from beadseg.errors import BeadsegError
 
 NAMES = sorted(file.stem for file in (ROOT / "configs").glob("*.py"))
@@ -39,6 +38,17 @@ def test_what_is_no_config_is_named_with_those_there_are(where, tmp_path, monkey
         find_config(where)
     assert f"--config={where}: no such file" in str(error.value)
     assert "dice, finetune" in str(error.value)
+
+
+def test_a_config_that_cannot_be_loaded_is_one_line(tmp_path):
+    with pytest.raises(BeadsegError, match="no such file"):
+        load_config(str(tmp_path / "none.py"))
+    (tmp_path / "bad.py").write_text("def get_config():\n    return 1 / 0\n")
+    with pytest.raises(BeadsegError, match="division by zero"):
+        load_config(str(tmp_path / "bad.py"))
+    (tmp_path / "odd.py").write_text("def get_config():\n    return 1\n")
+    with pytest.raises(BeadsegError, match="no beadseg settings"):
+        load_config(str(tmp_path / "odd.py"))
 
 
 def test_the_wheel_holds_all_that_is_used_outside_a_clone():

@@ -165,6 +165,15 @@ def test_predictions_mostly_on_unknown_pixels_are_right_or_ignored():
     assert match(truth, discs()).counts[:3] == (4, 1, 0)
 
 
+def test_every_negative_label_is_unknown():
+    truth = discs()
+    truth[:, :70] = -1
+    expected = overlaps(truth, discs(3))
+    truth[:, :40] = -7
+    for one, other in zip(overlaps(truth, discs(3)), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_labels_may_be_any_numbers():
     truth, predicted = discs(), discs(3)
     expected = match(truth, predicted, 0.7)

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from beadseg.analysis.page import Page
 from beadseg.analysis.recommendation import _quoted
 from beadseg.commands.diagnose import _filled
 from beadseg.inference import pair_scores, writers
+from beadseg.page import Page
 from beadseg.quoting import for_cell, for_plot, is_printable, printable, short_name
 from beadseg.training import pictures
 from beadseg.training.evaluation import Sample

@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from beadseg.analysis import regime as regimes
-from beadseg.analysis.fingerprint import Fingerprint, Row, read_sample
+from beadseg.analysis.fingerprint import Fingerprint, Row
 from beadseg.analysis.overview import PARTIAL, TRUSTED, Overview, objects_of
-from beadseg.analysis.page import BLUE, GREY, ORANGE, Page
 from beadseg.analysis.regime import DENSE, SPARSE, Regime
 from beadseg.analysis.rules import RECIPE, Complaint, recommend
 from beadseg.analysis.views import circles, view
-from beadseg.data.samples import Sample
+from beadseg.data.gaps import fill
+from beadseg.data.samples import Sample, read_sample
 from beadseg.errors import BeadsegError
+from beadseg.page import BLUE, GREY, ORANGE, Page
 
 _SHOWN = 6  # images with outlines
 _LISTED = 60  # rows of the table of images
@@ -286,6 +287,7 @@ def _pictures(page: Page, fingerprint, o: Overview, samples) -> None:
     for row in (rows[i] for i in places):
         try:
             image, labels, points = read_sample(by_name[row.name])
+            image = fill(image)[0]
         except (BeadsegError, OSError):
             continue
         seen = fingerprint.excerpts[row.name]
@@ -405,6 +407,7 @@ def _masks(page: Page, fingerprint, o: Overview, samples) -> None:
     for row in worst:
         try:
             image, labels, _ = read_sample(by_name[row.name])
+            image = fill(image)[0]
         except (BeadsegError, OSError):
             continue
         what = [

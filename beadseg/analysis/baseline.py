@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from beadseg.analysis.overview import Overview
-from beadseg.analysis.page import GREY, Page
-from beadseg.analysis.recommendation import FILE, base_config
+from beadseg.analysis.recommendation import FILE
+from beadseg.config import base_config
+from beadseg.page import GREY, Page
 
 SETTINGS, DATA = 0.3, 0.2  # Jaccard above which, below which
 FEWEST_STEPS = 20  # an epoch: few small images would make 20 epochs too few steps

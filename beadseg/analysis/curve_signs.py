@@ -152,7 +152,9 @@ def rate_low(e: Evidence) -> Sign | None:
     command = f"{TRAIN} --config.optim.learning_rate={rate * 5:.2g}"
     if rate >= 1e-3:
         command = f"{TRAIN} --config.train.epochs={max(3 * len(e.curve), 30)}"
-    late = 3 * _top(e) >= len(e.curve)  # else the weights are of an early epoch
+    scores = [row["jaccard"] for row in e.curve]
+    # Else the weights are of an early epoch.
+    late = 3 * _top(e) >= len(scores) or scores[-1] == max(scores)
     if e.undecided and not e.silent and not in_vain(e) and late:
         beads, ground = e.unsure_share("positive", "negative")
         return Sign(
@@ -164,7 +166,7 @@ def rate_low(e: Evidence) -> Sign | None:
         )
     if len(e.curve) < 5 or len(e.training) < 5 or _fallen(e) is not None:
         return None
-    scores = np.array([row["jaccard"] for row in e.curve])
+    scores = np.array(scores)
     third = max(len(scores) // 3, 1)
     gain = scores[-third:].mean() - scores[-2 * third : -third].mean()
     spread = np.ptp(scores)

@@ -9,8 +9,8 @@ from beadseg import colours, matching
 from beadseg.analysis.diagnosis import CAUSES, Finding
 from beadseg.analysis.evidence import LEVELS, Evidence, Row, Seen
 from beadseg.analysis.overview import PARTIAL, TRUSTED
-from beadseg.analysis.page import GREY, Page
 from beadseg.analysis.views import view
+from beadseg.page import GREY, Page
 
 _WORST = 3  # images a cause
 # What of an image shows a cause; others are shown by the worst images overall.

@@ -7,13 +7,13 @@ from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
 from beadseg import colours, matching
-from beadseg.analysis.page import Page
 from beadseg.data.gaps import fill
 from beadseg.data.labels import UNKNOWN
 from beadseg.data.reading import ReadError
 from beadseg.inference.evaluation import ERRORS
 from beadseg.inference.pairing import Pair, read_predicted, read_truth
 from beadseg.matching import MIN_IOUS
+from beadseg.page import Page
 
 WORST = 12  # images that are shown
 _WINDOW = 512  # px, side of the part shown of a big image: the one with most errors

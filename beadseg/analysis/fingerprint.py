@@ -21,10 +21,9 @@ from beadseg.data import splits
 from beadseg.data.checkup import MaskDoubt
 from beadseg.data.folder import Folder
 from beadseg.data.gaps import fill
-from beadseg.data.labels import UNKNOWN, read_labels, read_points
 from beadseg.data.marks import MarkedImage, Marks, judge_masks, measure_marks
 from beadseg.data.reading import ReadError
-from beadseg.data.samples import Sample
+from beadseg.data.samples import Sample, read_sample
 from beadseg.data.threads import in_order
 from beadseg.errors import BeadsegError
 from beadseg.inference.estimate import Estimate, estimate
@@ -139,31 +138,6 @@ def take_fingerprint(
     )
 
 
-def read_sample(
-    sample: Sample,
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """The image [H, W], its labels i32[H, W] (-1 unknown) and its points f32[N, 2].
-
-    Pixels without data are filled, and unknown.
-
-    Raises:
-      ReadError: a file is damaged or has changed.
-    """
-    page, missing = fill(sample.image.open()[sample.page].read())
-    labels = points = None
-    if sample.mask:
-        labels = read_labels(sample.mask.open()[sample.page])
-        if sample.ignore:
-            ignore = sample.ignore.open()[sample.page].read_stored()
-            ignore = ignore.any(-1) if ignore.ndim == 3 else ignore != 0
-            labels = np.where(ignore, np.int32(UNKNOWN), labels)
-        if missing is not None:
-            labels = np.where(missing, np.int32(UNKNOWN), labels)
-    if sample.points:
-        points = read_points(sample.points.open()[sample.page])
-    return page, labels, points
-
-
 class _Pixels(NamedTuple):
     """One image, read and looked at."""
 
@@ -197,7 +171,8 @@ def _measured(samples: Iterable[Sample]) -> Iterator[_Measured | str]:
 
 def _read(sample: Sample) -> _Pixels | str:
     try:
-        return _Pixels(sample, *read_sample(sample))
+        image, labels, points = read_sample(sample)
+        return _Pixels(sample, fill(image)[0], labels, points)
     except ReadError as error:
         return str(error)
     except OSError as error:

@@ -1,17 +1,13 @@
 """`recommended.py`: a config written out, each choice with the number behind it."""
 
-import importlib.util
 import shlex
 import textwrap
 from pathlib import Path
-from typing import Any
 
 from ml_collections import ConfigDict
 
 from beadseg.analysis.overview import Overview
 from beadseg.analysis.rules import recommend
-from beadseg.config import ROOT, find_config
-from beadseg.errors import BeadsegError
 
 FILE = "recommended.py"
 
@@ -58,33 +54,6 @@ def recommended(overview: Overview, config: ConfigDict) -> ConfigDict:
             {field: choice.value for field, (choice, _) in recommend(overview).items()}
         )
     return config
-
-
-def load_config(where: str) -> ConfigDict:
-    """The config of `NAME`, `FILE.py` or `FILE.py:ARGUMENT`.
-
-    Raises:
-      BeadsegError: there is no such file, or it gives no config.
-    """
-    path, _, argument = find_config(where).partition(":")
-    spec = importlib.util.spec_from_file_location("beadseg_config", path)
-    try:
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        made: Any = module.get_config(*[argument] if argument else [])
-    except BeadsegError:
-        raise
-    except Exception as error:  # whatever a person's own file raises
-        reason = " ".join(str(error).split())
-        raise BeadsegError(f"--config={path} cannot be loaded: {reason}") from error
-    if not isinstance(made, ConfigDict) or "data" not in made:
-        raise BeadsegError(f"--config={path}: it gives no beadseg settings")
-    return made
-
-
-def base_config() -> ConfigDict:
-    """The settings that everything derives from."""
-    return load_config(str(ROOT / "configs" / "base.py"))
 
 
 def _quoted(text: str) -> str:

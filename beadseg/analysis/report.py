@@ -7,9 +7,10 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from beadseg.analysis.page import BLUE, GREY, Page
 from beadseg.errors import BeadsegError
 from beadseg.files import read_json
+from beadseg.losses import LOSSES, loss_options
+from beadseg.page import BLUE, GREY, Page
 from beadseg.quoting import printable
 from beadseg.training.run_folder import flatten
 from beadseg.training.summary import (
@@ -28,11 +29,6 @@ _KINDS = {
     "did not learn": "bad",
     NO_HELP: "warn",
     UNCALIBRATED: "bad",
-}
-_LOSS_FIELDS = {  # of config.loss, those that a loss reads
-    "focal": ("gamma", "positive_weight"),
-    "tversky": ("alpha", "beta"),
-    "combined": ("mix",),
 }
 _SETTINGS = ("seed", "init_from", "model.", "optim.", "train.", "partial.", "data.dir")
 _SETTINGS += ("data.batch_size", "data.crop", "data.bead_diameter", "data.normalise.")
@@ -290,8 +286,8 @@ def _settings(page: Page, config: dict) -> None:
     page.paragraph("Those that shape training; `config.json` in the run has them all.")
     flat = flatten(config)
     loss = flat.get("loss.name")
-    wanted = {"loss.name", "loss.boundary"}
-    wanted |= {f"loss.{field}" for field in _LOSS_FIELDS.get(loss, ())}
+    options = loss_options(loss) if loss in LOSSES else ()  # a run may have another
+    wanted = {"loss.name", "loss.boundary", *(f"loss.{name}" for name in options)}
     rows = [
         [f"`{field}`", None if value in (None, "") else str(value)]
         for field, value in flat.items()

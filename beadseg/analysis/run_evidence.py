@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from beadseg.analysis.evidence import Evidence, Seen, pool
 from beadseg.analysis.fingerprint import find_duplicates, share_labelled
 from beadseg.analysis.image_facts import thumbnail
-from beadseg.analysis.recommendation import base_config
+from beadseg.config import base_config
 from beadseg.errors import BeadsegError
 from beadseg.files import read_json
 from beadseg.inference.estimate import estimate

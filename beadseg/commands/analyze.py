@@ -38,13 +38,9 @@ def run(options: argparse.Namespace) -> dict:
     from beadseg.analysis.analysis_page import findings, write_page
     from beadseg.analysis.fingerprint import plain, take_fingerprint
     from beadseg.analysis.overview import look_over
-    from beadseg.analysis.recommendation import (
-        FILE,
-        base_config,
-        load_config,
-        write_config,
-    )
+    from beadseg.analysis.recommendation import FILE, write_config
     from beadseg.analysis.rules import complain, recommend
+    from beadseg.config import base_config, load_config
     from beadseg.data.folder import scan
     from beadseg.errors import BeadsegError
     from beadseg.files import write_whole, writing

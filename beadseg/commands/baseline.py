@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> dict:
     from beadseg.analysis.baseline import baseline_config, judge, write_page
     from beadseg.analysis.fingerprint import take_fingerprint
     from beadseg.analysis.overview import look_over
-    from beadseg.analysis.recommendation import base_config
+    from beadseg.config import base_config
     from beadseg.data.folder import require_labels, scan
     from beadseg.errors import BeadsegError
 

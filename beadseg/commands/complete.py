@@ -35,7 +35,7 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> dict:
     """Writes the new data set; returns how many beads were proposed and accepted."""
-    from beadseg.analysis.recommendation import base_config
+    from beadseg.config import base_config
     from beadseg.files import writing
     from beadseg.partial.audit import KINDS
     from beadseg.partial.calibration import FEWEST

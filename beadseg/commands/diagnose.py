@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> dict:
 
 def _filled(command: str, folder: Path, config) -> str:
     """The command with the run, its data and a config that is like its own."""
-    from beadseg.analysis.recommendation import ROOT
+    from beadseg.config import ROOT
 
     file = f"configs/{config.loss.name}.py"
     if not re.fullmatch(r"\w+", config.loss.name) or not (ROOT / file).exists():

@@ -1,4 +1,8 @@
-"""`beadseg train --config=NAME`: `python -m beadseg.main` by another name."""
+"""`beadseg train --config=NAME`: `python -m beadseg.main` by another name.
+
+Its flags are those of `beadseg.main`, which stands above the commands: `beadseg.cli`
+calls it.
+"""
 
 from beadseg.commands.parser import Subparsers
 
@@ -10,16 +14,3 @@ def add(commands: Subparsers) -> None:
     commands.add_parser(
         NAME, help="train a run or a sweep, such as --config=dice", add_help=False
     )
-
-
-def run(arguments: list[str]) -> None:
-    """Trains as the flags say, or prints them."""
-    from absl import flags
-
-    from beadseg import main
-
-    if {"--help", "-h"} & set(arguments):
-        print(main.__doc__.replace("python -m beadseg.main", "beadseg train"))
-        print(flags.FLAGS.module_help(main))
-        return
-    main.run(["beadseg train", *arguments])

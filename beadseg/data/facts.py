@@ -156,7 +156,7 @@ def _page(kind: str, page: reading.PageRef) -> PageFacts:
                 facts["beads"] = len(np.unique(labels[labels > 0]))
                 facts["diameters"] = tuple(bead_diameters(labels).round(2).tolist())
             case "ignore":
-                page.read()
+                labelling.read_ignored(page)
             case "points":
                 points = labelling.read_points(page)
                 facts |= {"beads": len(points), "spacings": spacings(points)}

@@ -7,6 +7,14 @@ import numpy as np
 from scipy import ndimage
 
 
+def missing(image: np.ndarray) -> np.ndarray | None:
+    """Where an image [H, W] has no data, bool[H, W]; None: nowhere."""
+    if image.dtype.kind != "f":
+        return None
+    found = ~np.isfinite(image)
+    return found if found.any() else None
+
+
 def fill(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     """Gives pixels without data the mean of those around.
 
@@ -16,14 +24,12 @@ def fill(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     Returns:
       The image, finite, and where it had no data, bool[H, W]; None: nowhere.
     """
-    if image.dtype.kind != "f":
+    where = missing(image)
+    if where is None:
         return image, None
-    missing = ~np.isfinite(image)
-    if not missing.any():
-        return image, None
-    values = np.where(missing, 0, image).astype(np.float64)
-    means = _spread(values, (~missing).astype(np.float64))
-    return np.where(missing, means.astype(image.dtype), image), missing
+    values = np.where(where, 0, image).astype(np.float64)
+    means = _spread(values, (~where).astype(np.float64))
+    return np.where(where, means.astype(image.dtype), image), where
 
 
 def wide(missing: np.ndarray) -> np.ndarray:

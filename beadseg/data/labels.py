@@ -62,6 +62,24 @@ def read_foreground(source: PageRef | str | Path, plain: bool) -> np.ndarray:
     return np.where(array < 0, UNKNOWN, beads).astype(np.int8)
 
 
+def read_ignored(source: PageRef | str | Path) -> np.ndarray:
+    """Where nothing is known, bool[H, W]: not 0, in any channel, as the file has it.
+
+    Args:
+      source: a page of `ignore/`, or the path of a file with one page.
+
+    Raises:
+      ReadError: the file is damaged.
+    """
+    stored = _one_page(source).read_stored()
+    return stored.any(-1) if stored.ndim == 3 else stored != 0
+
+
+def with_unknown(labels: np.ndarray, where: np.ndarray | None) -> np.ndarray:
+    """Labels i32[H, W] that are -1 `where` nothing is known (None: nowhere)."""
+    return labels if where is None else np.where(where, np.int32(UNKNOWN), labels)
+
+
 def read_points(source: PageRef | str | Path) -> np.ndarray:
     """Reads bead centres: every connected group of equal non-zero pixels is one.
 

@@ -12,11 +12,10 @@ from beadseg.data.cache import hash_arrays, hash_json
 from beadseg.data.damage import damage_labels
 from beadseg.data.generated import GeneratedImage, generate
 from beadseg.data.generated_settings import GeneratedSettings
-from beadseg.data.labels import UNKNOWN, read_labels, read_points
+from beadseg.data.labels import UNKNOWN
 from beadseg.data.marked import Outlined
 from beadseg.data.points import discs
-from beadseg.data.reading import check_image
-from beadseg.data.samples import Sample
+from beadseg.data.samples import Sample, mask_of, read_sample
 from beadseg.data.tiles import RecordInfo, points_inside, quantise, tile_boxes
 from beadseg.errors import BeadsegError
 
@@ -74,25 +73,7 @@ class FolderPages:
 
     def load(self, index: int) -> Page:
         sample = self.samples[index]
-        page = sample.image.open()[sample.page]
-        image = page.read()
-        check_image(image, page.where)
-        image, missing = gaps.fill(image)
-        labels = points = None
-        if sample.points:
-            points = read_points(sample.points.open()[sample.page])
-        if sample.mask and self.outlined and sample.name in self.outlined.diameters:
-            labels = self.outlined.labels(sample.name)
-        elif sample.mask:
-            labels = read_labels(sample.mask.open()[sample.page])
-            labels = self.redraw(labels) if self.redraw else labels
-        elif sample.disc is not None:
-            labels = discs(points, sample.disc, image.shape)
-        if sample.ignore and labels is not None:
-            ignored = sample.ignore.open()[sample.page].read() != 0
-            labels = np.where(ignored, np.int32(UNKNOWN), labels)
-        if missing is not None and labels is not None:
-            labels = np.where(missing, np.int32(UNKNOWN), labels)
+        image, labels, points = read_sample(sample, self._labels)
         about = {
             "image": sample.name,
             "source": sample.source,
@@ -100,7 +81,17 @@ class FolderPages:
             "beads": sample.beads,
             "uid": hash_json(sample.digest),
         }
-        return Page(image, labels, points, about | about_now(sample))
+        return Page(gaps.fill(image)[0], labels, points, about | about_now(sample))
+
+    def _labels(self, sample: Sample, points: np.ndarray | None) -> np.ndarray | None:
+        if sample.mask and self.outlined and sample.name in self.outlined.diameters:
+            return self.outlined.labels(sample.name)
+        if sample.mask:
+            labels = mask_of(sample)
+            return self.redraw(labels) if self.redraw else labels
+        if sample.disc is not None:
+            return discs(points, sample.disc, sample.shape)
+        return None
 
 
 def about_now(sample: Sample) -> dict[str, Any]:

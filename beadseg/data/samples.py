@@ -1,12 +1,16 @@
 """The pages of an image file, each with the pages of mask, ignore and points of it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from beadseg.data import gaps
 from beadseg.data.facts import FileFacts, PageFacts, Task
+from beadseg.data.labels import read_ignored, read_labels, read_points, with_unknown
+from beadseg.data.reading import PageRef, check_image
 from beadseg.data.settings_file import BeadsToml
 from beadseg.errors import BeadsegError
 
@@ -40,6 +44,51 @@ class Sample:
     def labelled(self) -> bool:
         """Whether it can be trained on."""
         return self.mask is not None or self.disc is not None
+
+    def page_of(self, kind: str) -> PageRef | None:
+        """Its page of "image", "mask", "ignore" or "points"; None: it has none."""
+        task = getattr(self, kind)
+        return task.open()[self.page] if task else None
+
+
+class Content(NamedTuple):
+    """What the files of a sample hold."""
+
+    image: np.ndarray  # [H, W], not finite where it has no data
+    labels: np.ndarray | None  # i32[H, W]; -1 unknown
+    points: np.ndarray | None  # f32[N, 2]: y, x
+
+
+def mask_of(sample: Sample, points: np.ndarray | None = None) -> np.ndarray | None:
+    """The labels i32[H, W] of its mask; None: it has none. Raises ReadError."""
+    page = sample.page_of("mask")
+    return None if page is None else read_labels(page)
+
+
+def read_sample(
+    sample: Sample,
+    labels_of: Callable[[Sample, np.ndarray | None], np.ndarray | None] = mask_of,
+) -> Content:
+    """Reads a sample; unknown are pixels of `ignore`, and those without data.
+
+    Args:
+      sample: of a data set.
+      labels_of: the labels i32[H, W] of a sample, from it and its points.
+
+    Raises:
+      ReadError: a file is damaged or has changed.
+    """
+    page = sample.page_of("image")
+    image = page.read()
+    check_image(image, page.where)
+    dots = sample.page_of("points")
+    points = None if dots is None else read_points(dots)
+    labels = labels_of(sample, points)
+    if labels is not None:
+        ignore = sample.page_of("ignore")
+        labels = with_unknown(labels, None if ignore is None else read_ignored(ignore))
+        labels = with_unknown(labels, gaps.missing(image))
+    return Content(image, labels, points)
 
 
 def match(

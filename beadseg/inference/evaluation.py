@@ -14,18 +14,10 @@ from beadseg import matching
 from beadseg.data.labels import UNKNOWN
 from beadseg.data.scaling import bead_diameters
 from beadseg.matching import MIN_IOUS, Counts
+from beadseg.metrics import Confusion, accuracy, dice, jaccard
 
 BOUNDARY_TOLERANCE = 2.0  # px
 ERRORS = ("missed", "invented", "merged", "split")
-
-
-class Pixels(NamedTuple):
-    """Counts of known pixels."""
-
-    true_positive: int
-    false_positive: int
-    false_negative: int
-    true_negative: int
 
 
 class Boundary(NamedTuple):
@@ -40,7 +32,7 @@ class Boundary(NamedTuple):
 class Score(NamedTuple):
     """An image, or several added up; None what needs masks and has only points."""
 
-    pixels: Pixels | None
+    pixels: Confusion | None  # of the known ones
     boundary: Boundary | None
     beads: tuple[Counts, ...] | None  # at each of MIN_IOUS
     errors: tuple[int, ...] | None  # beads of each of ERRORS
@@ -116,7 +108,7 @@ def pool(scores: list[Score]) -> Score:
     """The sum of scores; what needs masks, over the images that have them."""
     masks = [s for s in scores if s.beads is not None]
     return Score(
-        pixels=_sum(Pixels, [s.pixels for s in masks]),
+        pixels=_sum(Confusion, [s.pixels for s in masks]),
         boundary=_sum(Boundary, [s.boundary for s in masks]),
         beads=tuple(
             matching.total(s.beads[i] for s in masks) for i in range(len(MIN_IOUS))
@@ -150,14 +142,11 @@ def metrics(score: Score) -> dict:
     }
     if score.beads is None:
         return result
-    p = score.pixels
-    wrong = p.false_positive + p.false_negative
-    right = p.true_positive + p.true_negative
     averages = [matching.average_precision(c) for c in score.beads]
     return {
-        "jaccard": _ratio(p.true_positive, p.true_positive + wrong),
-        "dice": _ratio(2 * p.true_positive, 2 * p.true_positive + wrong),
-        "accuracy": _ratio(right, right + wrong),
+        "jaccard": float(jaccard(score.pixels)),
+        "dice": float(dice(score.pixels)),
+        "accuracy": float(accuracy(score.pixels)),
         "boundary_f1": _boundary_f1(score.boundary),
         "precision": [matching.precision(c) for c in score.beads],
         "recall": [matching.recall(c) for c in score.beads],
@@ -170,10 +159,10 @@ def metrics(score: Score) -> dict:
     }
 
 
-def _pixels(truth: np.ndarray, predicted: np.ndarray) -> Pixels:
+def _pixels(truth: np.ndarray, predicted: np.ndarray) -> Confusion:
     known = truth != UNKNOWN
     bead, found = truth > 0, predicted > 0
-    return Pixels(
+    return Confusion(
         int((bead & found).sum()),
         int((~bead & found & known).sum()),
         int((bead & ~found).sum()),

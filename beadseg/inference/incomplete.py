@@ -11,9 +11,10 @@ from pathlib import Path
 from beadseg.data.reading import file_stem
 from beadseg.data.settings_file import read_beads_toml
 from beadseg.errors import BeadsegError
-from beadseg.inference.evaluation import ERRORS, Boundary, Pixels, Score
+from beadseg.inference.evaluation import ERRORS, Boundary, Score
 from beadseg.inference.pairing import Pair, dataset_of
 from beadseg.matching import Counts
+from beadseg.metrics import Confusion, completed
 
 
 def known_shares(
@@ -50,11 +51,6 @@ def expected(score: Score, share: float) -> Score:
     """
     if share == 1 or score.beads is None:
         return score
-    from beadseg.metrics import (  # it loads jax, which takes a second
-        Confusion,
-        completed,
-    )
-
     first = _expected_counts(score.beads[0], share)
     errors = dict(zip(ERRORS, score.errors, strict=True))
     wrongly = score.beads[0].false_positive - first.false_positive
@@ -62,7 +58,7 @@ def expected(score: Score, share: float) -> Score:
     named["invented"] = max(errors["invented"] - wrongly, 0.0)
     b = score.boundary
     return score._replace(
-        pixels=Pixels(*map(float, completed(Confusion(*score.pixels), share))),
+        pixels=Confusion(*map(float, completed(score.pixels, share))),
         boundary=Boundary(
             b.predicted,
             min(b.predicted_near / share, b.predicted),

@@ -6,7 +6,13 @@ from typing import NamedTuple
 import numpy as np
 
 from beadseg.data.folder import ENDINGS
-from beadseg.data.labels import UNKNOWN, read_labels, read_points
+from beadseg.data.labels import (
+    UNKNOWN,
+    read_ignored,
+    read_labels,
+    read_points,
+    with_unknown,
+)
 from beadseg.data.reading import PageRef, ReadError, open_pages
 from beadseg.errors import BeadsegError
 
@@ -119,7 +125,7 @@ def read_truth(pair: Pair) -> tuple[np.ndarray, np.ndarray | None]:
     else:
         centres = read_points(pair.points)
     if pair.ignore is not None:
-        labels = np.where(pair.ignore.read() != 0, np.int32(UNKNOWN), labels)
+        labels = with_unknown(labels, read_ignored(pair.ignore))
     return labels, centres
 
 

@@ -16,9 +16,8 @@ from tqdm import tqdm
 from beadseg.data.cache import hash_file
 from beadseg.data.folder import scan
 from beadseg.data.gaps import fill
-from beadseg.data.labels import UNKNOWN, read_labels
 from beadseg.data.reading import ReadError
-from beadseg.data.samples import Sample
+from beadseg.data.samples import Sample, mask_of, read_sample
 from beadseg.data.settings_file import FILE, format_beads_toml, read_beads_toml
 from beadseg.errors import BeadsegError
 from beadseg.files import is_left_over, name_beside, write_whole
@@ -84,19 +83,15 @@ def pages(
         if only is not None and sample.name not in only:
             continue
         try:
-            image = sample.image.open()[sample.page].read()
-            person = np.zeros(image.shape[:2], np.int32)
-            if sample.mask:
-                person = read_labels(sample.mask.open()[sample.page])
-            if sample.ignore:
-                ignored = sample.ignore.open()[sample.page].read() != 0
-                person = np.where(ignored & (person == 0), np.int32(UNKNOWN), person)
-            missing = ~np.isfinite(image)
-            person = np.where(missing & (person == 0), np.int32(UNKNOWN), person)
+            image, person, _ = read_sample(sample, _mask_or_none_labelled)
         except ReadError as error:
             problems.append(str(error))
             continue
         yield Page(sample, image, person)
+
+
+def _mask_or_none_labelled(sample: Sample, points: np.ndarray | None) -> np.ndarray:
+    return mask_of(sample) if sample.mask else np.zeros(sample.shape, np.int32)
 
 
 def complete(

@@ -11,14 +11,14 @@ import numpy as np
 from skimage.segmentation import find_boundaries
 
 from beadseg import colours
-from beadseg.analysis.page import Page
-from beadseg.analysis.recommendation import base_config
+from beadseg.config import base_config
 from beadseg.data.folder import doubt_lines, scan, stem_of
 from beadseg.data.gaps import fill
 from beadseg.data.marks import Marks, judge_masks
 from beadseg.data.settings_file import write_completeness
 from beadseg.errors import BeadsegError
 from beadseg.files import write_whole, writing
+from beadseg.page import Page
 from beadseg.partial.audit import KINDS, Audit, Omission, audit, omission, pooled
 from beadseg.partial.completion import load_predict, pages
 from beadseg.quoting import for_cell

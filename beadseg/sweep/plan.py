@@ -20,12 +20,8 @@ from beadseg import models
 from beadseg.losses import loss_options
 from beadseg.sweep.points import Point
 from beadseg.training.run_folder import FREE_FIELDS, flatten
-from beadseg.training.state import check_ranges
+from beadseg.training.state import TRACED, check_ranges
 
-# Arguments of the compiled step, `training.state.Hyperparameters`.
-TRACED = {"seed", "optim.learning_rate", "optim.weight_decay", "optim.clip_norm"} | {
-    "model.dropout"
-}
 # Read on the host alone, between two steps or before the first.
 HOST = {f"train.{name}" for name in ("early_stopping", "threshold")} | {
     *("init_from", "train.shares_of_start"),
@@ -88,7 +84,7 @@ def static_fields(config: ConfigDict) -> dict[str, Any]:
     boundary = "on" if flat["loss.boundary"] else "off"
     # Options of the loss are traced; those that it does not take have no effect.
     options = {f for f in flat if f.startswith("loss.") and f != "loss.name"}
-    free = TRACED | HOST | set(FREE_FIELDS) | options
+    free = set(TRACED.values()) | HOST | set(FREE_FIELDS) | options
     static = {field: value for field, value in flat.items() if field not in free}
     return static | {"loss.boundary": boundary}
 

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from beadseg.analysis import study_page
-from beadseg.analysis.page import COLOURS, GREY, Page
+from beadseg.page import COLOURS, GREY, Page
 from beadseg.quoting import for_plot
 from beadseg.sweep.folder import Result, SweepView
 from beadseg.sweep.points import describe
@@ -97,8 +96,6 @@ def write_report(path: Path) -> Path:
     for r in results:
         if r.state == "failed":
             page.callout("bad", r.reason, f"Member {r.member:03d} ended alone.")
-    if done and name == study_page.NAME:
-        study_page.add(page, sweep)
     if done:
         _leaderboard(page, results)
         _curves(page, sweep, done)

@@ -6,6 +6,7 @@ vmapped sweep are the same code.
 
 import math
 from numbers import Real
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import jax
@@ -34,6 +35,16 @@ class Hyperparameters(NamedTuple):
     clip_norm: jax.Array
     dropout: jax.Array
     loss: dict[str, jax.Array]
+
+
+# Which field of a config each is; those of the loss are `loss_options`.
+TRACED = {
+    "seed": "seed",
+    "learning_rate": "optim.learning_rate",
+    "weight_decay": "optim.weight_decay",
+    "clip_norm": "optim.clip_norm",
+    "dropout": "model.dropout",
+}
 
 
 class EarlyStopping(NamedTuple):
@@ -77,12 +88,12 @@ def hyperparameters(config: ConfigDict) -> Hyperparameters:
         options.append("boundary")
     if "distance" in config.model.heads:
         options.append("distance")
+    numbers = {
+        name: (jnp.uint32 if name == "seed" else jnp.float32)(attrgetter(field)(config))
+        for name, field in TRACED.items()
+    }
     return Hyperparameters(
-        seed=jnp.uint32(config.seed),
-        learning_rate=jnp.float32(config.optim.learning_rate),
-        weight_decay=jnp.float32(config.optim.weight_decay),
-        clip_norm=jnp.float32(config.optim.clip_norm),
-        dropout=jnp.float32(config.model.dropout),
+        **numbers,
         loss={
             name: jnp.float32(config.loss[name])
             for name in options

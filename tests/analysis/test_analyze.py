@@ -7,8 +7,7 @@ import pytest
 
 from beadseg import cli
 from beadseg.analysis import fingerprint
-from beadseg.analysis.recommendation import load_config
-from beadseg.errors import BeadsegError
+from beadseg.config import load_config
 
 
 @pytest.fixture
@@ -101,14 +100,3 @@ def test_a_folder_without_a_readable_image_is_one_line(write, analyze, capsys):
     _, code = analyze(folder)
     assert code == 2
     assert capsys.readouterr().err.count("\n") == 1
-
-
-def test_a_config_that_cannot_be_loaded_is_one_line(tmp_path):
-    with pytest.raises(BeadsegError, match="no such file"):
-        load_config(str(tmp_path / "none.py"))
-    (tmp_path / "bad.py").write_text("def get_config():\n    return 1 / 0\n")
-    with pytest.raises(BeadsegError, match="division by zero"):
-        load_config(str(tmp_path / "bad.py"))
-    (tmp_path / "odd.py").write_text("def get_config():\n    return 1\n")
-    with pytest.raises(BeadsegError, match="no beadseg settings"):
-        load_config(str(tmp_path / "odd.py"))

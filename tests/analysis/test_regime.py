@@ -3,9 +3,10 @@ import math
 
 import pytest
 
-from beadseg.analysis.recommendation import base_config, recommended
+from beadseg.analysis.recommendation import recommended
 from beadseg.analysis.regime import DENSE, SPARSE, distance, regime, sentence, table
 from beadseg.analysis.rules import RULES, complain, read, recommend
+from beadseg.config import base_config
 
 
 def test_references_are_at_no_distance_from_themselves(dense, sparse):

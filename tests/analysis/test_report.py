@@ -70,6 +70,26 @@ def test_page_of_a_run_says_what_came_of_it(run_folder, tmp_path):
     assert result["missing"] == []
 
 
+@pytest.mark.parametrize(
+    ("loss", "options"),
+    [
+        ("focal", {"gamma", "positive_weight"}),
+        ("tversky", {"alpha", "beta"}),
+        ("combined", {"mix"}),
+        ("bce", set()),
+        ("of another version", set()),
+    ],
+)
+def test_settings_name_the_options_that_the_loss_takes(loss, options, run_folder):
+    config = base.get_config().to_dict()
+    config["loss"]["name"] = loss
+    (run_folder / "config.json").write_text(json.dumps(config))
+    report(run_folder)
+    page = (run_folder / "report.html").read_text()
+    shown = {name for name in config["loss"] if f"<code>loss.{name}</code>" in page}
+    assert shown == options | {"name", "boundary"}
+
+
 def test_page_goes_where_it_is_told(run_folder, tmp_path):
     report(run_folder, "-o", tmp_path / "new" / "page.html")
     assert (tmp_path / "new" / "page.html").exists()

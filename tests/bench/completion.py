@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from beadseg.analysis.recommendation import base_config
+from beadseg.config import base_config
 from beadseg.data.beads import on_border
 from beadseg.data.labels import read_labels
 from beadseg.partial.book import Book

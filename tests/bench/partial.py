@@ -179,7 +179,7 @@ def _jaccard(folder: Path, run: Path, images: list[str]) -> float:
 
 def _completed(folder: Path, run: Path) -> dict:
     """Beads accepted for all images, against the truth."""
-    from beadseg.analysis.recommendation import base_config
+    from beadseg.config import base_config
     from beadseg.partial.book import Book
     from beadseg.partial.completion import complete, load_predict
 

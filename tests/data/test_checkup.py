@@ -6,7 +6,7 @@ import tifffile
 from PIL import Image
 from scipy import ndimage
 
-from beadseg.analysis.recommendation import base_config
+from beadseg.config import base_config
 from beadseg.data.folder import doubt_lines, scan, trusted
 
 

@@ -30,6 +30,20 @@ def test_equal_seeds_give_equal_weights_and_others_do_not(tiny):
     assert np.abs(kernels[0] - kernels[2]).max() > 1e-3
 
 
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [("optim.weight_decay", "weight_decay"), ("model.dropout", "dropout")],
+)
+def test_each_traced_number_is_its_field(field, name, tiny):
+    before = hyperparameters(tiny)
+    tiny.update_from_flattened_dict({field: 0.25})
+    after = hyperparameters(tiny)
+    assert float(getattr(after, name)) == 0.25
+    assert getattr(after, name).dtype == jnp.float32
+    changed = after._replace(**{name: getattr(before, name)})
+    assert jax.tree.map(float, changed) == jax.tree.map(float, before)
+
+
 def test_plateau_halves_the_rate_after_patience_evaluations_without_gain(tiny):
     tiny.plateau.patience = 3
     hp, state = hyperparameters(tiny), state_of(tiny)

@@ -13,7 +13,7 @@ from beadseg.analysis.calibration.texts import (
     of_clumping,
     of_stray,
 )
-from beadseg.analysis.page import BLUE, GREEN, GREY, ORANGE, RED, Page
+from beadseg.page import BLUE, GREEN, GREY, ORANGE, RED, Page
 
 _ROWS = 60  # counts in a table of the page
 

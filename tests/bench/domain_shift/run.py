@@ -1,12 +1,13 @@
 """The study of the domain-shift analysis, run and kept: configs/study_domain_shift.py.
 
-  python -m tests.bench.study generated --runs DIR --write
-  BEADSEG_REAL_DATA=DATA python -m tests.bench.study emps_spheres_dev --runs DIR --write
-  BEADSEG_REAL_DATA=DATA python -m tests.bench.study vnc_mitochondria_em --sparse ...
+  python -m tests.bench.domain_shift.run generated --runs DIR --write
+  python -m tests.bench.domain_shift.run emps_spheres_dev --runs DIR --write
+  python -m tests.bench.domain_shift.run vnc_mitochondria_em --sparse ...
 
-Of real images every fourth validates, with complete masks; of the others a copy lacks
-half of the objects. The page is DIR/study_NAME/report.html. A run that was cut short
-goes on; kept are verdicts and effects as they are on the page.
+Of real images (sets in $BEADSEG_REAL_DATA) every fourth validates, with complete masks;
+of the others a copy lacks half of the objects. The page is DIR/study_NAME/study.html.
+A run that was cut short continues; kept are verdicts and effects as they are on the
+page.
 """
 
 import argparse
@@ -19,14 +20,12 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from beadseg.analysis import study_page
-from beadseg.analysis.study import Row, Share, judge, shares
-from beadseg.analysis.study_claims import CLAIMS
 from beadseg.data.beads import describe_beads
 from beadseg.data.damage import damage_labels
 from beadseg.data.labels import read_labels
 from beadseg.data.reading import open_pages
-from beadseg.sweep.folder import SweepView
+from tests.bench.domain_shift.page import FILE, write_page
+from tests.bench.domain_shift.reading import numbers, read_study
 from tests.bench.record import keep
 from tests.real_data import real_set
 
@@ -70,59 +69,6 @@ def prepare(source: Path, folder: Path, percents: tuple[int, ...]) -> list[str]:
     return validation
 
 
-def found(sweep: Path) -> dict:
-    """What the page of a study says, as numbers."""
-    view = SweepView(sweep)
-    reading = study_page.Reading(view)
-    study = reading.study(study_page.ensembles_of(view, reading))
-    levels = {}
-    for name, end in (("mitochondria settings, half", False), ("beads settings", True)):
-        for score in ("best at 0.5", "final at 0.5", "best", "final", "threshold"):
-            effect = study.level({}, score, end)
-            if effect:
-                levels[f"{name}: {score}"] = _rounded(effect)
-    return {
-        "members": len(reading.members),
-        "of": len(view.members),
-        "levels": levels,
-        "collapse": [] if reading.side == "sparse" else _collapse(shares(study)),
-        "claims": [_row(row) for row in judge(study, CLAIMS)],
-    }
-
-
-def _row(row: Row) -> dict:
-    return {
-        "claim": row.claim.said,
-        "verdict": row.verdict,
-        "tests": [
-            {"test": t.test.what, **_rounded(t.effect), "outcome": t.outcome}
-            for t in row.tests
-            if t.effect
-        ],
-    }
-
-
-def _collapse(found: list[Share]) -> list[dict]:
-    return [
-        {
-            "factor": s.factor,
-            "put right": _rounded(s.alone),
-            "of the way": None if s.undone is None else round(s.undone, 3),
-            "put wrong": _rounded(s.back) if s.back else None,
-        }
-        for s in found
-        if s.alone
-    ]
-
-
-def _rounded(effect) -> dict:
-    return {
-        "mean": round(effect.mean, 4),
-        "interval": round(effect.interval, 4),
-        "seeds": effect.count,
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", help="generated, or a set in $BEADSEG_REAL_DATA")
@@ -148,7 +94,9 @@ def main() -> None:
         *(f"--workdir={sweep}", *more, *extra),
     ]
     subprocess.run(command, check=True)
-    result = found(sweep)
+    reading, study = read_study(sweep)
+    write_page(reading, study, sweep / FILE)
+    result = numbers(reading, study)
     print(json.dumps(result["claims"], indent=2))
     if options.write:
         keep(f"study_{options.data}", result)

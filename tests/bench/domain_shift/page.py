@@ -1,124 +1,50 @@
-"""The study on the page of its sweep: a row a claim, and the collapse factor by factor.
+"""The page of the study: one row per claim, and the collapse factor by factor."""
 
-`read_study` turns a sweep folder into members; `add` draws them.
-"""
-
-import json
 from pathlib import Path
-from typing import Any
 
-from beadseg.analysis.page import BLUE, GREY, ORANGE, Page
-from beadseg.analysis.study import (
+from beadseg.page import BLUE, GREY, ORANGE, Page
+from beadseg.training.summary import LEARNT
+from tests.bench.domain_shift.claims import CLAIMS
+from tests.bench.domain_shift.reading import LOSSES, Reading
+from tests.bench.domain_shift.study import (
     DOES_NOT,
     HOLDS,
     IN_PART,
     MATTERS,
     Effect,
     Level,
-    Member,
     Row,
     Share,
     Study,
     Tested,
-    factors_of,
     judge,
-    scores_of,
     shares,
 )
-from beadseg.analysis.study_claims import CLAIMS
-from beadseg.sweep.folder import SweepView
-from beadseg.training.summary import LEARNT
 
-NAME = "study_domain_shift"  # of the config file
-TOGETHER = "together.json"  # in the sweep folder: what ensembles score
-COMPLETE = {"labelled": 1.0}
+FILE = "study.html"  # in the sweep folder
 
 
-class Reading:
-    """A study as it is on disk: its members and their curves."""
+def write_page(reading: Reading, study: Study, file: Path) -> None:
+    """Writes the page of a study, of all members that have finished.
 
-    def __init__(self, sweep: SweepView):
-        self.side: str = sweep.fields["study"]
-        self.members: list[Member] = []
-        self.runs: dict[str, list[Path]] = {}  # by factors, of members at their end
-        self.curves: list[tuple[dict, list[dict]]] = []
-        for result in sorted(sweep.results(), key=lambda r: r.member):
-            if result.state != "finished":
-                continue
-            rows = sweep.rows(result.member)
-            rows = [row for row in rows if row["kind"] == "validation"]
-            factors = self._factors(result.point)
-            self.members.append(Member(factors, result.point["seed"], scores_of(rows)))
-            run = sweep.run_path(result.member)
-            self.runs.setdefault(repr(factors), []).append(run)
-            self.curves.append((factors, rows))
-        ends: list[dict] = []
-        for point in sweep.members.values():
-            factors = self._factors(point)
-            if factors not in ends:
-                ends.append(factors)
-        self.start, self.end = ends[:2]
-        if self.side == "sparse":  # so that tests on beads find nothing here
-            self.start |= {"objects": "beads", "labelled": 0.5}
-            self.end |= {"objects": "beads"}
-
-    def study(self, ensembles: list[dict[str, Any]]) -> Study:
-        """All members, and ensembles as pairs of them (`ensembles_of`)."""
-        members = list(self.members)
-        for number, found in enumerate(ensembles):
-            for kind in ("alone", "together"):
-                factors = self.start | COMPLETE | {"ensemble": kind == "together"}
-                members.append(Member(factors, number, found[kind]))
-        return Study(members, self.start, self.end)
-
-    def _factors(self, point: dict) -> dict[str, Any]:
-        factors = factors_of(point)
-        if self.side == "sparse":
-            factors["objects"] = "mitochondria"
-        return factors
-
-
-def ensembles_of(sweep: SweepView, reading: Reading) -> list[dict[str, Any]]:
-    """What the seeds of a setting score together and alone; kept in the folder.
-
-    Of the losses on complete masks and of the settings for beads, once all members
-    have come to their end.
+    Raises:
+      BeadsegError: the file cannot be written.
     """
-    from beadseg.analysis.together import together
-    from beadseg.files import write_whole, writing
-
-    if len(reading.members) < len(sweep.members):
-        return []
-    file = sweep.path / TOGETHER
-    if file.exists():
-        return json.loads(file.read_text())
-    wanted = [reading.start | COMPLETE | {"loss": loss} for loss in _LOSSES]
-    wanted.append(reading.end)
-    runs = [reading.runs.get(repr(factors), []) for factors in wanted]
-    found = [
-        {"loss": factors["loss"], **together(paths)}
-        for factors, paths in zip(wanted, runs, strict=True)
-        if len(paths) > 2
-    ]
-    with writing(file):
-        write_whole(file, json.dumps(found, indent=2) + "\n")
-    return found
-
-
-_LOSSES = ("focal 2", "focal 1", "bce", "dice", "tversky", "combined")
-
-
-def add(page: Page, sweep: SweepView) -> None:
-    """Adds the sections of the study to the page of its sweep."""
-    reading = Reading(sweep)
-    study = reading.study(ensembles_of(sweep, reading))
-    _claims(page, judge(study, CLAIMS))
+    rows = judge(study, CLAIMS)
+    holding = sum(row.verdict == HOLDS for row in rows)
+    page = Page(
+        "Study of the domain shift",
+        f"{len(reading.members)} of {reading.planned} members have finished. "
+        f"{holding} of {len(rows)} claims hold.",
+    )
+    _claims(page, rows)
     collapse = study.level({}, "final at 0.5")
     sound = study.level({}, "final at 0.5", end=True)
     if reading.side != "sparse" and collapse and sound:
         peak = study.level({}, "best at 0.5")
         _collapse(page, reading, shares(study), peak, collapse, sound)
         _thresholds(page, study)
+    page.write(file, "-o")
 
 
 def _claims(page: Page, rows: list[Row]) -> None:
@@ -248,7 +174,7 @@ def _thresholds(page: Page, study: Study) -> None:
     labelled = (1.0, 0.8, 0.5, 0.2)
     rows = []
     for name, change in [
-        *((loss, {"loss": loss}) for loss in _LOSSES),
+        *((loss, {"loss": loss}) for loss in LOSSES),
         ("focal 2, loss for gaps", {"method": "auto"}),
     ]:
         cells = []

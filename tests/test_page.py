@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import sync_playwright
 
-from beadseg.analysis.page import Page
 from beadseg.errors import BeadsegError
+from beadseg.page import Page
 
 NASTY = "<script>alert('x')</script> & \"b\""
 

@@ -2,11 +2,19 @@
 
 import json
 import math
+import shutil
 
 import pytest
 
-from beadseg.analysis import study_page
-from beadseg.analysis.study import (
+from beadseg.errors import BeadsegError
+from beadseg.sweep.folder import SweepView
+from beadseg.sweep.points import collect
+from beadseg.sweep.report import write_report
+from configs import study_domain_shift
+from tests.bench.domain_shift.__main__ import main
+from tests.bench.domain_shift.claims import CLAIMS
+from tests.bench.domain_shift.reading import Reading
+from tests.bench.domain_shift.study import (
     Claim,
     Contrast,
     Effect,
@@ -22,12 +30,6 @@ from beadseg.analysis.study import (
     stopped,
     verdict,
 )
-from beadseg.analysis.study_claims import CLAIMS
-from beadseg.errors import BeadsegError
-from beadseg.sweep.folder import SweepView
-from beadseg.sweep.points import collect
-from beadseg.sweep.report import write_report
-from configs import study_domain_shift
 
 START = {"labelled": 0.5, "loss": "focal 2", "rate": 1e-3, "method": "none"}
 END = {"labelled": 1.0, "loss": "combined", "rate": 5e-4, "method": "none"}
@@ -247,7 +249,8 @@ def sweep_folder(tmp_path):
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         (member / "metrics.jsonl").write_text(lines)
         summary = {"best_jaccard": rows[0]["jaccard"], "best_epoch": 1}
-        summary |= {"final_jaccard": rows[1]["jaccard"], "verdict": "converged"}
+        summary |= {"final_jaccard": rows[1]["jaccard"], "final_epoch": 2}
+        summary |= {"threshold": 0.3, "verdict": "converged", "validation": "complete"}
         (member / "summary.json").write_text(json.dumps(summary))
     (folder / "sweep.json").write_text(json.dumps(content))
     return folder
@@ -255,7 +258,7 @@ def sweep_folder(tmp_path):
 
 def test_ensembles_are_compared_with_their_members_alone(sweep_folder):
     pair = {"alone": {"best": 0.7}, "together": {"best": 0.75}}
-    study = study_page.Reading(SweepView(sweep_folder)).study([pair, pair])
+    study = Reading(SweepView(sweep_folder)).study([pair, pair])
     (row,) = judge(study, [c for c in CLAIMS if c.said == "Ensembles help"])
     assert row.tests[0].effect.mean == pytest.approx(0.05)
     assert row.tests[0].effect.count == 2
@@ -265,7 +268,7 @@ def test_mitochondria_alone_answer_no_test_on_beads(sweep_folder):
     file = sweep_folder / "sweep.json"
     content = json.loads(file.read_text()) | {"config": {"study": "sparse"}}
     file.write_text(json.dumps(content))
-    study = study_page.Reading(SweepView(sweep_folder)).study([])
+    study = Reading(SweepView(sweep_folder)).study([])
     for row in judge(study, CLAIMS):
         for tested in row.tests:
             one = isinstance(tested.test, Level)
@@ -274,16 +277,56 @@ def test_mitochondria_alone_answer_no_test_on_beads(sweep_folder):
             assert tested.effect is None or sparse, tested.test.what
 
 
-def test_the_page_of_the_study_tells_claims_and_collapse(sweep_folder):
-    page = write_report(sweep_folder).read_text()
+def test_the_page_of_the_study_tells_claims_and_collapse(sweep_folder, tmp_path):
+    json_file = tmp_path / "study.json"
+    assert main([str(sweep_folder), "--json", str(json_file)]) == 0
+    page = (sweep_folder / "study.html").read_text()
     assert "The claims of the domain-shift analysis" in page
     assert "Half-labelled masks are what training collapses of" in page
     assert "The collapse, factor by factor" in page
     assert "not tested" in page  # most of the members are not there
+    found = json.loads(json_file.read_text())
+    assert found["levels"]["mitochondria settings, half: best at 0.5"]["mean"] == 0
+    assert found["levels"]["beads settings: best at 0.5"]["mean"] == 0.83
+
+
+def test_the_page_of_the_sweep_holds_the_leaderboard(sweep_folder):
+    page = write_report(sweep_folder).read_text()
+    assert "Leaderboard" in page
+    assert "claims" not in page
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"name": "sweep_lr"}, "a sweep of sweep_lr, not of configs/study_domain"),
+        ({"points": []}, "none of 0 members has finished"),
+        ({}, "none of 123 members has finished"),
+        (None, "no sweep"),
+    ],
+)
+def test_what_is_no_study_is_one_line(change, words, sweep_folder, capsys):
+    file = sweep_folder / "sweep.json"
+    content = json.loads(file.read_text())
+    shutil.rmtree(sweep_folder / "members")
+    file.unlink()
+    if change is not None:
+        file.write_text(json.dumps(content | change))
+    assert main([str(sweep_folder)]) == 2
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1
+
+
+def test_a_study_that_lacks_something_is_one_line(sweep_folder, capsys):
+    file = sweep_folder / "sweep.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"config": {}}))
+    assert main([str(sweep_folder)]) == 2
+    error = capsys.readouterr().err
+    assert "lacks 'study': it is damaged" in error and error.count("\n") == 1
 
 
 def test_a_study_on_disk_gives_effects_by_hand(sweep_folder):
-    study = study_page.Reading(SweepView(sweep_folder)).study([])
+    study = Reading(SweepView(sweep_folder)).study([])
     (row,) = judge(study, [c for c in CLAIMS if "collapses of" in c.said])
     # complete: 0.88, 0.87, 0.86; half: 0
     assert row.tests[0].effect.mean == pytest.approx(-0.87)

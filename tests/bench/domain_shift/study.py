@@ -1,7 +1,7 @@
 """What the study of the domain-shift analysis found: effects, verdicts, shares.
 
 Pure functions from the members of `configs/study_domain_shift.py` to a row for each
-claim of `study_claims.py` and a bar for each factor of the collapse.
+claim of `claims.py` and a bar for each factor of the collapse.
 
 An effect is the mean, over seeds, of the difference in validation Jaccard between two
 settings with the same seed, with a 95 % interval of Student's t. A test is shown if the

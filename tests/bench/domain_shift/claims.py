@@ -5,7 +5,7 @@ Settings are told as changes to those for mitochondria (focal loss with gamma 2,
 with `end`, to those for beads. Scores are validation Jaccard against complete masks.
 """
 
-from beadseg.analysis.study import Claim, Contrast, Level
+from tests.bench.domain_shift.study import Claim, Contrast, Level
 
 COMPLETE = {"labelled": 1.0}
 SPARSE = {"objects": "mitochondria"}
