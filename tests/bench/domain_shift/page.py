@@ -35,7 +35,7 @@ def write_page(reading: Reading, study: Study, file: Path) -> None:
     page = Page(
         "Study of the domain shift",
         f"{len(reading.members)} of {reading.planned} members have finished. "
-        f"{holding} of {len(rows)} claims hold.",
+        f"Claims that hold: {holding} of {len(rows)}.",
     )
     _claims(page, rows)
     collapse = study.level({}, "final at 0.5")
