@@ -30,6 +30,7 @@ from tests.bench.domain_shift.study import (
     stopped,
     verdict,
 )
+from tests.summaries import SUMMARY
 
 START = {"labelled": 0.5, "loss": "focal 2", "rate": 1e-3, "method": "none"}
 END = {"labelled": 1.0, "loss": "combined", "rate": 5e-4, "method": "none"}
@@ -248,9 +249,7 @@ def sweep_folder(tmp_path):
         ]
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         (member / "metrics.jsonl").write_text(lines)
-        summary = {"best_jaccard": rows[0]["jaccard"], "best_epoch": 1}
-        summary |= {"final_jaccard": rows[1]["jaccard"], "final_epoch": 2}
-        summary |= {"threshold": 0.3, "verdict": "converged", "validation": "complete"}
+        summary = SUMMARY | {"best_jaccard": rows[0]["jaccard"]}
         (member / "summary.json").write_text(json.dumps(summary))
     (folder / "sweep.json").write_text(json.dumps(content))
     return folder
