@@ -105,7 +105,8 @@ def complete(
     """Writes the completed data set `output`, whole or not at all.
 
     Args:
-      data: `config.data` with `dir`, the folder to complete; it is only read.
+      data: `config.data` with `dir`, the folder to complete; it is only read. Masks
+        that do not belong to their images are named and not taken along.
       output: a new folder.
       run: the model, for the provenance.
       predict: the model.
@@ -132,7 +133,13 @@ def complete(
         for kind in FOLDERS:
             (part / kind).mkdir()
         done = {}
+        foreign = {d.image: d for d in scan(data, False).doubts if d.left_out}
         for page in tqdm(pages(data, problems, only), "completing", disable=None):
+            if doubt := foreign.get(page.sample.name):
+                problems.append(
+                    f"{doubt.file}: {doubt.evidence}; its beads are not taken along"
+                )
+                page = page._replace(person=np.minimum(page.person, 0))
             done[page.sample.name] = _one(page, part, run, predict, data.stack)
         if not done:
             raise BeadsegError(f"{data.dir}: no image can be read")

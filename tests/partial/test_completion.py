@@ -210,3 +210,20 @@ def test_what_killed_processes_left_goes_and_what_others_fill_stays(name, tmp_pa
         assert (alive / "half.tif").exists()
     completion._remove_leftovers(output)
     assert [path.name for path in tmp_path.iterdir()] == [".NEWS"]
+
+
+def test_beads_of_another_image_are_named_and_not_taken_along(tmp_path):
+    folder = tmp_path / "mixed"
+    write_generated(folder, count=3, size=128)
+    masks = [folder / "masks" / f"generated_0000{i}.tif" for i in range(2)]
+    masks[0].write_bytes(masks[1].read_bytes())
+    data = base.get_config().data
+    data.dir = str(folder)
+    output = tmp_path / "completed"
+    result = complete(data, output, "default", completion.load_predict(None), None)
+    (problem,) = result["problems"]
+    assert "belongs to another image" in problem and str(masks[0]) in problem
+    person = [
+        tifffile.imread(output / "person" / f"generated_0000{i}.tif") for i in range(3)
+    ]
+    assert not person[0].any() and person[1].any() and person[2].any()
