@@ -86,17 +86,16 @@ def findings(fingerprint: Fingerprint, o: Overview) -> list[tuple[str, str, str]
     """What a person should know first: (kind, sentence, heading) for callouts."""
     found = []
     if fingerprint.problems:
-        number = len(fingerprint.problems)
-        found.append(
-            ("bad", f"{number}, the first: {fingerprint.problems[0]}", "Left out")
-        )
-        found += [("bad", p, "Left out") for p in fingerprint.problems[1:_PROBLEMS]]
+        found += [("bad", p, "Left out") for p in fingerprint.problems[:_PROBLEMS]]
+        more = len(fingerprint.problems) - _PROBLEMS
+        if more > 0:
+            found.append(("bad", f"{more} more, listed on the page.", "Left out"))
     for doubt in fingerprint.doubts[:_DOUBTS]:
         kind = "bad" if doubt.left_out else "warn"
         found.append((kind, doubt.line, f"Mask: {doubt.kind}"))
     if len(fingerprint.doubts) > _DOUBTS:
         more = len(fingerprint.doubts) - _DOUBTS
-        found.append(("warn", f"{more} more, below.", "Masks"))
+        found.append(("warn", f"{more} more, listed on the page.", "Masks"))
     if fingerprint.leaks:
         a, b, *_ = fingerprint.leaks[0]
         found.append(
@@ -372,7 +371,8 @@ def _masks(page: Page, fingerprint, o: Overview, samples) -> None:
         number = sum(getattr(row.mask, name) for row in rows)
         worst = max(hit, key=lambda r: getattr(r.mask, name)).name if hit else "–"
         table.append((what, number, len(hit), worst))
-    hit = [row for row in rows if is_shifted(row)]
+    hit = [row for row in rows if row.beside >= OFFSET or is_shifted(row)]
+    hit.sort(key=lambda row: -max(row.beside, np.hypot(*row.mask.offset)))
     table.append(("masks beside their image", len(hit), len(hit), _first(hit)))
     for what, hit in (
         ("empty masks", [r for r in rows if not r.mask.objects]),
@@ -386,10 +386,6 @@ def _masks(page: Page, fingerprint, o: Overview, samples) -> None:
             ["image", "what", "evidence", "what to do"],
             [(d.image, d.kind, d.evidence, d.remedy) for d in fingerprint.doubts],
         )
-    unreadable = [p for p in fingerprint.problems if "/masks/" in p]
-    if unreadable:
-        page.paragraph(f"Masks that cannot be read: {len(unreadable)}.")
-        page.items(unreadable[:10])
     if np.isfinite(o.labelled) and o.seen >= TRUSTED:
         low = [r for r in fingerprint.rows if r.labelled is not None]
         low = sorted((r for r in low if r.labelled < PARTIAL), key=lambda r: r.labelled)

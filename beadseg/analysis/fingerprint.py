@@ -7,7 +7,7 @@ small picture and the outlines of a window, so that memory does not grow with it
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -104,6 +104,8 @@ def take_fingerprint(
     """
     rows, pictures, digests, excerpts, marked = [], [], [], {}, []
     problems = list(folder.problems)
+    # How masks that are not their image's lie on its beads means nothing.
+    untrue = {doubt.image for doubt in folder.doubts if doubt.left_out}
     bar = tqdm(
         _measured(folder.samples),
         "measuring images",
@@ -114,6 +116,9 @@ def take_fingerprint(
         if isinstance(found, str):
             problems.append(found)
             continue
+        if found.row.name in untrue:
+            row = replace(found.row, labelled=None, seen=None, beside=0.0)
+            found = found._replace(row=row, marked=None)
         rows.append(found.row)
         pictures.append(found.picture)
         digests.append(found.digest)

@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> dict:
         print(line)
     print(
         f"{result['images']} images with {result['labelled']} labelled beads, of which "
-        f"the model finds {result['agreed']}; {result['proposed']} proposals, some "
+        f"the model finds {result['agreed']}; {result['proposed']} proposals, about "
         f"{result['expected']:.0f} of them expected to be right"
     )
     if result["omission"] in KINDS:

@@ -56,11 +56,14 @@ def run(options: argparse.Namespace) -> dict:
     )
     width = max(len(row["image"]) for row in result["images"])
     for row in result["images"]:
-        sign = "WRONG" if row["wrong"] else "ok   " if row["passes"] else "SHORT"
+        if row["wrong"]:
+            print(f"WRONG {row['image']:<{width}}  {row['wrong']}: see below")
+            continue
+        sign = "ok   " if row["passes"] else "SHORT"
         print(
             f"{sign} {row['image']:<{width}}  {row['completeness']:4.0%} "
             f"({row['low']:.0%} to {row['high']:.0%}), {row['labelled']} labelled, "
-            f"some {row['missing']:.0f} missing"
+            f"about {row['missing']:.0f} missing"
         )
     for line in (*result["doubts"], *result["problems"], *result["remarks"]):
         print(line)

@@ -22,12 +22,13 @@ from beadseg.data.settings_file import FILE, format_beads_toml, read_beads_toml
 from beadseg.errors import BeadsegError
 from beadseg.files import is_left_over, name_beside, write_whole
 from beadseg.folder_lock import LOCK, folder_lock
+from beadseg.partial.alignment import aligned
 from beadseg.partial.audit import Seen, look, omission
 from beadseg.partial.book import Book
 from beadseg.partial.calibration import calibrate
 from beadseg.partial.completed import FOLDERS, write_labels
 from beadseg.partial.derived import save
-from beadseg.partial.proposals import Proposed, certain, propose
+from beadseg.partial.proposals import SAME, Proposed, certain, propose
 from beadseg.quoting import cut_name
 
 AGREES = 0.3  # of the labelled beads: a model that finds less is for other images
@@ -105,7 +106,8 @@ def complete(
     """Writes the completed data set `output`, whole or not at all.
 
     Args:
-      data: `config.data` with `dir`, the folder to complete; it is only read.
+      data: `config.data` with `dir`, the folder to complete; it is only read. Masks
+        that do not belong to their images are named and not taken along.
       output: a new folder.
       run: the model, for the provenance.
       predict: the model.
@@ -132,7 +134,13 @@ def complete(
         for kind in FOLDERS:
             (part / kind).mkdir()
         done = {}
+        foreign = {d.image: d for d in scan(data, False).doubts if d.left_out}
         for page in tqdm(pages(data, problems, only), "completing", disable=None):
+            if doubt := foreign.get(page.sample.name):
+                problems.append(
+                    f"{doubt.file}: {doubt.evidence}; its beads are not taken along"
+                )
+                page = page._replace(person=np.minimum(page.person, 0))
             done[page.sample.name] = _one(page, part, run, predict, data.stack)
         if not done:
             raise BeadsegError(f"{data.dir}: no image can be read")
@@ -169,7 +177,11 @@ def _remove_leftovers(output: Path) -> None:
 
 def _one(page: Page, part: Path, run: str, predict: Predict, stack: str) -> "_Done":
     labels, probability, threshold = predict(page.image)
-    found = propose(page.person, labels, probability, threshold)
+    # Beads whose labels lie beside them are labelled: none is proposed again.
+    person, move = aligned(page.person, labels)
+    found = propose(person, labels, probability, threshold)
+    if move is not None:
+        found = _beside(found, page.person)
     sample = page.sample
     source = sample.image.path
     if sample.name == sample.source:
@@ -189,8 +201,22 @@ def _one(page: Page, part: Path, run: str, predict: Predict, stack: str) -> "_Do
     }
     write_labels(part / "person" / f"{sample.name}.tif", page.person)
     write_labels(part / "proposals" / f"{sample.name}.tif", found.labels)
-    seen = look(fill(page.image)[0], labels, page.person, found.labels)
+    seen = look(fill(page.image)[0], labels, person, found.labels)
     return _Done(sample.group, found._replace(labels=None), about, seen)
+
+
+def _beside(found: Proposed, person: np.ndarray) -> Proposed:
+    """Proposals off the pixels of a mask; those that it hides by half are left out."""
+    labels = np.where(person == 0, found.labels, 0)
+    whole, left = (
+        np.bincount(a.ravel(), minlength=found.labels.max() + 1)
+        for a in (found.labels, labels)
+    )
+    kept = [n for n in found.beads if left[n] >= SAME * whole[n]]
+    after = int(person.max())  # moving may have lost the last numbers of the mask
+    beads = {n + after: found.beads[n] for n in kept}
+    labels = np.where(np.isin(labels, kept), labels + after, 0).astype(np.int32)
+    return found._replace(labels=labels, beads=beads)
 
 
 class _Done(NamedTuple):

@@ -19,13 +19,26 @@ from beadseg.data.settings_file import write_completeness
 from beadseg.errors import BeadsegError
 from beadseg.files import write_whole, writing
 from beadseg.page import Page
-from beadseg.partial.audit import KINDS, Audit, Omission, audit, omission, pooled
+from beadseg.partial.audit import (
+    KINDS,
+    Audit,
+    Guess,
+    Omission,
+    audit,
+    omission,
+    pooled,
+)
 from beadseg.partial.completion import load_predict, pages
 from beadseg.quoting import for_cell
 
 BESIDE = 2.0  # px by which a mask is said to lie beside its beads
 PICTURES = 6  # on the page: the least complete
 _SIDE = 900  # px of a picture, at most
+_FIELDS = (  # of a mask, in the order of the table
+    *("image", "file", "labelled", "missing", "completeness", "low", "high", "passes"),
+    *("by_count", "beside_px", "mask_free", "mask_free_low", "mask_free_high"),
+    *("model", "model_low", "model_high", "wrong"),
+)
 _WORDS = KINDS | {"random": "at random, as far as can be told"}
 
 
@@ -62,43 +75,45 @@ def verify(
     for page in pages(data, problems):
         if page.sample.mask is None:
             continue
+        if kind := wrong.get(page.sample.name):
+            rows.append(_wrong_row(page.sample, page.person, kind))
+            continue
         image, _ = fill(page.image)
         found = audit(image, page.person, predict, settings)
         audits.append(found)
         marked.append(replace(found.marked, name=page.sample.name))
         rows.append(_row(page.sample, found, least))
-        rows[-1]["wrong"] = wrong.get(page.sample.name, "")
         seen.append((rows[-1], _overlay(image, page.person, found.missing)))
         seen = sorted(seen, key=lambda pair: pair[0]["completeness"])[:PICTURES]
     if not rows:
         hint = f" (the first problem: {problems[0]})" if problems else ""
         raise BeadsegError(f"{folder}: no image has a mask that can be read{hint}")
-    whole, kind = pooled(audits), omission([a.seen for a in audits])
+    whole = pooled(audits) if audits else Guess(None, None, None, 0.0)
+    kind = omission([a.seen for a in audits])
     marks = judge_masks(marked)
-    short = sum(not row["passes"] for row in rows)
+    checked = [row for row in rows if not row["wrong"]]
+    short = sum(not row["passes"] for row in checked)
     result = {
         "images": rows,
-        "completeness": round(whole.completeness, 4),
-        "low": round(whole.low, 4),
-        "high": round(whole.high, 4),
-        "missing": round(whole.missing, 1),
+        **_rounded(whole),
         "omission": kind.kind,
         "tests": kind.tests,
         "short": short,
+        "wrong": len(rows) - len(checked),
         "marks": _no_nan(asdict(marks)),
-        "remarks": _remarks(rows, marks),
+        "remarks": _remarks(checked, marks),
         "problems": problems,
         "mask_doubts": [doubt._asdict() for doubt in doubts],
         "doubts": doubt_lines(doubts),
-        "sentence": _sentence(rows, whole, kind, short, least, run),
-        "exit_code": 1 if short or problems or wrong else 0,
+        "sentence": _sentence(rows, checked, whole, kind, short, least, run),
+        "exit_code": 1 if short or problems or len(checked) < len(rows) else 0,
     }
     with writing(output, "--output"):
         output.mkdir(parents=True, exist_ok=True)
         write_whole(output / "completeness.csv", _csv(rows))
     _write_page(result, seen, folder, run, least, output / "index.html")
     if write:
-        write_completeness(folder, _by_file(rows), stem_of)
+        write_completeness(folder, _by_file(checked), stem_of)
     return result
 
 
@@ -116,10 +131,7 @@ def _row(sample, found: Audit, least: float) -> dict[str, Any]:
         "image": sample.name,
         "file": sample.source,
         "labelled": found.labelled,
-        "missing": round(best.missing, 1),
-        "completeness": round(best.completeness, 4),
-        "low": round(best.low, 4),
-        "high": round(best.high, 4),
+        **_rounded(best),
         "passes": bool(best.completeness >= least),
         "by_count": round(found.by_count, 4),
         "beside_px": round(found.shift, 1),
@@ -128,22 +140,43 @@ def _row(sample, found: Audit, least: float) -> dict[str, Any]:
         for field in ("completeness", "low", "high"):
             value = None if guess is None else round(getattr(guess, field), 4)
             row[way if field == "completeness" else f"{way}_{field}"] = value
-    return row
+    return row | {"wrong": ""}
+
+
+def _wrong_row(sample, person: np.ndarray, kind: str) -> dict[str, Any]:
+    """Of a mask that is not this image's: how complete it is means nothing."""
+    labelled = len(np.unique(person[person > 0]))
+    known = {"image": sample.name, "file": sample.source, "labelled": labelled}
+    return dict.fromkeys(_FIELDS) | known | {"passes": False, "wrong": kind}
+
+
+def _rounded(guess: Guess) -> dict[str, float | None]:
+    return {
+        field: value if value is None else round(value, 1 if field == "missing" else 4)
+        for field, value in guess._asdict().items()
+    }
 
 
 def _csv(rows: list[dict]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer = csv.DictWriter(text, _FIELDS, lineterminator="\n")
     writer.writeheader()
     writer.writerows({k: for_cell(v) for k, v in row.items()} for row in rows)
     return text.getvalue()
 
 
-def _sentence(rows, whole, kind: Omission, short: int, least: float, run) -> str:
+def _sentence(rows, checked, whole, kind: Omission, short, least: float, run) -> str:
+    wrong = len(rows) - len(checked)
+    if not checked:
+        if wrong == 1:
+            return "the only mask does not belong to its image"
+        return f"none of the {wrong} masks belongs to its image"
     said = (
         f"the masks label {whole.completeness:.0%} of the beads ({whole.low:.0%} to "
-        f"{whole.high:.0%}); {short} of {len(rows)} are below {least:.0%}"
+        f"{whole.high:.0%}); {short} of {len(checked)} are below {least:.0%}"
     )
+    if wrong:
+        said += f", and {wrong} more {'is' if wrong == 1 else 'are'} wrong, not counted"
     if short and kind.kind in _WORDS:
         said += f"; missing are {_WORDS[kind.kind]}"
         if run is None:  # what is seen without a model are not the beads alone
@@ -174,6 +207,10 @@ def _remarks(rows: list[dict], marks: Marks) -> list[str]:
     return said
 
 
+def _percent(share: float | None) -> str | None:
+    return None if share is None else f"{share:.0%}"
+
+
 def _capital(sentence: str) -> str:
     return f"{sentence[0].upper()}{sentence[1:]}."
 
@@ -196,15 +233,20 @@ def _overlay(image: np.ndarray, person: np.ndarray, missing: np.ndarray) -> np.n
 
 def _write_page(result, seen, folder, run, least, file: Path) -> None:
     page = Page(f"Masks of {folder.resolve().name}", _capital(result["sentence"]))
-    passed = len(result["images"]) - result["short"]
-    share = f"{result['low']:.0%} to {result['high']:.0%}, 9 times in 10"
+    passed = sum(row["passes"] for row in result["images"])
+    known = result["completeness"] is not None
+    share = (
+        f"90 % interval: {result['low']:.0%} to {result['high']:.0%}" if known else ""
+    )
     page.numbers(
         [
-            ("Completeness", f"{result['completeness']:.0%}", share),
+            ("Completeness", _percent(result["completeness"]) or "–", share),
             ("Missing beads", f"{result['missing']:.0f}", "expected, in all images"),
             ("Masks that pass", f"{passed}", f"of {len(result['images'])}"),
         ]
     )
+    for problem in result["problems"]:
+        page.callout("bad", problem, "Left out.")
     for doubt in result["mask_doubts"]:
         line = f"{doubt['file']}: {doubt['evidence']}; {doubt['remedy']}"
         page.callout("bad" if doubt["left_out"] else "warn", line, "Doubtful mask.")
@@ -221,7 +263,7 @@ def _write_page(result, seen, folder, run, least, file: Path) -> None:
         )
         page.command(f"beadseg complete {source}{of} -o {completed}")
         page.command(f"beadseg review {completed}")
-    else:
+    elif passed == len(result["images"]) and not result["problems"]:
         page.callout("good", f"Every mask labels {least:.0%} of its beads or more.")
     for remark in result["remarks"]:
         page.callout("warn", _capital(remark))
@@ -236,7 +278,8 @@ def _write_page(result, seen, folder, run, least, file: Path) -> None:
             ["kind", "effect", "p, corrected (Holm)"],
             [[k, f"{result['tests'][k][0]:.2f}", result["tests"][k][1]] for k in KINDS],
         )
-    page.section("The least complete")
+    if seen:
+        page.section("The least complete")
     page.pictures(
         [
             (
@@ -256,12 +299,12 @@ def _write_page(result, seen, folder, run, least, file: Path) -> None:
                 row["image"],
                 row["labelled"],
                 f"{row['missing']:.0f}",
-                f"{row['completeness']:.0%}",
+                _percent(row["completeness"]),
                 f"{row['low']:.0%} – {row['high']:.0%}",
-                f"{row['by_count']:.0%}",
-                f"{row['mask_free']:.0%}",
-                None if row["model"] is None else f"{row['model']:.0%}",
+                *(_percent(row[way]) for way in ("by_count", "mask_free", "model")),
             ]
+            if not row["wrong"]
+            else [row["image"], row["labelled"], None, row["wrong"], *[None] * 4]
             for row in result["images"]
         ],
     )

@@ -210,3 +210,46 @@ def test_what_killed_processes_left_goes_and_what_others_fill_stays(name, tmp_pa
         assert (alive / "half.tif").exists()
     completion._remove_leftovers(output)
     assert [path.name for path in tmp_path.iterdir()] == [".NEWS"]
+
+
+def test_beads_of_another_image_are_named_and_not_taken_along(tmp_path):
+    folder = tmp_path / "mixed"
+    write_generated(folder, count=3, size=128)
+    masks = [folder / "masks" / f"generated_0000{i}.tif" for i in range(2)]
+    masks[0].write_bytes(masks[1].read_bytes())
+    data = base.get_config().data
+    data.dir = str(folder)
+    output = tmp_path / "completed"
+    result = complete(data, output, "default", completion.load_predict(None), None)
+    (problem,) = result["problems"]
+    assert "belongs to another image" in problem and str(masks[0]) in problem
+    person = [
+        tifffile.imread(output / "person" / f"generated_0000{i}.tif") for i in range(3)
+    ]
+    assert not person[0].any() and person[1].any() and person[2].any()
+
+
+def test_beads_whose_mask_lies_beside_them_are_not_proposed_again(tmp_path):
+    folder = tmp_path / "beside"
+    write_generated(folder, count=1, size=192)
+    file = folder / "masks" / "generated_00000.tif"
+    truth = tifffile.imread(file)
+    beside = np.zeros_like(truth)
+    beside[5:, :-4] = truth[:-5, 4:]
+    beside[beside == truth.max()] = 0  # a bead that is not labelled
+    tifffile.imwrite(file, beside)
+    data = base.get_config().data
+    data.dir = str(folder)
+
+    def predict(image):
+        return truth.astype(np.int32), np.where(truth > 0, 0.9, 0.05), 0.5
+
+    result = complete(data, tmp_path / "completed", "model", predict, None)
+    assert not result["problems"]
+    assert result["agreed"] >= 0.85 * result["labelled"]
+    proposed = tifffile.imread(tmp_path / "completed" / "proposals" / file.name)
+    person = tifffile.imread(tmp_path / "completed" / "person" / file.name)
+    np.testing.assert_array_equal(person, beside)
+    assert not ((proposed > 0) & (person > 0)).any()
+    again = set(np.unique(truth[proposed > 0])) - {0, truth.max()}
+    assert len(again) <= 0.15 * result["labelled"]  # only those moved off the image
