@@ -11,8 +11,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-
 from beadseg.analysis.together import together
+
 from beadseg.errors import BeadsegError
 from beadseg.sweep import run as sweep_run
 from beadseg.sweep.points import over
