@@ -6,8 +6,9 @@ trains it in runs/default_model (run again, it goes on) and puts what prediction
 into beadseg/default_model, where CARD.md tells what it reaches on real images.
 
 It goes on from the weights that are there; this is its last stage, CARD.md tells those
-before. Time: ten minutes of steps on two cores. Expect: validation Jaccard 0.7 on
-generated images (seed 13, measured).
+before. Stopped after 1,500 steps (epoch 3): two minutes and a half on two cores;
+validation Jaccard 0.66 on generated images (seed 13, measured). The other five epochs
+add 0.01 and lose lone discs.
 """
 
 from ml_collections import ConfigDict

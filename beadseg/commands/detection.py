@@ -18,7 +18,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--min-score",
         type=auto_or_number,
         default="auto",
-        help="beads less sure than this are left out, 0 to 1; auto: 0.5 for beads of "
+        help="beads less sure than this are left out, 0 to 1; auto: 0.4 for beads of "
         "any size, else 0",
     )
     parser.add_argument(
