@@ -11,13 +11,13 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from beadseg.analysis.together import together
 
 from beadseg.errors import BeadsegError
 from beadseg.sweep import run as sweep_run
 from beadseg.sweep.points import over
 from beadseg.sweep.run import run_sweep
 from beadseg.training.run import Run
+from tests.bench.domain_shift.together import together
 
 ROOT = Path(__file__).parents[2]
 CONFIG = Path(__file__).with_name("sweep_of_three.py")
