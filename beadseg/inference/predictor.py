@@ -28,6 +28,7 @@ from beadseg.inference import bead_scores, pyramid, size
 from beadseg.inference.compose import Allocate, compose
 from beadseg.inference.grid import resample_map
 from beadseg.inference.measure import BAND, Measurer, Table
+from beadseg.inference.overbright import trim
 from beadseg.inference.pyramid import Candidates, Level, Maps
 from beadseg.inference.run import Run, load_runs
 from beadseg.inference.settings import AUTO, Settings
@@ -239,6 +240,8 @@ class Predictor:
         page = compose(
             seen.levels, seen.beads, shape, seen.threshold, seen.allocate, band
         )
+        if self.runs[0].sizes is not None:
+            trim(page.labels, seen.image, seen.beads, seen.levels)
         lost = 0 if seen.missing is None else int(seen.missing.sum())
         measurer = Measurer(shape, len(seen.score), seen.threshold, lost)
         for top in range(0, shape[0], BAND):
