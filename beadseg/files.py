@@ -10,7 +10,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -146,11 +146,8 @@ def disk_error(error: BaseException | None) -> OSError | None:
 
 
 @contextmanager
-def writing(where: Path, option: str | None = "--workdir") -> Iterator[None]:
-    """Turns a failure of the disk into one line that says where and what to do.
-
-    `option` is what names another place; None: there can be no other.
-    """
+def telling(line: Callable[[OSError], BeadsegError]) -> Iterator[None]:
+    """Turns a failure of the disk, in whatever words, into the line made of it."""
     try:
         yield
     except BeadsegError:
@@ -159,7 +156,17 @@ def writing(where: Path, option: str | None = "--workdir") -> Iterator[None]:
         failure = disk_error(error)
         if failure is None:
             raise
-        raise cannot_write(where, failure, option) from failure
+        raise line(failure) from failure
+
+
+@contextmanager
+def writing(where: Path, option: str | None = "--workdir") -> Iterator[None]:
+    """Turns a failure of the disk into one line that says where and what to do.
+
+    `option` is what names another place; None: there can be no other.
+    """
+    with telling(lambda failure: cannot_write(where, failure, option)):
+        yield
 
 
 def cannot_write(

@@ -4,6 +4,18 @@ import os
 from pathlib import Path
 
 VARIABLE = "BEADSEG_REAL_DATA"
+SETS = (  # that hold images
+    "bbbc007_sparse_labels",
+    "beadnet_latex_dev",
+    "brightfield_dilution_dev",
+    "bubbles_dev",
+    "dsb2018_nuclei_dev",
+    "emps_spheres_dev",
+    "microgels_bf_dev",
+    "odd_formats_unlabelled",
+    "polymer_beads_lm_unlabelled",
+    "vnc_mitochondria_em",
+)
 
 
 def real_set(name: str) -> Path:

@@ -62,7 +62,8 @@ def test_what_a_killed_process_held_is_free(holder, tmp_path):
 def test_words_that_were_left_behind_stop_nobody(content, tmp_path):
     (tmp_path / LOCK).write_text(content)
     with folder_lock(tmp_path):
-        pass
+        assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
+    assert not (tmp_path / LOCK).exists()
 
 
 def test_a_folder_that_cannot_be_one_is_one_line(tmp_path):

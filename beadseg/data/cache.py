@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from beadseg.errors import BeadsegError, note
-from beadseg.files import disk_error, read_json, user_path, write_whole
+from beadseg.files import read_json, telling, user_path, write_whole
 from beadseg.xla import cache_root
 
 _ABANDONED_AFTER = 24 * 3600  # seconds without a write in a folder being built
@@ -45,18 +45,15 @@ def cache_dir(configured: str | None) -> Path:
 @contextlib.contextmanager
 def writing_cache(folder: Path) -> Iterator[None]:
     """Turns a failure of the disk, in whatever words, into one line."""
-    try:
-        yield
-    except BeadsegError:
-        raise
-    except Exception as error:
-        failure = disk_error(error)
-        if failure is None:
-            raise
-        raise BeadsegError(
+
+    def line(failure: OSError) -> BeadsegError:
+        return BeadsegError(
             f"cannot write the cache {folder} ({failure.strerror or failure}): free "
             "space, or name another with --config.data.cache_dir or $BEADSEG_CACHE"
-        ) from failure
+        )
+
+    with telling(line):
+        yield
 
 
 def hash_file(path: Path) -> str:

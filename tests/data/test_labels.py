@@ -11,6 +11,7 @@ from scipy import ndimage
 from beadseg.data.labels import interpret, read_labels, read_mask, read_points
 from beadseg.data.necks import separate
 from beadseg.data.reading import ReadError
+from tests.real_data import SETS
 
 RNG = np.random.default_rng(5)
 
@@ -269,21 +270,7 @@ def test_real_points_are_read(real_set):
         np.testing.assert_array_equal(np.sort(raw[tuple(found.T)]), np.unique(raw)[1:])
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "bbbc007_sparse_labels",
-        "beadnet_latex_dev",
-        "brightfield_dilution_dev",
-        "bubbles_dev",
-        "dsb2018_nuclei_dev",
-        "emps_spheres_dev",
-        "microgels_bf_dev",
-        "odd_formats_unlabelled",
-        "polymer_beads_lm_unlabelled",
-        "vnc_mitochondria_em",
-    ],
-)
+@pytest.mark.parametrize("name", SETS)
 def test_real_photographs_are_refused_as_masks(real_set, name):
     for path in sorted(real_set(name).glob("images/*"))[::4]:
         if "zstack" not in path.name:

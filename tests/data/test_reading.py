@@ -10,6 +10,7 @@ import tifffile
 from PIL import Image, ImageOps
 
 from beadseg.data.reading import PageRef, ReadError, check_image, open_pages
+from tests.real_data import SETS
 
 DTYPES = ["u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8"]
 
@@ -442,21 +443,7 @@ def test_pages_of_real_files_are_listed(real_set):
     assert {name: (len(p), p[0].shape) for name, p in pages.items()} == expected
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "bbbc007_sparse_labels",
-        "beadnet_latex_dev",
-        "brightfield_dilution_dev",
-        "bubbles_dev",
-        "dsb2018_nuclei_dev",
-        "emps_spheres_dev",
-        "microgels_bf_dev",
-        "odd_formats_unlabelled",
-        "polymer_beads_lm_unlabelled",
-        "vnc_mitochondria_em",
-    ],
-)
+@pytest.mark.parametrize("name", SETS)
 def test_real_files_open(real_set, name):
     for kind in ("images", "masks", "points"):
         for path in sorted(real_set(name).glob(f"{kind}/*")):

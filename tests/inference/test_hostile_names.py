@@ -223,8 +223,7 @@ def test_three_hundred_images_take_no_more_memory_than_sixty(bright_run, tmp_pat
         "batch._write_record = counted\n"
         "try: cli.main(sys.argv[1:])\n"
         "except SystemExit as stop: assert stop.code == 0\n"
-        "at = lambda n: sum(seen[n - 10 : n + 10]) / 20\n"
-        "print('RATIO', at(290) / at(60), at(60))"
+        "print('RATIO', max(seen[240:]) / max(seen[40:100]))"  # some wait at times
     )
     image = beads_image()[0]
     folder = tmp_path / "i"
@@ -239,4 +238,4 @@ def test_three_hundred_images_take_no_more_memory_than_sixty(bright_run, tmp_pat
     )
     assert done.returncode == 0, done.stderr
     ratio = float(done.stdout.split("RATIO")[1].split()[0])
-    assert ratio < 1.05, done.stdout[-300:]
+    assert ratio < 1.02, done.stdout[-300:]
