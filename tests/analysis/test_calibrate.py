@@ -136,24 +136,6 @@ def test_replicates_are_the_independent_counts(folder, calibrate):
 
 
 @pytest.mark.parametrize(
-    "name, frame",
-    [
-        ("2560x_2025-05-16_00-59-00_002_grid_r3_c4", "2560x_2025-05-16_00-59-00_002"),
-        ("a_r0_c1", "a"),
-        ("a_x0_y512", "a"),
-        ("a_tile_07", "a"),
-        ("a-crop3", "a"),
-        ("100x_3", "100x_3"),
-        ("tile_3", "tile_3"),
-        ("blur_c3", "blur_c3"),
-        ("matrix4", "matrix4"),
-    ],
-)
-def test_frame_is_the_name_without_the_place_of_a_tile(name, frame):
-    assert naming.frame_of(name) == frame
-
-
-@pytest.mark.parametrize(
     "text, dilution",
     [("2560", 2560), ("2560x", 2560), ("1:100", 100), ("1/100", 100), ("1e3", 1000),
      ("2.5", 2.5), ("0.5", None), ("0", None), ("-3", None), ("nan", None),

@@ -43,6 +43,7 @@ import numpy as np
 import tifffile
 
 from beadseg.data.beads import crowding, number_beads
+from beadseg.data.frames import frame_of
 from beadseg.data.labels import read_labels
 from beadseg.data.marked import centres
 from beadseg.data.points import discs
@@ -58,11 +59,6 @@ SET = "brightfield_dilution_dev"
 FEW = 20  # pieces of a crop that is nearly empty
 SCALES = (1.0, 1.27, 1.5, 2.0)  # at which the network sees the crops
 RADII = np.arange(2.0, 6.01, 0.25)  # px, of redrawn marks
-
-
-def frame_of(name: str) -> str:
-    """The frame that a crop was cut from."""
-    return name.partition("_grid")[0]
 
 
 def folds_of(names: Sequence[str], count: int) -> list[list[str]]:

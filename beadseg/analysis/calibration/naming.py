@@ -1,4 +1,4 @@
-"""What the name of an image says: its dilution, its blank, its frame, its replicate."""
+"""What the name of an image says: its dilution, its blank, its replicate."""
 
 import csv
 import re
@@ -10,14 +10,6 @@ from beadseg.data.reading import file_stem
 from beadseg.errors import BeadsegError
 
 BLANK = r"(?i)(?<![a-z])blank(?![a-z])"
-# How tiles of one frame end: _grid_r3_c1, _r3_c1, _x512_y0, _tile_07, -crop3.
-_TILE = re.compile(
-    r"""(?xi) [ _.-]+ (?:
-    (?:(?:grid|tile|crop|patch)[ _.-]*)?
-    (?: r(?:ow)?\d+ [ _.-]* c(?:ol)?\d+ | [xy]\d+ [ _.-]* [xy]\d+ )
-    | (?:grid|tile|crop|patch) [ _.-]* \d+ (?:[ _.-]+ \d+)?
-    )$"""
-)
 _NUMBER = re.compile(r"(?:1\s*[:/]\s*)?(\d+(?:\.\d*)?(?:[eE]\+?\d+)?)\s*[xX×]?")
 _SHOWN = 3  # names in a line
 
@@ -37,11 +29,6 @@ class Sample(NamedTuple):
 
 
 Samples = list[Sample | None]  # of each image; None: it is left out
-
-
-def frame_of(name: str) -> str:
-    """The name without the place of a tile: crops of one frame share it."""
-    return _TILE.sub("", name) or name
 
 
 def compiled(option: str, pattern: str) -> re.Pattern:

@@ -17,6 +17,7 @@ import numpy as np
 
 from beadseg.analysis.calibration import naming
 from beadseg.analysis.calibration.naming import Names, Samples
+from beadseg.data.frames import frame_of
 from beadseg.data.reading import file_stem
 from beadseg.errors import BeadsegError
 
@@ -204,7 +205,7 @@ def _frames(images: Sequence[Names], pattern: str | None) -> list[str]:
     return [
         file_stem(Path(image.file))
         if image.file and len(pages[image.file]) > 1
-        else naming.frame_of(image.image)
+        else frame_of(image.image) or image.image
         for image in images
     ]
 
