@@ -100,7 +100,7 @@ def _predict(inputs: Inputs, predictor: Predictor, options: Options) -> dict[str
     finally:
         bar.close()
     done = [image for image in inputs.images if _record(image, options).exists()]
-    rows, notes, lines = _write_tables(done, options, failed)
+    rows, notes, lines = _write_tables(done, predictor, options, failed)
     return {
         "output": str(options.output),
         "runs": [run.name for run in predictor.runs],
@@ -328,7 +328,7 @@ def _is_done(image: Input, options: Options) -> bool:
 
 
 def _write_tables(
-    done: list[Input], options: Options, failed: list[str]
+    done: list[Input], predictor: Predictor, options: Options, failed: list[str]
 ) -> tuple[list[dict[str, Any]], list[str], list[str]]:
     """beads and images of all that is done.
 
@@ -350,7 +350,7 @@ def _write_tables(
         rows.append(about)
         name = np.full(len(table["label"]), about["image"], dtype=object)
         tables.append({"image": name} | table)
-    lines = doubts.mark(rows)
+    lines = doubts.mark(rows, calibrated=predictor.runs[0].sizes is not None)
     with writing(options.output, "-o"):
         for kind, content in (("beads", tables), ("images", [rows_to_table(rows)])):
             file = options.output / f"{kind}{options.tables}"

@@ -24,6 +24,7 @@ class Doubt(NamedTuple):
     says: str  # of the images that it concerns
     advice: str  # what to try
     concerns: Callable[[Row, float | None], bool]  # a row, and the batch's diameter
+    of_scores: bool = False  # rests on scores
 
 
 def _enough(row: Row) -> bool:
@@ -53,12 +54,14 @@ DOUBTS = (
         f"scores below {UNSURE} in the mean: many may be no beads",
         "look at the overlays, and try --min-score 0.8",
         lambda row, usual: _unsure(row, usual) and row["count"] < CROWD,
+        of_scores=True,
     ),
     Doubt(
         "noise",
         f"more than {CROWD:,} beads with low scores: it may be noise or texture",
         "look at the overlays, and try --min-score 0.8 or --diameter",
         lambda row, usual: _unsure(row, usual) and row["count"] >= CROWD,
+        of_scores=True,
     ),
     Doubt(
         "coverage",
@@ -75,19 +78,25 @@ DOUBTS = (
 )
 
 
-def mark(rows: list[Row]) -> list[str]:
+def mark(rows: list[Row], calibrated: bool = True) -> list[str]:
     """Fills the column "doubt" of rows of images.csv.
+
+    Args:
+      rows: of all images.
+      calibrated: whether scores are the share that is right. They were fitted to what
+        the default model finds: a run of one's own may be right with low scores.
 
     Returns:
       A line for each kind of doubt that there is.
     """
     sizes = [row["median_diameter_px"] for row in rows if _enough(row)]
     usual = float(np.median(sizes)) if len(sizes) >= BATCH else None
+    kinds = [doubt for doubt in DOUBTS if calibrated or not doubt.of_scores]
     for row in rows:
-        found = [d.name for d in DOUBTS if d.concerns(row, usual)]
+        found = [d.name for d in kinds if d.concerns(row, usual)]
         row["doubt"] = " ".join(found)
     lines = []
-    for doubt in DOUBTS:
+    for doubt in kinds:
         names = [row["image"] for row in rows if doubt.name in row["doubt"].split()]
         if names:
             more = len(names) - SHOWN

@@ -50,3 +50,10 @@ def test_one_line_stands_for_many_images_of_a_kind():
 def test_a_small_batch_and_few_beads_say_nothing_about_size():
     assert mark([row("a"), row("b", diameter=80.0)]) == []
     assert mark([row(f"a{i}") for i in range(5)] + [row("b", 3, 80.0)]) == []
+
+
+@pytest.mark.parametrize("count", [50, 3000])
+def test_low_scores_of_a_run_of_ones_own_call_for_nothing(count):
+    rows = [row(f"a{i}", count, score=0.4) for i in range(6)]
+    assert mark(rows, calibrated=False) == []
+    assert mark(rows) != []
