@@ -88,28 +88,42 @@ def add_debris(
             y, x = np.array([y, x]) + rng.normal(0, 1.2 * core, 2)
 
 
+def _ragged(box: tuple, y: float, x: float, distance, core: float, rng) -> np.ndarray:
+    """The distances of a disc whose edge is notched, so that it is no small bead."""
+    dy = np.arange(box[0].start, box[0].stop, dtype=np.float32)[:, None] - np.float32(y)
+    dx = np.arange(box[1].start, box[1].stop, dtype=np.float32)[None] - np.float32(x)
+    lobes, turn = np.float32(rng.integers(2, 6)), np.float32(rng.uniform(0, 6.3))
+    notches = np.cos(lobes * np.arctan2(dy, dx) + turn)
+    return distance + np.float32(core * rng.uniform(0.2, 0.6)) * notches
+
+
 def add_dirt(
     signal: np.ndarray, rng: np.random.Generator, radius: float, dark: bool
 ) -> None:
-    """Fibres and long crumbs with many times the contrast of a bead."""
+    """Fibres and long ragged crumbs with many times the contrast of a bead.
+
+    They are never round and never as thick as a bead: a lone disc is a bead.
+    """
     size = len(signal)
     level = float(np.median(signal))
     change = rng.uniform(1, 5) if dark else -rng.uniform(0.3, 0.95) * level
+    thickest = 0.35 * radius + 0.8
     for _ in range(int(rng.integers(1, 5))):
         y, x = rng.uniform(0, size, 2)
         turn = rng.uniform(0, 2 * np.pi)
-        core = max(0.8, radius * rng.uniform(0.08, 0.5))
+        core = rng.uniform(0.8, thickest)
         bend = rng.normal(0, 0.25)
         for _ in range(int(rng.integers(8, 60))):
-            drawn = _disc(size, y, x, core + 1.5)
+            drawn = _disc(size, y, x, 1.6 * core + 1.5)
             if drawn:
                 box, distance = drawn
                 part = signal[box]
-                own = level + change * rng.uniform(0.7, 1)
-                part += _soft(distance - core) * (own - part)
+                own = level + change * rng.uniform(0.5, 1)
+                cover = _soft(_ragged(box, y, x, distance, core, rng) - core)
+                part += cover * (own - part)
             turn += bend + rng.normal(0, 0.4)
             y, x = y + core * np.sin(turn), x + core * np.cos(turn)
-            core = min(max(core * np.exp(rng.normal(0, 0.2)), 0.8), 0.6 * radius + 1)
+            core = min(max(core * np.exp(rng.normal(0, 0.2)), 0.8), thickest)
 
 
 def add_rings(signal: np.ndarray, rng: np.random.Generator, radius: float) -> None:
