@@ -52,7 +52,7 @@ def main(argv: list[str]) -> None:
     from beadseg.training import hosts
     from beadseg.training.loop import train
     from beadseg.training.run_folder import default_workdir
-    from beadseg.training.summary import cautions, sentence
+    from beadseg.training.tracking.summary import cautions, sentence
 
     config = _loaded(CONFIG.value)
     file = config_flags.get_config_filename(flags.FLAGS["config"])

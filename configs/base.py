@@ -50,7 +50,7 @@ def get_config() -> ConfigDict:
     generated.seed = 0  # of the images
     generated.bead_diameter = 0.0  # px, instead of data.bead_diameter; 0: as drawn
     generated.sizes = ()  # (smallest, largest) px, instead: of a bead of each image
-    generated.damage = "none"  # label damage, see beadseg/data/damage.py
+    generated.damage = "none"  # label damage, see beadseg/data/generated/damage.py
     generated.amount = 0.0  # share of beads dropped, or px
 
     data.augment = augment = ConfigDict()

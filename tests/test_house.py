@@ -46,6 +46,13 @@ def test_every_folder_is_a_room_and_has_its_modules_in_the_graph():
     assert grimp.build_graph("beadseg", cache_dir=None).modules == names
 
 
+def test_no_room_and_no_wing_is_crowded():
+    root = Path(__file__).parents[1] / "beadseg"
+    for folder in {path.parent for path in root.rglob("*.py")}:
+        modules = [p for p in folder.glob("*.py") if p.name != "__init__.py"]
+        assert len(modules) <= 16, folder
+
+
 @pytest.mark.parametrize(
     ("importer", "line", "up"),
     [

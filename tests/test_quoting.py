@@ -14,11 +14,12 @@ from matplotlib.figure import Figure
 
 from beadseg.analysis.recommendation import _quoted
 from beadseg.commands.diagnose import _filled
-from beadseg.inference import pair_scores, writers
+from beadseg.inference.outputs import writers
+from beadseg.inference.scores import pair_scores
 from beadseg.page import Page
 from beadseg.quoting import for_cell, for_plot, is_printable, printable, short_name
-from beadseg.training import pictures
 from beadseg.training.evaluation import Sample
+from beadseg.training.tracking import pictures
 
 HOSTILE = [
     "$\\frac{$",

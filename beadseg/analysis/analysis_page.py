@@ -11,7 +11,7 @@ from beadseg.analysis.overview import PARTIAL, TRUSTED, Overview, objects_of
 from beadseg.analysis.regime import DENSE, SPARSE, Regime
 from beadseg.analysis.rules import RECIPE, Complaint, recommend
 from beadseg.analysis.views import circles, view
-from beadseg.data.gaps import fill
+from beadseg.data.images.gaps import fill
 from beadseg.data.samples import Sample, read_sample
 from beadseg.errors import BeadsegError
 from beadseg.page import BLUE, GREY, ORANGE, Page

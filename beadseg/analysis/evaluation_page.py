@@ -7,11 +7,11 @@ from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
 from beadseg import colours, matching
-from beadseg.data.gaps import fill
-from beadseg.data.labels import UNKNOWN
-from beadseg.data.reading import ReadError
-from beadseg.inference.evaluation import ERRORS
-from beadseg.inference.pairing import Pair, read_predicted, read_truth
+from beadseg.data.images.gaps import fill
+from beadseg.data.images.reading import ReadError
+from beadseg.data.masks.labels import UNKNOWN
+from beadseg.inference.scores.evaluation import ERRORS
+from beadseg.inference.scores.pairing import Pair, read_predicted, read_truth
 from beadseg.matching import MIN_IOUS
 from beadseg.page import Page
 

@@ -18,17 +18,17 @@ from beadseg.analysis.image_facts import ImageFacts, measure_image, thumbnail
 from beadseg.analysis.mask_facts import MaskFacts, measure_mask
 from beadseg.analysis.views import Excerpt, excerpt
 from beadseg.data import splits
-from beadseg.data.checkup import MaskDoubt
 from beadseg.data.folder import Folder
-from beadseg.data.gaps import fill
-from beadseg.data.marks import MarkedImage, Marks, judge_masks, measure_marks
-from beadseg.data.reading import ReadError
+from beadseg.data.images.gaps import fill
+from beadseg.data.images.reading import ReadError
+from beadseg.data.masks.checkup import MaskDoubt
+from beadseg.data.masks.marks import MarkedImage, Marks, judge_masks, measure_marks
 from beadseg.data.samples import Sample, read_sample
-from beadseg.data.threads import in_order
 from beadseg.errors import BeadsegError
 from beadseg.inference.estimate import Estimate, estimate
 from beadseg.partial.agreement import Agreement, agree, pairs
 from beadseg.partial.audit import SURE
+from beadseg.threads import in_order
 
 SAME = 0.97  # correlation of two small pictures of one field
 _WINDOW = 640  # px of a large image whose outlines are kept

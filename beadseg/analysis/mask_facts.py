@@ -7,8 +7,8 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from skimage.morphology import skeletonize
 
-from beadseg.data.beads import number_beads, on_border
-from beadseg.data.necks import separate
+from beadseg.data.masks.beads import number_beads, on_border
+from beadseg.data.masks.necks import separate
 
 # A disc of pixels of radius r has r sqrt(2 pi) of perimeter error at worst: beads with
 # fewer pixels than this have no shape to speak of.

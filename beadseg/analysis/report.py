@@ -13,14 +13,14 @@ from beadseg.losses import LOSSES, loss_options
 from beadseg.page import BLUE, GREY, Page
 from beadseg.quoting import printable
 from beadseg.training.run_folder import flatten
-from beadseg.training.summary import (
+from beadseg.training.tracking.summary import (
     NO_HELP,
     UNCALIBRATED,
     best_of,
     cautions,
     sentence,
 )
-from beadseg.training.tracking import read_rows
+from beadseg.training.tracking.tracker import read_rows
 
 _KINDS = {
     "converged": "good",

@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> dict:
 
     from beadseg.partial import outlining
     from beadseg.training.loop import train  # jax takes seconds: errors come before
-    from beadseg.training.summary import cautions
+    from beadseg.training.tracking.summary import cautions
 
     outlining.prepare(config)
     print(f"run folder: {workdir}")

@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     from beadseg.analysis.calibration.result import calibrate, tables
     from beadseg.errors import BeadsegError
     from beadseg.files import write_whole, writing
-    from beadseg.inference.writers import rows_to_table, write_table
+    from beadseg.inference.outputs.writers import rows_to_table, write_table
 
     rows = series.read_rows(options.folder)
     names = series.names_of(rows)

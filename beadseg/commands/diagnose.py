@@ -30,10 +30,10 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> dict:
     """Looks, ranks, prints and writes a page; returns the causes and their numbers."""
-    from beadseg.analysis.diagnosis import CAUSES, diagnose
-    from beadseg.analysis.diagnosis_page import write_page
+    from beadseg.analysis.diagnosis.causes import CAUSES, diagnose
+    from beadseg.analysis.diagnosis.page import write_page
+    from beadseg.analysis.diagnosis.run_evidence import look_into
     from beadseg.analysis.fingerprint import plain
-    from beadseg.analysis.run_evidence import look_into
     from beadseg.errors import BeadsegError
 
     if options.images < 1:

@@ -73,10 +73,10 @@ def add(commands: Subparsers) -> None:
 def run(options: argparse.Namespace) -> dict:
     """Evaluates and prints; returns every number, "failed" naming what was left out."""
     from beadseg.files import write_whole, writing
-    from beadseg.inference.incomplete import known_shares
-    from beadseg.inference.pair_scores import evaluate, table
-    from beadseg.inference.pairing import pair
-    from beadseg.inference.trained_on import is_trained_on, runs_of, trained_on
+    from beadseg.inference.scores.incomplete import known_shares
+    from beadseg.inference.scores.pair_scores import evaluate, table
+    from beadseg.inference.scores.pairing import pair
+    from beadseg.inference.scores.trained_on import is_trained_on, runs_of, trained_on
     from beadseg.partial.spot_check import spot_check
 
     pairing = pair(options.predicted, options.truth, options.images)
@@ -141,8 +141,8 @@ def _incomplete(result: dict, check) -> list[str]:
 
 def _doubts(result: dict, truth: Path, gone: tuple[Path, ...]) -> list[str]:
     """What else makes the numbers doubtful."""
-    from beadseg.data.provenance import proposed
-    from beadseg.inference.pairing import dataset_of
+    from beadseg.data.masks.provenance import proposed
+    from beadseg.inference.scores.pairing import dataset_of
 
     lines, images = [], result["images"]
     circular = proposed(dataset_of(truth), [i["name"] for i in images])

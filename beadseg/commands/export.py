@@ -35,7 +35,7 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> dict:
     """Exports; returns the file, its outputs, metadata and difference from JAX."""
-    from beadseg.inference.export import export_run
+    from beadseg.inference.export.packages import export_run
     from beadseg.inference.run import load_runs
 
     given = [options.run_folder] if options.run_folder else []

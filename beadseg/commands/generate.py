@@ -38,7 +38,7 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> dict:
     """Writes the data set; returns how many images and beads it holds."""
-    from beadseg.data.export import write_generated
+    from beadseg.data.generated.write import write_generated
 
     result = write_generated(
         options.dir,

@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from beadseg.data import marked, scaling
+from beadseg.data import scaling
 from beadseg.data.cache import (
     build_folder,
     cache_dir,
@@ -30,6 +30,8 @@ from beadseg.data.cache import (
 )
 from beadseg.data.dataset import INDEX, SPLIT, Dataset, read_index
 from beadseg.data.folder import doubt_lines, require_labels, scan, trusted
+from beadseg.data.images.reading import ReadError
+from beadseg.data.masks import marked
 from beadseg.data.pages import (
     FolderPages,
     GeneratedPages,
@@ -39,11 +41,10 @@ from beadseg.data.pages import (
     about_now,
     cut,
 )
-from beadseg.data.reading import ReadError
-from beadseg.data.threads import ordered_map
 from beadseg.data.tiles import RecordInfo
 from beadseg.errors import BeadsegError
 from beadseg.owners import allow_nameless
+from beadseg.threads import ordered_map
 
 __all__ = ["Dataset", "FolderBeads", "GeneratedBeads", "open_dataset"]
 

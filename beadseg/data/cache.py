@@ -19,8 +19,11 @@ from beadseg.files import read_json, telling, user_path, write_whole
 from beadseg.xla import cache_root
 
 _ABANDONED_AFTER = 24 * 3600  # seconds without a write in a folder being built
-_USERS = {"augment", "cache", "export", "instances", "pipeline", "provenance"}
-_USERS |= {"splits", "targets"}
+_MAKERS = (  # modules and wings of this room that shape what is stored
+    *("images", "masks", "generated"),
+    *("builders", "facts", "folder", "frames", "grouping", "pages", "samples"),
+    *("scaling", "settings_file", "tiles"),
+)
 
 
 def cache_dir(configured: str | None) -> Path:
@@ -80,10 +83,12 @@ def hash_arrays(*arrays: np.ndarray) -> str:
 def hash_code() -> str:
     """Hash of the modules that shape stored data: new code forgets what old code made.
 
-    That is all of this package but those that only use what is stored.
+    Those that only use what is stored, and all other rooms, do not count.
     """
-    modules = sorted(Path(__file__).parent.glob("*.py"))
-    return hash_json([hash_file(m) for m in modules if m.stem not in _USERS])
+    room = Path(__file__).parent
+    files = [path for name in _MAKERS for path in sorted(room.glob(f"{name}/*.py"))]
+    files += [room / f"{name}.py" for name in _MAKERS if not (room / name).is_dir()]
+    return hash_json([hash_file(path) for path in files])
 
 
 def _blake2b(content: bytes = b"", **options: bool) -> "hashlib._Hash":

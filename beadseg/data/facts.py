@@ -10,8 +10,6 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from beadseg.data import labels as labelling
-from beadseg.data import reading
 from beadseg.data.cache import (
     hash_code,
     hash_file,
@@ -20,10 +18,12 @@ from beadseg.data.cache import (
     write_stored,
     writing_cache,
 )
-from beadseg.data.points import spacings
+from beadseg.data.images import reading
+from beadseg.data.masks import labels as labelling
+from beadseg.data.masks.points import spacings
+from beadseg.data.masks.vector_labels import READERS, open_vector
 from beadseg.data.scaling import bead_diameters
-from beadseg.data.threads import ordered_map
-from beadseg.data.vector_labels import READERS, open_vector
+from beadseg.threads import ordered_map
 
 _TUPLES = ("shape", "diameters", "spacings", "reading")
 KINDS = ("images", "masks", "ignore", "points")  # the folders of a data set

@@ -15,13 +15,13 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from beadseg.data.cache import cache_dir
-from beadseg.data.checkup import MaskDoubt, check
 from beadseg.data.facts import KINDS, Task, gather
 from beadseg.data.grouping import given_groups, keep_frames_together
-from beadseg.data.reading import file_stem
+from beadseg.data.images.reading import file_stem
+from beadseg.data.masks.checkup import MaskDoubt, check
+from beadseg.data.masks.vector_labels import READERS
 from beadseg.data.samples import Sample, match, with_discs
 from beadseg.data.settings_file import FILE, read_beads_toml
-from beadseg.data.vector_labels import READERS
 from beadseg.errors import BeadsegError
 from beadseg.files import user_path, what_it_is
 from beadseg.quoting import is_printable, printable

@@ -7,14 +7,15 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from ml_collections import ConfigDict
 
-from beadseg.data import gaps, scaling
+from beadseg.data import scaling
 from beadseg.data.cache import hash_arrays, hash_json
-from beadseg.data.damage import damage_labels
-from beadseg.data.generated import GeneratedImage, generate
-from beadseg.data.generated_settings import GeneratedSettings
-from beadseg.data.labels import UNKNOWN
-from beadseg.data.marked import Outlined
-from beadseg.data.points import discs
+from beadseg.data.generated.damage import damage_labels
+from beadseg.data.generated.render import GeneratedImage, generate
+from beadseg.data.generated.settings import GeneratedSettings
+from beadseg.data.images import gaps
+from beadseg.data.masks.labels import UNKNOWN
+from beadseg.data.masks.marked import Outlined
+from beadseg.data.masks.points import discs
 from beadseg.data.samples import Sample, mask_of, read_sample
 from beadseg.data.tiles import RecordInfo, points_inside, quantise, tile_boxes
 from beadseg.errors import BeadsegError

@@ -7,10 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from beadseg.data import gaps
 from beadseg.data.facts import FileFacts, PageFacts, Task
-from beadseg.data.labels import read_ignored, read_labels, read_points, with_unknown
-from beadseg.data.reading import PageRef, check_image
+from beadseg.data.images import gaps
+from beadseg.data.images.reading import PageRef, check_image
+from beadseg.data.masks.labels import (
+    read_ignored,
+    read_labels,
+    read_points,
+    with_unknown,
+)
 from beadseg.data.settings_file import BeadsToml
 from beadseg.errors import BeadsegError
 

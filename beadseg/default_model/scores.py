@@ -19,12 +19,12 @@ import optax
 from scipy.spatial import cKDTree
 from tqdm import tqdm
 
-from beadseg.data.generated import GeneratedImage, generate
-from beadseg.data.generated_settings import GeneratedSettings
+from beadseg.data.generated.render import GeneratedImage, generate
+from beadseg.data.generated.settings import GeneratedSettings
 from beadseg.data.scaling import resample_labels
-from beadseg.inference import bead_scores, pyramid
 from beadseg.inference.predictor import Predictor, load
-from beadseg.inference.pyramid import Level
+from beadseg.inference.pyramid import bead_scores, pyramid
+from beadseg.inference.pyramid.pyramid import Level
 from beadseg.inference.tiles import keep_programs
 
 SEED = 77  # of the images; not that of training

@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from beadseg import __version__
-from beadseg.data.reading import ReadError, check_image
+from beadseg.data.images.reading import ReadError, check_image
 from beadseg.errors import BeadsegError
 from beadseg.files import (
     is_left_over,
@@ -31,15 +31,16 @@ from beadseg.files import (
     writing,
 )
 from beadseg.folder_lock import LOCK, folder_lock
-from beadseg.inference import doubts, writers
+from beadseg.inference import doubts
 from beadseg.inference.files import Files
 from beadseg.inference.inputs import Input, Inputs
-from beadseg.inference.measure import Table
-from beadseg.inference.outputs import OUTPUTS, UNCERTAINTY, write_outputs
+from beadseg.inference.outputs import writers
+from beadseg.inference.outputs.files_of_image import OUTPUTS, UNCERTAINTY, write_outputs
+from beadseg.inference.outputs.measure import Table
+from beadseg.inference.outputs.writers import rows_to_table
 from beadseg.inference.predictor import Prediction, Predictor, Seen
 from beadseg.inference.scratch import Scratch, is_large
 from beadseg.inference.settings import FILE, Settings
-from beadseg.inference.writers import rows_to_table
 from beadseg.quoting import printable
 
 DONE = ".done"  # what is known of each finished image: rows of the tables

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from beadseg.data.gaps import fill
-from beadseg.data.reading import PageRef, ReadError, check_image
+from beadseg.data.images.gaps import fill
+from beadseg.data.images.reading import PageRef, ReadError, check_image
 from beadseg.data.scaling import as_floats, span
 from beadseg.inference.run import Run
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from beadseg.data.folder import ENDINGS, READ
-from beadseg.data.reading import (
+from beadseg.data.images.reading import (
     PageRef,
     ReadError,
     file_stem,

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from beadseg.data import gaps
-from beadseg.data.instances import (
+from beadseg.data.images import gaps
+from beadseg.data.images.pixels import to_grey
+from beadseg.data.images.reading import check_image
+from beadseg.data.masks.instances import (
     find_beads_blockwise,
     options_of_range,
     options_of_size,
 )
-from beadseg.data.pixels import to_grey
-from beadseg.data.reading import check_image
 from beadseg.data.scaling import (
     LARGEST_SCALE,
     SMALLEST_SCALE,
@@ -24,15 +24,15 @@ from beadseg.data.scaling import (
     scaled_shape,
 )
 from beadseg.errors import BeadsegError
-from beadseg.inference import bead_scores, pyramid, size
-from beadseg.inference.compose import Allocate, compose
-from beadseg.inference.grid import resample_map
-from beadseg.inference.measure import BAND, Measurer, Table
-from beadseg.inference.overbright import trim
-from beadseg.inference.pyramid import Candidates, Level, Maps
+from beadseg.inference.outputs.measure import BAND, Measurer, Table
+from beadseg.inference.pyramid import bead_scores, pyramid, size
+from beadseg.inference.pyramid.compose import Allocate, compose
+from beadseg.inference.pyramid.grid import resample_map
+from beadseg.inference.pyramid.overbright import trim
+from beadseg.inference.pyramid.pyramid import Candidates, Level, Maps
+from beadseg.inference.pyramid.suppression import select
 from beadseg.inference.run import Run, load_runs
 from beadseg.inference.settings import AUTO, Settings
-from beadseg.inference.suppression import select
 from beadseg.inference.tiles import TILE, Network, Source, source_of
 
 MIN_SCORE = 0.4  # on a pyramid; tiny dark beads are found more often than at 0.5

@@ -18,7 +18,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from beadseg import __version__, models
-from beadseg.data.instances import ONE_SIZE
+from beadseg.data.masks.instances import ONE_SIZE
 from beadseg.errors import BeadsegError
 from beadseg.files import read_file, read_json
 from beadseg.inference.settings import DEFAULT_NAME
@@ -26,8 +26,8 @@ from beadseg.quoting import printable
 from beadseg.training.checkpoints import best_state
 from beadseg.training.run_folder import ROUNDS
 from beadseg.training.start import DEFAULT
-from beadseg.training.summary import SUMMARY, best_of
-from beadseg.training.tracking import read_rows
+from beadseg.training.tracking.summary import SUMMARY, best_of
+from beadseg.training.tracking.tracker import read_rows
 from beadseg.training.weights import WEIGHTS, Weights, read_weights
 
 FACTOR = 64  # most by which a run enlarges or reduces its images

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from skimage.transform import AffineTransform
 
-from beadseg.data.beads import contrasts, number_beads
+from beadseg.data.masks.beads import contrasts, number_beads
 from beadseg.inference.estimate import Estimate
 from beadseg.partial.alignment import aligned
 from beadseg.partial.proposals import SAME, compare, overlaps

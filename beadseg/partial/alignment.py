@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 from skimage.measure import ransac
 from skimage.transform import AffineTransform, warp
 
-from beadseg.data.beads import number_beads
+from beadseg.data.masks.beads import number_beads
 
 FEWEST = 8  # marks and beads from which a move can be told from chance
 REACH = 2.5  # bead diameters by which a mark lies beside its bead, the most

@@ -14,8 +14,8 @@ from scipy import ndimage, stats
 from scipy.spatial import cKDTree
 from skimage.filters import threshold_otsu
 
-from beadseg.data.beads import describe_beads, number_beads
-from beadseg.data.marks import MarkedImage, measure_marks
+from beadseg.data.masks.beads import describe_beads, number_beads
+from beadseg.data.masks.marks import MarkedImage, measure_marks
 from beadseg.inference.estimate import Estimate, estimate
 from beadseg.partial.agreement import Agreement, agree, pairs
 from beadseg.partial.proposals import SAME, overlaps, propose

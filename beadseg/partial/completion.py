@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from beadseg.data.cache import hash_file
 from beadseg.data.folder import scan
-from beadseg.data.gaps import fill
-from beadseg.data.reading import ReadError
+from beadseg.data.images.gaps import fill
+from beadseg.data.images.reading import ReadError
 from beadseg.data.samples import Sample, mask_of, read_sample
 from beadseg.data.settings_file import FILE, format_beads_toml, read_beads_toml
 from beadseg.errors import BeadsegError
@@ -24,11 +24,11 @@ from beadseg.files import is_left_over, name_beside, write_whole
 from beadseg.folder_lock import LOCK, folder_lock
 from beadseg.partial.alignment import aligned
 from beadseg.partial.audit import Seen, look, omission
-from beadseg.partial.book import Book
 from beadseg.partial.calibration import calibrate
 from beadseg.partial.completed import FOLDERS, write_labels
-from beadseg.partial.derived import save
 from beadseg.partial.proposals import SAME, Proposed, certain, propose
+from beadseg.partial.review.book import Book
+from beadseg.partial.review.derived import save
 from beadseg.quoting import cut_name
 
 AGREES = 0.3  # of the labelled beads: a model that finds less is for other images

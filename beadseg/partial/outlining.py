@@ -13,13 +13,18 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from beadseg.data import marked
-from beadseg.data.beads import number_beads
 from beadseg.data.folder import scan
-from beadseg.data.labels import UNKNOWN, read_labels
-from beadseg.data.marks import MarkedImage, judge_masks, may_be_marks, measure_marks
-from beadseg.data.points import discs
-from beadseg.data.reading import ReadError
+from beadseg.data.images.reading import ReadError
+from beadseg.data.masks import marked
+from beadseg.data.masks.beads import number_beads
+from beadseg.data.masks.labels import UNKNOWN, read_labels
+from beadseg.data.masks.marks import (
+    MarkedImage,
+    judge_masks,
+    may_be_marks,
+    measure_marks,
+)
+from beadseg.data.masks.points import discs
 from beadseg.data.samples import Sample
 from beadseg.inference.estimate import estimate
 from beadseg.partial.agreement import agree, pairs

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from beadseg.data.beads import number_beads
+from beadseg.data.masks.beads import number_beads
 
 SAME = 0.5  # of the smaller of two beads: from this overlap on they are one
 SLIVER = 0.2  # of the usual area: less, inside the image, is no bead

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from beadseg.data.reading import ReadError
-from beadseg.inference.pairing import Pair, read_truth
+from beadseg.data.images.reading import ReadError
+from beadseg.inference.scores.pairing import Pair, read_truth
 from beadseg.partial.audit import audit, pooled
 
 IMAGES, PIXELS = 3, 2**20  # looked at, at most: a few seconds

@@ -13,8 +13,8 @@ from skimage.segmentation import find_boundaries
 from beadseg import colours
 from beadseg.config import base_config
 from beadseg.data.folder import doubt_lines, scan, stem_of
-from beadseg.data.gaps import fill
-from beadseg.data.marks import Marks, judge_masks
+from beadseg.data.images.gaps import fill
+from beadseg.data.masks.marks import Marks, judge_masks
 from beadseg.data.settings_file import write_completeness
 from beadseg.errors import BeadsegError
 from beadseg.files import write_whole, writing

@@ -16,7 +16,7 @@ from beadseg.sweep.points import Point, Space, collect, configs, describe, draws
 from beadseg.sweep.report import write_report
 from beadseg.sweep.run import Outcome, Share, run_sweep
 from beadseg.training.run_folder import default_workdir
-from beadseg.training.summary import cautions
+from beadseg.training.tracking.summary import cautions
 
 
 class Sweep(NamedTuple):

@@ -7,7 +7,7 @@ runs table by it, or a parallel-coordinates panel over `best_jaccard`, shows the
 import csv
 
 from beadseg.sweep.folder import Result, SweepFolder
-from beadseg.training.tracking import start_wandb
+from beadseg.training.tracking.tracker import start_wandb
 
 
 def log_leaderboard(folder: SweepFolder, results: list[Result]) -> None:

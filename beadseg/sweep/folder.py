@@ -23,8 +23,8 @@ from beadseg.files import read_json, write_whole, writing
 from beadseg.quoting import for_cell
 from beadseg.sweep.points import Point, apply, configs, describe
 from beadseg.training.run_folder import FREE_FIELDS, flatten
-from beadseg.training.summary import SUMMARY, check_summary
-from beadseg.training.tracking import read_rows
+from beadseg.training.tracking.summary import SUMMARY, check_summary
+from beadseg.training.tracking.tracker import read_rows
 
 SCORES = ("best_jaccard", "best_epoch", "final_jaccard", "final_epoch", "threshold")
 SCORES += ("best_f1", "best_count_error", "best_diameter_error")

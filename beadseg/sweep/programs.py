@@ -18,8 +18,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from beadseg import models
-from beadseg.data.threads import in_order
 from beadseg.errors import BeadsegError
+from beadseg.threads import in_order
 from beadseg.training.state import create_state, hyperparameters
 from beadseg.training.step import make_train_step
 

@@ -29,7 +29,6 @@ from beadseg.sweep.claims import Claims
 from beadseg.sweep.folder import Result, SweepFolder
 from beadseg.sweep.points import Point, Space, describe
 from beadseg.sweep.search import Search, search_of
-from beadseg.training import wandb_mode
 from beadseg.training.interrupts import Interrupts
 from beadseg.training.loop import Interrupted
 from beadseg.training.run import (
@@ -42,6 +41,7 @@ from beadseg.training.run import (
 )
 from beadseg.training.run_folder import RunFolder
 from beadseg.training.step import make_train_step
+from beadseg.training.tracking import wandb_mode
 
 _DISK_PATIENCE = 600.0  # s that a shared folder may be gone
 _PAUSE = 5.0  # s between two looks at something that others do

@@ -13,9 +13,9 @@ from ml_collections import ConfigDict
 from scipy import ndimage
 
 from beadseg.data import pipeline
-from beadseg.data.beads import number_beads
 from beadseg.data.dataset import Dataset
-from beadseg.data.labels import separate
+from beadseg.data.masks.beads import number_beads
+from beadseg.data.masks.labels import separate
 from beadseg.training.devices import Steps
 from beadseg.training.state import Hyperparameters, TrainState
 

@@ -19,7 +19,7 @@ from scipy import ndimage
 
 from beadseg import matching
 from beadseg.data.dataset import Dataset
-from beadseg.data.instances import (
+from beadseg.data.masks.instances import (
     DIAMETER,
     ONE_SIZE,
     find_beads,

@@ -5,7 +5,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from beadseg.data.dataset import Dataset
-from beadseg.data.provenance import proposed
+from beadseg.data.masks.provenance import proposed
 from beadseg.data.splits import Split
 
 

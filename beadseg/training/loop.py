@@ -11,12 +11,13 @@ from tqdm import tqdm
 
 from beadseg.data import pipeline
 from beadseg.errors import BeadsegError, note
-from beadseg.training import hosts, wandb_mode
+from beadseg.training import hosts
 from beadseg.training.interrupts import Interrupts
 from beadseg.training.run import Run, compile_programs, open_data
 from beadseg.training.run_folder import RunFolder
 from beadseg.training.state import hyperparameters
-from beadseg.training.summary import SUMMARY, check_summary
+from beadseg.training.tracking import wandb_mode
+from beadseg.training.tracking.summary import SUMMARY, check_summary
 from beadseg.training.weights import WEIGHTS, read_weights
 
 

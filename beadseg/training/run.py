@@ -19,12 +19,11 @@ from beadseg.data import pipeline, splits
 from beadseg.data.builders import Dataset, open_dataset
 from beadseg.errors import BeadsegError
 from beadseg.metrics import Confusion, accuracy, dice, jaccard, precision, recall
-from beadseg.training import hosts, pictures
+from beadseg.training import hosts
 from beadseg.training.audit import audit
 from beadseg.training.beads import pixels_of
 from beadseg.training.cautions import cautions
 from beadseg.training.checkpoints import Checkpoints
-from beadseg.training.clock import Clock
 from beadseg.training.completeness import (
     LATEST,
     Completeness,
@@ -43,8 +42,10 @@ from beadseg.training.state import (
     with_completeness,
 )
 from beadseg.training.step import TrainSums
-from beadseg.training.summary import NO_HELP, of_best, score_of, summarise
-from beadseg.training.tracking import Tracker
+from beadseg.training.tracking import pictures
+from beadseg.training.tracking.clock import Clock
+from beadseg.training.tracking.summary import NO_HELP, of_best, score_of, summarise
+from beadseg.training.tracking.tracker import Tracker
 from beadseg.training.weights import WEIGHTS, Weights, read_weights, write_weights
 
 AUDITED = 48  # tiles, at most, that tell how complete the masks are

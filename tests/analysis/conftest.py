@@ -8,7 +8,7 @@ import pytest
 import tifffile
 
 from beadseg.analysis.overview import Overview
-from beadseg.data.export import write_generated
+from beadseg.data.generated.write import write_generated
 from configs import base
 
 

@@ -10,10 +10,10 @@ import numpy as np
 from scipy import ndimage
 from skimage.segmentation import expand_labels
 
-from beadseg.analysis.evidence import Evidence, Seen, pool
+from beadseg.analysis.diagnosis.evidence import Evidence, Seen, pool
 from beadseg.analysis.fingerprint import Pair
-from beadseg.data.generated import generate
-from beadseg.data.generated_settings import GeneratedSettings
+from beadseg.data.generated.render import generate
+from beadseg.data.generated.settings import GeneratedSettings
 from beadseg.data.scaling import bead_diameters
 
 IMAGES = 4

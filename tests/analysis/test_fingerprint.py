@@ -12,8 +12,8 @@ from beadseg.analysis.fingerprint import (
 from beadseg.analysis.image_facts import thumbnail
 from beadseg.analysis.views import excerpt
 from beadseg.data.folder import scan
-from beadseg.data.generated import generate
-from beadseg.data.generated_settings import GeneratedSettings
+from beadseg.data.generated.render import generate
+from beadseg.data.generated.settings import GeneratedSettings
 from beadseg.inference.estimate import Estimate
 from beadseg.partial.agreement import agree
 

@@ -9,7 +9,7 @@ from beadseg.analysis.mask_facts import (
     measure_mask,
     perimeters,
 )
-from beadseg.data.damage import damage_labels
+from beadseg.data.generated.damage import damage_labels
 
 SIZE = 160
 AT = [(y, x) for y in range(20, 150, 30) for x in range(20, 150, 30)]

@@ -23,8 +23,8 @@ import numpy as np
 import tifffile
 from tqdm import tqdm
 
-from beadseg.data.generated import generate
-from beadseg.data.generated_settings import GeneratedSettings
+from beadseg.data.generated.render import generate
+from beadseg.data.generated.settings import GeneratedSettings
 from tests.bench.record import keep
 
 SCENE, SIZE = 1536, 1024  # px

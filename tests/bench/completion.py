@@ -24,12 +24,12 @@ from typing import NamedTuple
 import numpy as np
 
 from beadseg.config import base_config
-from beadseg.data.beads import on_border
-from beadseg.data.labels import read_labels
-from beadseg.partial.book import Book
+from beadseg.data.masks.beads import on_border
+from beadseg.data.masks.labels import read_labels
 from beadseg.partial.completed import names
 from beadseg.partial.completion import Predict, complete, load_predict
 from beadseg.partial.proposals import certain
+from beadseg.partial.review.book import Book
 from tests.bench.partial import ROWS, make
 from tests.bench.record import keep
 

@@ -13,7 +13,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from beadseg.analysis.diagnosis import diagnose
+from beadseg.analysis.diagnosis.causes import diagnose
 from tests.analysis.illness import ILLNESSES, healthy, ill
 from tests.bench.ill_runs import RUNS, causes
 from tests.bench.record import keep

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from beadseg.data.generated import generate
-from beadseg.data.generated_settings import GeneratedSettings
-from beadseg.data.reading import file_stem, open_pages
+from beadseg.data.generated.render import generate
+from beadseg.data.generated.settings import GeneratedSettings
+from beadseg.data.images.reading import file_stem, open_pages
 from tests.bench.command import Predicted, predict
 
 SEED = 1606  # of no training

@@ -18,10 +18,10 @@ import time
 
 import numpy as np
 
-from beadseg.data.generated import generate
-from beadseg.data.generated_settings import MODALITIES, PATTERNS, GeneratedSettings
-from beadseg.data.labels import read_labels, read_points
-from beadseg.data.reading import open_pages
+from beadseg.data.generated.render import generate
+from beadseg.data.generated.settings import MODALITIES, PATTERNS, GeneratedSettings
+from beadseg.data.images.reading import open_pages
+from beadseg.data.masks.labels import read_labels, read_points
 from beadseg.data.scaling import bead_diameters
 from beadseg.errors import BeadsegError
 from beadseg.inference.estimate import Estimate, estimate

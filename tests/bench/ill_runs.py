@@ -17,11 +17,11 @@ import numpy as np
 import tifffile
 from scipy import ndimage
 
-from beadseg.analysis.diagnosis import diagnose
-from beadseg.analysis.run_evidence import look_into
-from beadseg.data.damage import damage_labels
-from beadseg.data.generated import GeneratedImage, generate
-from beadseg.data.generated_settings import GeneratedSettings
+from beadseg.analysis.diagnosis.causes import diagnose
+from beadseg.analysis.diagnosis.run_evidence import look_into
+from beadseg.data.generated.damage import damage_labels
+from beadseg.data.generated.render import GeneratedImage, generate
+from beadseg.data.generated.settings import GeneratedSettings
 from beadseg.training.loop import train
 from configs.base import get_config
 

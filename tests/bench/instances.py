@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 
 import beadseg
-from beadseg.data.labels import read_labels, read_points
-from beadseg.data.reading import open_pages
-from beadseg.inference.evaluation import Score, metrics, pool, score
+from beadseg.data.images.reading import open_pages
+from beadseg.data.masks.labels import read_labels, read_points
+from beadseg.inference.scores.evaluation import Score, metrics, pool, score
 from beadseg.matching import MIN_IOUS
 from tests.bench.record import keep
 from tests.real_data import real_set

@@ -42,12 +42,12 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from beadseg.data.beads import crowding, number_beads
 from beadseg.data.frames import frame_of
-from beadseg.data.labels import read_labels
-from beadseg.data.marked import centres
-from beadseg.data.points import discs
-from beadseg.data.reading import file_stem
+from beadseg.data.images.reading import file_stem
+from beadseg.data.masks.beads import crowding, number_beads
+from beadseg.data.masks.labels import read_labels
+from beadseg.data.masks.marked import centres
+from beadseg.data.masks.points import discs
 from beadseg.inference.run import load_runs
 from beadseg.partial.alignment import aligned
 from tests.bench.command import Predicted, predict

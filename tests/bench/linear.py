@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 
 import beadseg
 from beadseg import models
-from beadseg.data.reading import open_pages
+from beadseg.data.images.reading import open_pages
 from beadseg.sweep import programs
 from beadseg.training.devices import compile_steps
 from beadseg.training.state import create_state, hyperparameters

@@ -29,10 +29,10 @@ import tifffile
 from matplotlib.figure import Figure
 
 import beadseg
-from beadseg.data.beads import describe_beads
-from beadseg.data.damage import damage_labels
-from beadseg.data.export import write_generated
-from beadseg.data.labels import read_labels
+from beadseg.data.generated.damage import damage_labels
+from beadseg.data.generated.write import write_generated
+from beadseg.data.masks.beads import describe_beads
+from beadseg.data.masks.labels import read_labels
 from beadseg.matching import match
 from beadseg.partial.verification import verify
 from beadseg.training.run_folder import ROUNDS
@@ -180,8 +180,8 @@ def _jaccard(folder: Path, run: Path, images: list[str]) -> float:
 def _completed(folder: Path, run: Path) -> dict:
     """Beads accepted for all images, against the truth."""
     from beadseg.config import base_config
-    from beadseg.partial.book import Book
     from beadseg.partial.completion import complete, load_predict
+    from beadseg.partial.review.book import Book
 
     data = base_config().data
     data.dir = str(folder)
@@ -217,7 +217,7 @@ def _completeness(folder: Path) -> float:
 
 
 def _read(file: Path) -> np.ndarray:
-    from beadseg.data.reading import open_pages
+    from beadseg.data.images.reading import open_pages
 
     return open_pages(file)[0].read()
 

@@ -26,9 +26,9 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from beadseg.data.generated import generate
-from beadseg.data.generated_settings import GeneratedSettings
-from beadseg.data.reading import open_pages
+from beadseg.data.generated.render import generate
+from beadseg.data.generated.settings import GeneratedSettings
+from beadseg.data.images.reading import open_pages
 from tests.bench.command import predict
 from tests.bench.real_sets import images_of
 from tests.bench.record import keep

@@ -10,11 +10,11 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from beadseg import matching
-from beadseg.data.beads import on_border
-from beadseg.data.reading import file_stem, open_pages
-from beadseg.inference.evaluation import metrics, pool, score
-from beadseg.inference.pair_scores import evaluate
-from beadseg.inference.pairing import pair
+from beadseg.data.images.reading import file_stem, open_pages
+from beadseg.data.masks.beads import on_border
+from beadseg.inference.scores.evaluation import metrics, pool, score
+from beadseg.inference.scores.pair_scores import evaluate
+from beadseg.inference.scores.pairing import pair
 from beadseg.matching import MIN_IOUS, Counts, overlaps
 from tests.bench.command import Predicted
 

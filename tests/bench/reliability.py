@@ -27,9 +27,9 @@ from unittest import mock
 import numpy as np
 
 from beadseg.errors import BeadsegError
-from beadseg.partial.book import Book
 from beadseg.partial.completed import names
-from beadseg.partial.derived import save
+from beadseg.partial.review.book import Book
+from beadseg.partial.review.derived import save
 from beadseg.partial.review.desk import Desk
 from tests.bench.record import RESULTS, keep
 from tests.partial import test_desk, test_review_requests, test_strokes

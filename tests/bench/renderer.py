@@ -14,10 +14,10 @@ import time
 
 import numpy as np
 
-from beadseg.data.generated import draw_beads, generate
-from beadseg.data.generated_settings import GeneratedSettings
-from beadseg.data.optics import LOOKS, Radial
-from beadseg.data.scene import lay_out
+from beadseg.data.generated.optics import LOOKS, Radial
+from beadseg.data.generated.render import draw_beads, generate
+from beadseg.data.generated.scene import lay_out
+from beadseg.data.generated.settings import GeneratedSettings
 from tests.bench.record import keep
 
 IMAGES = 150

@@ -21,9 +21,9 @@ import tifffile
 from playwright.sync_api import Page, sync_playwright
 
 from beadseg.data.cache import hash_file
-from beadseg.partial.book import Book
 from beadseg.partial.completed import FOLDERS, write_labels
-from beadseg.partial.derived import save
+from beadseg.partial.review.book import Book
+from beadseg.partial.review.derived import save
 from tests.bench.record import keep
 from tests.partial.test_review import CHROMIUM, FLAGS, Server
 

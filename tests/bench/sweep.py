@@ -27,7 +27,7 @@ import numpy as np
 from beadseg import models
 from beadseg.training.devices import compile_steps
 from beadseg.training.state import create_state, hyperparameters
-from beadseg.training.tracking import read_rows
+from beadseg.training.tracking.tracker import read_rows
 from configs import smoke
 from tests.bench.record import keep
 

@@ -12,8 +12,8 @@ import pytest
 
 from beadseg.data.builders import FolderBeads, open_dataset
 from beadseg.data.cache import build_folder
+from beadseg.data.images.reading import ReadError
 from beadseg.data.pages import Page, Treatment
-from beadseg.data.reading import ReadError
 from beadseg.errors import BeadsegError
 
 

@@ -5,8 +5,8 @@ import pytest
 import tifffile
 
 from beadseg import cli
-from beadseg.data.generated import generate
-from beadseg.data.generated_settings import GeneratedSettings
+from beadseg.data.generated.render import generate
+from beadseg.data.generated.settings import GeneratedSettings
 
 
 def generated(*arguments) -> int:

@@ -5,9 +5,9 @@ import pytest
 
 from beadseg.data import pages as pages_module
 from beadseg.data import scaling
-from beadseg.data.beads import BEAD_TABLE
-from beadseg.data.generated import GeneratedImage
-from beadseg.data.labels import UNKNOWN
+from beadseg.data.generated.render import GeneratedImage
+from beadseg.data.masks.beads import BEAD_TABLE
+from beadseg.data.masks.labels import UNKNOWN
 from beadseg.data.pages import GeneratedPages, Page, Treatment, cut
 from beadseg.data.tiles import dequantise
 from beadseg.errors import BeadsegError

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from beadseg.data.reading import PageRef, ReadError, check_image, open_pages
+from beadseg.data.images.reading import PageRef, ReadError, check_image, open_pages
 
 NOISE = np.random.default_rng(3).integers(0, 255, (64, 80), np.uint8)
 

@@ -8,7 +8,7 @@ from PIL import Image
 from beadseg.data.builders import open_dataset
 from beadseg.data.folder import scan
 from beadseg.data.samples import read_sample
-from beadseg.inference.pairing import pair, read_truth
+from beadseg.inference.scores.pairing import pair, read_truth
 from beadseg.partial.completion import pages
 
 

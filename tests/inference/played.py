@@ -3,9 +3,9 @@
 import numpy as np
 
 from beadseg.data.scaling import scaled_shape
-from beadseg.inference import pyramid
-from beadseg.inference.measure import measure
-from beadseg.inference.pyramid import Candidates, Level, Maps
+from beadseg.inference.outputs.measure import measure
+from beadseg.inference.pyramid import pyramid
+from beadseg.inference.pyramid.pyramid import Candidates, Level, Maps
 
 CLEAR = 0.01  # probability where no disc is
 

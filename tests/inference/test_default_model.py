@@ -10,9 +10,9 @@ from scipy.spatial.distance import cdist
 from scipy.special import ndtr
 
 import beadseg
-from beadseg.data.camera import jpeg_blocks
-from beadseg.data.generated import generate
-from beadseg.data.generated_settings import GeneratedSettings
+from beadseg.data.generated.camera import jpeg_blocks
+from beadseg.data.generated.render import generate
+from beadseg.data.generated.settings import GeneratedSettings
 from beadseg.inference.run import DEFAULT, load_run
 from beadseg.matching import f1, match
 from configs import default_model

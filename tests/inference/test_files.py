@@ -10,7 +10,7 @@ from bright import DIAMETER, beads_image
 from scipy import ndimage
 
 import beadseg
-from beadseg.data.reading import open_pages
+from beadseg.data.images.reading import open_pages
 from beadseg.inference import files
 from beadseg.inference.batch import Options, predict_batch
 from beadseg.inference.files import DIMMEST, Files

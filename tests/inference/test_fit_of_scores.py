@@ -6,7 +6,7 @@ import pytest
 from scipy.special import expit
 
 from beadseg.default_model import scores
-from beadseg.inference import bead_scores
+from beadseg.inference.pyramid import bead_scores
 
 SHAPE = (160, 160)
 

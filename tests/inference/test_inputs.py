@@ -6,7 +6,7 @@ import tifffile
 from PIL import Image
 
 from beadseg.data.folder import ENDINGS
-from beadseg.data.reading import open_pages
+from beadseg.data.images.reading import open_pages
 from beadseg.errors import BeadsegError
 from beadseg.inference.inputs import find_inputs
 

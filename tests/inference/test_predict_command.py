@@ -15,7 +15,8 @@ from roifile import ImagejRoi
 import beadseg
 from beadseg import cli
 from beadseg.errors import BeadsegError
-from beadseg.inference import measure, predictor
+from beadseg.inference import predictor
+from beadseg.inference.outputs import measure
 
 
 def call(capsys, *arguments):
@@ -248,7 +249,7 @@ def test_wrong_use_is_one_line(bright_run, images, tmp_path, capsys, arguments, 
 def test_a_disk_that_fills_is_one_line_and_resumes(
     bright_run, images, tmp_path, capsys, monkeypatch
 ):
-    from beadseg.inference import writers
+    from beadseg.inference.outputs import writers
 
     def full(file, *_):
         raise OSError(28, "No space left on device")
@@ -419,7 +420,7 @@ def in_bands(monkeypatch):
             patch.setattr("beadseg.inference.scratch.KEPT", 2**14)
             for module in (measure, predictor):
                 patch.setattr(module, "BAND", 64)
-            patch.setattr("beadseg.inference.writers.TIFF_TILE", 64)
+            patch.setattr("beadseg.inference.outputs.writers.TIFF_TILE", 64)
             yield
 
     return patched

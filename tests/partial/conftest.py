@@ -56,8 +56,8 @@ def completed(tmp_path) -> Path:
 @pytest.fixture
 def pair(tmp_path) -> Path:
     """A folder of the images `a` and `b`, saved as `beadseg complete` leaves them."""
-    from beadseg.partial.book import Book
-    from beadseg.partial.derived import save
+    from beadseg.partial.review.book import Book
+    from beadseg.partial.review.derived import save
 
     folder = make_completed(tmp_path / "pair", "a", "b")
     for name in ("a", "b"):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from beadseg.data.points import discs
+from beadseg.data.masks.points import discs
 from beadseg.inference.estimate import Estimate
 from beadseg.partial.agreement import agree, pairs
 from beadseg.partial.alignment import find_move

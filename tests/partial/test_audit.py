@@ -3,8 +3,8 @@ import pytest
 from scipy import ndimage
 from skimage.segmentation import expand_labels, find_boundaries
 
-from beadseg.data.damage import damage_labels
-from beadseg.data.generated import GeneratedSettings, generate
+from beadseg.data.generated.damage import damage_labels
+from beadseg.data.generated.render import GeneratedSettings, generate
 from beadseg.partial import audit as auditing
 from beadseg.partial.audit import audit, components, omission, pooled
 from beadseg.partial.proposals import compare

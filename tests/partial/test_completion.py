@@ -8,13 +8,13 @@ import tifffile
 from ml_collections import ConfigDict
 
 from beadseg.commands import complete as command
-from beadseg.data.export import write_generated
+from beadseg.data.generated.write import write_generated
 from beadseg.errors import BeadsegError
 from beadseg.folder_lock import folder_lock
 from beadseg.partial import completion
-from beadseg.partial.book import Book
 from beadseg.partial.completion import complete
 from beadseg.partial.proposals import certain, propose
+from beadseg.partial.review.book import Book
 from configs import base
 from tests.partial.conftest import disc
 

@@ -12,8 +12,8 @@ import pytest
 import tifffile
 
 from beadseg.errors import BeadsegError
-from beadseg.partial.book import Book
-from beadseg.partial.derived import save, stands
+from beadseg.partial.review.book import Book
+from beadseg.partial.review.derived import save, stands
 from beadseg.partial.review.desk import Desk
 
 REFUSED = {"do": "draw", "y": 20, "x": 68, "ry": 5, "rx": 5}

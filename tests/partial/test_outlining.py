@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from beadseg.data import marked
 from beadseg.data.builders import open_dataset
 from beadseg.data.folder import scan
-from beadseg.data.marks import judge_masks, measure_marks
-from beadseg.data.points import discs
+from beadseg.data.masks import marked
+from beadseg.data.masks.marks import judge_masks, measure_marks
+from beadseg.data.masks.points import discs
 from beadseg.errors import BeadsegError
 from beadseg.partial import outlining
 from beadseg.partial.outlining import outline

@@ -15,7 +15,7 @@ import pytest
 import tifffile
 
 from beadseg.errors import BeadsegError
-from beadseg.partial.book import Book
+from beadseg.partial.review.book import Book
 from beadseg.partial.review.desk import Desk
 from beadseg.partial.review.server import serve
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from beadseg.partial.book import Book
+from beadseg.partial.review.book import Book
 from beadseg.partial.review.browser import open_browser
 from tests.partial.conftest import make_completed
 from tests.partial.test_review import Server

@@ -10,7 +10,7 @@ import tifffile
 from ml_collections import ConfigDict
 
 from beadseg.data.builders import open_dataset
-from beadseg.data.export import write_generated
+from beadseg.data.generated.write import write_generated
 from beadseg.data.settings_file import read_beads_toml
 from beadseg.errors import BeadsegError
 from beadseg.inference.run import load_runs

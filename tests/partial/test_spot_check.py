@@ -7,8 +7,8 @@ import pytest
 import tifffile
 
 from beadseg import cli
-from beadseg.data.damage import damage_labels
-from beadseg.data.generated import GeneratedSettings, generate
+from beadseg.data.generated.damage import damage_labels
+from beadseg.data.generated.render import GeneratedSettings, generate
 
 SETTINGS = GeneratedSettings(
     size=160, modalities=("fluorescence",), beads=(30, 60), radius=(6, 9), artefacts=0.0

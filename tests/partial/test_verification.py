@@ -7,7 +7,7 @@ import tifffile
 from scipy import ndimage
 
 from beadseg.cli import main
-from beadseg.data.export import write_generated
+from beadseg.data.generated.write import write_generated
 from beadseg.errors import BeadsegError
 from beadseg.partial.verification import verify
 

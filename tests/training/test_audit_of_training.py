@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from beadseg.data.points import discs
+from beadseg.data.masks.points import discs
 from beadseg.training.audit import audit_tiles
 
 SIDE = 300

@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from beadseg.data.export import write_generated
+from beadseg.data.generated.write import write_generated
 from beadseg.errors import BeadsegError
 from beadseg.training.completeness import (
     Completeness,

@@ -15,7 +15,7 @@ from beadseg.folder_lock import folder_lock
 from beadseg.inference.run import load_run
 from beadseg.training.loop import train
 from beadseg.training.run import Run
-from beadseg.training.tracking import read_rows
+from beadseg.training.tracking.tracker import read_rows
 
 
 @pytest.fixture(scope="module")

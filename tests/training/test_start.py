@@ -7,7 +7,7 @@ from beadseg.errors import BeadsegError
 from beadseg.training.loop import train
 from beadseg.training.start import START, start_from, start_of, toward_start
 from beadseg.training.state import create_state, hyperparameters
-from beadseg.training.summary import sentence
+from beadseg.training.tracking.summary import sentence
 from beadseg.training.weights import WEIGHTS, Weights, read_weights, write_weights
 from tests.inference.bright import write_run
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from beadseg.data.reading import file_stem
+from beadseg.data.images.reading import file_stem
 from beadseg.errors import BeadsegError
 
 BLANK = r"(?i)(?<![a-z])blank(?![a-z])"

@@ -18,7 +18,7 @@ import numpy as np
 from beadseg.analysis.calibration import naming
 from beadseg.analysis.calibration.naming import Names, Samples
 from beadseg.data.frames import frame_of
-from beadseg.data.reading import file_stem
+from beadseg.data.images.reading import file_stem
 from beadseg.errors import BeadsegError
 
 Rows = list[dict[str, Any]]  # of images.csv

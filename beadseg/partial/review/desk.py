@@ -19,10 +19,10 @@ from beadseg.data.folder import stem_of
 from beadseg.data.settings_file import write_completeness
 from beadseg.errors import BeadsegError
 from beadseg.files import writing
-from beadseg.partial.book import Book
 from beadseg.partial.completed import image_problem, names, read_proposals
-from beadseg.partial.derived import changed, saving, set_aside, stands
-from beadseg.partial.label_map import DELETED, REJECTED, numbers_in
+from beadseg.partial.review.book import Book
+from beadseg.partial.review.derived import changed, saving, set_aside, stands
+from beadseg.partial.review.label_map import DELETED, REJECTED, numbers_in
 from beadseg.partial.review.outlines import outline
 from beadseg.partial.review.picture import Picture, read_picture
 

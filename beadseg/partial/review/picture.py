@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from beadseg.data.gaps import fill
-from beadseg.data.reading import open_pages
+from beadseg.data.images.gaps import fill
+from beadseg.data.images.reading import open_pages
 from beadseg.partial.completed import read_proposals
 
 

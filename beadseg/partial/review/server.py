@@ -29,7 +29,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from beadseg.errors import BeadsegError
-from beadseg.partial.book import Stale
+from beadseg.partial.review.book import Stale
 from beadseg.partial.review.desk import Desk
 from beadseg.partial.review.guard import LONGEST, LOOPBACK, Guard, refusal
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from beadseg.page import BLUE, GREY, ORANGE, Page
-from beadseg.training.summary import LEARNT
+from beadseg.training.tracking.summary import LEARNT
 from tests.bench.domain_shift.claims import CLAIMS
 from tests.bench.domain_shift.reading import LOSSES, Reading
 from tests.bench.domain_shift.study import (

@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from beadseg.data.beads import describe_beads
-from beadseg.data.damage import damage_labels
-from beadseg.data.labels import read_labels
-from beadseg.data.reading import open_pages
+from beadseg.data.generated.damage import damage_labels
+from beadseg.data.images.reading import open_pages
+from beadseg.data.masks.beads import describe_beads
+from beadseg.data.masks.labels import read_labels
 from tests.bench.domain_shift.page import FILE, write_page
 from tests.bench.domain_shift.reading import numbers, read_study
 from tests.bench.record import keep

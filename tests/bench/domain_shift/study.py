@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from beadseg.training.summary import LEARNT
+from beadseg.training.tracking.summary import LEARNT
 
 MATTERS = 0.02  # Jaccard
 PATIENCE = {"patience 10 %": 0.1, "patience 20 %": 0.2}  # of the epochs

@@ -1,0 +1,179 @@
+"""The page of `beadseg diagnose`: each cause with its numbers and worst pictures."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from beadseg import colours, matching
+from beadseg.analysis.diagnosis.causes import CAUSES, Finding
+from beadseg.analysis.diagnosis.evidence import LEVELS, Evidence, Row, Seen
+from beadseg.analysis.overview import PARTIAL, TRUSTED
+from beadseg.analysis.views import view
+from beadseg.page import GREY, Page
+
+_WORST = 3  # images a cause
+# What of an image shows a cause; others are shown by the worst images overall.
+_SHOWS: dict[str, Callable[[Row], float]] = {
+    "partial_masks": lambda r: r.beadlike + r.missed,
+    "scattered": lambda r: r.specks,
+    "threshold": lambda r: r.missed,
+    "merges": lambda r: r.merged,
+    "splits": lambda r: r.split,
+    "outlines": lambda r: r.outline_error / max(r.outline_pixels, 1),
+    "blurry": lambda r: r.unsure / max(r.outline, 1),
+    "seams": lambda r: r.seam,
+}
+_MAPS = ("blurry", "seams", "background_loss", "background_calibration", "threshold")
+_OF_CURVES = (
+    "disagreement",
+    "overfitting",
+    "collapse",
+    "rate_high",
+    "rate_low",
+    "leak",
+)
+
+
+def write_page(
+    file: Path,
+    name: str,
+    findings: list[Finding],
+    evidence: Evidence,
+    images: tuple[Seen, ...],
+    notes: tuple[str, ...],
+) -> None:
+    """Writes the page of what was found in the run `name`."""
+    titles = {cause.name: cause.title for cause in CAUSES}
+    if findings:
+        first = findings[0]
+        lead = f"{titles[first.cause]}. {first.because}"
+    else:
+        where = "" if evidence.rows else " in the curves"
+        lead = f"No cause shows{where}: the numbers are those of a healthy run."
+    page = Page(f"Diagnosis of {name}", lead)
+    if evidence.rows:
+        truth, found = evidence.total("truth"), evidence.total("found")
+        best, at = evidence.best
+        known = "pixels"
+        if evidence.seen >= TRUSTED and evidence.labelled < PARTIAL:
+            known += f"; masks label {100 * evidence.labelled:.0f} %"
+        page.numbers(
+            [
+                ("Jaccard", f"{evidence.jaccard_at(evidence.threshold):.2f}", known),
+                ("best", f"{best:.2f}", f"at threshold {at:.2f}"),
+                ("labelled", f"{truth:.0f}", f"beads in {len(evidence.rows)} images"),
+                ("found", f"{found:.0f}", f"{100 * evidence.share('found'):.0f} %"),
+                ("invented", f"{evidence.total('invented'):.0f}", "off the masks"),
+            ]
+        )
+    for note in notes:
+        page.callout("note", note)
+    if not findings:
+        page.callout("good", "No cause shows.")
+    for finding in findings:
+        page.section(f"{titles[finding.cause]} ({100 * finding.confidence:.0f} %)")
+        page.paragraph(finding.because)
+        page.paragraph(f"What to do: {finding.remedy}")
+        page.command(finding.command)
+        _pictures(page, finding.cause, evidence, images)
+    if evidence.curve:
+        page.section("Curves")
+        _curves(page, evidence)
+    if evidence.rows:
+        page.section("Thresholds")
+        with page.plot(
+            "Jaccard of all validation pixels at each threshold; the line is the "
+            "threshold in use."
+        ) as axes:
+            axes.plot(np.arange(LEVELS + 1) / LEVELS, evidence.jaccards)
+            axes.axvline(evidence.threshold, color=GREY, lw=0.8)
+            axes.set_xlabel("threshold")
+            axes.set_ylabel("Jaccard")
+            axes.set_ylim(0, 1)
+        page.section("Images")
+        _table(page, evidence)
+    page.write(file, "-o")
+
+
+def _pictures(page: Page, cause: str, evidence: Evidence, images) -> None:
+    if cause in _OF_CURVES or not images:
+        return
+    shows = _SHOWS.get(cause, lambda r: r.missed + r.invented + r.merged)
+    order = np.argsort([-shows(row) for row in evidence.rows], kind="stable")[:_WORST]
+    shown = []
+    for i in order:
+        seen, row = images[i], evidence.rows[i]
+        caption = (
+            f"{seen.name}: {row.found} of {row.truth} found, {row.invented} invented, "
+            f"{row.merged} merged, {row.split} split"
+        )
+        shown.append((draw(seen), caption))
+        if cause in _MAPS:
+            shown.append((view(seen.probability), f"{seen.name}: probability"))
+    page.pictures(shown, 20.0 if len(shown) < 3 else 10.0)
+    page.paragraph(
+        "Outlines: green found, orange missed, red invented, blue merged, violet split."
+    )
+
+
+def draw(seen: Seen) -> np.ndarray:
+    """uint8[h, w, 3]: the image with what became of each bead."""
+    overlaps = matching.overlaps(seen.labels, seen.predicted)
+    wrong = matching.errors(overlaps, matching.match(overlaps))
+    layers = []
+    for labels, ids, colour in (
+        (seen.labels, wrong.found, colours.BEAD),
+        (seen.predicted, wrong.mergers, colours.MERGED),
+        (seen.predicted, wrong.parts, colours.SPLIT),
+        (seen.labels, wrong.missed, colours.MISSED),
+        (seen.predicted, wrong.invented, colours.INVENTED),
+    ):
+        chosen = np.where(np.isin(labels, ids), labels, 0)
+        layers.append((chosen, tuple(int(255 * part) for part in colour)))
+    return view(seen.image, *layers)
+
+
+def _curves(page: Page, e: Evidence) -> None:
+    with page.plot("After each epoch.", 1, 2, height=3.0) as axes:
+        epochs = [row["epoch"] for row in e.curve]
+        trained = [row["epoch"] for row in e.training]
+        for axis, name, label in (
+            (axes[0], "jaccard", "Jaccard"),
+            (axes[1], "loss", "loss"),
+        ):
+            axis.plot(epochs, [row[name] for row in e.curve], label="validation")
+            values = [row[name] for row in e.training]
+            axis.plot(trained, values, label="training")
+            axis.set_xlabel("epoch")
+            axis.set_ylabel(label)
+        axes[0].set_ylim(0, 1)
+        axes[0].legend()
+
+
+def _table(page: Page, e: Evidence) -> None:
+    page.table(
+        [
+            "image",
+            "labelled",
+            "found",
+            "missed",
+            "invented",
+            "merged",
+            "split",
+            "specks",
+        ],
+        [
+            (
+                r.name,
+                r.truth,
+                r.found,
+                r.missed,
+                r.invented,
+                r.merged,
+                r.split,
+                r.specks,
+            )
+            for r in e.rows
+        ],
+    )

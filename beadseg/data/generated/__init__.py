@@ -1,0 +1,1 @@
+"""The renderer: microscope images with exact truth."""

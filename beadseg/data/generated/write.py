@@ -1,0 +1,68 @@
+"""Generated beads as files: a data set on disk whose truth is known."""
+
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from tqdm import tqdm
+
+from beadseg.data.generated.damage import damage_labels
+from beadseg.data.generated.render import generate
+from beadseg.data.generated.settings import GeneratedSettings
+from beadseg.errors import BeadsegError
+
+
+def write_generated(
+    folder: Path,
+    *,
+    count: int,
+    size: int = 256,
+    seed: int = 0,
+    preset: str = "beads",
+    modalities: tuple[str, ...] = (),
+    damage: str = "none",
+    amount: float = 0.0,
+) -> dict[str, int]:
+    """Writes DIR/images and DIR/masks, one TIFF each an image, u8 or u16.
+
+    With `damage` the masks are damaged (see `beadseg.data.damage`) and the complete
+    ones go to DIR/truth. `modalities` as in `GeneratedSettings`.
+
+    Returns:
+      How many images there are, beads in them, and beads that their masks label.
+
+    Raises:
+      BeadsegError: the folder holds something or cannot be written, or a setting is
+        unknown.
+    """
+    settings = GeneratedSettings(preset=preset, size=size, modalities=modalities)
+    if count < 1:
+        raise BeadsegError(f"--count {count}: give at least 1 image")
+    beads = labelled = 0
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise BeadsegError(f"{folder}: is not empty: give a new folder")
+        for index in tqdm(range(count), "drawing images", disable=None):
+            drawn = generate(settings, seed, index)
+            rng = np.random.default_rng((seed, index, 1))
+            labels = damage_labels(damage, amount, drawn.labels, drawn.beads, rng)
+            written = {"images": drawn.image, "masks": labels.astype(np.uint16)}
+            if damage != "none":
+                written["truth"] = drawn.labels.astype(np.uint16)
+            for kind, array in written.items():
+                file = folder / kind / f"generated_{index:05d}.tif"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                tifffile.imwrite(
+                    file,
+                    array,
+                    imagej=True,
+                    resolution=(1 / drawn.pixel_size, 1 / drawn.pixel_size),
+                    metadata={"unit": "um"},
+                )
+            beads += len(drawn.beads)
+            labelled += len(np.unique(labels[labels > 0]))
+    except OSError as error:
+        raise BeadsegError(
+            f"{folder}: cannot be written ({error.strerror or error}): give another"
+        ) from error
+    return {"images": count, "beads": beads, "labelled": labelled}

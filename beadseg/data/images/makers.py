@@ -1,0 +1,108 @@
+"""The size of a pixel that makers of microscopes write into tags of their own.
+
+Each function gives x and y of a page in um, or one number for both; None, or any error,
+where the page has none or it is damaged.
+"""
+
+import re
+from collections.abc import Callable
+
+import tifffile
+
+from beadseg.data.images.units import length, quantity
+
+Sides = tuple[float | None, ...]
+
+
+def _zeiss_sem(page: tifffile.TiffPage) -> Sides:
+    found = page.tags.valueof(34118)
+    for name in ("ap_image_pixel_size", "ap_pixel_size"):
+        if name in found:
+            _, *parts = found[name]
+            return (quantity(" ".join(map(str, parts))),)
+    return (length(found[""][3], "m"),)
+
+
+def _fei_sem(page: tifffile.TiffPage) -> Sides:
+    found = page.tags.valueof(34680) or page.tags.valueof(34682)
+    for section in ("Scan", "EScan", "IScan"):
+        scan = found.get(section, {})
+        if "PixelWidth" in scan:
+            height = scan.get("PixelHeight", scan["PixelWidth"])
+            return length(scan["PixelWidth"], "m"), length(height, "m")
+        if "HorFieldsize" in scan:
+            return (length(scan["HorFieldsize"] / page.imagewidth, "m"),)
+    return (None,)
+
+
+def _tescan(page: tifffile.TiffPage) -> Sides:
+    text = bytes(page.tags.valueof(50431)).decode("latin-1")
+    return tuple(
+        length(re.search(rf"PixelSize{axis}=([\d.eE+-]+)", text)[1], "m")
+        for axis in "XY"
+    )
+
+
+def _olympus_sis(page: tifffile.TiffPage) -> Sides:
+    found = page.tags.valueof(33560)
+    return length(found["pixelsizex"], "m"), length(found["pixelsizey"], "m")
+
+
+def _gatan(page: tifffile.TiffPage) -> Sides:
+    """Scales of x and y with their units, short or long."""
+
+    def side(scale: int, short: int, long: int) -> float | None:
+        value = page.tags.valueof(scale)
+        units = (page.tags.valueof(code, default="") for code in (short, long))
+        return next((um for um in (length(value, u) for u in units) if um), None)
+
+    return side(65009, 65003, 65012), side(65010, 65004, 65013)
+
+
+def _aperio(page: tifffile.TiffPage) -> Sides:
+    found = tifffile.tifffile.svs_description_metadata(page.description)
+    return (length(found["MPP"], "um"),)
+
+
+def _micro_manager(page: tifffile.TiffPage) -> Sides:
+    found = page.tags.valueof(51123)
+    return (length(found["PixelSizeUm"], "um"),)
+
+
+def _micro_manager_summary(page: tifffile.TiffPage) -> Sides:
+    summary = page.parent.micromanager_metadata["Summary"]
+    return (length(summary.get("PixelSizeUm", summary.get("PixelSize_um")), "um"),)
+
+
+def _zeiss_lsm(page: tifffile.TiffPage) -> Sides:
+    found = page.parent.lsm_metadata
+    return length(found["VoxelSizeX"], "m"), length(found["VoxelSizeY"], "m")
+
+
+def _metamorph_stack(page: tifffile.TiffPage) -> Sides:
+    found = page.parent.stk_metadata
+    unit = found["CalibrationUnits"]
+    return length(found["XCalibration"], unit), length(found["YCalibration"], unit)
+
+
+def _metamorph(page: tifffile.TiffPage) -> Sides:
+    found = tifffile.tifffile.metaseries_description_metadata(page.description)
+    plane = found["PlaneInfo"]
+    unit = plane["spatial-calibration-units"]
+    sides = (plane[f"spatial-calibration-{axis}"] for axis in "xy")
+    return tuple(length(side, unit) for side in sides)
+
+
+MAKERS: tuple[Callable[[tifffile.TiffPage], Sides], ...] = (
+    _zeiss_sem,
+    _fei_sem,
+    _tescan,
+    _olympus_sis,
+    _gatan,
+    _aperio,
+    _micro_manager,
+    _micro_manager_summary,
+    _zeiss_lsm,
+    _metamorph_stack,
+    _metamorph,
+)

@@ -1,0 +1,151 @@
+"""Reading PNG, JPEG and BMP files, as viewers show them.
+
+Raises ValueError with a reason; `beadseg.data.reading` adds the file.
+"""
+
+import io
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+import imagecodecs
+import numpy as np
+from PIL import Image
+
+from beadseg.data.images.pixels import through_palette
+
+_PNG_HEAD = 8  # bytes of its signature
+_ORIENTATION = 0x0112  # of EXIF
+
+
+class Header(NamedTuple):
+    """What a PNG, JPEG or BMP file says of itself."""
+
+    shape: tuple[int, int]  # H, W
+    kind: str  # "grey" or "colour"
+    samples: int  # without alpha
+    orientation: int = 1  # of its EXIF: how viewers turn it; `shape` is turned so
+
+
+def png_header(path: Path) -> Header:
+    """Reads the header and checks that every chunk up to the last is there."""
+    with path.open("rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(_PNG_HEAD)
+        header, exif = None, False
+        while True:
+            head = file.read(8)
+            if len(head) < 8:
+                raise ValueError("it is cut short")
+            length, name = struct.unpack(">I4s", head)
+            if name == b"IHDR":
+                header = struct.unpack(">IIBB", file.read(10))
+                length -= 10
+            exif |= name == b"eXIf"
+            if file.seek(length + 4, io.SEEK_CUR) > size:
+                raise ValueError("it is cut short")
+            if name == b"IEND":
+                break
+    if header is None:
+        raise ValueError("its header is missing")
+    width, height, _, colour = header
+    kind = ("colour", 3) if colour & 2 else ("grey", 1)
+    return _turned_header((height, width), *kind, _orientation(path) if exif else 1)
+
+
+def jpeg_header(path: Path) -> Header:
+    """Reads the size from the frame header and checks that the end is there."""
+    data = path.read_bytes()
+    position = 2
+    while position + 10 <= len(data) and data[position] == 0xFF:
+        marker, length = (
+            data[position + 1],
+            struct.unpack_from(">H", data, position + 2),
+        )
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width, parts = struct.unpack_from(">HHB", data, position + 5)
+            if parts not in (1, 3):
+                raise ValueError("its colours are CMYK: save it as grey or RGB")
+            if not jpeg_ends(data):
+                raise ValueError("it is cut short")
+            kind = "colour" if parts == 3 else "grey"
+            return _turned_header((height, width), kind, parts, _orientation(path))
+        # 0xFF may be repeated before a marker.
+        position += 1 if marker == 0xFF else 2 + length[0]
+    raise ValueError("its header is corrupt")
+
+
+def bmp_header(path: Path) -> Header:
+    """Reads the header."""
+    with Image.open(path, formats=["BMP"]) as image:
+        grey = image.mode in ("1", "L", "P")
+        shape = (image.height, image.width)
+        return Header(shape, *(("grey", 1) if grey else ("colour", 3)))
+
+
+HEADERS = {"png": png_header, "jpeg": jpeg_header, "bmp": bmp_header}
+
+
+def read_png(path: Path, stored: bool) -> np.ndarray:
+    """Returns [H, W] or [H, W, S], 8 or 16 bits; `stored` keeps palette indices."""
+    data = path.read_bytes()
+    if data[25] != 3:
+        array = imagecodecs.png_decode(data)
+        # Transparency of a colour adds a last channel; grey becomes grey and alpha.
+        array = array[..., 0] if array.ndim == 3 and array.shape[2] < 3 else array
+        return upright(array, png_header(path).orientation)
+    with Image.open(io.BytesIO(data)) as image:
+        array = _through_palette(image, stored)
+    return upright(array, png_header(path).orientation)
+
+
+def read_jpeg(path: Path) -> np.ndarray:
+    """Returns [H, W] or [H, W, 3], 8 or 12 bits."""
+    return upright(imagecodecs.jpeg_decode(path.read_bytes()), _orientation(path))
+
+
+def upright(array: np.ndarray, orientation: int) -> np.ndarray:
+    """[H, W, ...] as viewers show it: turned or mirrored as EXIF 1 to 8 says."""
+    if orientation in (5, 6, 7, 8):
+        array = np.swapaxes(array, 0, 1)
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    return np.ascontiguousarray(array)
+
+
+def _orientation(path: Path) -> int:
+    try:
+        with Image.open(path) as image:
+            found = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # damaged EXIF says nothing; damaged pixels are found elsewhere
+        return 1
+    return found if found in range(1, 9) else 1
+
+
+def _turned_header(
+    shape: tuple[int, int], kind: str, samples: int, orientation: int
+) -> Header:
+    shape = shape[::-1] if orientation >= 5 else shape
+    return Header(shape, kind, samples, orientation)
+
+
+def read_bmp(path: Path, stored: bool) -> np.ndarray:
+    """Returns [H, W] or [H, W, 3 or 4], 8 bits; `stored` keeps palette indices."""
+    with Image.open(path, formats=["BMP"]) as image:
+        return _through_palette(image, stored) if image.mode == "P" else np.array(image)
+
+
+def _through_palette(image: Image.Image, stored: bool) -> np.ndarray:
+    indices = np.asarray(image)
+    flat = np.array(image.getpalette(), np.uint8)
+    table = np.zeros((256, 3), np.uint8)
+    table[: flat.size // 3] = flat.reshape(-1, 3)
+    return through_palette(indices, table, stored)
+
+
+def jpeg_ends(data: bytes) -> bool:
+    """Whether a JPEG stream has its end; libjpeg fills what is missing with grey."""
+    scan_start = data.find(b"\xff\xda")
+    return scan_start >= 0 and data.find(b"\xff\xd9", scan_start) >= 0

@@ -1,0 +1,332 @@
+"""From files to two-dimensional images: TIFF of every make, PNG, JPEG and BMP.
+
+A file is listed first (`open_pages`, headers only) and its pages are read one by one
+(`PageRef.read`), so that a stack larger than memory is no trouble.
+"""
+
+import dataclasses
+import errno
+import functools
+import itertools
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from beadseg.data.images import raster, tiff
+from beadseg.data.images.pixels import choose_channel, project, to_grey
+from beadseg.errors import BeadsegError
+from beadseg.files import what_it_is
+from beadseg.quoting import printable
+
+# How files begin; dots stand for any byte.
+_READ = {
+    rb"II[*+]\0|MM\0[*+]": "tiff",
+    rb"\x89PNG\r\n\x1a\n": "png",
+    rb"\xff\xd8\xff": "jpeg",
+    rb"BM....\0\0\0\0": "bmp",
+}
+_IMAGES = {
+    rb"GIF8": "a GIF",
+    rb"ZISRAW": "a Zeiss CZI",
+    rb"\x89HDF": "an HDF5",
+    rb"RIFF....WEBP": "a WebP",
+    rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51": "a JPEG 2000",
+    rb"\xda\xce\xbe\x0a": "a Nikon ND2",
+    rb"\x70\0\0\0": "a Leica LIF",
+    rb"v/1\x01": "an OpenEXR",
+}
+_OTHERS = {rb"%PDF": "a PDF", rb"PK": "a zip archive or an office document"}
+_SMALLEST = 8  # px
+
+
+class ReadError(BeadsegError):
+    """A file, or a page of it, that cannot be used as an image."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PageRef:
+    """One image of a file: found, not yet read. Can be pickled and read anywhere."""
+
+    path: Path
+    index: int  # of the page in the file, as listed
+    name: str  # "NAME", or "NAME_p000" of a file with several pages
+    shape: tuple[int, int]  # H, W
+    pixel_size: float | None  # um
+    notes: tuple[str, ...]  # what the user should know of how it was read
+    # How to find and join the pixels:
+    planes: tuple[tiff.Plane, ...] = dataclasses.field(repr=False, default=())
+    projection: str = "pages"
+    kind: str = "grey"  # "colour" or "samples" if a pixel has several numbers
+    channel: int | None = None  # of them; None: luminance
+    stamp: tuple[int, int] = dataclasses.field(repr=False, default=(0, 0))
+
+    @property
+    def where(self) -> str:
+        """The words that messages use for this page."""
+        several = self.name != file_stem(self.path)
+        return printable(f"{self.path} page {self.index}" if several else self.path)
+
+    def read(self) -> np.ndarray:
+        """Returns the pixels [H, W]: integers or floats in native byte order.
+
+        RGB becomes luminance (float32) unless its channels agree; truth values
+        become 0 and 1; a mean over z is float32.
+
+        Raises:
+          ReadError: the page is damaged, or the file has changed since it was listed.
+        """
+        return self._join(lambda plane: self._grey(self._read_plane(plane, False)))
+
+    def read_stored(self) -> np.ndarray:
+        """Returns [H, W], or [H, W, 3] of RGB, as the file has the numbers.
+
+        For masks: no luminance, no palette (unless it is grey) and no alpha.
+
+        Raises:
+          ReadError: as `read`.
+        """
+
+        def load(plane: tiff.Plane) -> np.ndarray:
+            array = self._read_plane(plane, True)
+            colour = array.ndim == 3 and self.kind == "colour" and self.channel is None
+            return array[..., :3] if colour else self._grey(array)
+
+        return self._join(load)
+
+    def _grey(self, array: np.ndarray) -> np.ndarray:
+        return to_grey(array, self.kind, self.channel)
+
+    def _join(self, load: Callable[[tiff.Plane], np.ndarray]) -> np.ndarray:
+        try:
+            if _stamp(self.path) != self.stamp:
+                raise ValueError("it has changed since it was listed; start again")
+            arrays = map(load, self.planes)
+            one = len(self.planes) == 1
+            array = next(arrays) if one else project(arrays, self.projection)
+            if array.shape[:2] != self.shape:
+                raise ValueError(f"it is {array.shape} instead of {self.shape}")
+        except Exception as error:  # decoders raise anything on damaged data
+            raise ReadError(_line(self.where, error)) from error
+        return array
+
+    def _read_plane(self, plane: tiff.Plane, stored: bool) -> np.ndarray:
+        if plane.problem:
+            raise ValueError(plane.problem)
+        kind = _file_kind(self.path)
+        if kind == "png":
+            array = raster.read_png(self.path, stored)
+        elif kind == "jpeg":
+            array = raster.read_jpeg(self.path)
+        elif kind == "bmp":
+            array = raster.read_bmp(self.path, stored)
+        else:
+            array = tiff.read_plane(self.path, plane, stored)
+        if array.dtype == bool:
+            return array.astype(np.uint8)
+        if array.dtype.kind not in "iuf":
+            raise ValueError(f"its pixels are {array.dtype}: save it as grey")
+        return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+def file_stem(path: Path) -> str:
+    """NAME of an image file: without its ending, and without `.ome`."""
+    stem = Path(path).stem
+    return stem[:-4] if stem.lower().endswith(".ome") and len(stem) > 4 else stem
+
+
+def open_pages(
+    path: str | Path, *, channel: int | None = None, stack: str = "pages"
+) -> list[PageRef]:
+    """Lists the images of a file without decoding them.
+
+    What a file is, is decided by its content; what its axes mean, by its metadata.
+    Time, positions, and pages without a name are images of their own.
+
+    Args:
+      path: a TIFF, PNG, JPEG or BMP file.
+      channel: of several; None: luminance of RGB, else the first.
+      stack: "pages": every z is an image; "max", "mean": z (and unnamed pages) are
+        projected to one image.
+
+    Returns:
+      At least one page. A page that is damaged while others of the file are not is
+      listed too, and raises when it is read.
+
+    Raises:
+      ReadError: nothing in the file can be read.
+    """
+    path = Path(path)
+    if stack not in ("pages", "max", "mean"):
+        raise ReadError(f"data.stack is {stack!r}: choose pages, max or mean")
+    try:
+        pages = _list(path, channel, stack)
+    except Exception as error:  # parsers raise anything on damaged files
+        raise ReadError(_line(str(path), error)) from error
+    broken = [next((q.problem for q in p.planes if q.problem), "") for p in pages]
+    if all(broken):
+        raise ReadError(_line(str(path), ValueError(broken[0])))
+    stem = file_stem(path)
+    name = "{}_p{:03d}".format if len(pages) > 1 else "{}".format
+    return [
+        dataclasses.replace(page, index=i, name=name(stem, i))
+        for i, page in enumerate(pages)
+    ]
+
+
+def looks_like_image(path: Path) -> bool:
+    """Whether a file begins as images do, also those of kinds that are not read."""
+    try:
+        with path.open("rb") as file:
+            return _named(file.read(16), _READ | _IMAGES) is not None
+    except OSError:
+        return False
+
+
+def check_image(array: np.ndarray, where: str, constant: bool = False) -> None:
+    """Refuses pixels in which nothing can be seen.
+
+    Args:
+      array: [H, W].
+      where: the file or page, for the message.
+      constant: whether one value everywhere will do: a control shows no bead.
+
+    Raises:
+      ReadError: nothing but NaN or infinite pixels, one value everywhere, or under
+        8 x 8 px.
+    """
+    if min(array.shape) < _SMALLEST:
+        raise ReadError(
+            f"{where}: {array.shape[0]} x {array.shape[1]} px is too small; "
+            f"images need {_SMALLEST} x {_SMALLEST} px or more"
+        )
+    finite = np.isfinite(array)
+    known = array if finite.all() else array[finite]
+    if not known.size:
+        raise ReadError(
+            f"{where}: all pixels are NaN or infinite; export the image again"
+        )
+    if not constant and known.min() == known.max():
+        raise ReadError(
+            f"{where}: every pixel is {known.flat[0]}; there is nothing to see, "
+            "export the image again or remove it"
+        )
+
+
+def _list(path: Path, channel: int | None, stack: str) -> list[PageRef]:
+    kind = _file_kind(path)
+    make = functools.partial(PageRef, path, 0, "", stamp=_stamp(path))
+    if kind != "tiff":
+        header = raster.HEADERS[kind](path)
+        chosen, notes = choose_channel(channel, header.samples, header.kind)
+        if header.orientation != 1:
+            notes += (f"turned as its EXIF orientation {header.orientation} says",)
+        return [
+            make(
+                header.shape, None, notes, (tiff.Plane(),), "pages", header.kind, chosen
+            )
+        ]
+    stacks, missing = tiff.scan(path)
+    if not stacks:
+        raise ValueError(missing or "it holds no image")
+    pages = []
+    for part in stacks:
+        names, planes, chosen, notes = _of_channel(part, channel)
+        size, odd = _square(part.pixel_size)
+        for group in _groups(names, planes, stack):
+            pages.append(
+                make(
+                    part.shape,
+                    size,
+                    (*part.notes, *notes, *odd),
+                    group,
+                    stack,
+                    part.kind,
+                    chosen,
+                )
+            )
+    damaged = any(plane.problem for page in pages for plane in page.planes)
+    if missing and not damaged:
+        lost = tiff.Plane(problem=missing)
+        pages.append(dataclasses.replace(pages[-1], planes=(lost,)))
+    return pages
+
+
+def _of_channel(part: tiff.Stack, channel: int | None):
+    """The planes of one channel by their other indices, and the sample to take."""
+    at = part.axes.find("C")
+    if at >= 0 and part.sizes[at] == 1 and part.kind != "grey":
+        at = -1
+    indices = itertools.product(*(range(n) for n in part.sizes))
+    table = list(zip(indices, part.planes, strict=True))
+    if at < 0:
+        sample, notes = choose_channel(channel, part.samples, part.kind)
+    else:
+        chosen, notes = choose_channel(channel, part.sizes[at], "samples")
+        table = [(i, p) for i, p in table if i[at] == (chosen or 0)]
+        sample = None
+    return part.axes, table, sample, notes
+
+
+def _groups(names: str, table: list, stack: str) -> list[tuple[tiff.Plane, ...]]:
+    """Planes that make one image: one, or those that a projection joins."""
+    if stack == "pages":
+        return [(plane,) for _, plane in table]
+    groups: dict[tuple, list] = {}
+    for index, plane in table:
+        keep = tuple(i for i, a in zip(index, names, strict=True) if a not in "ZIQ")
+        groups.setdefault(keep, []).append(plane)
+    return [tuple(group) for group in groups.values()]
+
+
+def _square(size: tuple[float, float] | None) -> tuple[float | None, tuple[str, ...]]:
+    if size is None:
+        return None, ()
+    x, y = size
+    mean = math.sqrt(x * y)
+    if abs(x - y) <= 0.01 * mean:
+        return mean, ()
+    return mean, (f"pixels are {x:.4g} x {y:.4g} um; using the mean, {mean:.4g} um",)
+
+
+def _file_kind(path: Path) -> str:
+    other = what_it_is(path)
+    if other == "a folder":
+        raise ValueError("it is a folder; name a file in it")
+    if other:
+        raise ValueError(f"it is {other}; name a file")
+    with path.open("rb") as file:
+        head = file.read(16)
+    if not head:
+        raise ValueError("the file is empty (0 bytes); copy or export it again")
+    kind = _named(head, _READ)
+    if kind:
+        return kind
+    name = _named(head, _IMAGES | _OTHERS)
+    what = f"{name} file" if name else "not an image"
+    raise ValueError(f"it is {what}; save it as TIFF, PNG or JPEG")
+
+
+def _named(head: bytes, kinds: dict[bytes, str]) -> str | None:
+    return next((n for k, n in kinds.items() if re.match(k, head, re.DOTALL)), None)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def _line(where: str, error: Exception) -> str:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, FileNotFoundError):
+        reason = "there is no such file; check the name"
+    elif isinstance(error, PermissionError):
+        reason = "no permission to read it; change its permissions"
+    elif isinstance(error, OSError) and error.errno == errno.ELOOP:
+        reason = "its links lead in a circle; name the file itself"
+    elif type(error) is not ValueError:
+        reason = f"it is corrupt or of an unsupported type ({reason})"
+    remedy = "" if ";" in reason or ":" in reason else "; copy or export it again"
+    return printable(f"{where}: {reason}{remedy}")

@@ -1,0 +1,1 @@
+"""Masks: what their numbers mean, whether they fit their image, and beads apart."""

@@ -1,0 +1,160 @@
+"""Masks of few numbers: kinds of beads, cores and rims, overlaps."""
+
+import numpy as np
+from scipy import ndimage
+from skimage import measure
+
+from beadseg.data.images.reading import ReadError
+from beadseg.data.masks.decoded import EIGHT, PART, Decoded
+from beadseg.data.masks.necks import roundness, separate
+
+
+def decode_few(values: np.ndarray, index: np.ndarray, where: str) -> Decoded | None:
+    """Beads of a mask of two to `FEW` numbers; None: each number may be a bead.
+
+    Args:
+      values: the numbers above 0, ascending.
+      index: i32[H, W], of every pixel the place of its number from 1; 0: ground.
+      where: the file or page, for messages.
+
+    Raises:
+      ReadError: they may mean several things.
+    """
+    count = len(values)
+    meet = _meetings(index, count)
+    outside = meet[1:, 0] / np.maximum(meet[1:].sum(1), 1)  # of the outline
+    if count == 2:
+        found = _core_and_rim(values, index, meet, outside, where)
+        if found is not None:
+            return found
+    steps = np.diff(values, prepend=0)
+    if count >= 2 and np.ptp(steps) <= 1 and (outside[1:] < 0.35).all():
+        found = _overlaps(values, index, where)
+        if found is not None:
+            return found
+    return _kinds(values, index, outside, where)
+
+
+def _meetings(index: np.ndarray, count: int) -> np.ndarray:
+    """i64[K + 1, K + 1]: pairs of neighbours of two numbers; 0 is the ground."""
+    meet = np.zeros((count + 1) ** 2, np.int64)
+    for a, b in ((index[1:], index[:-1]), (index[:, 1:], index[:, :-1])):
+        differ = a != b
+        pair = a[differ].astype(np.int64) * (count + 1) + b[differ]
+        meet += np.bincount(pair, minlength=len(meet))
+    meet = meet.reshape(count + 1, count + 1)
+    return meet + meet.T
+
+
+def _core_and_rim(values, index, meet, outside, where) -> Decoded | None:
+    """Two numbers of which one is the rim of the other, or the line between two."""
+    depth = [_depth(index == number) for number in (1, 2)]
+    rim = int(np.argmin(depth))
+    core = 1 - rim
+    thin = depth[rim] < 0.6 * depth[core]
+    shielded = outside[core] < 0.1
+    between = outside[rim] < 0.4 and depth[rim] <= 2.5 and depth[core] > 3
+    if not thin and min(outside) < 0.05 and max(outside) > 0.2:
+        inner = int(np.argmin(outside))
+        cores, found = ndimage.label(index == inner + 1, EIGHT)
+        clumps = ndimage.label(index > 0, EIGHT)[1]
+        if found >= clumps:  # every clump has a core: no overlap of some
+            raise ReadError(
+                f"{where}: the number {values[inner]} lies inside "
+                f"{values[1 - inner]} everywhere: core and border of beads, or discs "
+                "that overlap; save the mask with one number per bead"
+            )
+        return None
+    if not thin or not (shielded or between):
+        return None
+    cores, found = ndimage.label(index == core + 1, EIGHT)
+    if between and not shielded:
+        cores = separate(index == core + 1)
+        found = int(cores.max())
+    away, place = ndimage.distance_transform_edt(cores == 0, return_indices=True)
+    grown = np.where(index > 0, cores[tuple(place)], 0)
+    strays = float(np.mean(away[index == rim + 1] > 4 * depth[rim] + 2))
+    if strays > 0.1:
+        return None
+    return Decoded(
+        grown,
+        "core and border",
+        f"core and border: {values[rim]} is the border of {values[core]}; read as "
+        f"{found} beads, each a core with its border",
+    )
+
+
+def _depth(mask: np.ndarray) -> float:
+    """px: how far inside the mask the deepest tenth of its ridge lies."""
+    distance = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    ridge = mask & (ndimage.maximum_filter(distance, 3) == distance)
+    return float(np.percentile(distance[ridge], 75)) if ridge.any() else 0.0
+
+
+def _overlaps(values, index, where) -> Decoded | None:
+    """Numbers that count how many discs lie on a pixel.
+
+    The Euler characteristics of the levels add up to the number of convex shapes
+    (Baryshnikov and Ghrist 2009), however they overlap.
+    """
+    discs = sum(
+        measure.euler_number(index >= level, connectivity=2)
+        for level in range(1, len(values) + 1)
+    )
+    clumps, number = ndimage.label(index > 0, EIGHT)
+    deep = np.unique(clumps[index > 1])
+    if discs <= number or len(deep) == number and number > 2:
+        return None
+    labels = separate(index > 0)
+    parts = int(labels.max())
+    what = (
+        f"its numbers count how many discs overlap (up to {len(values)}): about "
+        f"{discs} discs"
+    )
+    if abs(parts - discs) > max(1, 0.05 * discs):
+        raise ReadError(
+            f"{where}: sums of overlapping discs: {what}, of which outlines tell "
+            f"{parts} apart; save the mask with one number per bead"
+        )
+    return Decoded(labels, "overlaps counted", f"{what}; read as {parts} beads")
+
+
+def _kinds(values, index, outside, where) -> Decoded | None:
+    """A number per kind of bead: each has several beads of its own."""
+    parts = measure.label(index, connectivity=2, background=0)
+    area = np.bincount(parts.ravel())[1:]
+    of = np.zeros(len(area) + 1, np.int32)
+    of[parts] = index
+    usual = np.median(area)
+    whole = area >= max(PART * usual, 4)
+    each = np.bincount(of[1:][whole], minlength=len(values) + 1)[1:]
+    if each.sum() < 3 * len(values) or (each < 2).sum() > len(values) / 2:
+        return None
+    if (outside < 0.3).any():
+        inner = int(values[outside.argmin()])
+        raise ReadError(
+            f"{where}: {len(values)} numbers in {each.sum()} places, and {inner} lies "
+            "inside another: classes, cores with a border, or overlaps; save the mask "
+            "with one number per bead"
+        )
+    labels = np.zeros(index.shape, np.int32)
+    said = []
+    for number, value in enumerate(values, 1):
+        mask = index == number
+        own = separate(mask)
+        size, ratio = roundness(mask, own)
+        if np.sum(size[ratio < 2.5]) < 0.5 * size.sum():
+            raise ReadError(
+                f"{where}: classes, not beads: {len(values)} numbers in {each.sum()} "
+                f"places, and the shapes of {value} are no beads; save the mask with "
+                "one number per bead, and 0 for all else"
+            )
+        labels[mask] = own[mask] + labels.max()
+        across = np.median(2 * np.sqrt(size / np.pi))
+        said.append(f"{value}: {own.max()} of {across:.0f} px")
+    return Decoded(
+        labels,
+        "classes",
+        f"classes, not beads: the same number is used in many places; read as one bead "
+        f"for each place ({', '.join(said)})",
+    )

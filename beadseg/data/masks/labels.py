@@ -1,0 +1,179 @@
+"""What masks mean: instance labels, binary masks, unknown pixels and centres."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+from skimage import measure
+
+from beadseg.data.images.reading import PageRef, ReadError, open_pages
+from beadseg.data.masks.encodings import decode
+from beadseg.data.masks.necks import separate
+
+UNKNOWN = -1
+
+
+class Mask(NamedTuple):
+    """Labels, and in words how the numbers were read if not as they stand."""
+
+    labels: np.ndarray  # i32[H, W]: 0 background, > 0 one id per bead, -1 unknown
+    kind: str = ""  # of the reading: "inverted", "classes", ...; "": as they stand
+    note: str = ""
+
+
+def read_mask(source: PageRef | str | Path) -> Mask:
+    """Reads a mask as instance labels, and says how.
+
+    A binary mask is cut into beads (`separate`); ids of an instance mask stay as they
+    are, also those of beads in several parts, unless one exceeds 2^31 - 1 (then 1..N).
+    What other programs write in other ways is read where it is certain (`decode`).
+
+    Args:
+      source: a page, or the path of a file with one page.
+
+    Raises:
+      ReadError: the file is damaged, it is no mask, or may mean several things.
+    """
+    page = _one_page(source)
+    return interpret(page.read_stored(), page.where)
+
+
+def read_labels(source: PageRef | str | Path) -> np.ndarray:
+    """The labels i32[H, W] of `read_mask`."""
+    return read_mask(source).labels
+
+
+def read_foreground(source: PageRef | str | Path, plain: bool) -> np.ndarray:
+    """Where the beads of a mask are, not told apart, i8[H, W]: 1, 0 or -1 unknown.
+
+    Args:
+      source: a page, or the path of a file with one page.
+      plain: it is known that its numbers are read as they stand, which saves time.
+
+    Raises:
+      ReadError: as `read_mask`.
+    """
+    page = _one_page(source)
+    array = page.read_stored()
+    array = _whole_numbers(_one_channel(array, page.where), page.where)
+    array, _ = _unwrapped(array)
+    beads = (array if plain else decode(array, page.where).beads) > 0
+    return np.where(array < 0, UNKNOWN, beads).astype(np.int8)
+
+
+def read_ignored(source: PageRef | str | Path) -> np.ndarray:
+    """Where nothing is known, bool[H, W]: not 0, in any channel, as the file has it.
+
+    Args:
+      source: a page of `ignore/`, or the path of a file with one page.
+
+    Raises:
+      ReadError: the file is damaged.
+    """
+    stored = _one_page(source).read_stored()
+    return stored.any(-1) if stored.ndim == 3 else stored != 0
+
+
+def with_unknown(labels: np.ndarray, where: np.ndarray | None) -> np.ndarray:
+    """Labels i32[H, W] that are -1 `where` nothing is known (None: nowhere)."""
+    return labels if where is None else np.where(where, np.int32(UNKNOWN), labels)
+
+
+def read_points(source: PageRef | str | Path) -> np.ndarray:
+    """Reads bead centres: every connected group of equal non-zero pixels is one.
+
+    Args:
+      source: a page, or the path of a file with one page.
+
+    Returns:
+      float32 [N, 2]: y, x of the centroids in px (a pixel's centre is a whole
+      number), in the order in which rows are read.
+
+    Raises:
+      ReadError: the file is damaged, or it holds no whole numbers.
+    """
+    page = _one_page(source)
+    array = _whole_numbers(_one_channel(page.read_stored(), page.where), page.where)
+    groups, count = measure.label(array, connectivity=2, return_num=True)
+    if not count:
+        return np.zeros((0, 2), np.float32)
+    centres = ndimage.center_of_mass(groups > 0, groups, np.arange(1, count + 1))
+    return np.asarray(centres, np.float32)
+
+
+def interpret(array: np.ndarray, where: str) -> Mask:
+    """Turns the numbers of a mask [H, W] or [H, W, 3] into labels.
+
+    Args:
+      array: numbers of any type, as the file has them.
+      where: the file or page, for messages.
+
+    Raises:
+      ReadError: colours, fractions, a photograph instead of a mask, or numbers that
+        may mean several things.
+    """
+    array = _whole_numbers(_one_channel(array, where), where)
+    array, wrapped = _unwrapped(array)
+    beads, kind, note = decode(array, where)
+    if beads.dtype == bool:
+        labels = separate(beads)
+    elif beads.max() > np.iinfo(np.int32).max:
+        labels = np.zeros(beads.shape, np.int32)
+        positive = beads > 0
+        labels[positive] = np.unique(beads[positive], return_inverse=True)[1] + 1
+    else:
+        labels = beads
+    unknown = array < 0
+    labels = np.where(unknown, 0, labels).astype(np.int32)
+    labels = np.where(unknown, np.int32(UNKNOWN), labels)
+    if wrapped:
+        return Mask(labels, "negative ids", "; ".join(filter(None, (wrapped, note))))
+    return Mask(labels, kind, note)
+
+
+def _one_page(source: PageRef | str | Path) -> PageRef:
+    if isinstance(source, PageRef):
+        return source
+    pages = open_pages(source)
+    if len(pages) > 1:
+        raise ReadError(
+            f"{source}: it has {len(pages)} pages where one is expected; "
+            "save one page per file"
+        )
+    return pages[0]
+
+
+def _one_channel(array: np.ndarray, where: str) -> np.ndarray:
+    if array.ndim == 2:
+        return array
+    if (array == array[..., :1]).all():
+        return array[..., 0]
+    raise ReadError(
+        f"{where}: the mask is in colour (RGB); save it with one number per bead, "
+        "or as black and white"
+    )
+
+
+def _whole_numbers(array: np.ndarray, where: str) -> np.ndarray:
+    """The array as integers: of 64 bits if it was not one."""
+    if array.dtype.kind == "f":
+        if not np.isfinite(array).all() or (array != np.round(array)).any():
+            raise ReadError(
+                f"{where}: the mask holds fractions or NaN; save it with one whole "
+                "number per bead (a probability map needs a threshold first)"
+            )
+        return array.astype(np.int64)
+    return array.astype(np.uint8) if array.dtype == bool else array
+
+
+def _unwrapped(array: np.ndarray) -> tuple[np.ndarray, str]:
+    """Ids that a signed type turned negative, as they were, and a note about it."""
+    if array.dtype.kind != "i" or array.dtype.itemsize > 2:
+        return array, ""
+    limits = np.iinfo(array.dtype)
+    if array.min() > limits.min + 3 or array.max() < limits.max - 3:
+        return array, ""
+    return array.astype(np.int32) % (2 * (limits.max + 1)), (
+        f"numbers beyond {limits.max} were written as negative ones: read as they were"
+    )

@@ -1,0 +1,1 @@
+"""A run as a model for other tools."""

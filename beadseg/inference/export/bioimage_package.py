@@ -1,0 +1,177 @@
+"""A bioimage.io package: an ONNX model with all that other programs need to run it.
+
+The format is that of https://bioimage.io, "model" 0.5: a zip file with `rdf.yaml` and
+what that names. It is written here, in JSON, which is YAML too; `bioimageio.core`
+validates and runs it in the tests.
+"""
+
+import datetime
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+from beadseg import __version__, models
+from beadseg.data.generated.render import generate
+from beadseg.data.generated.settings import GeneratedSettings
+from beadseg.data.scaling import CLIP, NOISE_SPAN, prepare
+from beadseg.files import write_whole
+from beadseg.inference.export.onnx_graph import INPUT, OPSET, OUTPUTS
+from beadseg.inference.run import Run
+
+_FORMAT = "0.5.4"
+_ABOUT = {
+    "probability": "how sure the model is that a pixel is bead",
+    "distance": "depth of a pixel in its own bead: 1 at its centre, 0 at its edge",
+}
+_README = """# Microbeads
+
+Finds microbeads in microscope images. Trained with beadseg {version}.
+
+- Input: a grey image; its percentiles {low:g} and {high:g} become 0 and 1, and what
+  lies beyond {clip} is cut. The model expects beads {diameter} px across: resample
+  images first. In an all but empty image move 0 and 1 apart to {noise:g} standard
+  deviations of its noise, or the noise is stretched to full contrast.
+{flatten}- Output: {outputs}.
+- A pixel is bead where the probability is {threshold:.3f} or more.
+
+## Validation
+
+The threshold is the one of the best Jaccard index on validation images. Check the model
+on images of your own: `beadseg evaluate PREDICTED TRUTH`.
+"""
+
+
+def write_package(run: Run, model: bytes, about: dict[str, Any], file: Path) -> None:
+    """Writes the package, a zip file, whole or not at all.
+
+    Args:
+      run: what the model is made of.
+      model: the serialised ONNX model.
+      about: `export.metadata` of the run, kept under config.beadseg.
+      file: where to.
+    """
+    image = generate(GeneratedSettings(size=256), 0, 1).image.astype(np.float32)
+    normal = prepare(image, low=run.low, high=run.high).image
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    found = session.run(None, {INPUT: normal[None, None]})
+    names = [OUTPUTS[head] for head in run.model_config.heads]
+    outputs = dict(zip(names, found, strict=True))
+    members = {
+        "rdf.yaml": json.dumps(_description(run, names, about), indent=2),
+        "README.md": _readme(run, names),
+        "weights.onnx": model,
+        "cover.png": _cover(normal, found[0][0, 0]),
+        f"{INPUT}.npy": _npy(image[None, None]),
+    }
+    members |= {f"{name}.npy": _npy(array) for name, array in outputs.items()}
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as package:
+        for name, data in members.items():
+            package.writestr(name, data)
+    write_whole(file, content.getvalue())
+
+
+def _description(run: Run, names: list[str], about: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "model",
+        "format_version": _FORMAT,
+        "name": "Microbeads (beadseg)",
+        "description": "Finds microbeads, also touching ones, in microscope images.",
+        "authors": [{"name": "beadseg"}],
+        "cite": [
+            {
+                "text": "Ronneberger et al., U-Net (MICCAI 2015)",
+                "doi": "10.1007/978-3-319-24574-4_28",
+            }
+        ],
+        "license": "Apache-2.0",
+        "documentation": "README.md",
+        "covers": ["cover.png"],
+        "tags": ["beads", "microbeads", "segmentation", "2d", "unet"],
+        "timestamp": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "inputs": [_input(run)],
+        "outputs": [_output(name) for name in names],
+        "weights": {"onnx": {"source": "weights.onnx", "opset_version": OPSET}},
+        "config": {"beadseg": about},
+    }
+
+
+def _input(run: Run) -> dict[str, Any]:
+    stride = models.stride(run.model_config)
+    size = {"min": 4 * stride, "step": stride}
+    percentiles = {"min_percentile": run.low, "max_percentile": run.high}
+    return {
+        "id": INPUT,
+        "description": "grey image",
+        "axes": _axes("grey", {"y": size, "x": size}),
+        "test_tensor": {"source": f"{INPUT}.npy"},
+        "data": {"type": "float32"},
+        "preprocessing": [
+            {"id": "scale_range", "kwargs": {"axes": ["y", "x"], **percentiles}},
+            {"id": "clip", "kwargs": dict(zip(("min", "max"), CLIP, strict=True))},
+        ],
+    }
+
+
+def _output(name: str) -> dict[str, Any]:
+    size = {axis: {"tensor_id": INPUT, "axis_id": axis} for axis in ("y", "x")}
+    return {
+        "id": name,
+        "description": _ABOUT[name],
+        "axes": _axes(name, size),
+        "test_tensor": {"source": f"{name}.npy"},
+        "data": {"type": "float32", "range": [0.0, 1.0]},
+    }
+
+
+def _axes(channel: str, sizes: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {"type": "batch"},
+        {"type": "channel", "channel_names": [channel]},
+        *({"type": "space", "id": axis, "size": size} for axis, size in sizes.items()),
+    ]
+
+
+def _cover(image: np.ndarray, probability: np.ndarray) -> bytes:
+    """The image beside what is found in it, as PNG."""
+    both = np.clip(np.concatenate([image, probability], axis=1), 0, 1)
+    file = io.BytesIO()
+    Image.fromarray(np.round(255 * both).astype(np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+def _npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def _readme(run: Run, names: list[str]) -> str:
+    flatten = ""
+    if run.flatten_sigma:
+        flatten = (
+            "- Before that, subtract the background: a Gaussian mean of standard "
+            f"deviation {run.flatten_sigma:g} px.\n"
+        )
+    known = "as large as those it was trained on"
+    if run.sizes is not None:
+        known = f"{run.sizes[0]:.0f} to {run.sizes[1]:.0f}"
+    elif run.bead_diameter is not None:
+        known = f"about {run.bead_diameter:.0f}"
+    return _README.format(
+        version=__version__,
+        low=run.low,
+        high=run.high,
+        clip=f"{CLIP[0]:g} and {CLIP[1]:g}",
+        diameter=known,
+        noise=NOISE_SPAN,
+        flatten=flatten,
+        outputs="; ".join(f"{name}, {_ABOUT[name]}" for name in names),
+        threshold=run.threshold,
+    )

@@ -1,0 +1,1 @@
+"""The files of a prediction, and the measurements in them."""

@@ -1,0 +1,295 @@
+"""The files of a prediction, each written whole or not at all.
+
+Polygons are f32[n, 2] (y, x) in px from the centre of the first pixel; in files that
+measure from its corner (ImageJ, QuPath) half a pixel is added.
+"""
+
+import csv
+import datetime
+import io
+import itertools
+import json
+import math
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import imagecodecs
+import numpy as np
+import tifffile
+from roifile import ROI_OPTIONS, ROI_TYPE, ImagejRoi
+
+from beadseg import __version__
+from beadseg.errors import BeadsegError
+from beadseg.files import open_whole, write_whole
+from beadseg.inference.outputs.measure import Table
+from beadseg.inference.scratch import Scratch
+from beadseg.quoting import for_cell
+
+LEVELS = 2**12  # of a stored probability: finer ones are noise that does not compress
+FIRST_DAY = datetime.datetime(1980, 1, 1)  # of zip files; in place of today
+CORNER = 0.5  # px, from the corner of the first pixel to its centre
+CLASS = {"name": "Bead", "color": [0, 158, 115]}
+TIFF_TILE = 256  # px, a side
+STRIP = 256  # rows of a TIFF that are compressed at once
+ROWS = 2**13  # of a table that are text at once
+TABLE_ENDINGS = (".csv", ".parquet", ".xlsx")
+SHEET_ROWS = 2**20  # of a sheet of Excel, its heads among them
+
+
+def write_labels(
+    file: Path,
+    labels: np.ndarray | Scratch,
+    count: int,
+    pixel_size: float | None,
+) -> None:
+    """Writes i32[H, W] of at most `count` as u16, or u32 beyond 65,535."""
+    kind = label_type(count)
+    if isinstance(labels, Scratch):
+        bands = (labels[rows].astype(kind) for rows in _bands(labels.shape[0]))
+        return write_tiled(file, bands, labels.shape, kind, pixel_size)
+    labels = labels.astype(kind)
+    with open_whole(file) as content:
+        tifffile.imwrite(
+            content,
+            labels,
+            rowsperstrip=STRIP,
+            **_tiff_options(labels.dtype, pixel_size),
+        )
+
+
+def write_map(
+    file: Path, values: np.ndarray | Scratch, pixel_size: float | None
+) -> None:
+    """Writes f32[H, W] of 0..1, in steps of 1 / 4096."""
+    if isinstance(values, Scratch):
+        bands = (in_steps(values[rows]) for rows in _bands(values.shape[0]))
+        return write_tiled(file, bands, values.shape, np.float32, pixel_size)
+    options = _tiff_options(np.dtype(np.float32), pixel_size)
+    with open_whole(file) as content:
+        tifffile.imwrite(content, in_steps(values), rowsperstrip=STRIP, **options)
+
+
+def _bands(height: int) -> Iterator[slice]:
+    for top in range(0, height, 2 * TIFF_TILE):
+        yield slice(top, min(top + 2 * TIFF_TILE, height))
+
+
+def write_tiled(
+    file: Path,
+    bands: Iterable[np.ndarray],
+    shape: tuple[int, int],
+    dtype: type | np.dtype,
+    pixel_size: float | None,
+) -> None:
+    """Writes an image [H, W] that comes in bands of rows, as a tiled TIFF.
+
+    The height of every band but the last is a multiple of the tile's.
+    """
+
+    def tiles() -> Iterator[np.ndarray]:
+        for band in bands:
+            for top in range(0, band.shape[0], TIFF_TILE):
+                for left in range(0, band.shape[1], TIFF_TILE):
+                    tile = np.zeros((TIFF_TILE, TIFF_TILE), dtype)
+                    part = band[top : top + TIFF_TILE, left : left + TIFF_TILE]
+                    tile[: part.shape[0], : part.shape[1]] = part
+                    yield tile
+
+    options = _tiff_options(np.dtype(dtype), pixel_size)
+    options |= {"shape": shape, "dtype": dtype, "tile": (TIFF_TILE, TIFF_TILE)}
+    with open_whole(file) as content:
+        tifffile.imwrite(content, tiles(), **options)
+
+
+def label_type(count: int) -> np.dtype:
+    """The smallest type for labels up to `count` that other tools read."""
+    many = count > np.iinfo(np.uint16).max
+    return np.dtype(np.uint32 if many else np.uint16)
+
+
+def in_steps(values: np.ndarray) -> np.ndarray:
+    """f32 rounded to 1 / 4096."""
+    steps = np.rint(values * np.float32(LEVELS)) / np.float32(LEVELS)
+    return steps.astype(np.float32, copy=False)
+
+
+def _tiff_options(dtype: np.dtype, pixel_size: float | None) -> dict[str, Any]:
+    """Deflate; Fiji and napari read it, with the pixel size."""
+    options: dict[str, Any] = {"compression": "zlib", "compressionargs": {"level": 4}}
+    if dtype != np.uint32:  # which ImageJ reads, but not as its own kind
+        options |= {"imagej": True, "metadata": {"unit": "um"} if pixel_size else {}}
+        if pixel_size:
+            options["resolution"] = (1 / pixel_size, 1 / pixel_size)
+    elif pixel_size:
+        options |= {"resolution": (1e4 / pixel_size,) * 2, "resolutionunit": 3}
+    if dtype.kind == "u":
+        options["predictor"] = 2  # ImageJ knows no other, so floats go without
+    return options
+
+
+def write_png(file: Path, picture: np.ndarray) -> None:
+    """Writes u8[H, W, 3]."""
+    paeth = imagecodecs.PNG.FILTER.PAETH  # of libpng's the smallest for photographs
+    write_whole(file, imagecodecs.png_encode(picture, level=1, filter=paeth))
+
+
+def write_rois(
+    file: Path, beads: Sequence[int], outlines: Iterable[np.ndarray]
+) -> None:
+    """Writes a zip of ImageJ ROIs, one a bead, with subpixel coordinates."""
+    content = io.BytesIO()  # some 200 bytes a bead; a file would be flushed for each
+    with zipfile.ZipFile(content, "w") as rois:
+        for bead, outline in zip(beads, outlines, strict=True):
+            roi = ImagejRoi.frompoints(
+                outline[:, ::-1] + np.float32(CORNER), name=f"{bead:05d}"
+            )
+            roi.roitype = ROI_TYPE.POLYGON
+            roi.options |= ROI_OPTIONS.SUB_PIXEL_RESOLUTION
+            # Without a time of its own: the same beads give the same bytes.
+            info = zipfile.ZipInfo(f"{bead:05d}.roi", FIRST_DAY.timetuple()[:6])
+            rois.writestr(info, roi.tobytes(), zipfile.ZIP_DEFLATED, 1)
+    write_whole(file, content.getbuffer())
+
+
+def write_geojson(file: Path, table: Table, outlines: Iterable[np.ndarray]) -> None:
+    """Writes a GeoJSON collection for QuPath: a detection a bead, with measurements."""
+    names = [name for name in table if name not in ("label", "on_border")]
+    columns = [_rounded(table[name]) for name in names]
+    with open_whole(file) as content:
+        separator = '{"type": "FeatureCollection", "features": [\n'
+        for outline, label, *values in zip(
+            outlines, table["label"].tolist(), *columns, strict=True
+        ):
+            ring = np.round(outline[:, ::-1].astype(float) + CORNER, 2).tolist()
+            known = {n: v for n, v in zip(names, values, strict=True) if v == v}
+            feature = {
+                "type": "Feature",
+                "geometry": {"type": "Polygon", "coordinates": [[*ring, ring[0]]]},
+                "properties": {
+                    "objectType": "detection",
+                    "name": str(label),
+                    "classification": CLASS,
+                    "measurements": known,
+                },
+            }
+            content.write((separator + json.dumps(feature)).encode())
+            separator = ",\n"
+        if not len(table["label"]):
+            content.write(separator.encode())
+        content.write(b"\n]}\n")
+
+
+def write_table(file: Path, tables: Iterable[Table]) -> None:
+    """Writes tables of the same columns under each other, one at a time.
+
+    A CSV, Parquet or Excel file, as its ending says. Where a table lacks a column of
+    another its cells are empty; of no table at all an empty file is made.
+
+    Raises:
+      BeadsegError: the ending is none of these.
+    """
+    if file.suffix not in TABLE_ENDINGS:
+        raise BeadsegError(f"{file}: a table ends in {' or '.join(TABLE_ENDINGS)}")
+    tables = list(tables)
+    names = list(dict.fromkeys(name for table in tables for name in table))
+    write = {".csv": _csv, ".parquet": _parquet, ".xlsx": _excel}[file.suffix]
+    with open_whole(file) as content:
+        write(content, names, tables)
+
+
+def _csv(content: BinaryIO, names: list[str], tables: list[Table]) -> None:
+    text = io.TextIOWrapper(content, "utf-8", newline="", write_through=True)
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(names)
+    for table in tables:
+        rows = len(next(iter(table.values())))
+        for first in range(0, rows, ROWS):
+            part = slice(first, min(first + ROWS, rows))
+            columns = [
+                _cells(table[name][part])
+                if name in table
+                else [""] * (part.stop - first)
+                for name in names
+            ]
+            lines.writerows(zip(*columns, strict=True))
+    text.flush()
+    text.detach()
+
+
+def _cells(column: np.ndarray) -> list[str]:
+    values = column.tolist()
+    if column.dtype.kind == "f":
+        return ["" if v != v else f"{v:.6g}" for v in values]
+    if column.dtype.kind == "b":
+        return [str(int(v)) for v in values]
+    return ["" if v is None else _cell(v) for v in values]
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(for_cell(value))
+
+
+def _parquet(content: BinaryIO, names: list[str], tables: list[Table]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def arrow(table: Table) -> pa.Table:
+        rows = len(next(iter(table.values()), ()))
+        columns = [table.get(name, [None] * rows) for name in names]
+        arrays = [pa.array(np.asarray(column).tolist()) for column in columns]
+        return pa.table(dict(zip(names, arrays, strict=True)))
+
+    if not tables:
+        tables = [{}]
+    joined = pa.concat_tables(map(arrow, tables), promote_options="permissive")
+    about = {"creator": f"beadseg {__version__}"}
+    pq.write_table(joined.replace_schema_metadata(about), content)
+
+
+def _excel(content: BinaryIO, names: list[str], tables: list[Table]) -> None:
+    """Numbers are numbers whatever the language of Excel; text is never a formula."""
+    from xlsxwriter import Workbook
+
+    options = {
+        "constant_memory": True,
+        "strings_to_formulas": False,
+        "strings_to_urls": False,
+    }
+    lines = itertools.chain.from_iterable(_lines(names, table) for table in tables)
+    with Workbook(content, options) as book:
+        book.set_properties({"created": FIRST_DAY})
+        sheet = None
+        for i, line in enumerate(lines):
+            row = i % (SHEET_ROWS - 1)
+            if row == 0:  # what does not fit goes on in another sheet
+                sheet = book.add_worksheet()
+                sheet.write_row(0, 0, names)
+            sheet.write_row(row + 1, 0, line)
+        if sheet is None:
+            book.add_worksheet().write_row(0, 0, names)
+
+
+def _lines(names: list[str], table: Table) -> Iterator[list[Any]]:
+    """The rows of a table, None where a number or a column is missing."""
+    rows = len(next(iter(table.values()), ()))
+    empty = np.full(rows, None)
+    columns = [_rounded(np.asarray(table.get(name, empty))) for name in names]
+    for values in zip(*columns, strict=True):
+        yield [None if v != v else v for v in values]
+
+
+def rows_to_table(rows: list[dict[str, Any]]) -> Table:
+    """Rows as a table of columns, in the order in which names first come."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {
+        name: np.array([row.get(name) for row in rows], dtype=object) for name in names
+    }
+
+
+def _rounded(column: np.ndarray) -> list[Any]:
+    """Numbers to six digits, for text."""
+    if column.dtype.kind != "f":
+        return column.tolist()
+    return [v if math.isnan(v) else float(f"{v:.6g}") for v in column.tolist()]

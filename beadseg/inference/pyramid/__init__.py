@@ -1,0 +1,1 @@
+"""Beads of any size: levels, candidates, scores, and which of them are beads."""

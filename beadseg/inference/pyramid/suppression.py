@@ -1,0 +1,83 @@
+"""Which of the candidates of all levels are beads: the best where several overlap."""
+
+import numpy as np
+
+from beadseg.inference.pyramid.pyramid import Candidates
+
+COVERED = 0.3  # share of a candidate that better ones may cover
+DRAWN_WELL = (13.0, 26.0)  # px of a level, at which outlines are drawn best
+PER_OCTAVE = 0.15  # score that an octave beyond costs, where another level has it
+LARGER = 0.03  # score that an octave of diameter is worth among equals
+
+
+def select(
+    found: Candidates, beneath: np.ndarray, score: np.ndarray, min_score: float
+) -> np.ndarray:
+    """The candidates that are beads: i64[M], indices.
+
+    Best first, of equals the larger, each is taken unless those taken before cover
+    `COVERED` of it: so a bead that several levels found counts once, a clump gives way
+    to its beads, and dust to the bead that it lies in. Regions of one level never
+    overlap.
+
+    Args:
+      found: the candidates.
+      beneath: of `pyramid.under`.
+      score: f[N].
+      min_score: what has less is left out.
+    """
+    small = np.log2(DRAWN_WELL[0] / found.size) * (found.level > 0)
+    large = np.log2(found.size / DRAWN_WELL[1])
+    rank = score - PER_OCTAVE * np.maximum(np.maximum(small, large), 0)
+    rank += LARGER * np.log2(found.diameter)
+    good = np.flatnonzero(score >= min_score)
+    order = good[np.argsort(-rank[good], kind="stable")]
+    starts, others, shares = _neighbours(found, beneath, score >= min_score)
+    covered = np.zeros(len(score))
+    taken = []
+    for i in order.tolist():
+        if covered[i] > COVERED:
+            continue
+        taken.append(i)
+        span = slice(starts[i], starts[i + 1])
+        np.add.at(covered, others[span], shares[span])
+    return np.array(taken, int)
+
+
+def _neighbours(found: Candidates, beneath: np.ndarray, good: np.ndarray):
+    """Of each candidate the others that overlap it, and what of them it covers.
+
+    Returns:
+      i64[N + 1], where those of each begin; i64[P]; f64[P].
+    """
+    count = len(found.level)
+    own = np.tile(np.arange(count), len(beneath))
+    other = beneath.ravel()
+    pairs = (other >= 0) & (other != own)
+    one, two = own[pairs], other[pairs]
+    pairs = good[one] & good[two]
+    pairs = np.stack([one[pairs], two[pairs]])
+    pairs = np.unique(np.concatenate([pairs, pairs[::-1]], 1), axis=1)
+    one, two = pairs
+    shared = lens(
+        found.diameter[one] / 2,
+        found.diameter[two] / 2,
+        np.hypot(found.y[one] - found.y[two], found.x[one] - found.x[two]),
+    )
+    share = shared / (np.pi / 4 * found.diameter[two] ** 2)
+    starts = np.searchsorted(one, np.arange(count + 1))
+    return starts, two, share
+
+
+def lens(r: np.ndarray, s: np.ndarray, apart: np.ndarray) -> np.ndarray:
+    """Area that discs of radius r and s share, their centres `apart`: f64[P]."""
+    apart = np.maximum(apart, 1e-9)
+    low, high = np.minimum(r, s), np.maximum(r, s)
+    near = np.clip(apart, np.maximum(high - low, 1e-9), r + s)
+    a = np.clip((near**2 + r**2 - s**2) / (2 * near * r), -1, 1)
+    b = np.clip((near**2 + s**2 - r**2) / (2 * near * s), -1, 1)
+    chord = (-near + r + s) * (near + r - s) * (near - r + s) * (near + r + s)
+    area = r**2 * np.arccos(a) + s**2 * np.arccos(b)
+    area -= 0.5 * np.sqrt(np.maximum(chord, 0))
+    inside, outside = apart <= high - low, apart >= r + s
+    return np.where(inside, np.pi * low**2, np.where(outside, 0, area))

@@ -1,0 +1,1 @@
+"""A prediction against the truth."""

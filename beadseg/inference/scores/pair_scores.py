@@ -1,0 +1,143 @@
+"""Predictions against the truth, image by image: all numbers, and the CSV of them."""
+
+import csv
+import io
+import math
+from collections.abc import Collection, Mapping
+
+import numpy as np
+from tqdm import tqdm
+
+from beadseg.data.images.reading import ReadError
+from beadseg.errors import BeadsegError
+from beadseg.inference.scores.evaluation import (
+    BOUNDARY_TOLERANCE,
+    ERRORS,
+    metrics,
+    pool,
+    score,
+)
+from beadseg.inference.scores.incomplete import expected
+from beadseg.inference.scores.pairing import Pairing, read_predicted, read_truth
+from beadseg.matching import MIN_IOUS
+from beadseg.quoting import for_cell
+
+
+def evaluate(
+    pairing: Pairing,
+    *,
+    distance: float | None = None,
+    tolerance: float = BOUNDARY_TOLERANCE,
+    completeness: Mapping[str, float] | None = None,
+    trained: Collection[str] = (),
+    suspected: float | None = None,
+) -> dict:
+    """Scores every pair, one image in memory at a time.
+
+    Args:
+      pairing: what belongs together.
+      distance, tolerance: as in `score`.
+      completeness: of the masks, by name, where it is known: what is counted is then
+        what is to be expected against complete ones.
+      trained: names of the images that the prediction's run was trained on.
+      suspected: completeness that masks seem to have that nobody told about.
+
+    Returns:
+      What goes into JSON: "images" (a dict of `metrics` each, with "name",
+      "completeness" and "trained_on"), "pooled", "held_out" (the same of the images
+      not trained on, where some are and some are not, else None), "if_incomplete" (what
+      is expected at the suspected completeness, else None), "mean_of_images",
+      "without_prediction", "without_truth", "failed", "tolerance", "distance", and
+      "exit_code" 1 if a file failed.
+
+    Raises:
+      BeadsegError: a distance or tolerance below 0, or no pair can be read.
+    """
+    for name, value in (("--distance", distance), ("--tolerance", tolerance)):
+        if value is not None and not 0 <= value < math.inf:
+            raise BeadsegError(f"{name} {value:g}: give pixels, 0 or more")
+    failed, scores, images = list(pairing.problems), [], []
+    whole = []
+    shares = completeness or {}
+    for pair in tqdm(pairing.pairs, "evaluating", disable=None, leave=False):
+        try:
+            truth, centres = read_truth(pair)
+            found = score(
+                truth,
+                centres,
+                read_predicted(pair),
+                distance=distance,
+                tolerance=tolerance,
+            )
+        except ReadError as error:
+            failed.append(str(error))
+            continue
+        share = shares.get(pair.name)
+        found = expected(found, share or 1.0)
+        scores.append(found)
+        whole.append(found if share else expected(found, suspected or 1.0))
+        about = {"completeness": share, "trained_on": pair.name in trained}
+        images.append({"name": pair.name, **metrics(found), **about})
+    if not scores:
+        raise BeadsegError(f"no image can be evaluated; the first: {failed[0]}")
+    held = [
+        found
+        for found, image in zip(scores, images, strict=True)
+        if not image["trained_on"]
+    ]
+    return {
+        "images": images,
+        "pooled": metrics(pool(scores)),
+        "held_out": metrics(pool(held)) if 0 < len(held) < len(scores) else None,
+        "if_incomplete": metrics(pool(whole)) if suspected else None,
+        "mean_of_images": _means(images),
+        "without_prediction": list(pairing.without_prediction),
+        "without_truth": list(pairing.without_truth),
+        "failed": failed,
+        "tolerance": tolerance,
+        "distance": distance,
+        "exit_code": int(bool(failed)),
+    }
+
+
+def table(result: dict) -> str:
+    """The images of `evaluate` as CSV, a row each."""
+    file = io.StringIO()
+    rows = [_row(image) for image in result["images"]]
+    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({k: for_cell(v) for k, v in row.items()} for row in rows)
+    return file.getvalue()
+
+
+def _row(image: dict) -> dict:
+    row = {"image": image["name"]}
+    for key in ("beads", "predicted", "count_error", "jaccard", "dice", "accuracy"):
+        row[key] = image.get(key)
+    row["boundary_f1"] = image.get("boundary_f1")
+    for key in ("precision", "recall", "f1", "ap", "pq"):
+        for least in (0.5, 0.75):
+            values = image.get(key)
+            row[f"{key}_{least:g}"] = values and values[MIN_IOUS.index(least)]
+    row["mean_ap"] = image.get("mean_ap")
+    row |= {kind: image.get("errors", {}).get(kind) for kind in ERRORS}
+    row |= {f"detection_{key}": value for key, value in image["detection"].items()}
+    for key in ("median_diameter", "predicted_median_diameter", "diameter_error"):
+        row[key] = image[key]
+    return row
+
+
+def _means(images: list[dict]) -> dict:
+    """Means over images; of count and diameter errors, without their sign."""
+    mean = {"count_error": float(np.mean([abs(i["count_error"]) for i in images]))}
+    errors = [i["diameter_error"] for i in images if i["diameter_error"] is not None]
+    mean["diameter_error"] = float(np.mean(np.abs(errors))) if errors else None
+    mean["detection_f1"] = float(np.mean([i["detection"]["f1"] for i in images]))
+    masks = [i for i in images if "ap" in i]
+    for key in (
+        ("jaccard", "dice", "accuracy", "boundary_f1", "mean_ap") if masks else ()
+    ):
+        mean[key] = float(np.mean([i[key] for i in masks]))
+    for key in ("precision", "recall", "f1", "ap", "pq") if masks else ():
+        mean[key] = np.mean([i[key] for i in masks], 0).tolist()
+    return mean

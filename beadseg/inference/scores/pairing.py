@@ -1,0 +1,188 @@
+"""Which file of a prediction belongs to which file of the truth: by the page's name."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from beadseg.data.folder import ENDINGS
+from beadseg.data.images.reading import PageRef, ReadError, open_pages
+from beadseg.data.masks.labels import (
+    UNKNOWN,
+    read_ignored,
+    read_labels,
+    read_points,
+    with_unknown,
+)
+from beadseg.errors import BeadsegError
+
+Pages = dict[str, PageRef]
+
+
+class Pair(NamedTuple):
+    """An image that was predicted and whose truth is known."""
+
+    name: str  # NAME, or NAME_p000 in a file of several pages
+    predicted: PageRef
+    instances: bool  # the prediction's numbers are beads, even if there is but one
+    mask: PageRef | None  # of the truth; without it there are points
+    points: PageRef | None
+    ignore: PageRef | None
+    image: PageRef | None
+
+
+class Pairing(NamedTuple):
+    """What belongs together, what is left over and what cannot be read."""
+
+    pairs: tuple[Pair, ...]  # in the order of their names
+    without_prediction: tuple[str, ...]  # names of truths
+    without_truth: tuple[str, ...]  # names of predictions
+    problems: tuple[str, ...]  # lines to print
+
+
+def pair(predicted: Path, truth: Path, images: Path | None = None) -> Pairing:
+    """Matches the pages of two folders or files by name.
+
+    Args:
+      predicted: a prediction folder (`labels/`), a data set (`masks/`), a folder of
+        label images, or one such file.
+      truth: a data set (`masks/` or `points/`, `ignore/`), a prediction folder, a
+        folder of label images, or one file. Two single files belong together whatever
+        their names.
+      images: a folder of the images, to be looked at; None: `images/` beside the truth.
+
+    Raises:
+      BeadsegError: no such folder or file, no label image in it, or nothing matches.
+    """
+    problems: list[str] = []
+    labels, instances = _labels_in(predicted, "prediction", problems)
+    masks, _ = _labels_in(truth, "truth", problems, or_points=True)
+    points = _pages(truth / "points", problems)
+    ignore = _pages(truth / "ignore", problems)
+    shown = _pages(images or truth / "images", problems if images else [])
+    if truth.is_file() and predicted.is_file() and len(masks) == len(labels):
+        masks = dict(zip(labels, masks.values(), strict=True))
+    names = sorted(labels.keys() & (masks.keys() | points.keys()))
+    if not names:
+        raise BeadsegError(_nothing_matches(predicted, truth, labels, masks | points))
+    pairs = tuple(
+        Pair(
+            name,
+            labels[name],
+            instances,
+            masks.get(name),
+            points.get(name),
+            ignore.get(name),
+            shown.get(name),
+        )
+        for name in names
+    )
+    return Pairing(
+        pairs,
+        tuple(sorted((masks.keys() | points.keys()) - labels.keys())),
+        tuple(sorted(labels.keys() - masks.keys() - points.keys())),
+        tuple(problems),
+    )
+
+
+def dataset_of(truth: Path) -> Path:
+    """The folder with the `beads.toml` that speaks of a truth, if there is one.
+
+    The truth may also be `masks/` of a data set, or a file in there.
+    """
+    folder = truth.parent if truth.is_file() else truth
+    return folder.parent if folder.name in ("masks", "points") else folder
+
+
+def read_predicted(pair: Pair) -> np.ndarray:
+    """Labels i32[H, W] of a prediction; raises ReadError."""
+    if not pair.instances:
+        labels = read_labels(pair.predicted)
+        return np.where(labels == UNKNOWN, 0, labels)
+    stored = pair.predicted.read_stored()
+    if stored.ndim != 2 or (stored != np.round(stored)).any():
+        raise ReadError(f"{pair.predicted.where}: holds no whole numbers, one per bead")
+    return np.maximum(stored, 0).astype(np.int32)
+
+
+def read_truth(pair: Pair) -> tuple[np.ndarray, np.ndarray | None]:
+    """Labels i32[H, W] with -1 where unknown, and centres f32[N, 2] if they are all.
+
+    Raises:
+      ReadError: a file is damaged or no mask, or sizes differ.
+    """
+    shape = pair.predicted.shape
+    for page in (pair.mask or pair.points, pair.ignore):
+        if page is not None and page.shape != shape:
+            raise ReadError(
+                f"{pair.predicted.where}: {shape[0]} x {shape[1]} px, but "
+                f"{page.where} is {page.shape[0]} x {page.shape[1]} px: "
+                "predict and label the image at the same size"
+            )
+    labels, centres = np.zeros(shape, np.int32), None
+    if pair.mask is not None:
+        labels = read_labels(pair.mask)
+    else:
+        centres = read_points(pair.points)
+    if pair.ignore is not None:
+        labels = with_unknown(labels, read_ignored(pair.ignore))
+    return labels, centres
+
+
+def _labels_in(
+    where: Path, what: str, problems: list[str], or_points: bool = False
+) -> tuple[Pages, bool]:
+    """Pages of label images by name, and whether their numbers are sure to be beads."""
+    if not where.exists():
+        raise BeadsegError(f"{where}: no such folder or file: check the {what}")
+    if where.is_file():
+        return _pages_of([where], problems), False
+    for inside in ("labels", "masks"):
+        if (where / inside).is_dir():
+            return _pages(where / inside, problems), inside == "labels"
+    if or_points and (where / "points").is_dir():
+        return {}, False
+    pages = _pages(where, problems)
+    if not pages:
+        reason = f" ({problems[0]})" if problems else ""
+        raise BeadsegError(
+            f"{where}: no label image in it{reason}: give a folder with labels/ or "
+            "masks/, or one of TIFF or PNG label images"
+        )
+    return pages, False
+
+
+def _pages(folder: Path, problems: list[str]) -> Pages:
+    if not folder.is_dir():
+        return {}
+    files = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    return _pages_of([p for p in files if p.suffix.lower() in ENDINGS], problems)
+
+
+def _pages_of(files: list[Path], problems: list[str]) -> Pages:
+    pages: Pages = {}
+    for file in files:
+        try:
+            found = open_pages(file)
+        except ReadError as error:
+            problems.append(str(error))
+            continue
+        for page in found:
+            if page.name in pages:
+                problems.append(
+                    f"{page.where}: of one name with {pages[page.name].where}, which "
+                    "is used instead"
+                )
+            else:
+                pages[page.name] = page
+    return pages
+
+
+def _nothing_matches(predicted: Path, truth: Path, labels: Pages, masks: Pages) -> str:
+    def some(pages):
+        return f"{min(pages)}, ..." if len(pages) > 1 else min(pages, default="nothing")
+
+    return (
+        f"{predicted}: no name in it ({some(labels)}) is one in {truth} "
+        f"({some(masks)}): give both files the same names"
+    )

@@ -1,0 +1,119 @@
+"""Which images a run was trained on: scores on them say little about others."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from beadseg.data.cache import hash_file
+from beadseg.data.folder import ENDINGS
+from beadseg.data.images.reading import file_stem
+from beadseg.errors import BeadsegError
+from beadseg.inference.settings import DEFAULT_NAME, FILE
+
+
+class Trained(NamedTuple):
+    """What is known of the training images of one run and of those it began with."""
+
+    names: frozenset[str]  # of pages
+    digests: frozenset[str]  # of the content of their files, as far as these are there
+    files: frozenset[str]  # names of these files, without ending
+
+
+class Runs(NamedTuple):
+    """The runs behind a prediction; the default model is none of them."""
+
+    there: tuple[Path, ...]
+    gone: tuple[Path, ...]  # that the prediction names
+
+
+def runs_of(predicted: Path, given: Iterable[Path]) -> Runs:
+    """The runs behind a prediction: those given, else those that its folder names.
+
+    Raises:
+      BeadsegError: one that was given is no run folder.
+    """
+    given = tuple(given)
+    for run in given:
+        if not _is_run(run):
+            raise BeadsegError(
+                f"{run}: not a run folder (no config.json in it): give one with --run"
+            )
+    if given:
+        return Runs(given, ())
+    content = (_read(predicted / FILE) if predicted.is_dir() else None) or {}
+    named = content.get("runs")
+    names = [run.get("run") for run in named] if isinstance(named, list) else []
+    paths = [Path(str(name)) for name in names if name != DEFAULT_NAME]
+    there = tuple(path for path in paths if _is_run(path))
+    return Runs(there, tuple(path for path in paths if path not in there))
+
+
+def trained_on(runs: Iterable[Path]) -> list[Trained]:
+    """What runs were trained on, and the runs whose weights they began with."""
+    found, left, seen = [], list(runs), set()
+    while left:
+        run = left.pop()
+        config, split = _read(run / "config.json"), _read(run / "split.json")
+        if run.resolve() in seen or not config:
+            continue
+        seen.add(run.resolve())
+        for field in (config.get("init_from"), config.get("partial", {}).get("parent")):
+            if field and (Path(field) / "config.json").exists():
+                left.append(Path(field))
+        folder = config.get("data", {}).get("dir")
+        if folder and split:
+            names = {record.rsplit("@", 1)[0] for record in split.get("train", ())}
+            found.append(_of_folder(Path(folder).expanduser() / "images", names))
+    return found
+
+
+def is_trained_on(name: str, image: Path | None, trained: Iterable[Trained]) -> bool:
+    """Whether an image was trained on: by its content, else by its name.
+
+    Args:
+      name: of the page.
+      image: its file, if known.
+      trained: of the runs.
+    """
+    digest = hash_file(image) if image is not None and image.is_file() else None
+    for one in trained:
+        if digest is not None and digest in one.digests:
+            return True
+        unsure = digest is None or not any(_belongs(name, f) for f in one.files)
+        if unsure and name in one.names:
+            return True
+    return False
+
+
+def _of_folder(images: Path, names: set[str]) -> Trained:
+    files = {}
+    if images.is_dir():
+        files = {
+            file_stem(file): file
+            for file in images.iterdir()
+            if file.suffix.lower() in ENDINGS and file.is_file()
+        }
+    used = {s: f for s, f in files.items() if any(_belongs(n, s) for n in names)}
+    digests = frozenset(hash_file(file) for file in used.values())
+    return Trained(frozenset(names), digests, frozenset(used))
+
+
+def _belongs(name: str, stem: str) -> bool:
+    """Whether a page is of a file: NAME, or NAME_p000."""
+    page = name.removeprefix(stem)
+    return name.startswith(stem) and (
+        not page or page.startswith("_p") and page[2:].isdigit()
+    )
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "config.json").is_file()
+
+
+def _read(file: Path) -> Mapping[str, Any] | None:
+    try:
+        content = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None

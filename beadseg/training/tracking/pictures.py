@@ -1,0 +1,149 @@
+"""Pictures of a run: learning curves, and validation images beside what was found."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+
+from beadseg.colours import BEAD, INVENTED, MISSED, UNKNOWN
+from beadseg.files import open_whole, writing
+from beadseg.quoting import for_plot
+from beadseg.training.evaluation import Evaluation, Sample
+from beadseg.training.tracking.summary import best_of
+
+_COLOURS = {"train_epoch": "0.55", "validation": "#1f6fb4"}
+
+matplotlib.use("agg")
+
+from matplotlib import pyplot as plt  # noqa: E402
+
+
+def panels(samples: list[Sample], threshold: float) -> dict[str, np.ndarray]:
+    """Image, truth, probability and errors side by side: u8 [H, 4 W, 3] by title."""
+    return {
+        f"{s.name}: Jaccard {s.jaccard:.3f}": np.concatenate(
+            [(255 * part).astype(np.uint8) for part in _parts(s, threshold)], axis=1
+        )
+        for s in samples
+    }
+
+
+def draw_samples(found: Evaluation, file: Path) -> None:
+    """Writes `samples.png`: the worst, the median and the best validation images."""
+    titles = ("image", "truth", "probability", "found, missed, invented")
+    rows = len(found.samples)
+    figure, axes = plt.subplots(
+        rows, 4, figsize=(12, 3.0 * rows), squeeze=False, layout="compressed"
+    )
+    for line, sample in zip(axes, found.samples, strict=True):
+        parts = _parts(sample, found.threshold)
+        for axis, part, title in zip(line, parts, titles, strict=True):
+            axis.imshow(part, interpolation="nearest")
+            axis.set_axis_off()
+            axis.set_title(title, fontsize=9)
+        title = f"{for_plot(sample.name)}: Jaccard {sample.jaccard:.3f}"
+        line[0].set_title(title, fontsize=9)
+    figure.supxlabel(
+        f"green: found   orange: missed   red: invented   grey: unknown   "
+        f"(threshold {found.threshold:.2f})",
+        fontsize=9,
+    )
+    _save(figure, file)
+
+
+def draw_curves(rows: list[dict[str, Any]], file: Path) -> None:
+    """Writes `curves.png`: scores of pixels and beads, loss and descent by epoch."""
+    kinds = {
+        kind: [row for row in rows if row["kind"] == kind]
+        for kind in ("train_epoch", "validation")
+    }
+    figure, axes = plt.subplots(2, 3, figsize=(14, 6.4), layout="constrained")
+    pixels, beads, loss, errors, rate, norm = axes.flat
+    for axis, field in ((pixels, "jaccard"), (loss, "loss")):
+        for kind, label in (
+            ("train_epoch", "training crops"),
+            ("validation", "validation images"),
+        ):
+            _line(axis, kinds[kind], field, label, _COLOURS[kind])
+        axis.set_ylabel(field.capitalize())
+    held = kinds["validation"]
+    _line(pixels, held, "jaccard_mean_of_images", "mean of images", "#e08a2c")
+    for field, label, colour in (
+        ("f1", "F1", _COLOURS["validation"]),
+        ("bead_precision", "precision", "#e08a2c"),
+        ("bead_recall", "recall", "#3a9a5b"),
+    ):
+        _line(beads, held, field, label, colour)
+    beads.set_ylabel("Validation beads")
+    for field, label, colour in (
+        ("count_error", "count of an image", _COLOURS["validation"]),
+        ("diameter_error", "median diameter", "#e08a2c"),
+    ):
+        _line(errors, held, field, label, colour, times=100)
+    errors.set_ylabel("Error of validation beads, %")
+    best = best_of(held)
+    for axis in (pixels, beads):
+        axis.axvline(best["epoch"], color="0.8", zorder=0)
+    pixels.set_title(
+        f"best {best['jaccard']:.3f} at epoch {best['epoch']}", fontsize=10
+    )
+    for axis, field, label in (
+        (rate, "learning_rate", "Learning rate"),
+        (norm, "gradient_norm", "Gradient norm before clipping"),
+    ):
+        _line(axis, kinds["train_epoch"], field, "", _COLOURS["train_epoch"])
+        axis.set_yscale("log")
+        axis.set_ylabel(label)
+    for axis in (pixels, beads, loss, errors):
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(frameon=False, fontsize=8)
+    for axis in axes.flat:
+        axis.set_xlabel("Epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(alpha=0.25)
+    _save(figure, file)
+
+
+def _line(axis, rows, field: str, label: str, colour: str, times: float = 1.0) -> None:
+    """A field of the rows that have it, by epoch."""
+    known = [row for row in rows if row.get(field) is not None]
+    if known:
+        axis.plot(
+            [row["epoch"] for row in known],
+            [times * row[field] for row in known],
+            color=colour,
+            label=label,
+            marker="." if len(known) < 60 else None,
+        )
+
+
+def _parts(sample: Sample, threshold: float) -> list[np.ndarray]:
+    """Image, truth, probability and errors, each f32 [H, W, 3] in 0..1."""
+    grey = np.clip(sample.image, 0, 1)[..., None] * np.ones(3, np.float32)
+    true, found = sample.mask > 0.5, sample.probability >= threshold
+    known = sample.weight > 0
+    truth = np.where(true, 1.0, 0.0)[..., None] * np.ones(3, np.float32)
+    truth[~known] = UNKNOWN
+    probability = plt.colormaps["viridis"](sample.probability)[..., :3]
+    errors = 0.6 * grey
+    for colour, where in (
+        (BEAD, true & found),
+        (MISSED, true & ~found),
+        (INVENTED, ~true & found),
+        (UNKNOWN, np.ones_like(true)),
+    ):
+        where = where & (~known if colour is UNKNOWN else known)
+        errors[where] = 0.45 * grey[where] + 0.55 * np.array(colour)
+    return [grey, truth, probability.astype(np.float32), errors]
+
+
+def _save(figure, file: Path) -> None:
+    try:
+        with writing(file), open_whole(file) as content, warnings.catch_warnings():
+            # The letters of a file's name that the font lacks are boxes.
+            warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+            figure.savefig(content, format="png", dpi=110, bbox_inches="tight")
+    finally:
+        plt.close(figure)

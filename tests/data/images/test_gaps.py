@@ -1,0 +1,90 @@
+"""NaN and infinite pixels are no data: neither bead nor background."""
+
+import numpy as np
+import pytest
+
+from beadseg.data.folder import scan
+from beadseg.data.images import gaps
+from beadseg.data.images.pixels import project
+from beadseg.data.masks.labels import UNKNOWN
+from beadseg.data.pages import FolderPages
+
+RAMP = np.add.outer(np.arange(40.0), np.arange(56.0)).astype(np.float32)
+
+
+def holed(kind: str, value=np.nan) -> np.ndarray:
+    image = RAMP.copy()
+    match kind:
+        case "pixel":
+            image[7, 9] = value
+        case "band":
+            image[:, 20:31] = value
+        case "frame":
+            image[:5] = image[-4:] = value
+            image[:, :3] = image[:, -6:] = value
+        case "scattered":
+            image[np.random.default_rng(0).random(image.shape) < 0.3] = value
+        case "all but one":
+            image[:] = value
+            image[3, 4] = 5
+    return image
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("kind", ["pixel", "band", "frame", "scattered", "all but one"])
+def test_gaps_get_values_among_those_around_and_the_rest_stays(kind, value):
+    image = holed(kind, value)
+    filled, missing = gaps.fill(image)
+    np.testing.assert_array_equal(missing, ~np.isfinite(image))
+    np.testing.assert_array_equal(filled[~missing], image[~missing])
+    known = image[~missing]
+    assert filled.dtype == image.dtype
+    assert known.min() <= filled.min() and filled.max() <= known.max()
+    if kind in ("pixel", "scattered"):  # near by, a ramp says what belongs there
+        assert np.abs(filled - RAMP)[missing].max() <= 8
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float64])
+def test_whole_images_are_left_alone(dtype):
+    image = RAMP.astype(dtype)
+    filled, missing = gaps.fill(image)
+    assert filled is image and missing is None
+
+
+def test_wide_gaps_are_three_pixels_across():
+    missing = np.zeros((20, 20), bool)
+    missing[4:6, 3:15] = missing[10:13, 10:13] = missing[:2, :2] = True
+    missing[17:, :] = True
+    expected = np.zeros_like(missing)
+    expected[10:13, 10:13] = expected[17:] = True
+    expected[:2, :2] = True  # a corner is the end of a gap that goes on
+    np.testing.assert_array_equal(gaps.wide(missing), expected)
+
+
+@pytest.mark.parametrize("projection", ["max", "mean"])
+def test_a_projection_takes_what_has_data(projection):
+    stack = np.stack([holed("band"), RAMP + 2, holed("pixel")])
+    stack[:, 0, 0] = np.nan
+    found = project(iter(stack), projection)
+    assert np.isnan(found[0, 0])
+    reduce = np.nanmax if projection == "max" else np.nanmean
+    np.testing.assert_allclose(found[1:], reduce(stack[:, 1:], 0), rtol=1e-6)
+
+
+def test_pixels_without_data_are_unknown_in_training(config, save, grid, picture):
+    spoils = (np.nan, np.inf, -np.inf)
+    for i, value in enumerate(spoils):
+        labels = grid(9)
+        image = picture(labels, i).astype(np.float32)
+        image[10:30, 5 : 20 + i] = value
+        save(f"images/{i}.tif", image)
+        save(f"masks/{i}.tif", labels.astype(np.uint16))
+    folder = scan(config.data, progress=False)
+    assert folder.problems == () and len(folder.samples) == 3
+    assert any("960 pixels have no data" in note for note in folder.notes)
+    for i in range(3):
+        page = FolderPages(folder.samples).load(i)
+        assert np.isfinite(page.image).all()
+        expected = grid(9)
+        expected[10:30, 5 : 20 + i] = UNKNOWN
+        np.testing.assert_array_equal(page.labels, expected)

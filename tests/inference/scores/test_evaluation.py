@@ -1,0 +1,306 @@
+"""Tests of evaluation: numbers known in closed form, files that do not fit."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from scipy import ndimage
+
+from beadseg import cli
+from beadseg.inference.scores.evaluation import metrics, pool, score, within
+
+
+def discs(centres, radius=8.0, shape=(80, 100)):
+    y, x = np.indices(shape)
+    labels = np.zeros(shape, np.int32)
+    for label, (cy, cx) in enumerate(centres, 1):
+        labels[(y - cy) ** 2 + (x - cx) ** 2 <= radius**2] = label
+    return labels
+
+
+CENTRES = [(15, 15), (15, 50), (15, 85), (60, 20), (60, 60)]
+
+
+def save(file, array):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    tifffile.imwrite(file, array)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """A data set of two images, and a prediction that misses a bead of one."""
+    truth = discs(CENTRES)
+    for name, labels in (("a", truth), ("b", np.where(truth == 2, 0, truth))):
+        noise = np.random.default_rng(0).integers(0, 255, truth.shape, np.uint8)
+        save(tmp_path / "data" / "images" / f"{name}.tif", noise)
+        save(tmp_path / "data" / "masks" / f"{name}.tif", truth.astype(np.uint16))
+        save(tmp_path / "pred" / "labels" / f"{name}.tif", labels.astype(np.uint16))
+    return tmp_path
+
+
+def evaluate(capsys, *arguments, code=0):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["evaluate", *map(str, arguments)])
+    assert ended.value.code == code
+    return capsys.readouterr()
+
+
+def test_pixel_metrics_are_those_computed_by_hand():
+    truth = np.zeros((10, 20), np.int32)
+    truth[:, :8] = 1
+    truth[:, 18:] = -1
+    predicted = np.zeros_like(truth)
+    predicted[:, 2:12] = 5
+    predicted[:, 18:] = 6  # on unknown pixels: nothing
+    found = metrics(score(truth, None, predicted))
+    assert found["jaccard"] == 60 / 120
+    assert found["dice"] == 120 / 180
+    assert found["accuracy"] == (60 + 60) / 180
+    assert found["predicted"] == found["beads"] == 1
+    assert found["ap"] == [1.0] + 9 * [0.0]  # an IoU of exactly 0.5
+    assert found["pq"][0] == 0.5
+    assert found["mean_ap"] == pytest.approx(0.1)
+
+
+def test_a_perfect_prediction_has_perfect_numbers():
+    truth = discs(CENTRES)
+    found = metrics(score(truth, None, truth * 3))
+    for key in ("jaccard", "dice", "accuracy", "boundary_f1", "mean_ap"):
+        assert found[key] == 1
+    assert found["pq"] == 10 * [1.0]
+    assert found["detection"]["f1"] == 1
+    assert found["count_error"] == found["diameter_error"] == 0
+    assert sum(found["errors"].values()) == 0
+
+
+def test_images_without_beads_have_numbers():
+    empty = np.zeros((20, 20), np.int32)
+    both = metrics(score(empty, None, empty))
+    assert (both["jaccard"], both["boundary_f1"], both["ap"][0]) == (1, 1, 1)
+    assert both["diameter_error"] is None
+    invented = metrics(score(empty, None, discs([(10, 10)], shape=(20, 20))))
+    assert (invented["jaccard"], invented["boundary_f1"], invented["f1"][0]) == (
+        0,
+        0,
+        0,
+    )
+    assert invented["count_error"] == 1
+
+
+@pytest.mark.parametrize(("shift", "expected"), [(0, 1.0), (2, 1.0), (12, 0.0)])
+def test_outlines_within_the_tolerance_count(shift, expected):
+    truth = np.zeros((60, 60), np.int32)
+    truth[20:30, 10:20] = 1
+    found = score(truth, None, np.roll(truth, shift, 1), tolerance=2)
+    assert metrics(found)["boundary_f1"] == expected
+
+
+@pytest.mark.parametrize("distance", [0, 1, 2, 2.5, 7])
+def test_pixels_within_a_distance_are_those_of_the_distance_map(distance):
+    mask = np.random.default_rng(0).random((40, 50)) < 0.01
+    expected = ndimage.distance_transform_edt(~mask) <= distance
+    np.testing.assert_array_equal(within(mask, distance), expected)
+
+
+def test_centres_are_found_within_the_distance_and_not_beyond():
+    truth = np.array(CENTRES, np.float32)
+    empty = np.zeros((80, 100), np.int32)
+    moved = discs([(y, x + 4) for y, x in CENTRES])
+    for distance, f1 in ((3.9, 0), (4.1, 1), (None, 1)):  # None: half of 16 px
+        found = metrics(score(empty, truth, moved, distance=distance))
+        assert found["detection"]["f1"] == f1
+        assert "jaccard" not in found
+    twice = discs([*CENTRES, (15, 30)])  # a second one within reach of none
+    found = metrics(score(empty, truth, twice))
+    assert found["detection"]["precision"] == 5 / 6
+    assert (found["predicted"], found["beads"]) == (6, 5)
+    empty[:, 25:35] = -1  # its centre is unknown, and most of it
+    assert metrics(score(empty, truth, twice))["detection"]["precision"] == 1
+
+
+def test_pooled_numbers_are_sums_divided_once():
+    scores = [
+        score(discs(CENTRES), None, discs(CENTRES[:n], r)) for n, r in ((5, 8), (2, 7))
+    ]
+    whole = metrics(pool(scores))
+    assert whole["recall"][0] == 7 / 10
+    assert whole["count_error"] == -3 / 10
+    side = np.concatenate
+    joined = metrics(
+        score(
+            side([discs(CENTRES), np.where(discs(CENTRES), discs(CENTRES) + 9, 0)], 1),
+            None,
+            side([discs(CENTRES), np.where(discs(CENTRES[:2], 7), 9, 0)], 1),
+        )
+    )
+    for key in ("jaccard", "dice", "accuracy"):
+        assert whole[key] == pytest.approx(joined[key])
+
+
+def test_command_prints_writes_and_shows(folders, capsys):
+    out = folders / "out"
+    said = evaluate(
+        capsys, folders / "pred", folders / "data", "-o", out, "--json", out / "x.json"
+    ).out
+    assert "2 images pooled" in said
+    assert "1 missed, 0 invented, 0 merged, 0 split" in said
+    result = json.loads((out / "evaluation.json").read_text())
+    assert result == json.loads((out / "x.json").read_text())
+    assert result["pooled"]["recall"][0] == 9 / 10
+    assert result["mean_of_images"]["count_error"] == pytest.approx(0.1)
+    rows = list(csv.DictReader((out / "evaluation.csv").read_text().splitlines()))
+    assert [(r["image"], r["missed"], r["ap_0.5"]) for r in rows] == [
+        ("a", "0", "1.0"),
+        ("b", "1", "0.8"),
+    ]
+    page = (out / "evaluation.html").read_text()
+    assert page.index("<figcaption>b: 1 missed") < page.index("<figcaption>a: no error")
+    assert page.count("data:image/png") == 2
+
+
+def test_pages_of_a_stack_match_by_name(folders, capsys):
+    truth = discs(CENTRES).astype(np.uint16)
+    save(folders / "data" / "masks" / "stack.tif", np.stack([truth, truth]))
+    save(folders / "pred" / "labels" / "stack_p001.tif", truth)
+    save(folders / "pred" / "labels" / "other.tif", truth)
+    said = evaluate(capsys, folders / "pred", folders / "data").out
+    assert "3 images pooled" in said
+    assert "labelled, not predicted (1): stack_p000" in said
+    assert "predicted, not labelled (1): other" in said
+
+
+def test_points_and_ignored_pixels_of_a_data_set(folders, capsys):
+    points = np.zeros((80, 100), np.uint8)
+    for y, x in CENTRES:
+        points[y, x] = 255
+    ignore = np.zeros((80, 100), np.uint8)
+    ignore[:30, 30:70] = 1  # where the bead is that b misses
+    save(folders / "data" / "points" / "c.tif", points)
+    save(folders / "data" / "ignore" / "b.tif", ignore)
+    labels = discs(CENTRES[:1]).astype(np.uint16)  # one bead: not cut up as binary
+    save(folders / "pred" / "labels" / "c.tif", labels)
+    out = folders / "result.json"
+    page = folders / "page.html"
+    evaluate(capsys, folders / "pred", folders / "data", "--json", out, "--page", page)
+    result = json.loads(out.read_text())
+    assert result["images"][1]["recall"][0] == 1
+    assert result["images"][2]["detection"]["recall"] == 1 / 5
+    assert "ap" not in result["images"][2]
+    assert page.read_text().count("data:image/png") == 3
+
+
+def test_single_files_belong_together_whatever_their_names(folders, capsys):
+    pred, truth = folders / "pred/labels/b.tif", folders / "data/masks/a.tif"
+    assert "1 missed" in evaluate(capsys, pred, truth).out
+
+
+def test_files_that_fail_are_named_and_the_rest_is_done(folders, capsys):
+    save(folders / "pred" / "labels" / "a.tif", np.zeros((40, 50), np.uint8))
+    (folders / "pred" / "labels" / "c.tif").write_bytes(b"nonsense")
+    said = evaluate(capsys, folders / "pred", folders / "data", code=1).out
+    assert "1 image pooled" in said
+    assert "a.tif: 40 x 50 px, but" in said
+    assert "c.tif" in said
+
+
+@pytest.mark.parametrize(
+    ("pred", "truth", "more", "says"),
+    [
+        ("none", "data", [], "no such folder or file: check the prediction"),
+        ("pred", "none", [], "no such folder or file: check the truth"),
+        ("empty", "data", [], "no label image in it"),
+        ("pred", "other", [], "give both files the same names"),
+        ("pred", "data", ["--distance", "-1"], "--distance -1: give pixels"),
+        ("pred", "data", ["--tolerance", "nan"], "--tolerance nan: give pixels"),
+    ],
+)
+def test_wrong_use_is_one_line(folders, capsys, pred, truth, more, says):
+    (folders / "empty").mkdir()
+    save(folders / "other" / "masks" / "z.tif", discs(CENTRES).astype(np.uint8))
+    said = evaluate(capsys, folders / pred, folders / truth, *more, code=2)
+    assert said.err.startswith("error: ")
+    assert says in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_nothing_that_can_be_read_is_one_line(folders, capsys):
+    for name in "ab":
+        save(folders / "pred" / "labels" / f"{name}.tif", np.zeros((9, 9), np.uint8))
+    said = evaluate(capsys, folders / "pred", folders / "data", code=2).err
+    assert "no image can be evaluated" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("told", ["beads.toml", "option"])
+def test_masks_told_to_be_incomplete_are_corrected_for(folders, capsys, told):
+    """Two of four beads are labelled: who finds all four is right."""
+    truth = discs(CENTRES[:4])
+    for name in "ab":
+        half = np.where(truth % 2 == 1, truth, 0).astype(np.uint16)
+        save(folders / "data" / "masks" / f"{name}.tif", half)
+        save(folders / "pred" / "labels" / f"{name}.tif", truth.astype(np.uint16))
+    options = ["--json", folders / "e.json", "--page", folders / "e.html"]
+    if told == "option":
+        options += ["--completeness", 0.5]
+    else:
+        (folders / "data" / "beads.toml").write_text("completeness = 0.5\n")
+    said = evaluate(capsys, folders / "pred", folders / "data", *options).out
+    assert "the masks of 2 of 2 images are told to label 50% of the beads" in said
+    assert "count       8 for 8 (+0.0%)" in said
+    found = json.loads((folders / "e.json").read_text())
+    assert found["pooled"]["f1"][0] == 1
+    assert found["pooled"]["jaccard"] == pytest.approx(1, abs=0.01)
+    assert "8 beads found where 8 are expected" in (folders / "e.html").read_text()
+    whole = ["--completeness", 1, "--json", folders / "e.json"]
+    said = evaluate(capsys, folders / "pred", folders / "data", *whole).out
+    assert "told to label" not in said
+    found = json.loads((folders / "e.json").read_text())
+    assert found["pooled"]["f1"][0] == pytest.approx(2 / 3)
+
+
+def write_run(folders, train):
+    run = folders / "run"
+    run.mkdir()
+    config = {"data": {"dir": str(folders / "data")}, "init_from": "", "partial": {}}
+    (run / "config.json").write_text(json.dumps(config))
+    (run / "split.json").write_text(json.dumps({"train": [f"{n}@0,0" for n in train]}))
+    return run
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_images_that_were_trained_on_are_named_and_the_others_scored_apart(
+    folders, capsys, named
+):
+    run = write_run(folders, ["a"])
+    other = np.random.default_rng(1).integers(0, 255, (80, 100), np.uint8)
+    save(folders / "data" / "images" / "b.tif", other)
+    options = ["--json", folders / "e.json"]
+    if named:
+        content = json.dumps({"runs": [{"run": str(run)}]})
+        (folders / "pred" / "prediction.json").write_text(content)
+    else:
+        options += ["--run", run]
+    said = evaluate(capsys, folders / "pred", folders / "data", *options).out
+    assert "1 of 2 images were trained on" in said
+    assert "on the other: " in said and "F1 0.889" in said
+    found = json.loads((folders / "e.json").read_text())
+    assert [image["trained_on"] for image in found["images"]] == [True, False]
+    assert found["held_out"]["recall"][0] == 4 / 5
+
+
+def test_a_run_that_is_gone_is_named(folders, capsys):
+    content = json.dumps({"runs": [{"run": "runs/gone"}]})
+    (folders / "pred" / "prediction.json").write_text(content)
+    said = evaluate(capsys, folders / "pred", folders / "data").out
+    assert "made by runs/gone, which is not there" in said
+
+
+def test_a_truth_of_accepted_proposals_is_named_circular(folders, capsys):
+    beads = {str(n): {"origin": "model", "in_mask": True, "run": "r"} for n in range(5)}
+    file = folders / "data" / "provenance" / "a.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps({"beads": beads}))
+    said = evaluate(capsys, folders / "pred", folders / "data").out
+    assert "circular: the mask of a of the truth is mostly accepted proposals" in said

@@ -1,0 +1,81 @@
+"""Images that a run was trained on: by content, else by name."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tifffile
+
+from beadseg.errors import BeadsegError
+from beadseg.inference.scores.trained_on import is_trained_on, runs_of, trained_on
+
+
+def write_images(folder, *names, seed=0):
+    rng = np.random.default_rng(seed)
+    (folder / "images").mkdir(parents=True)
+    for name in names:
+        image = rng.integers(0, 255, (16, 16), np.uint8)
+        tifffile.imwrite(folder / "images" / f"{name}.tif", image)
+    return folder
+
+
+def write_run(run, data, train, **config):
+    run.mkdir()
+    config = {"data": {"dir": str(data)}, "init_from": "", "partial": {}} | config
+    (run / "config.json").write_text(json.dumps(config))
+    split = {"train": [f"{name}@0,0" for name in train], "validation": []}
+    (run / "split.json").write_text(json.dumps(split))
+    return run
+
+
+def test_an_image_is_known_by_its_content_whatever_its_name(tmp_path):
+    data = write_images(tmp_path / "data", "a", "b", "c")
+    run = write_run(tmp_path / "run", data, ["a", "b"])
+    copy = tmp_path / "copy.tif"
+    shutil.copyfile(data / "images" / "a.tif", copy)
+    known = trained_on([run])
+    assert is_trained_on("copy", copy, known)
+    assert is_trained_on("a", data / "images" / "a.tif", known)
+    assert not is_trained_on("c", data / "images" / "c.tif", known)
+
+
+def test_another_image_of_the_same_name_was_not_trained_on(tmp_path):
+    data = write_images(tmp_path / "data", "a", "b")
+    other = write_images(tmp_path / "other", "a", seed=1)
+    known = trained_on([write_run(tmp_path / "run", data, ["a", "b"])])
+    assert not is_trained_on("a", other / "images" / "a.tif", known)
+    assert is_trained_on("a", None, known)  # nothing but the name is known
+
+
+def test_where_the_data_are_gone_the_name_tells(tmp_path):
+    data = write_images(tmp_path / "data", "a")
+    known = trained_on(
+        [write_run(tmp_path / "run", tmp_path / "gone", ["a", "s_p001"])]
+    )
+    assert is_trained_on("a", data / "images" / "a.tif", known)
+    assert is_trained_on("s_p001", None, known)
+    assert not is_trained_on("s_p000", None, known)
+
+
+def test_what_a_run_began_with_counts(tmp_path):
+    data = write_images(tmp_path / "data", "a", "b")
+    first = write_run(tmp_path / "first", data, ["a"])
+    second = write_run(tmp_path / "second", data, ["b"], init_from=str(first))
+    third = write_run(tmp_path / "third", "", [], init_from=str(second))
+    known = trained_on([third])
+    assert all(is_trained_on(name, None, known) for name in "ab")
+
+
+def test_runs_are_those_given_or_those_the_prediction_names(tmp_path):
+    run = write_run(tmp_path / "run", "", [])
+    predicted = tmp_path / "pred"
+    predicted.mkdir()
+    assert runs_of(predicted, []) == ((), ())
+    named = [{"run": str(run)}, {"run": "gone"}, {"run": "the default model"}]
+    (predicted / "prediction.json").write_text(json.dumps({"runs": named}))
+    found = runs_of(predicted, [])
+    assert found.there == (run,) and [str(p) for p in found.gone] == ["gone"]
+    assert runs_of(predicted, [run]).gone == ()
+    with pytest.raises(BeadsegError, match="not a run folder"):
+        runs_of(predicted, [tmp_path])
