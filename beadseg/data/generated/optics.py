@@ -182,6 +182,21 @@ def foam(rng, radial: Radial, b: np.ndarray) -> Look:
     )  # fmt: skip
 
 
+def absorption(rng, radial: Radial, b: np.ndarray) -> Look:
+    """Light stopped by dyed beads, or let through by holes: even discs, sharp edges."""
+    u, p = rng.uniform, radial
+    darker = rng.random() < 0.7
+    ground = u(0.4, 0.9) if darker else u(0.05, 0.4)
+    change = -u(0.15, 0.95) if darker else u(0.3, 0.95 / ground - 1)
+    shade = 1 - u(0, 0.15) * np.minimum(p.rho, 1) ** 2
+    return Look(
+        ground=ground, gain=np.maximum(1 + b * change * p.inside * shade, 0.02),
+        glow=None, relief=None, lean=(0, 0), spots=(), texture=u(0, 0.06),
+        texture_period=u(1.5, 5), ground_texture=u(0, 0.015), grain=0, light=True,
+        bits=(8, 8, 12), electrons=(1500, 40000), dark=not darker,
+    )  # fmt: skip
+
+
 def fluorescence(rng, radial: Radial, b: np.ndarray) -> Look:
     """Light adds up on a dark ground: filled, shell-dyed or flat (nuclei) bodies."""
     u, p, r = rng.uniform, radial, radial.radius
@@ -303,6 +318,7 @@ def transmission_electron(rng, radial: Radial, b: np.ndarray) -> Look:
 
 
 LOOKS = {
+    "absorption": absorption,
     "bright_field": bright_field,
     "fluorescence": fluorescence,
     "foam": foam,

@@ -93,11 +93,9 @@ def generate(settings: GeneratedSettings, seed: int, index: int) -> GeneratedIma
         dust |= full
         brightness, blur = brightness[kept], blur[kept]
     chance = settings.artefacts * (typical > 8)  # dust would be as large as the beads
-    before = signal.copy()
     if modality == "hydrogel" and left is None and rng.random() < 0.7 * chance:
         artefacts.add_specks(signal, rng, typical)
         artefacts.add_rings(signal, rng, typical)
-    dust |= _changed(before, signal)
     if _chance(rng, settings.dirt_share):
         artefacts.add_dirt(signal, rng, typical, look.dark)
     if _chance(rng, settings.few_counts_share):

@@ -13,8 +13,8 @@ MODALITIES = (
     "transmission_electron",
 )
 # Drawn where a preset or `modalities` names them: large beads that are all but clear,
-# and bubbles side by side.
-MORE_MODALITIES = ("hydrogel", "foam")
+# bubbles side by side, and even discs.
+MORE_MODALITIES = ("hydrogel", "foam", "absorption")
 PATTERNS = ("scattered", "clusters", "chains", "crystal")
 _BEADS = {
     "beads": (20, 150),
