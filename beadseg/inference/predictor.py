@@ -28,7 +28,7 @@ from beadseg.inference.outputs.measure import BAND, Measurer, Table
 from beadseg.inference.pyramid import bead_scores, pyramid, size
 from beadseg.inference.pyramid.compose import Allocate, compose
 from beadseg.inference.pyramid.grid import resample_map
-from beadseg.inference.pyramid.overbright import trim
+from beadseg.inference.pyramid.half_height import to_half_height
 from beadseg.inference.pyramid.pyramid import Candidates, Level, Maps
 from beadseg.inference.pyramid.suppression import select
 from beadseg.inference.run import Run, load_runs
@@ -241,7 +241,7 @@ class Predictor:
             seen.levels, seen.beads, shape, seen.threshold, seen.allocate, band
         )
         if self.runs[0].sizes is not None:
-            trim(page.labels, seen.image, seen.beads, seen.levels)
+            to_half_height(page.labels, seen.image, seen.beads, seen.levels)
         lost = 0 if seen.missing is None else int(seen.missing.sum())
         measurer = Measurer(shape, len(seen.score), seen.threshold, lost)
         for top in range(0, shape[0], BAND):
