@@ -36,8 +36,18 @@ from beadseg.inference.settings import AUTO, Settings
 from beadseg.inference.tiles import TILE, Network, Source, source_of
 
 MIN_SCORE = 0.4  # on a pyramid; tiny dark beads are found more often than at 0.5
+LIKELY, COMPANY, SURE = 0.65, 0.33, 0.9  # see `_credible`
 WHOLE = 0.25  # prominence at which bodies far from round stay whole
 ASKED = (0.4, 2.5)  # times the diameter that was given: sizes that are taken
+
+
+def _credible(score: np.ndarray) -> bool:
+    """Whether beads of low score have company that is likely, or one that is sure.
+
+    In grain, dust and noise they have none.
+    """
+    likely = np.count_nonzero(score >= LIKELY)
+    return likely >= COMPANY * len(score) or score.max(initial=0) >= SURE
 
 
 @dataclass(frozen=True)
@@ -226,6 +236,8 @@ class Predictor:
         if least == AUTO:
             least = MIN_SCORE if on_pyramid else 0.0
         chosen = select(found, beneath, score, float(least))
+        if settings.min_score == AUTO and on_pyramid and not _credible(score[chosen]):
+            chosen = select(found, beneath, score, LIKELY)
         if settings.polarity != "any":
             sign = 1 if settings.polarity == "bright" else -1
             differs = bead_scores.polarity(levels, found)[chosen]

@@ -137,6 +137,19 @@ def test_nothing_is_found_in_noise(predictor, kind):
     assert predictor.predict(empty_fields()[kind]).image["count"] == 0
 
 
+@pytest.mark.parametrize("index", [12, 35])  # of tests/bench/empty_fields.py
+def test_what_looks_a_little_like_beads_everywhere_is_grain(predictor, index):
+    modality = {12: "phase_contrast", 35: "transmission_electron"}[index]
+    settings = GeneratedSettings(
+        "varied", size=512, beads=(0, 0), modalities=(modality,)
+    )
+    image = generate(settings, 1606, index).image
+    found = predictor.predict(image)
+    assert found.image["count"] == 0
+    unlikely = predictor.predict(image, min_score=0.4)  # as given: no more is asked
+    assert unlikely.image["count"] > 3
+
+
 # One bead
 
 
