@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from beadseg.data.cache import cache_dir
 from beadseg.data.facts import KINDS, Task, gather
 from beadseg.data.grouping import given_groups, keep_frames_together
+from beadseg.data.images.readers import endings, endings_in_words
 from beadseg.data.images.reading import file_stem
 from beadseg.data.masks.checkup import MaskDoubt, check
 from beadseg.data.masks.vector_labels import READERS
@@ -28,13 +29,6 @@ from beadseg.quoting import is_printable, printable
 
 _LONGEST = 230  # bytes of a name: what is made of an image has longer endings
 _PRINTED = 8  # lines of one kind
-# Of TIFF files in all their names, then of other files.
-ENDINGS = (
-    *(".tif", ".tiff", ".tf2", ".tf8", ".btf", ".ptif", ".ptiff", ".zif"),
-    *(".lsm", ".stk", ".svs", ".scn", ".ndpi", ".bif", ".qptiff", ".qpi", ".gel"),
-    *(".png", ".jpg", ".jpeg", ".bmp"),
-)
-READ = "tif and all other endings of TIFF, png, jpg, jpeg, bmp"
 
 
 class Folder(NamedTuple):
@@ -217,7 +211,7 @@ def _check_layout(folder: Path) -> None:
     if (folder / "images").is_dir():
         return
     inside = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
-    images = sum(Path(name).suffix.lower() in ENDINGS for name in inside)
+    images = sum(Path(name).suffix.lower() in endings() for name in inside)
     if images:
         raise BeadsegError(
             f"{folder}: {images} images lie in the folder itself: move them to "
@@ -236,7 +230,7 @@ def _list(folder: Path, kind: str, problems: list[str]) -> dict[str, Path]:
     if not folder.is_dir():
         return files
     order = list(READERS)
-    endings = ENDINGS + (*READERS,) * (kind in ("masks", "points"))
+    known = endings() + (*READERS,) * (kind in ("masks", "points"))
 
     def rank(path: Path) -> tuple:  # pixels before outlines, then by name
         ending = path.suffix.lower()
@@ -260,8 +254,8 @@ def _list(folder: Path, kind: str, problems: list[str]) -> dict[str, Path]:
                 f"{where}: its name has more than {_LONGEST} bytes, which leaves no "
                 "room for masks/ of that name: shorten it"
             )
-        elif path.suffix.lower() not in endings:
-            problems.append(f"{where}: not a type that is read ({READ})")
+        elif path.suffix.lower() not in known:
+            problems.append(f"{where}: not a type that is read ({endings_in_words()})")
         elif stem in files:
             problems.append(
                 f"{where}: of one name with {files[stem].name}, which is used instead"
@@ -295,7 +289,7 @@ def _late(folder: Path, stem: str) -> bool:
 def stem_of(name: str) -> str:
     """The stem of an image file by its name, with an ending or without."""
     ending = Path(name).suffix.lower()
-    return file_stem(Path(name)) if ending in (*ENDINGS, *READERS) else name
+    return file_stem(Path(name)) if ending in (*endings(), *READERS) else name
 
 
 def _some(paths: list[Path]) -> str:

@@ -5,12 +5,15 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from beadseg.data.folder import ENDINGS, READ
+from beadseg.data.images.readers import (
+    endings,
+    endings_in_words,
+    looks_like_image,
+)
 from beadseg.data.images.reading import (
     PageRef,
     ReadError,
     file_stem,
-    looks_like_image,
     open_pages,
 )
 from beadseg.errors import BeadsegError
@@ -98,7 +101,9 @@ def _expand(argument: str) -> tuple[list[Path], list[str]]:
         if not found:
             found, note = _images(path / "images")
         if not found:
-            raise BeadsegError(f"{path}: no image in this folder ({READ})")
+            raise BeadsegError(
+                f"{path}: no image in this folder ({endings_in_words()})"
+            )
         return found, note
     if not path.exists() and glob.has_magic(argument):
         found = [Path(p) for p in sorted(glob.glob(str(path), recursive=True))]
@@ -117,7 +122,7 @@ def _images(folder: Path) -> tuple[list[Path], list[str]]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.name in ("Thumbs.db", "desktop.ini"):
             continue
-        known = path.suffix.lower() in ENDINGS
+        known = path.suffix.lower() in endings()
         taken = known or (path.is_file() and looks_like_image(path))
         (found if taken else rest).append(path)
     if not rest:

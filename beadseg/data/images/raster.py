@@ -6,29 +6,25 @@ Raises ValueError with a reason; `beadseg.data.reading` adds the file.
 import io
 import struct
 from pathlib import Path
-from typing import NamedTuple
 
 import imagecodecs
 import numpy as np
 from PIL import Image
 
 from beadseg.data.images.pixels import through_palette
+from beadseg.data.images.stacks import Plane, Stack
 
 _PNG_HEAD = 8  # bytes of its signature
 _ORIENTATION = 0x0112  # of EXIF
 
 
-class Header(NamedTuple):
-    """What a PNG, JPEG or BMP file says of itself."""
-
-    shape: tuple[int, int]  # H, W
-    kind: str  # "grey" or "colour"
-    samples: int  # without alpha
-    orientation: int = 1  # of its EXIF: how viewers turn it; `shape` is turned so
-
-
-def png_header(path: Path) -> Header:
+def scan_png(path: Path) -> tuple[list[Stack], str]:
     """Reads the header and checks that every chunk up to the last is there."""
+    return _one(*_png_header(path))
+
+
+def _png_header(path: Path) -> tuple[tuple[int, int], str, int, int]:
+    """The arguments of `_one`."""
     with path.open("rb") as file:
         size = file.seek(0, io.SEEK_END)
         file.seek(_PNG_HEAD)
@@ -50,10 +46,10 @@ def png_header(path: Path) -> Header:
         raise ValueError("its header is missing")
     width, height, _, colour = header
     kind = ("colour", 3) if colour & 2 else ("grey", 1)
-    return _turned_header((height, width), *kind, _orientation(path) if exif else 1)
+    return (height, width), *kind, _orientation(path) if exif else 1
 
 
-def jpeg_header(path: Path) -> Header:
+def scan_jpeg(path: Path) -> tuple[list[Stack], str]:
     """Reads the size from the frame header and checks that the end is there."""
     data = path.read_bytes()
     position = 2
@@ -69,37 +65,34 @@ def jpeg_header(path: Path) -> Header:
             if not jpeg_ends(data):
                 raise ValueError("it is cut short")
             kind = "colour" if parts == 3 else "grey"
-            return _turned_header((height, width), kind, parts, _orientation(path))
+            return _one((height, width), kind, parts, _orientation(path))
         # 0xFF may be repeated before a marker.
         position += 1 if marker == 0xFF else 2 + length[0]
     raise ValueError("its header is corrupt")
 
 
-def bmp_header(path: Path) -> Header:
+def scan_bmp(path: Path) -> tuple[list[Stack], str]:
     """Reads the header."""
     with Image.open(path, formats=["BMP"]) as image:
         grey = image.mode in ("1", "L", "P")
         shape = (image.height, image.width)
-        return Header(shape, *(("grey", 1) if grey else ("colour", 3)))
+        return _one(shape, *(("grey", 1) if grey else ("colour", 3)))
 
 
-HEADERS = {"png": png_header, "jpeg": jpeg_header, "bmp": bmp_header}
-
-
-def read_png(path: Path, stored: bool) -> np.ndarray:
+def read_png(path: Path, plane: Plane, stored: bool) -> np.ndarray:
     """Returns [H, W] or [H, W, S], 8 or 16 bits; `stored` keeps palette indices."""
     data = path.read_bytes()
     if data[25] != 3:
         array = imagecodecs.png_decode(data)
         # Transparency of a colour adds a last channel; grey becomes grey and alpha.
         array = array[..., 0] if array.ndim == 3 and array.shape[2] < 3 else array
-        return upright(array, png_header(path).orientation)
+        return upright(array, _png_header(path)[-1])
     with Image.open(io.BytesIO(data)) as image:
         array = _through_palette(image, stored)
-    return upright(array, png_header(path).orientation)
+    return upright(array, _png_header(path)[-1])
 
 
-def read_jpeg(path: Path) -> np.ndarray:
+def read_jpeg(path: Path, plane: Plane, stored: bool) -> np.ndarray:
     """Returns [H, W] or [H, W, 3], 8 or 12 bits."""
     return upright(imagecodecs.jpeg_decode(path.read_bytes()), _orientation(path))
 
@@ -124,14 +117,18 @@ def _orientation(path: Path) -> int:
     return found if found in range(1, 9) else 1
 
 
-def _turned_header(
-    shape: tuple[int, int], kind: str, samples: int, orientation: int
-) -> Header:
+def _one(
+    shape: tuple[int, int], kind: str, samples: int, orientation: int = 1
+) -> tuple[list[Stack], str]:
+    """The only image of a file, as viewers turn it by the orientation of its EXIF."""
+    notes = ()
+    if orientation != 1:
+        notes = (f"turned as its EXIF orientation {orientation} says",)
     shape = shape[::-1] if orientation >= 5 else shape
-    return Header(shape, kind, samples, orientation)
+    return [Stack("", (), [Plane()], shape, kind, samples, notes=notes)], ""
 
 
-def read_bmp(path: Path, stored: bool) -> np.ndarray:
+def read_bmp(path: Path, plane: Plane, stored: bool) -> np.ndarray:
     """Returns [H, W] or [H, W, 3 or 4], 8 bits; `stored` keeps palette indices."""
     with Image.open(path, formats=["BMP"]) as image:
         return _through_palette(image, stored) if image.mode == "P" else np.array(image)

@@ -1,4 +1,4 @@
-"""From files to two-dimensional images: TIFF of every make, PNG, JPEG and BMP.
+"""From files to two-dimensional images, by the readers of `READERS`.
 
 A file is listed first (`open_pages`, headers only) and its pages are read one by one
 (`PageRef.read`), so that a stack larger than memory is no trouble.
@@ -9,36 +9,17 @@ import errno
 import functools
 import itertools
 import math
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from beadseg.data.images import raster, tiff
 from beadseg.data.images.pixels import choose_channel, project, to_grey
+from beadseg.data.images.readers import reader_of
+from beadseg.data.images.stacks import Plane, Stack
 from beadseg.errors import BeadsegError
-from beadseg.files import what_it_is
 from beadseg.quoting import printable
 
-# How files begin; dots stand for any byte.
-_READ = {
-    rb"II[*+]\0|MM\0[*+]": "tiff",
-    rb"\x89PNG\r\n\x1a\n": "png",
-    rb"\xff\xd8\xff": "jpeg",
-    rb"BM....\0\0\0\0": "bmp",
-}
-_IMAGES = {
-    rb"GIF8": "a GIF",
-    rb"ZISRAW": "a Zeiss CZI",
-    rb"\x89HDF": "an HDF5",
-    rb"RIFF....WEBP": "a WebP",
-    rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51": "a JPEG 2000",
-    rb"\xda\xce\xbe\x0a": "a Nikon ND2",
-    rb"\x70\0\0\0": "a Leica LIF",
-    rb"v/1\x01": "an OpenEXR",
-}
-_OTHERS = {rb"%PDF": "a PDF", rb"PK": "a zip archive or an office document"}
 _SMALLEST = 8  # px
 
 
@@ -57,7 +38,7 @@ class PageRef:
     pixel_size: float | None  # um
     notes: tuple[str, ...]  # what the user should know of how it was read
     # How to find and join the pixels:
-    planes: tuple[tiff.Plane, ...] = dataclasses.field(repr=False, default=())
+    planes: tuple[Plane, ...] = dataclasses.field(repr=False, default=())
     projection: str = "pages"
     kind: str = "grey"  # "colour" or "samples" if a pixel has several numbers
     channel: int | None = None  # of them; None: luminance
@@ -89,7 +70,7 @@ class PageRef:
           ReadError: as `read`.
         """
 
-        def load(plane: tiff.Plane) -> np.ndarray:
+        def load(plane: Plane) -> np.ndarray:
             array = self._read_plane(plane, True)
             colour = array.ndim == 3 and self.kind == "colour" and self.channel is None
             return array[..., :3] if colour else self._grey(array)
@@ -99,7 +80,7 @@ class PageRef:
     def _grey(self, array: np.ndarray) -> np.ndarray:
         return to_grey(array, self.kind, self.channel)
 
-    def _join(self, load: Callable[[tiff.Plane], np.ndarray]) -> np.ndarray:
+    def _join(self, load: Callable[[Plane], np.ndarray]) -> np.ndarray:
         try:
             if _stamp(self.path) != self.stamp:
                 raise ValueError("it has changed since it was listed; start again")
@@ -112,18 +93,10 @@ class PageRef:
             raise ReadError(_line(self.where, error)) from error
         return array
 
-    def _read_plane(self, plane: tiff.Plane, stored: bool) -> np.ndarray:
+    def _read_plane(self, plane: Plane, stored: bool) -> np.ndarray:
         if plane.problem:
             raise ValueError(plane.problem)
-        kind = _file_kind(self.path)
-        if kind == "png":
-            array = raster.read_png(self.path, stored)
-        elif kind == "jpeg":
-            array = raster.read_jpeg(self.path)
-        elif kind == "bmp":
-            array = raster.read_bmp(self.path, stored)
-        else:
-            array = tiff.read_plane(self.path, plane, stored)
+        array = reader_of(self.path).read(self.path, plane, stored)
         if array.dtype == bool:
             return array.astype(np.uint8)
         if array.dtype.kind not in "iuf":
@@ -146,7 +119,7 @@ def open_pages(
     Time, positions, and pages without a name are images of their own.
 
     Args:
-      path: a TIFF, PNG, JPEG or BMP file.
+      path: a file that one of `READERS` reads.
       channel: of several; None: luminance of RGB, else the first.
       stack: "pages": every z is an image; "max", "mean": z (and unnamed pages) are
         projected to one image.
@@ -174,15 +147,6 @@ def open_pages(
         dataclasses.replace(page, index=i, name=name(stem, i))
         for i, page in enumerate(pages)
     ]
-
-
-def looks_like_image(path: Path) -> bool:
-    """Whether a file begins as images do, also those of kinds that are not read."""
-    try:
-        with path.open("rb") as file:
-            return _named(file.read(16), _READ | _IMAGES) is not None
-    except OSError:
-        return False
 
 
 def check_image(array: np.ndarray, where: str, constant: bool = False) -> None:
@@ -216,19 +180,8 @@ def check_image(array: np.ndarray, where: str, constant: bool = False) -> None:
 
 
 def _list(path: Path, channel: int | None, stack: str) -> list[PageRef]:
-    kind = _file_kind(path)
     make = functools.partial(PageRef, path, 0, "", stamp=_stamp(path))
-    if kind != "tiff":
-        header = raster.HEADERS[kind](path)
-        chosen, notes = choose_channel(channel, header.samples, header.kind)
-        if header.orientation != 1:
-            notes += (f"turned as its EXIF orientation {header.orientation} says",)
-        return [
-            make(
-                header.shape, None, notes, (tiff.Plane(),), "pages", header.kind, chosen
-            )
-        ]
-    stacks, missing = tiff.scan(path)
+    stacks, missing = reader_of(path).scan(path)
     if not stacks:
         raise ValueError(missing or "it holds no image")
     pages = []
@@ -249,12 +202,12 @@ def _list(path: Path, channel: int | None, stack: str) -> list[PageRef]:
             )
     damaged = any(plane.problem for page in pages for plane in page.planes)
     if missing and not damaged:
-        lost = tiff.Plane(problem=missing)
+        lost = Plane(problem=missing)
         pages.append(dataclasses.replace(pages[-1], planes=(lost,)))
     return pages
 
 
-def _of_channel(part: tiff.Stack, channel: int | None):
+def _of_channel(part: Stack, channel: int | None):
     """The planes of one channel by their other indices, and the sample to take."""
     at = part.axes.find("C")
     if at >= 0 and part.sizes[at] == 1 and part.kind != "grey":
@@ -270,7 +223,7 @@ def _of_channel(part: tiff.Stack, channel: int | None):
     return part.axes, table, sample, notes
 
 
-def _groups(names: str, table: list, stack: str) -> list[tuple[tiff.Plane, ...]]:
+def _groups(names: str, table: list, stack: str) -> list[tuple[Plane, ...]]:
     """Planes that make one image: one, or those that a projection joins."""
     if stack == "pages":
         return [(plane,) for _, plane in table]
@@ -289,28 +242,6 @@ def _square(size: tuple[float, float] | None) -> tuple[float | None, tuple[str, 
     if abs(x - y) <= 0.01 * mean:
         return mean, ()
     return mean, (f"pixels are {x:.4g} x {y:.4g} um; using the mean, {mean:.4g} um",)
-
-
-def _file_kind(path: Path) -> str:
-    other = what_it_is(path)
-    if other == "a folder":
-        raise ValueError("it is a folder; name a file in it")
-    if other:
-        raise ValueError(f"it is {other}; name a file")
-    with path.open("rb") as file:
-        head = file.read(16)
-    if not head:
-        raise ValueError("the file is empty (0 bytes); copy or export it again")
-    kind = _named(head, _READ)
-    if kind:
-        return kind
-    name = _named(head, _IMAGES | _OTHERS)
-    what = f"{name} file" if name else "not an image"
-    raise ValueError(f"it is {what}; save it as TIFF, PNG or JPEG")
-
-
-def _named(head: bytes, kinds: dict[bytes, str]) -> str | None:
-    return next((n for k, n in kinds.items() if re.match(k, head, re.DOTALL)), None)
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -9,7 +9,6 @@ import math
 import re
 import struct
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import tifffile
@@ -17,6 +16,7 @@ import tifffile
 from beadseg.data.images.pixel_size import PixelSize, page_size, series_sizes
 from beadseg.data.images.pixels import eight_bit, inverted, through_palette
 from beadseg.data.images.raster import jpeg_ends
+from beadseg.data.images.stacks import Plane, Stack
 
 # tifffile reports damage to its logger and then goes on; here damage becomes an
 # error of its own, and the same words twice only confuse.
@@ -31,31 +31,6 @@ COLOURS = {
     9: "ICC Lab",
     10: "ITU Lab",
 }
-
-
-class Plane(NamedTuple):
-    """One page image of a file: enough to read it again without parsing the rest."""
-
-    directory: int = 0  # byte offset of the image file directory
-    number: int = 0  # of the page in the file
-    offset: int | None = None  # of raw pixels that no directory of their own describes
-    block: tuple[int, ...] = ()  # shape of what the directory describes
-    axes: str = ""  # names of the block's axes
-    index: tuple[int, ...] = ()  # along those axes of the block that are not Y, X, S
-    problem: str = ""  # why it cannot be read
-
-
-class Stack(NamedTuple):
-    """Planes of one shape and meaning, in C order of `axes`."""
-
-    axes: str  # besides Y, X and S; "I" and "Q" are unnamed
-    sizes: tuple[int, ...]
-    planes: list[Plane]
-    shape: tuple[int, int]  # H, W
-    kind: str  # "grey", "colour", or "samples" of unknown meaning
-    samples: int  # without alpha
-    pixel_size: tuple[float, float] | None  # x, y in um
-    notes: tuple[str, ...] = ()
 
 
 def scan(path: Path) -> tuple[list[Stack], str]:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from beadseg.data.folder import ENDINGS
+from beadseg.data.images.readers import endings
 from beadseg.data.images.reading import PageRef, ReadError, open_pages
 from beadseg.data.masks.labels import (
     UNKNOWN,
@@ -156,7 +156,7 @@ def _pages(folder: Path, problems: list[str]) -> Pages:
     if not folder.is_dir():
         return {}
     files = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
-    return _pages_of([p for p in files if p.suffix.lower() in ENDINGS], problems)
+    return _pages_of([p for p in files if p.suffix.lower() in endings()], problems)
 
 
 def _pages_of(files: list[Path], problems: list[str]) -> Pages:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from beadseg.data.cache import hash_file
-from beadseg.data.folder import ENDINGS
+from beadseg.data.images.readers import endings
 from beadseg.data.images.reading import file_stem
 from beadseg.errors import BeadsegError
 from beadseg.inference.settings import DEFAULT_NAME, FILE
@@ -92,7 +92,7 @@ def _of_folder(images: Path, names: set[str]) -> Trained:
         files = {
             file_stem(file): file
             for file in images.iterdir()
-            if file.suffix.lower() in ENDINGS and file.is_file()
+            if file.suffix.lower() in endings() and file.is_file()
         }
     used = {s: f for s, f in files.items() if any(_belongs(n, s) for n in names)}
     digests = frozenset(hash_file(file) for file in used.values())
