@@ -8,18 +8,20 @@ from typing import Any
 from beadseg.commands import detection
 from beadseg.commands.parser import Subparsers
 from beadseg.errors import BeadsegError
+from beadseg.inference.outputs.kinds import OUTPUTS, TABLES, choices
 
-OUTPUTS = ("labels", "probability", "overlays", "rois", "geojson")
 SHOWN = 20  # images in the printed table
 
 
 def add(commands: Subparsers) -> None:
     """Adds the parser of the command."""
+    kinds = choices()
+    written = ", ".join(OUTPUTS[kind].about for kind in kinds)
     parser = commands.add_parser(
         "predict",
         help="find, count and measure the beads of images",
-        description="Finds every bead of the images and writes labels, probability, "
-        "overlays, ImageJ ROIs, GeoJSON (QuPath) and tables of beads and images.",
+        description=f"Finds every bead of the images and writes {written} and tables "
+        "of beads and images.",
     )
     parser.add_argument("images", nargs="+", help="files, folders, or patterns")
     parser.add_argument(
@@ -57,15 +59,16 @@ def add(commands: Subparsers) -> None:
     parser.add_argument(
         "--only",
         type=_outputs,
-        default=OUTPUTS,
+        default=kinds,
         metavar="KINDS",
-        help=f"of {','.join(OUTPUTS)}; the tables are always written",
+        help=f"of {','.join(kinds)}; the tables are always written",
     )
     parser.add_argument(
         "--tables",
-        choices=("csv", "parquet", "xlsx"),
+        choices=TABLES,
         default="csv",
-        help="xlsx: for Excel in any language, with its decimal separator (csv)",
+        help="; ".join(f"{k}: {t.about}" for k, t in TABLES.items() if t.about)
+        + " (csv)",
     )
     parser.add_argument(
         "--augment",
@@ -160,9 +163,9 @@ def _diameter(row: dict[str, Any]) -> str:
 
 def _outputs(text: str) -> tuple[str, ...]:
     kinds = tuple(dict.fromkeys(text.split(",")))
-    unknown = [kind for kind in kinds if kind not in OUTPUTS]
+    unknown = [kind for kind in kinds if kind not in choices()]
     if unknown:
         raise argparse.ArgumentTypeError(
-            f"{unknown[0]!r} is none of {', '.join(OUTPUTS)}"
+            f"{unknown[0]!r} is none of {', '.join(choices())}"
         )
     return kinds

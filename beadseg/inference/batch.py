@@ -35,10 +35,10 @@ from beadseg.inference import doubts
 from beadseg.inference.files import Files
 from beadseg.inference.inputs import Input, Inputs
 from beadseg.inference.outputs import writers
-from beadseg.inference.outputs.files_of_image import OUTPUTS, UNCERTAINTY, write_outputs
+from beadseg.inference.outputs.kinds import OUTPUTS, choices, write_outputs
 from beadseg.inference.outputs.measure import Table
 from beadseg.inference.outputs.writers import rows_to_table
-from beadseg.inference.predictor import Prediction, Predictor, Seen
+from beadseg.inference.predictor import Predictor, Seen
 from beadseg.inference.scratch import Scratch, is_large
 from beadseg.inference.settings import FILE, Settings
 from beadseg.quoting import printable
@@ -53,7 +53,7 @@ class Options:
     output: Path
     settings: Settings = field(default_factory=Settings)
     pixel_size: float | None = None  # um, instead of what the files say
-    only: tuple[str, ...] = tuple(OUTPUTS)
+    only: tuple[str, ...] = choices()
     tables: str = ".csv"  # ending of beads and images
     resume: bool = False
 
@@ -171,42 +171,12 @@ def _look(
 def _finish(image: Input, seen, predictor: Predictor, options: Options, bar) -> None:
     pixel_size = options.pixel_size or image.page.pixel_size
     found = predictor.finish(seen, pixel_size)
-    write_prediction(image.name, seen.image, found, pixel_size, options)
+    write_outputs(
+        options.output, image.name, options.only, seen.image, found, pixel_size
+    )
     about = found.image | {"notes": list(seen.notes)}
     _write_record(image, options, about, found.table)
     bar.update()
-
-
-def write_prediction(
-    name: str,
-    image: np.ndarray,
-    found: Prediction,
-    pixel_size: float | None,
-    options: Options,
-) -> None:
-    """Writes the files of one image that `options.only` names."""
-    count = int(found.table["label"].max(initial=0))
-    rasters = {
-        "labels": lambda f: writers.write_labels(f, found.labels, count, pixel_size),
-        "probability": lambda f: writers.write_map(f, found.probability, pixel_size),
-        UNCERTAINTY: lambda f: writers.write_map(f, found.uncertainty, pixel_size),
-    }
-    files = _files(options, name, found.uncertainty is not None)
-    table, boxes = found.table, found.boxes
-    write_outputs(files, rasters, image, found.labels, table, boxes, pixel_size)
-
-
-def _files(options: Options, name: str, spreads: bool) -> dict[str, Path]:
-    """Of one image, by kinds; their folders are there."""
-    kinds = list(options.only)
-    if spreads and "probability" in kinds:
-        kinds.append(UNCERTAINTY)
-    files = {}
-    for kind in kinds:
-        ending = OUTPUTS.get(kind, ".tif")
-        files[kind] = options.output / kind / f"{name}{ending}"
-        files[kind].parent.mkdir(exist_ok=True)
-    return files
 
 
 def _begin(inputs: Inputs, predictor: Predictor, options: Options) -> None:
@@ -223,8 +193,7 @@ def _begin(inputs: Inputs, predictor: Predictor, options: Options) -> None:
     with writing(output, "-o"):
         if _holds_files(options):
             _check_same(output, settings)
-        kinds = (DONE, UNCERTAINTY, *OUTPUTS)
-        remove_leftovers(output, *(output / kind for kind in kinds))
+        remove_leftovers(output, *(output / kind for kind in (DONE, *OUTPUTS)))
         write_whole(output / FILE, json.dumps(settings, indent=2) + "\n")
         (output / DONE).mkdir(exist_ok=True)
 

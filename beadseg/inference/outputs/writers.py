@@ -23,6 +23,7 @@ from roifile import ROI_OPTIONS, ROI_TYPE, ImagejRoi
 from beadseg import __version__
 from beadseg.errors import BeadsegError
 from beadseg.files import open_whole, write_whole
+from beadseg.inference.outputs.kinds import TABLES
 from beadseg.inference.outputs.measure import Table
 from beadseg.inference.scratch import Scratch
 from beadseg.quoting import for_cell
@@ -34,7 +35,6 @@ CLASS = {"name": "Bead", "color": [0, 158, 115]}
 TIFF_TILE = 256  # px, a side
 STRIP = 256  # rows of a TIFF that are compressed at once
 ROWS = 2**13  # of a table that are text at once
-TABLE_ENDINGS = (".csv", ".parquet", ".xlsx")
 SHEET_ROWS = 2**20  # of a sheet of Excel, its heads among them
 
 
@@ -184,22 +184,23 @@ def write_geojson(file: Path, table: Table, outlines: Iterable[np.ndarray]) -> N
 def write_table(file: Path, tables: Iterable[Table]) -> None:
     """Writes tables of the same columns under each other, one at a time.
 
-    A CSV, Parquet or Excel file, as its ending says. Where a table lacks a column of
-    another its cells are empty; of no table at all an empty file is made.
+    Of the kind of `kinds.TABLES` that the ending of the file says. Where a table lacks
+    a column of another its cells are empty; of no table at all an empty file is made.
 
     Raises:
       BeadsegError: the ending is none of these.
     """
-    if file.suffix not in TABLE_ENDINGS:
-        raise BeadsegError(f"{file}: a table ends in {' or '.join(TABLE_ENDINGS)}")
+    kind = TABLES.get(file.suffix[1:])
+    if kind is None:
+        raise BeadsegError(f"{file}: a table ends in .{' or .'.join(TABLES)}")
     tables = list(tables)
     names = list(dict.fromkeys(name for table in tables for name in table))
-    write = {".csv": _csv, ".parquet": _parquet, ".xlsx": _excel}[file.suffix]
     with open_whole(file) as content:
-        write(content, names, tables)
+        kind.write(content, names, tables)
 
 
-def _csv(content: BinaryIO, names: list[str], tables: list[Table]) -> None:
+def write_csv(content: BinaryIO, names: list[str], tables: list[Table]) -> None:
+    """As CSV."""
     text = io.TextIOWrapper(content, "utf-8", newline="", write_through=True)
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(names)
@@ -231,7 +232,8 @@ def _cell(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(for_cell(value))
 
 
-def _parquet(content: BinaryIO, names: list[str], tables: list[Table]) -> None:
+def write_parquet(content: BinaryIO, names: list[str], tables: list[Table]) -> None:
+    """As Parquet."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -248,8 +250,8 @@ def _parquet(content: BinaryIO, names: list[str], tables: list[Table]) -> None:
     pq.write_table(joined.replace_schema_metadata(about), content)
 
 
-def _excel(content: BinaryIO, names: list[str], tables: list[Table]) -> None:
-    """Numbers are numbers whatever the language of Excel; text is never a formula."""
+def write_excel(content: BinaryIO, names: list[str], tables: list[Table]) -> None:
+    """As xlsx: numbers in any language of Excel; text is never a formula."""
     from xlsxwriter import Workbook
 
     options = {
