@@ -48,14 +48,13 @@ def run(options: argparse.Namespace) -> dict:
     name = folder.resolve().name
     page = options.output or folder / "diagnosis.html"
     write_page(page, name, found, e, looked.images, looked.notes)
-    titles = {cause.name: cause.title for cause in CAUSES}
     for note in looked.notes:
         print(note)
     if not found:
         where = "" if e.rows else " in the curves"
         print(f"No cause shows{where}: the numbers are those of a healthy run.")
     for number, finding in enumerate(found, 1):
-        print(f"{number}. {titles[finding.cause]} ({finding.confidence:.0%})")
+        print(f"{number}. {CAUSES[finding.cause].title} ({finding.confidence:.0%})")
         print(f"   {finding.because}")
         print(f"   {finding.remedy}")
         print(f"   {finding.command}")

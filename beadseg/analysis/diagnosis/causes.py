@@ -3,54 +3,60 @@
 A cause gives its confidence (0..1) and the numbers it rests on, or None where there is
 no sign of it. Confidence grows from 0.5 at the limit where a healthy run stops (limits
 are from healthy runs, tests/bench/diagnosis.py) towards 1 far beyond it.
+
+A new cause is a judge and a row of `CAUSES`.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from beadseg.analysis.diagnosis import curve_signs, image_signs
-from beadseg.analysis.diagnosis.evidence import Evidence
+from beadseg.analysis.diagnosis.evidence import Evidence, Row
 from beadseg.analysis.diagnosis.signs import Sign
 
 _SURE = 0.75  # confidence of a failure that explains symptoms
-_FAILURES = (
-    "collapse",
-    "rate_high",
-    "rate_low",
-    "overfitting",
-    "scale",
-    "uneven_light",
-    "disagreement",
-)
-_SYMPTOMS = ("scattered", "seams", "blurry", "outlines", "merges", "splits")
+FAILURE, SYMPTOM = "failure", "symptom"
 
 
 class Finding(NamedTuple):
     """A named cause."""
 
-    cause: str
+    cause: str  # of CAUSES
     confidence: float
     because: str
     remedy: str
     command: str
 
 
-class Cause(NamedTuple):
-    """A row of the table."""
+def wrong_beads(row: Row) -> float:
+    """Beads of an image that are not what its labels say."""
+    return row.missed + row.invented + row.merged
 
-    name: str
+
+@dataclass(frozen=True)
+class Cause:
+    """A row of the table.
+
+    `judge` sees the evidence and returns a `Sign`, or None. The page shows the images
+    with the most of what `shows` counts; None: no image shows it.
+    """
+
     title: str
     remedy: str
     judge: Callable[[Evidence], Sign | None]
+    role: str = ""  # FAILURE; or SYMPTOM, which a sure failure explains
+    shows: Callable[[Row], float] | None = wrong_beads
+    with_probability: bool = False  # the page shows the map beside the image
 
 
 def diagnose(evidence: Evidence) -> list[Finding]:
     """All causes that show, the surest first."""
     found = []
-    for cause in CAUSES:
+    for name, cause in CAUSES.items():
         sign = cause.judge(evidence)
         if sign is not None:
-            found.append(Finding(cause.name, *sign[:2], cause.remedy, sign.command))
+            found.append(Finding(name, *sign[:2], cause.remedy, sign.command))
     return sorted(_behind(found), key=lambda finding: -finding.confidence)
 
 
@@ -60,126 +66,144 @@ def _behind(found: list[Finding]) -> list[Finding]:
     A network that was trained badly, or looks at another scale, also merges, splits
     and scatters beads.
     """
-    failed = [f.confidence for f in found if f.cause in _FAILURES]
+    roles = {finding: CAUSES[finding.cause].role for finding in found}
+    failed = [f.confidence for f in found if roles[f] == FAILURE]
     most = max(failed, default=0.0) - 0.01
     if most < _SURE:
         return found
     return [
-        f._replace(confidence=min(f.confidence, most)) if f.cause in _SYMPTOMS else f
+        f._replace(confidence=min(f.confidence, most)) if roles[f] == SYMPTOM else f
         for f in found
     ]
 
 
-CAUSES = (
-    Cause(
-        "background_loss",
+CAUSES: dict[str, Cause] = {
+    "background_loss": Cause(
         "All background: the loss",
         "The network has learnt to predict nothing. Look whether the masks lie on "
         "their beads; train with a loss of overlap (Dice), at another rate.",
         image_signs.background_loss,
+        with_probability=True,
     ),
-    Cause(
-        "background_calibration",
+    "background_calibration": Cause(
         "All background: calibration",
         "The network has learnt, the threshold did not follow: lower it, or let it be "
         "chosen.",
         image_signs.background_calibration,
+        with_probability=True,
     ),
-    Cause(
-        "threshold",
+    "threshold": Cause(
         "Missing beads: threshold too high",
         "Lower the threshold.",
         image_signs.threshold,
+        shows=lambda r: r.missed,
+        with_probability=True,
     ),
-    Cause(
-        "partial_masks",
+    "partial_masks": Cause(
         "Missing beads: partial masks",
         "Masks lack beads, so the network learns to leave some out. Complete them, or "
         "train with the losses made for it (`partial.method`).",
         image_signs.partial,
+        shows=lambda r: r.beadlike + r.missed,
     ),
-    Cause(
-        "scattered",
+    "scattered": Cause(
         "Scattered false positives",
         "Noise was learnt by heart: more dropout, weight decay or images.",
         image_signs.scattered,
+        SYMPTOM,
+        shows=lambda r: r.specks,
     ),
-    Cause(
-        "seams",
+    "seams": Cause(
         "Blurry or broken boundaries: tile overlap",
         "Predict with the overlap of the receptive field, as `beadseg predict` does.",
         image_signs.seams,
+        SYMPTOM,
+        shows=lambda r: r.seam,
+        with_probability=True,
     ),
-    Cause(
-        "blurry",
+    "blurry": Cause(
         "Blurry boundaries: uncertainty",
         "Train longer, with the boundary term; look whether the masks' outlines agree.",
         image_signs.blurry,
+        SYMPTOM,
+        shows=lambda r: r.unsure / max(r.outline, 1),
+        with_probability=True,
     ),
-    Cause(
-        "outlines",
+    "outlines": Cause(
         "Right beads with poor outlines",
         "Train longer, with the boundary term or deep supervision; look whether masks "
         "are drawn too tight or too wide.",
         image_signs.outlines,
+        SYMPTOM,
+        shows=lambda r: r.outline_error / max(r.outline_pixels, 1),
     ),
-    Cause(
-        "merges",
+    "merges": Cause(
         "Merged beads",
         "Train with the distance head, which tells touching beads apart.",
         image_signs.merges,
+        SYMPTOM,
+        shows=lambda r: r.merged,
     ),
-    Cause(
-        "splits",
+    "splits": Cause(
         "Split beads",
         "Train with the distance head; check the diameter.",
         image_signs.splits,
+        SYMPTOM,
+        shows=lambda r: r.split,
     ),
-    Cause(
-        "scale",
+    "scale": Cause(
         "Wrong scale",
         "Bring beads to the size that was learnt, or augment the zoom.",
         image_signs.scale,
+        FAILURE,
     ),
-    Cause(
-        "uneven_light",
+    "uneven_light": Cause(
         "Uneven light",
         "Flatten the background, in training as in prediction.",
         image_signs.uneven,
+        FAILURE,
     ),
-    Cause(
-        "overfitting",
+    "overfitting": Cause(
         "Overfitting",
         "More augmentation, dropout or images; the best weights were kept.",
         curve_signs.overfitting,
+        FAILURE,
+        shows=None,
     ),
-    Cause(
-        "collapse",
+    "collapse": Cause(
         "Collapse after an early peak",
         "Often a matter of calibration under partial masks: another loss, a warm-up, a "
         "lower rate.",
         curve_signs.collapse,
+        FAILURE,
+        shows=None,
     ),
-    Cause(
-        "rate_high", "Learning rate too high", "Lower the rate.", curve_signs.rate_high
+    "rate_high": Cause(
+        "Learning rate too high",
+        "Lower the rate.",
+        curve_signs.rate_high,
+        FAILURE,
+        shows=None,
     ),
-    Cause(
-        "disagreement",
+    "disagreement": Cause(
         "Masks of training and validation disagree",
         "Compare how both are drawn: one is tighter, wider or less complete than the "
         "other.",
         curve_signs.disagreement,
+        FAILURE,
+        shows=None,
     ),
-    Cause(
-        "rate_low",
+    "rate_low": Cause(
         "Learning rate too low, or too few steps",
         "Raise the rate or train longer.",
         curve_signs.rate_low,
+        FAILURE,
+        shows=None,
     ),
-    Cause(
-        "leak",
+    "leak": Cause(
         "Leak between training and validation",
         "Remove the copies, or give them one group.",
         image_signs.leak,
+        shows=None,
     ),
-)
+}

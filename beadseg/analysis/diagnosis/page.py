@@ -1,38 +1,17 @@
 """The page of `beadseg diagnose`: each cause with its numbers and worst pictures."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from beadseg import colours, matching
-from beadseg.analysis.diagnosis.causes import CAUSES, Finding
-from beadseg.analysis.diagnosis.evidence import LEVELS, Evidence, Row, Seen
+from beadseg.analysis.diagnosis.causes import CAUSES, Cause, Finding
+from beadseg.analysis.diagnosis.evidence import LEVELS, Evidence, Seen
 from beadseg.analysis.overview import PARTIAL, TRUSTED
 from beadseg.analysis.views import view
 from beadseg.page import GREY, Page
 
 _WORST = 3  # images a cause
-# What of an image shows a cause; others are shown by the worst images overall.
-_SHOWS: dict[str, Callable[[Row], float]] = {
-    "partial_masks": lambda r: r.beadlike + r.missed,
-    "scattered": lambda r: r.specks,
-    "threshold": lambda r: r.missed,
-    "merges": lambda r: r.merged,
-    "splits": lambda r: r.split,
-    "outlines": lambda r: r.outline_error / max(r.outline_pixels, 1),
-    "blurry": lambda r: r.unsure / max(r.outline, 1),
-    "seams": lambda r: r.seam,
-}
-_MAPS = ("blurry", "seams", "background_loss", "background_calibration", "threshold")
-_OF_CURVES = (
-    "disagreement",
-    "overfitting",
-    "collapse",
-    "rate_high",
-    "rate_low",
-    "leak",
-)
 
 
 def write_page(
@@ -44,10 +23,9 @@ def write_page(
     notes: tuple[str, ...],
 ) -> None:
     """Writes the page of what was found in the run `name`."""
-    titles = {cause.name: cause.title for cause in CAUSES}
     if findings:
         first = findings[0]
-        lead = f"{titles[first.cause]}. {first.because}"
+        lead = f"{CAUSES[first.cause].title}. {first.because}"
     else:
         where = "" if evidence.rows else " in the curves"
         lead = f"No cause shows{where}: the numbers are those of a healthy run."
@@ -72,11 +50,12 @@ def write_page(
     if not findings:
         page.callout("good", "No cause shows.")
     for finding in findings:
-        page.section(f"{titles[finding.cause]} ({100 * finding.confidence:.0f} %)")
+        title = CAUSES[finding.cause].title
+        page.section(f"{title} ({100 * finding.confidence:.0f} %)")
         page.paragraph(finding.because)
         page.paragraph(f"What to do: {finding.remedy}")
         page.command(finding.command)
-        _pictures(page, finding.cause, evidence, images)
+        _pictures(page, CAUSES[finding.cause], evidence, images)
     if evidence.curve:
         page.section("Curves")
         _curves(page, evidence)
@@ -96,11 +75,12 @@ def write_page(
     page.write(file, "-o")
 
 
-def _pictures(page: Page, cause: str, evidence: Evidence, images) -> None:
-    if cause in _OF_CURVES or not images:
+def _pictures(page: Page, cause: Cause, evidence: Evidence, images) -> None:
+    if cause.shows is None or not images:
         return
-    shows = _SHOWS.get(cause, lambda r: r.missed + r.invented + r.merged)
-    order = np.argsort([-shows(row) for row in evidence.rows], kind="stable")[:_WORST]
+    order = np.argsort([-cause.shows(row) for row in evidence.rows], kind="stable")[
+        :_WORST
+    ]
     shown = []
     for i in order:
         seen, row = images[i], evidence.rows[i]
@@ -109,7 +89,7 @@ def _pictures(page: Page, cause: str, evidence: Evidence, images) -> None:
             f"{row.merged} merged, {row.split} split"
         )
         shown.append((draw(seen), caption))
-        if cause in _MAPS:
+        if cause.with_probability:
             shown.append((view(seen.probability), f"{seen.name}: probability"))
     page.pictures(shown, 20.0 if len(shown) < 3 else 10.0)
     page.paragraph(

@@ -49,7 +49,7 @@ def test_symptoms_stay_behind_the_failure_that_explains_them():
 
 def test_every_cause_is_planted_somewhere():
     planted = {kind.split(".")[0] for kind in ILLNESSES}
-    assert planted == {cause.name for cause in CAUSES}
+    assert planted == set(CAUSES)
 
 
 def test_nothing_to_look_at_names_nothing():
