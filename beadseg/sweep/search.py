@@ -14,7 +14,12 @@ from beadseg.sweep.points import Choice, Space, Uniform
 
 
 class Search(Protocol):
-    """What the run asks of a search."""
+    """What the run asks of a search: a class with all this and a row of `SEARCHES`."""
+
+    of_space: bool  # whether it makes its own points, of `space()` in the config file
+
+    def __init__(self, folder: SweepFolder, space: Space | None):
+        """Begins, or goes on, in the folder of the sweep."""
 
     def todo(self) -> dict[int, int]:
         """Members that are to go on now, with the epoch they are to reach."""
@@ -28,6 +33,8 @@ class Search(Protocol):
 
 class All:
     """Every point to its last epoch."""
+
+    of_space = False
 
     def __init__(self, folder: SweepFolder, space: Space | None):
         self._folder = folder
@@ -53,6 +60,8 @@ class Halving:
     All members train for a part of the epochs; the better ones, `sweep.keep` of them,
     for a longer part, and so on: the last round goes to the last epoch.
     """
+
+    of_space = False
 
     def __init__(self, folder: SweepFolder, space: Space | None):
         config = folder.base
@@ -102,6 +111,8 @@ class Optuna(All):
     Trial and member have the same number. A trial whose process was killed is gone on
     with as any other member.
     """
+
+    of_space = True
 
     def __init__(self, folder: SweepFolder, space: Space | None):
         super().__init__(folder, space)
@@ -155,17 +166,29 @@ class Optuna(All):
         )
 
 
-SEARCHES = {"all": All, "halving": Halving, "optuna": Optuna}
+SEARCHES: dict[str, type[Search]] = {
+    "all": All,
+    "halving": Halving,
+    "optuna": Optuna,
+}
 
 
-def search_of(folder: SweepFolder, space: Space | None) -> Search:
-    """The search that `config.sweep.search` names."""
-    name = folder.base.sweep.search
+def search_named(name: str) -> type[Search]:
+    """The search of `config.sweep.search`.
+
+    Raises:
+      BeadsegError: there is none of this name.
+    """
     if name not in SEARCHES:
         raise BeadsegError(
             f"config.sweep.search = {name!r} is unknown: use one of {list(SEARCHES)}"
         )
-    return SEARCHES[name](folder, space)
+    return SEARCHES[name]
+
+
+def search_of(folder: SweepFolder, space: Space | None) -> Search:
+    """The search of a sweep."""
+    return search_named(folder.base.sweep.search)(folder, space)
 
 
 def _has_reached(result: Result, epochs: int) -> bool:
