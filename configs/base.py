@@ -66,7 +66,7 @@ def get_config() -> ConfigDict:
     augment.invert = 0.0  # probability of swapping dark and bright
 
     c.model = model = ConfigDict()
-    model.name = "unet"  # or attention_unet, attention_resunet
+    model.name = "unet"  # or attention_unet, attention_resunet: beadseg/models
     model.width = 16  # channels of the first level; doubled at each level
     model.depth = 4  # times that the image is halved
     model.norm = "batch"  # or weight, channel, group, none: beadseg/models/blocks.py

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from beadseg import models
 from beadseg.analysis.overview import Overview
 from beadseg.data.scaling import (
     AS_THEY_ARE,
@@ -155,13 +156,13 @@ def _diameter_unsuited(c: ConfigDict, o: Overview) -> str | None:
     if not o.diameter_px > 0:
         return None
     seen = _seen(o, wanted)
-    field = 2 ** (c.model.depth + 2)  # px of context that the deepest level adds, about
+    field = 0.68 * models.build(c.model).margin  # px that count in practice, about
     if seen < 10 and seen < _seen(o):
         return f"beads of {seen:.0f} px: a touching pair is 1-2 px apart"
     if seen > 2 * field:
         return (
-            f"beads of {seen:.0f} px are larger than what a network of depth "
-            f"{c.model.depth} sees at once (about {field} px)"
+            f"beads of {seen:.0f} px are larger than what the network "
+            f"{c.model.name} sees at once (about {field:.0f} px)"
         )
     return None
 

@@ -176,14 +176,17 @@ def close(batches: TrainBatches) -> None:
 
 
 def eval_batches(
-    dataset: Dataset, indices: Sequence[int], config: ConfigDict, batch_size: int
+    dataset: Dataset,
+    indices: Sequence[int],
+    config: ConfigDict,
+    batch_size: int,
+    multiple: int,
 ) -> Iterator[EvalBatch]:
     """Every tile once, in few shapes.
 
-    Sides are rounded up to what `config.model.depth` halvings divide. Images are
-    mirrored into the padding, the mask there is 0.
+    Sides are rounded up to a multiple of the network's stride. Images are mirrored into
+    the padding, the mask there is 0.
     """
-    multiple = 2**config.model.depth
     while True:
         shapes = {i: _round_up(dataset.records[i].shape, multiple) for i in indices}
         counts = Counter(shapes.values())

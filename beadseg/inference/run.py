@@ -14,7 +14,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 from ml_collections import ConfigDict
 
 from beadseg import __version__, models
@@ -22,6 +21,7 @@ from beadseg.data.masks.instances import ONE_SIZE
 from beadseg.errors import BeadsegError
 from beadseg.files import read_file, read_json
 from beadseg.inference.settings import DEFAULT_NAME
+from beadseg.models.network import Network
 from beadseg.quoting import printable
 from beadseg.training.checkpoints import best_state
 from beadseg.training.run_folder import ROUNDS
@@ -61,7 +61,7 @@ class Run:
         """Words for messages and results."""
         return DEFAULT_NAME if self.path == DEFAULT else str(self.path)
 
-    def build(self) -> nn.Module:
+    def build(self) -> Network:
         """The network."""
         return models.build(self.model_config)
 
@@ -137,8 +137,7 @@ def load_run(path: Path) -> Run:
 
 def _load(path: Path, config: dict[str, Any], version: str) -> Run:
     data, model = config["data"], ConfigDict(config["model"])
-    known = set(models.unet.UNet.__dataclass_fields__) | {"dropout", "bfloat16"}
-    unknown = sorted(set(model) - known)
+    unknown = sorted(set(model) - models.settings())
     if unknown:
         raise _other_version(path, version, f"model.{unknown[0]} is unknown here")
     dataset = _read(path, "dataset.json")
@@ -148,7 +147,16 @@ def _load(path: Path, config: dict[str, Any], version: str) -> Run:
             f"{path}: dataset.json is missing: copy the run folder again"
         )
     threshold, more = _threshold(path)
-    _check_fit(path, version, model, weights)
+    try:
+        network = models.build(model)
+    except BeadsegError as error:
+        raise _other_version(path, version, str(error)) from error
+    _check_fit(path, version, network, weights)
+    if network.receptive_field is None:
+        notes.append(
+            f"{path}: its network looks at the whole image: one larger than --tile is "
+            "predicted in parts, and differs a little from one predicted at once"
+        )
     _check_dataset(path, dataset)
     scale = dataset["scale"]
     diameter = dataset["bead_diameter_px"]
@@ -265,11 +273,9 @@ def _so_far(path: Path) -> dict[str, Any]:
     return best_of(scores)
 
 
-def _check_fit(path: Path, version: str, model: ConfigDict, weights: Weights) -> None:
+def _check_fit(path: Path, version: str, network: Network, weights: Weights) -> None:
     """Raises if the network that this version builds has other weights."""
-    network = models.build(model)
-    side = models.stride(model)
-    image = jnp.zeros((1, side, side, 1))
+    image = jnp.zeros((1, network.stride, network.stride, 1))
     wanted = jax.eval_shape(network.init, jax.random.key(0), image)
     have = {"params": weights.params, "batch_stats": weights.statistics}
     for kind, tree in have.items():

@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from beadseg import models
 from beadseg.data.cache import cache_dir
 from beadseg.errors import BeadsegError
 from beadseg.inference.run import Run
@@ -70,9 +69,10 @@ class Network:
         augment: bool = False,
     ):
         self.run = run
-        self._stride = models.stride(run.model_config)
+        model, self.has_distance = run.build(), "distance" in run.model_config.heads
+        self._stride = model.stride
         self._tile = _up(tile, self._stride)
-        exact = _up(models.margin(run.model_config), self._stride)
+        exact = _up(model.margin, self._stride)
         self._margin = exact if overlap is None else _up(overlap, self._stride)
         self._blend = self._margin if self._margin < exact else 0
         if tile < 1 or self._margin < 0:
@@ -84,17 +84,16 @@ class Network:
                 "tile must not meet inside it"
             )
         self._symmetries = range(SYMMETRIES if augment else 1)
-        self._whole = run.model_config.norm == "group"  # looks at all of a window
+        self._exact_shapes = not model.fits_any_window
         self._shapes: set[tuple[int, int]] = set()
         self._padding: Counter[tuple[int, int]] = Counter()  # px, of windows so far
-        model, self.has_distance = run.build(), "distance" in run.model_config.heads
         self._variables = jax.tree.map(jnp.asarray, run.variables)
 
         def apply(variables, windows, extents):
-            if self._whole:
-                outputs = model.apply(variables, windows)
-            else:
+            if model.fits_any_window:
                 outputs = apply_within(model, variables, windows, extents)
+            else:
+                outputs = model.apply(variables, windows)
             heads = ("mask", "distance") if self.has_distance else ("mask",)
             return jax.nn.sigmoid(jnp.concatenate([outputs[h] for h in heads], -1))
 
@@ -190,7 +189,7 @@ class Network:
         One compiled before, until padding windows of this shape to it has cost as much
         as one for them.
         """
-        if self._whole:
+        if self._exact_shapes:
             return window
         fitting = [
             shape

@@ -10,16 +10,16 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from beadseg.models.blocks import Convolution
+from beadseg.models.network import Network
 
 
 def apply_within(
-    model: nn.Module, variables: dict, windows: jax.Array, extents: jax.Array
+    model: Network, variables: dict, windows: jax.Array, extents: jax.Array
 ) -> dict[str, jax.Array]:
     """Logits f32[B, H, W, 1] of every head, at inference.
 
     Args:
-      model: from `beadseg.models.build`, of any norm but "group", which looks at the
-        whole window.
+      model: one that `fits_any_window`.
       variables: of the model: "params" and "batch_stats".
       windows: f32[B, H, W, 1]; H and W are multiples of the model's stride.
       extents: i32[B, 2]: rows and columns of each window that belong to the image,

@@ -2,17 +2,23 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from beadseg.errors import BeadsegError
 from beadseg.models.blocks import Double, PlainBlock, drop_channels
-from beadseg.models.norms import Norm
+from beadseg.models.network import Network
+from beadseg.models.norms import NORMS, Norm
 from beadseg.models.primitives import halve
 
+DEEPEST = 10  # halvings: of 1024 px a pixel is left
+WIDEST = 2**15  # channels at the bottom
 
-class UNet(nn.Module):
+
+class UNet(Network, kw_only=True):
     """Halves the image `depth` times and doubles it again, with skip connections.
 
     Level i has `width * 2**i` channels. Images of any size are padded at the bottom and
@@ -20,15 +26,57 @@ class UNet(nn.Module):
     Parameters are f32, computation is in `dtype`, logits are f32.
     """
 
-    width: int = 16
-    depth: int = 4
-    norm: str = "batch"
-    heads: tuple[str, ...] = ("mask",)
-    deep_supervision: bool = False
-    dtype: jnp.dtype = jnp.float32
-    block: Callable = PlainBlock
-    gate: Callable | None = None
-    axis_name: str | None = None
+    width: int
+    depth: int
+    norm: str
+    deep_supervision: bool
+
+    block = PlainBlock
+    gate: ClassVar[Callable | None] = None
+    stand_in = {"depth": 1}
+
+    @property
+    def receptive_field(self) -> int | None:
+        """See `Network`; the norm "group" looks at the whole image.
+
+        Each level has two 3x3 convolutions on the way down and two on the way up, of
+        2**level pixels; the bottom has two. To that comes what pooling spans beyond
+        them, which depends on where the pixel lies on the pooling grid: at most
+        2**depth - 1.
+        """
+        return None if self.norm == "group" else self.margin - 2 + self.stride - 1
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the pooling grid."""
+        return 2**self.depth
+
+    @property
+    def margin(self) -> int:
+        """See `Network`; without what pooling spans."""
+        return sum(4 * 2**level for level in range(self.depth)) + 2 * self.stride + 2
+
+    @property
+    def fits_any_window(self) -> bool:
+        """See `Network`."""
+        return self.norm != "group"
+
+    def check(self) -> None:
+        """Raises BeadsegError for settings that make no network."""
+        super().check()
+        width, depth = self.width, self.depth
+        sizes = f"model.width = {width}, model.depth = {depth}"
+        if self.norm not in NORMS:
+            raise BeadsegError(
+                f"model.norm: {self.norm!r} is unknown; known are {', '.join(NORMS)}"
+            )
+        if not all(type(number) is int and number >= 1 for number in (width, depth)):
+            raise BeadsegError(f"{sizes}: both must be whole numbers of at least 1")
+        if depth > DEEPEST or width << depth > WIDEST:
+            raise BeadsegError(
+                f"{sizes}: no device holds such a network; depth goes to {DEEPEST}, "
+                f"and width * 2**depth to {WIDEST}"
+            )
 
     @nn.compact
     def __call__(
@@ -73,8 +121,9 @@ class UNet(nn.Module):
             x = self._block(i, norm, f"decoder_{i}")(skip, x, drop=drop)
             if self.deep_supervision and i > 0:
                 size = (-(-height // 2**i), -(-width // 2**i))
-                deep.append(self._head(f"deep_{i}", x, size))
-        outputs = {n: self._head(f"head_{n}", x, (height, width)) for n in self.heads}
+                deep.append(self.head(str(i), x[:, : size[0], : size[1]], "deep"))
+        x = x[:, :height, :width]
+        outputs = {name: self.head(name, x) for name in self.heads}
         if self.deep_supervision:
             outputs["deep"] = tuple(reversed(deep))
         return outputs
@@ -84,10 +133,6 @@ class UNet(nn.Module):
     ) -> nn.Module:
         features = self.width * 2**level
         return self.block(features, norm, stem=stem, dtype=self.dtype, name=name)
-
-    def _head(self, name: str, x: jax.Array, size: tuple[int, int]) -> jax.Array:
-        x = x[:, : size[0], : size[1]].astype(jnp.float32)
-        return nn.Dense(1, kernel_init=nn.initializers.normal(0.05), name=name)(x)
 
 
 def pad_to_multiple(x: jax.Array, multiple: int) -> jax.Array:

@@ -26,7 +26,6 @@ from beadseg.training.step import make_train_step
 # -> (state, sums) of each member, in order
 Program = Callable[[Sequence, Sequence, Any], Iterable]
 
-STAND_IN_DEPTH = 1  # of the network that is measured on a CPU, in place of the whole
 WIDTH = {"cpu": 2}  # members measured together; elsewhere 4
 ROUNDS = 3
 BUDGET = 60.0  # s; what has not begun by then is not measured
@@ -123,7 +122,7 @@ def choose(config: ConfigDict, members: int, seconds: float) -> How:
         return How("streams" if "streams" in ways else "loop", why, {})
     stand_in = config.copy_and_resolve_references()
     if jax.default_backend() == "cpu":
-        stand_in.model.depth = min(config.model.depth, STAND_IN_DEPTH)
+        stand_in.model.update(models.MODELS[config.model.name].stand_in)
     begin, rates = time.monotonic(), {}
     for name in ways:
         if time.monotonic() - begin > BUDGET and rates:

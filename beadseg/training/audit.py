@@ -12,6 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from scipy import ndimage
 
+from beadseg import models
 from beadseg.data import pipeline
 from beadseg.data.dataset import Dataset
 from beadseg.data.masks.beads import number_beads
@@ -53,7 +54,8 @@ def audit(
     devices = jax.device_count()
     size = min(config.data.batch_size, -(-len(indices) // devices) * devices)
     tiles = []
-    for batch in pipeline.eval_batches(dataset, indices, config, size):
+    stride = models.build(config.model).stride
+    for batch in pipeline.eval_batches(dataset, indices, config, size, stride):
         found = np.asarray(steps.evaluate(state, hp, batch.arrays).probability)
         for row, record in enumerate(batch.records):
             labels = dataset[record]["labels"]

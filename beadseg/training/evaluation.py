@@ -18,6 +18,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from beadseg import models
 from beadseg.data import pipeline
 from beadseg.data.builders import Dataset
 from beadseg.metrics import (
@@ -261,6 +262,5 @@ def _samples(steps, state, hp, dataset, config, scores, at, validation):
 def _batches(dataset, validation, config):
     devices = jax.device_count()
     few = -(-len(validation) // devices) * devices
-    return pipeline.eval_batches(
-        dataset, validation, config, min(config.data.batch_size, few)
-    )
+    size, stride = min(config.data.batch_size, few), models.build(config.model).stride
+    return pipeline.eval_batches(dataset, validation, config, size, stride)

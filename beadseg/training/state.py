@@ -112,8 +112,7 @@ def plateau_transform(config: ConfigDict) -> optax.GradientTransformationExtraAr
 def create_state(model, config: ConfigDict, hp: Hyperparameters) -> TrainState:
     """Fresh weights and optimiser state for the seed in `hp`; jit and vmap safe."""
     key = jax.random.key(hp.seed)
-    side = 2**config.model.depth
-    image = jnp.zeros((1, side, side, 1))
+    image = jnp.zeros((1, model.stride, model.stride, 1))
     variables = model.init(jax.random.fold_in(key, 0), image)
     params = variables["params"]
     return TrainState(

@@ -58,7 +58,7 @@ def measure(folder: str) -> dict[str, float]:
         next(batches)
     pipeline.close(batches)
     crops = steps * config.data.batch_size / (time.monotonic() - started)
-    for _ in pipeline.eval_batches(dataset, sides.validation, config, 8):
+    for _ in pipeline.eval_batches(dataset, sides.validation, config, 8, 16):
         pass
     return found | {"epoch": _peak(), "crops_per_second": crops}
 

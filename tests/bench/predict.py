@@ -53,7 +53,7 @@ def write_run(folder: Path, width: int, depth: int) -> None:
     config.model.width, config.model.depth = width, depth
     config.model.heads = ("mask",)
     model = models.build(config.model)
-    side = models.stride(config.model)
+    side = model.stride
     shapes = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, side, side, 1)))
     params, statistics = (
         jax.tree_util.tree_map_with_path(

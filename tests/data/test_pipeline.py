@@ -70,7 +70,7 @@ def test_heads_get_their_targets(dataset, config):
     batches = pipeline.train_batches(dataset, (1, 2), config)
     (batch,) = draw(batches, 1)
     pipeline.close(batches)
-    (evaluation,) = pipeline.eval_batches(dataset, (1, 2), config, 3)
+    (evaluation,) = pipeline.eval_batches(dataset, (1, 2), config, 3, 4)
     for arrays in (batch, evaluation.arrays):
         assert arrays["distance"].shape == arrays["mask"].shape
         assert set(np.unique(arrays["distance"][arrays["mask"] == 0])) == {-1, 0}
@@ -181,7 +181,7 @@ def test_a_tile_is_drawn_in_proportion_to_its_area(config, save, grid, picture):
 
 
 def test_evaluation_sees_every_pixel_of_every_tile_once(dataset, config):
-    batches = list(pipeline.eval_batches(dataset, (2, 0, 1), config, 2))
+    batches = list(pipeline.eval_batches(dataset, (2, 0, 1), config, 2, 4))
     seen = []
     for batch in batches:
         assert batch.arrays["image"].shape == (2, 96, 96, 1)
@@ -204,10 +204,9 @@ def test_padding_of_evaluation_weighs_nothing(config, save, grid, picture):
         save(f"images/{name}.tif", picture(labels))
         save(f"masks/{name}.tif", labels.astype(np.uint16))
     dataset = open_dataset(config, progress=False)
-    (batch,) = pipeline.eval_batches(dataset, (0, 1), config, 2)
-    multiple = 2**config.model.depth
+    (batch,) = pipeline.eval_batches(dataset, (0, 1), config, 2, 16)
     height, width = batch.arrays["image"].shape[1:3]
-    assert height % multiple == width % multiple == 0
+    assert height % 16 == width % 16 == 0
     assert batch.arrays["weight"][0].sum() == 70 * 90
     assert batch.arrays["weight"][1].sum() == 65 * 81
     tile = dataset[0]["image"]

@@ -18,8 +18,8 @@ def handed_on(config):
 
     The first convolution gives each channel the image.
     """
-    side = models.stride(config)
     model = models.build(config)
+    side = model.stride
     shapes = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, side, side, 1)))
     params = jax.tree.map(lambda x: np.zeros(x.shape, np.float32), shapes["params"])
     for block in ("encoder_0", "decoder_0"):

@@ -405,7 +405,7 @@ def test_runs_that_cannot_be_used_say_why(bright_run, tmp_path):
     assert "config.json: cannot be read" in refused(damaged)
     line = refused(newer)
     assert "made with beadseg 9.0" in line and "model.attention is unknown" in line
-    assert "its files lack" in refused(older)
+    assert "config.model lacks heads" in refused(older)
     assert "its weights fit no network of this one" in refused(other)
 
 

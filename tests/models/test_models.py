@@ -43,7 +43,7 @@ def test_tiled_prediction_equals_whole_image_prediction(name):
     config = config_of(name)
     model, variables = prepared(config)
     apply = jax.jit(lambda x: model.apply(variables, x)["mask"])
-    grid, radius = models.stride(config), models.receptive_field(config)
+    grid, radius = model.stride, model.receptive_field
     margin = -(-radius // grid) * grid
     core = 32
     size = core + 4 * margin
@@ -62,7 +62,7 @@ def test_tiled_prediction_equals_whole_image_prediction(name):
 def test_a_pixel_beyond_the_receptive_field_changes_nothing(name):
     config = config_of(name)
     model, variables = prepared(config)
-    radius = models.receptive_field(config)
+    radius = model.receptive_field
     size = 2 * radius + 17
     image = picture(size, size)
     changed = image.copy()

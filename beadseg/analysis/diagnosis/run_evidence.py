@@ -128,8 +128,8 @@ class _Network:
 
         from beadseg import models
 
-        self._stride = models.stride(config.model)
         model = models.build(config.model)
+        self._stride = model.stride
         variables = {"params": weights.params, "batch_stats": weights.statistics}
         self._apply = jax.jit(lambda image: model.apply(variables, image))
 

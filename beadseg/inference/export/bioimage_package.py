@@ -16,7 +16,7 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from beadseg import __version__, models
+from beadseg import __version__
 from beadseg.data.generated.render import generate
 from beadseg.data.generated.settings import GeneratedSettings
 from beadseg.data.scaling import CLIP, NOISE_SPAN, prepare
@@ -103,7 +103,7 @@ def _description(run: Run, names: list[str], about: dict[str, Any]) -> dict[str,
 
 
 def _input(run: Run) -> dict[str, Any]:
-    stride = models.stride(run.model_config)
+    stride = run.build().stride
     size = {"min": 4 * stride, "step": stride}
     percentiles = {"min_percentile": run.low, "max_percentile": run.high}
     return {

@@ -1,10 +1,13 @@
 """A network of `beadseg.models` as an ONNX graph, built from its weights.
 
+A kind of network that can be exported is a row of `GRAPHS`.
+
 Written by hand rather than traced: the network is a dozen kinds of layers, and what
 XLA runs fastest (pairs of pixels, shuffles) is not what other runtimes do. Norms with
 fixed statistics are folded into the convolutions. The graph takes images of any size.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,11 @@ import onnx
 from ml_collections import ConfigDict
 from onnx import helper, numpy_helper
 
+from beadseg import models
+from beadseg.errors import BeadsegError
+from beadseg.models.network import Network
 from beadseg.models.norms import EPSILON, GROUP_SIZE, RELU_GAIN, Norm, stem_norm
+from beadseg.models.unet import UNet
 from beadseg.training.weights import Weights
 
 OPSET = 17
@@ -30,9 +37,19 @@ def build_graph(model: ConfigDict, weights: Weights) -> onnx.ModelProto:
     Returns:
       A checked model: "image" f32[B, 1, H, W], from about 0 to 1, to a sigmoid for each
       head, f32[B, 1, H, W], named as in OUTPUTS.
+
+    Raises:
+      BeadsegError: no row of `GRAPHS` is for this kind of network.
     """
-    graph = _Graph(model, weights)
-    outputs = graph.network()
+    network = models.build(model)
+    write = next((w for kind, w in GRAPHS.items() if isinstance(network, kind)), None)
+    if write is None:
+        raise BeadsegError(
+            f"model.name = {model.name!r} cannot be exported to ONNX: use the run in "
+            "Python, with beadseg.load(RUN)"
+        )
+    graph = Graph(model, weights)
+    outputs = write(graph)
     tensor = helper.make_tensor_value_info
     size = ["batch", 1, "height", "width"]
     whole = helper.make_graph(
@@ -52,13 +69,16 @@ def build_graph(model: ConfigDict, weights: Weights) -> onnx.ModelProto:
     return made
 
 
-class _Graph:
+class Graph:
+    """A graph under way: each method adds nodes and gives the name of its output."""
+
     def __init__(self, model: ConfigDict, weights: Weights):
         self.model, self.weights = model, weights
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
-    def network(self) -> list[str]:
+    def unet(self) -> list[str]:
+        """A UNet and its kin; the names of the outputs, a head each."""
         depth, norm = self.model.depth, Norm(self.model.norm)
         params, statistics = self.weights.params, self.weights.statistics
 
@@ -87,9 +107,13 @@ class _Graph:
             x = block(f"decoder_{i}", [skip, self.double(params[f"double_{i}"], x)])
         starts, axes = (self.constant(np.array(a, np.int64)) for a in ([0, 0], [2, 3]))
         x = self.add("Slice", x, starts, size, axes)
+        return self.heads(x)
+
+    def heads(self, x: str) -> list[str]:
+        """The probabilities of all heads from what comes before them."""
         outputs = []
         for head in self.model.heads:
-            logits = self.dense(params[f"head_{head}"], x)
+            logits = self.dense(self.weights.params[f"head_{head}"], x)
             outputs.append(self.add("Sigmoid", logits, output=OUTPUTS[head]))
         return outputs
 
@@ -209,6 +233,9 @@ class _Graph:
         node = helper.make_node(kind, list(inputs), [output], **attributes)
         self.nodes.append(node)
         return output
+
+
+GRAPHS: dict[type[Network], Callable[[Graph], list[str]]] = {UNet: Graph.unet}
 
 
 def _convolutions(params: dict) -> int:

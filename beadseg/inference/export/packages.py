@@ -96,8 +96,8 @@ def metadata(run: Run) -> dict:
         "percentile_low": run.low,
         "percentile_high": run.high,
         "flatten_sigma_px": run.flatten_sigma,
-        "stride_px": models.stride(run.model_config),
-        "receptive_field_px": models.receptive_field(run.model_config),
+        "stride_px": run.build().stride,
+        "receptive_field_px": run.build().receptive_field,
     }
 
 

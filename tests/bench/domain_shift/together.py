@@ -52,9 +52,8 @@ def together(runs: Sequence[Path]) -> dict[str, dict[str, float]]:
     count = jax.jit(probability_histogram)
     every = [read_weights(run / WEIGHTS) for run in runs]
     found: list[list[ProbabilityHistogram]] = [[] for _ in range(len(runs) + 1)]
-    for batch in pipeline.eval_batches(
-        dataset, chosen, config, min(config.data.batch_size, len(chosen))
-    ):
+    size = min(config.data.batch_size, len(chosen))
+    for batch in pipeline.eval_batches(dataset, chosen, config, size, model.stride):
         arrays = batch.arrays
         each = [predict(weights, arrays["image"]) for weights in every]
         for number, probability in enumerate([*each, jnp.stack(each).mean(0)]):

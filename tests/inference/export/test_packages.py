@@ -23,8 +23,8 @@ from configs import base
 
 def random_weights(config):
     """Weights and statistics that all differ, of a size that keeps logits low."""
-    side = models.stride(config)
     network = models.build(config)
+    side = network.stride
     shapes = jax.eval_shape(
         network.init, jax.random.key(0), np.zeros((1, side, side, 1))
     )
