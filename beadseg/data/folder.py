@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from beadseg.data.cache import cache_dir
 from beadseg.data.facts import KINDS, Task, gather
 from beadseg.data.grouping import given_groups, keep_frames_together
-from beadseg.data.images.readers import endings, endings_in_words
+from beadseg.data.images.readers import endings, endings_in_words, kinds_in_words
 from beadseg.data.images.reading import file_stem
 from beadseg.data.masks.checkup import MaskDoubt, check
 from beadseg.data.masks.vector_labels import READERS
@@ -61,8 +61,7 @@ def scan(data: ConfigDict, progress: bool = True) -> Folder:
     files = {kind: _list(folder / kind, kind, problems) for kind in KINDS}
     if not files["images"]:
         raise BeadsegError(
-            f"{folder / 'images'}: no image in it: put TIFF, PNG, JPEG or BMP files "
-            "there"
+            f"{folder / 'images'}: no image in it: put {kinds_in_words()} files there"
         )
     tasks = {
         kind: {

@@ -35,7 +35,7 @@ from beadseg.inference import doubts
 from beadseg.inference.files import Files
 from beadseg.inference.inputs import Input, Inputs
 from beadseg.inference.outputs import writers
-from beadseg.inference.outputs.kinds import OUTPUTS, choices, write_outputs
+from beadseg.inference.outputs.kinds import OUTPUTS, Predicted, choices, write_outputs
 from beadseg.inference.outputs.measure import Table
 from beadseg.inference.outputs.writers import rows_to_table
 from beadseg.inference.predictor import Predictor, Seen
@@ -171,9 +171,8 @@ def _look(
 def _finish(image: Input, seen, predictor: Predictor, options: Options, bar) -> None:
     pixel_size = options.pixel_size or image.page.pixel_size
     found = predictor.finish(seen, pixel_size)
-    write_outputs(
-        options.output, image.name, options.only, seen.image, found, pixel_size
-    )
+    of = Predicted(seen.image, found, pixel_size)
+    write_outputs(options.output, image.name, options.only, of)
     about = found.image | {"notes": list(seen.notes)}
     _write_record(image, options, about, found.table)
     bar.update()

@@ -58,11 +58,9 @@ class UNet(Network, kw_only=True):
 
     @property
     def fits_any_window(self) -> bool:
-        """See `Network`."""
         return self.norm != "group"
 
     def check(self) -> None:
-        """Raises BeadsegError for settings that make no network."""
         super().check()
         width, depth = self.width, self.depth
         sizes = f"model.width = {width}, model.depth = {depth}"

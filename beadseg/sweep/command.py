@@ -15,7 +15,7 @@ from beadseg.sweep.folder import SweepFolder
 from beadseg.sweep.points import Point, Space, collect, configs, describe, draws
 from beadseg.sweep.report import write_report
 from beadseg.sweep.run import Outcome, Share, run_sweep
-from beadseg.sweep.search import search_named
+from beadseg.sweep.search import SEARCHES
 from beadseg.training.run_folder import default_workdir
 from beadseg.training.tracking.summary import cautions
 
@@ -38,7 +38,8 @@ def sweep_of(file: str, config: ConfigDict) -> Sweep | None:
     if not (hasattr(module, "sweep") or hasattr(module, "space")):
         return None
     space = module.space() if hasattr(module, "space") else None
-    if search_named(config.sweep.search).of_space:
+    search = SEARCHES.get(config.sweep.search)  # the run refuses an unknown one
+    if search is not None and search.of_space:
         return Sweep([], space)
     if hasattr(module, "sweep"):
         return Sweep(collect(module.sweep, config), space)

@@ -14,12 +14,9 @@ from beadseg.sweep.points import Choice, Space, Uniform
 
 
 class Search(Protocol):
-    """What the run asks of a search: a class with all this and a row of `SEARCHES`."""
+    """What the run asks of a search, made of its folder and `space()`: see `All`."""
 
     of_space: bool  # whether it makes its own points, of `space()` in the config file
-
-    def __init__(self, folder: SweepFolder, space: Space | None):
-        """Begins, or goes on, in the folder of the sweep."""
 
     def todo(self) -> dict[int, int]:
         """Members that are to go on now, with the epoch they are to reach."""
@@ -166,29 +163,17 @@ class Optuna(All):
         )
 
 
-SEARCHES: dict[str, type[Search]] = {
-    "all": All,
-    "halving": Halving,
-    "optuna": Optuna,
-}
+SEARCHES: dict[str, type[Search]] = {"all": All, "halving": Halving, "optuna": Optuna}
 
 
-def search_named(name: str) -> type[Search]:
-    """The search of `config.sweep.search`.
-
-    Raises:
-      BeadsegError: there is none of this name.
-    """
+def search_of(folder: SweepFolder, space: Space | None) -> Search:
+    """The search that `config.sweep.search` names."""
+    name = folder.base.sweep.search
     if name not in SEARCHES:
         raise BeadsegError(
             f"config.sweep.search = {name!r} is unknown: use one of {list(SEARCHES)}"
         )
-    return SEARCHES[name]
-
-
-def search_of(folder: SweepFolder, space: Space | None) -> Search:
-    """The search of a sweep."""
-    return search_named(folder.base.sweep.search)(folder, space)
+    return SEARCHES[name](folder, space)
 
 
 def _has_reached(result: Result, epochs: int) -> bool:

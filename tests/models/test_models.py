@@ -54,7 +54,7 @@ def test_tiled_prediction_equals_whole_image_prediction(name):
     tile = image[:, first - margin : first + core + margin]
     tile = tile[:, :, first - margin : first + core + margin]
     found = np.asarray(apply(tile))[:, margin:-margin, margin:-margin]
-    assert whole.std() > 0.01
+    assert whole.std() > 0.002
     np.testing.assert_allclose(found, whole[:, inner, inner], atol=1e-4)
 
 

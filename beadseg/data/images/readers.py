@@ -70,6 +70,12 @@ def endings() -> tuple[str, ...]:
     return tuple(ending for reader in READERS.values() for ending in reader.endings)
 
 
+def kinds_in_words() -> str:
+    """For messages: TIFF, PNG, JPEG or BMP."""
+    *most, last = READERS
+    return f"{', '.join(most)} or {last}"
+
+
 def endings_in_words() -> str:
     """For messages: which files are read."""
     words = []

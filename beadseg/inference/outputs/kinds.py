@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
@@ -27,7 +28,13 @@ class Predicted:
     image: np.ndarray  # [H, W], as the file has it
     found: Prediction
     pixel_size: float | None  # um
-    outlines: list[np.ndarray]  # f32[n, 2] (y, x), px, of each bead; see `polygons`
+    # f32[n, 2] (y, x), px, of each bead; see `polygons`
+    outlines: list[np.ndarray] = field(default_factory=list)
+
+    @property
+    def beads(self) -> np.ndarray:
+        """i64[N], their labels."""
+        return self.found.table["label"]
 
 
 @dataclass(frozen=True)
@@ -50,76 +57,60 @@ class TableKind:
     write: Callable[[BinaryIO, list[str], list[Table]], None]  # columns, tables
 
 
-def _labels(file: Path, of: Predicted) -> None:
-    from beadseg.inference.outputs.writers import write_labels
+def _writers() -> ModuleType:
+    from beadseg.inference.outputs import writers
 
-    count = int(of.found.table["label"].max(initial=0))
-    write_labels(file, of.found.labels, count, of.pixel_size)
-
-
-def _probability(file: Path, of: Predicted) -> None:
-    from beadseg.inference.outputs.writers import write_map
-
-    write_map(file, of.found.probability, of.pixel_size)
-
-
-def _uncertainty(file: Path, of: Predicted) -> None:
-    from beadseg.inference.outputs.writers import write_map
-
-    write_map(file, of.found.uncertainty, of.pixel_size)
+    return writers
 
 
 def _overlay(file: Path, of: Predicted) -> None:
     from beadseg.inference.outputs.overlay import draw_overlay
-    from beadseg.inference.outputs.writers import write_png
 
-    write_png(file, draw_overlay(of.image, of.outlines, of.pixel_size))
-
-
-def _rois(file: Path, of: Predicted) -> None:
-    from beadseg.inference.outputs.writers import write_rois
-
-    write_rois(file, of.found.table["label"].tolist(), of.outlines)
-
-
-def _geojson(file: Path, of: Predicted) -> None:
-    from beadseg.inference.outputs.writers import write_geojson
-
-    write_geojson(file, of.found.table, of.outlines)
+    _writers().write_png(file, draw_overlay(of.image, of.outlines, of.pixel_size))
 
 
 OUTPUTS: dict[str, Output] = {
-    "labels": Output("labels", ".tif", _labels),
-    "probability": Output("probability", ".tif", _probability),
-    "uncertainty": Output("", ".tif", _uncertainty, along="probability"),
-    "overlays": Output("overlays", ".png", _overlay, True),
-    "rois": Output("ImageJ ROIs", ".zip", _rois, True, True),
-    "geojson": Output("GeoJSON (QuPath)", ".geojson", _geojson, True, True),
+    "labels": Output(
+        "labels",
+        ".tif",
+        lambda f, of: _writers().write_labels(
+            f, of.found.labels, of.beads.max(initial=0), of.pixel_size
+        ),
+    ),
+    "probability": Output(
+        "probability",
+        ".tif",
+        lambda f, of: _writers().write_map(f, of.found.probability, of.pixel_size),
+    ),
+    "uncertainty": Output(
+        "",
+        ".tif",
+        lambda f, of: _writers().write_map(f, of.found.uncertainty, of.pixel_size),
+        along="probability",
+    ),
+    "overlays": Output("overlays", ".png", _overlay, outlined=True),
+    "rois": Output(
+        "ImageJ ROIs",
+        ".zip",
+        lambda f, of: _writers().write_rois(f, of.beads.tolist(), of.outlines),
+        outlined=True,
+        in_python=True,
+    ),
+    "geojson": Output(
+        "GeoJSON (QuPath)",
+        ".geojson",
+        lambda f, of: _writers().write_geojson(f, of.found.table, of.outlines),
+        outlined=True,
+        in_python=True,
+    ),
 }
-
-
-def _csv(content: BinaryIO, names: list[str], tables: list[Table]) -> None:
-    from beadseg.inference.outputs.writers import write_csv
-
-    write_csv(content, names, tables)
-
-
-def _parquet(content: BinaryIO, names: list[str], tables: list[Table]) -> None:
-    from beadseg.inference.outputs.writers import write_parquet
-
-    write_parquet(content, names, tables)
-
-
-def _excel(content: BinaryIO, names: list[str], tables: list[Table]) -> None:
-    from beadseg.inference.outputs.writers import write_excel
-
-    write_excel(content, names, tables)
-
-
 TABLES: dict[str, TableKind] = {
-    "csv": TableKind("", _csv),
-    "parquet": TableKind("", _parquet),
-    "xlsx": TableKind("for Excel in any language, with its decimal separator", _excel),
+    "csv": TableKind("", lambda *parts: _writers().write_csv(*parts)),
+    "parquet": TableKind("", lambda *parts: _writers().write_parquet(*parts)),
+    "xlsx": TableKind(
+        "for Excel in any language, with its decimal separator",
+        lambda *parts: _writers().write_excel(*parts),
+    ),
 }
 
 
@@ -128,14 +119,7 @@ def choices() -> tuple[str, ...]:
     return tuple(kind for kind, output in OUTPUTS.items() if not output.along)
 
 
-def write_outputs(
-    folder: Path,
-    name: str,
-    only: Iterable[str],
-    image: np.ndarray,
-    found: Prediction,
-    pixel_size: float | None,
-) -> None:
+def write_outputs(folder: Path, name: str, only: Iterable[str], of: Predicted) -> None:
     """Writes the files of one image, two at a time.
 
     Outlines are work for Python, everything else for libraries that need it little: the
@@ -145,31 +129,26 @@ def write_outputs(
       folder: of the prediction.
       name: of the image.
       only: kinds of `choices`.
-      image: [H, W], as the file has it.
-      found: in the image.
-      pixel_size: um.
+      of: the image; its outlines are added if a kind needs them.
     """
     from beadseg.inference.outputs.outlines import polygons
 
-    chosen, spreads = {*only}, found.uncertainty is not None
-    outputs = {
-        kind: output
+    chosen, spreads = {*only}, of.found.uncertainty is not None
+    outputs = [
+        (folder / kind / f"{name}{output.ending}", output)
         for kind, output in OUTPUTS.items()
         if kind in chosen or spreads and output.along in chosen
-    }
-    of = Predicted(image, found, pixel_size, [])
+    ]
+    outputs.sort(key=lambda pair: (pair[1].outlined, pair[1].in_python))
     with ThreadPoolExecutor(1) as beside:
         started = []
-        for outlined in (False, True):
-            some = {k: o for k, o in outputs.items() if o.outlined == outlined}
-            if outlined and some:
-                of.outlines += polygons(found.labels, found.boxes, found.table["label"])
-            for kind, output in sorted(some.items(), key=lambda kv: kv[1].in_python):
-                file = folder / kind / f"{name}{output.ending}"
-                file.parent.mkdir(exist_ok=True)
-                if output.in_python:
-                    output.write(file, of)
-                else:
-                    started.append(beside.submit(output.write, file, of))
+        for file, output in outputs:
+            if output.outlined and not of.outlines:
+                of.outlines += polygons(of.found.labels, of.found.boxes, of.beads)
+            file.parent.mkdir(exist_ok=True)
+            if output.in_python:
+                output.write(file, of)
+            else:
+                started.append(beside.submit(output.write, file, of))
         for future in started:
             future.result()
