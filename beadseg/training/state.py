@@ -88,18 +88,19 @@ def hyperparameters(config: ConfigDict) -> Hyperparameters:
         options.append("boundary")
     if "distance" in config.model.heads:
         options.append("distance")
+    options = [name for name in options if name != "completeness"]  # is in the state
+    lacking = [name for name in options if name not in config.loss]
+    if lacking:
+        raise BeadsegError(
+            f"config.loss lacks {lacking[0]}, an option of {config.loss.name}: fields "
+            "are in configs/base.py"
+        )
     numbers = {
         name: (jnp.uint32 if name == "seed" else jnp.float32)(attrgetter(field)(config))
         for name, field in TRACED.items()
     }
-    return Hyperparameters(
-        **numbers,
-        loss={
-            name: jnp.float32(config.loss[name])
-            for name in options
-            if name != "completeness"  # of the masks, not of the loss: in the state
-        },
-    )
+    loss = {name: jnp.float32(config.loss[name]) for name in options}
+    return Hyperparameters(**numbers, loss=loss)
 
 
 def plateau_transform(config: ConfigDict) -> optax.GradientTransformationExtraArgs:

@@ -43,7 +43,7 @@ class Output:
 
     about: str  # for the help
     ending: str
-    write: Callable[[Path, Predicted], None]  # the file, whole or not at all
+    write: Callable[[Path, Predicted], None]  # by `write_whole` or `open_whole`
     outlined: bool = False  # whether `write` looks at the outlines
     in_python: bool = False  # work for Python, not for libraries that need it little
     along: str = ""  # the kind it goes along with, where there is an uncertainty
@@ -144,7 +144,8 @@ def write_outputs(folder: Path, name: str, only: Iterable[str], of: Predicted) -
         started = []
         for file, output in outputs:
             if output.outlined and not of.outlines:
-                of.outlines += polygons(of.found.labels, of.found.boxes, of.beads)
+                found = polygons(of.found.labels, of.found.boxes, of.beads)
+                of.outlines.extend(found)
             file.parent.mkdir(exist_ok=True)
             if output.in_python:
                 output.write(file, of)
