@@ -110,6 +110,16 @@ def test_a_setting_that_older_runs_lack_has_the_value_of_that_time(dilated):
         models.build(config)
 
 
+def test_a_model_says_which_heads_it_has(dilated, monkeypatch):
+    monkeypatch.setattr(Dilated, "known_heads", ("mask",))
+    config = base.get_config().model
+    config.name = "dilated"
+    with pytest.raises(BeadsegError, match="mask, then any of none"):
+        models.build(config)
+    config.heads = ("mask",)
+    assert models.build(config).heads == ("mask",)
+
+
 def test_what_every_model_promises_is_tested_of_a_new_one(dilated):
     test_models.test_tiled_prediction_equals_whole_image_prediction("dilated")
     test_models.test_a_pixel_beyond_the_receptive_field_changes_nothing("dilated")

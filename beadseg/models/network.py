@@ -6,8 +6,6 @@ from flax import linen as nn
 
 from beadseg.errors import BeadsegError
 
-HEADS = {"mask", "distance"}
-
 
 class Network(nn.Module, kw_only=True):
     """The base of all models: from an image to the logits of each head.
@@ -20,13 +18,14 @@ class Network(nn.Module, kw_only=True):
     dropout_keys=None)`: f32[B, H, W, 1] of any H and W to a dict of `self.head(name,
     x)` for each of `self.heads`, f32[B, H, W, 1]; see `beadseg.models.unet.UNet`.
     Weights named "kernel" decay. It declares its `receptive_field`, and what differs
-    from the properties below.
+    from the attributes below.
     """
 
     heads: tuple[str, ...]
     dtype: jnp.dtype = jnp.float32  # of the computation; parameters are f32
     axis_name: str | None = None  # of the devices that share a batch
 
+    known_heads = ("mask", "distance")
     # Settings of a smaller network, whose speed stands for that of the whole.
     stand_in = {}
 
@@ -59,11 +58,12 @@ class Network(nn.Module, kw_only=True):
 
     def check(self) -> None:
         """Raises BeadsegError for settings that make no network."""
-        heads, more = self.heads, sorted(HEADS - {"mask"})
-        if heads[:1] != ("mask",) or len({*heads}) != len(heads) or {*heads} - HEADS:
+        heads, more = self.heads, self.known_heads[1:]
+        different = len({*heads}) == len(heads) and {*heads[1:]} <= {*more}
+        if heads[:1] != ("mask",) or not different:
             raise BeadsegError(
                 f"model.heads: {heads!r} must be different names: mask, then any of "
-                f"{', '.join(more)}"
+                f"{', '.join(more) or 'none'}"
             )
 
     def head(self, name: str, x: jax.Array, kind: str = "head") -> jax.Array:
