@@ -138,7 +138,7 @@ def test_a_new_output_and_a_new_table_are_in_help_flags_and_folder(
 ):
     def centres(file, of):
         table = of.found.table
-        rows = zip(table["y_px"], table["x_px"], of.outlines, strict=True)
+        rows = zip(table["y"], table["x"], of.outlines, strict=True)
         file.write_text("".join(f"{y:.0f} {x:.0f} {len(o)}\n" for y, x, o in rows))
 
     def lines(content, names, tables):
