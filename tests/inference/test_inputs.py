@@ -5,7 +5,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from beadseg.data.folder import ENDINGS
+from beadseg.data.images.readers import endings
 from beadseg.data.images.reading import open_pages
 from beadseg.errors import BeadsegError
 from beadseg.inference.inputs import find_inputs
@@ -99,4 +99,4 @@ def test_bmp_files_are_read(tmp_path, mode):
 
 
 def test_endings_are_lower_case_and_begin_with_a_dot():
-    assert all(e == e.lower() and e.startswith(".") for e in ENDINGS)
+    assert all(e == e.lower() and e.startswith(".") for e in endings())

@@ -12,7 +12,6 @@ from beadseg.errors import BeadsegError
 from beadseg.files import write_whole, writing
 from beadseg.inference.run import Run
 
-FORMATS = ("onnx", "bioimageio")
 TOLERANCE = 1e-4  # largest difference of a probability from that of JAX
 _SIZES = ((64, 48), (43, 58))  # px; the second is no multiple of any pooling grid
 _INSTALL = 'pip install "beadseg[export]"'
@@ -23,7 +22,7 @@ def export_run(run: Run, kind: str, file: Path) -> dict:
 
     Args:
       run: of one model.
-      kind: of FORMATS.
+      kind: "onnx" or "bioimageio".
       file: to write; whole or not at all.
 
     Returns:
