@@ -10,12 +10,22 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 from ml_collections import ConfigDict
 
 from beadseg.losses import total_loss
-from beadseg.metrics import Confusion, ProbabilityHistogram, probability_histogram
+from beadseg.metrics import (
+    Confusion,
+    ProbabilityHistogram,
+    accuracy,
+    dice,
+    jaccard,
+    precision,
+    probability_histogram,
+    recall,
+)
 from beadseg.training.state import Hyperparameters, TrainState
 
 Batch = dict[str, jax.Array]
@@ -35,6 +45,26 @@ class TrainSums(NamedTuple):
     gradient_norm: jax.Array
     learning_rate: jax.Array
     confusion: Confusion
+
+    @classmethod
+    def none(cls) -> "TrainSums":
+        """Of no step, on the host: f64."""
+        zero = np.zeros((), np.float64)
+        return cls(*[zero] * 5, confusion=Confusion(*[zero] * 4))
+
+    def numbers(self) -> dict[str, float]:
+        """All that goes into a row of the logs."""
+        counts = self.confusion
+        return {
+            "loss": float(self.loss / self.examples),
+            "gradient_norm": float(self.gradient_norm / self.steps),
+            "learning_rate": float(self.learning_rate / self.steps),
+            "jaccard": float(jaccard(counts)),
+            "dice": float(dice(counts)),
+            "accuracy": float(accuracy(counts)),
+            "precision": float(precision(counts)),
+            "recall": float(recall(counts)),
+        }
 
 
 class Evaluated(NamedTuple):
