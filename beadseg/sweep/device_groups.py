@@ -86,22 +86,18 @@ class DeviceGroups:
           data: of the group.
           members: of the group, that are trained together.
         """
-        total_steps = data.epoch_steps * config.train.epochs
         devices = jax.local_devices()[:members]
-        how = self._mode(config, total_steps * members, members).over_members
+        how = self._mode(config, data, members).over_members
         width = 1 if how == "loop" else -(-members // len(devices))
         name = f"{group_key(config)} {how} {len(devices)} {width}"
         if name not in self._compiled:
-            method = data.labels.method
             self._compiled[name] = [
-                DeviceGroup(
-                    compile_programs(config, total_steps, method, [d]), how, width
-                )
+                DeviceGroup(compile_programs(config, data, [d]), how, width)
                 for d in devices
             ]
         return self._compiled[name]
 
-    def _mode(self, config: ConfigDict, steps: int, members: int) -> programs.How:
+    def _mode(self, config: ConfigDict, data: Data, members: int) -> programs.How:
         how = config.sweep.over_members
         if how != "auto":
             return programs.How(how, "as config.sweep.over_members says", {})
@@ -112,6 +108,7 @@ class DeviceGroups:
         if name not in self._modes:
             before = self._folder.read_how(name)
             if before is None:
+                steps = data.epoch_steps * config.train.epochs * members
                 seconds = steps * plan.cost(config).flop / plan.device_speed()
                 chosen = programs.choose(config, members, seconds)
                 self._folder.write_how(name, chosen._asdict())

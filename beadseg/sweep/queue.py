@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from beadseg.errors import note
+from beadseg.errors import BeadsegError, note
 from beadseg.sweep import plan
 from beadseg.sweep.claims import Claims
 from beadseg.sweep.device_groups import group_key
@@ -96,8 +96,14 @@ class Queue:
         self._folder.fail(member, reason)
         self.finish(member)
 
-    def skip(self, member: int, error: Exception) -> None:
-        """Leaves out a member that a user can put right; its folder stays as it is."""
+    def skip(self, member: int, error: BeadsegError) -> None:
+        """Leaves out a member that a user can put right; its folder stays as it is.
+
+        Raises:
+          BeadsegError: `error` itself, where a disk is to blame.
+        """
+        if isinstance(error.__cause__, OSError):
+            raise error
         note(f"member {member} is left out: {error}")
         self.skipped[member] = str(error)
 

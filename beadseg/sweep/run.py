@@ -161,8 +161,6 @@ class _Worker:
             groups = self._groups.on_devices(config, data, len(tasks))
             batches = pipeline.train_batches(data.dataset, data.sides.train, config)
         except BeadsegError as error:
-            if isinstance(error.__cause__, OSError):
-                raise
             for task in tasks:
                 self.queue.skip(task.member, error)
             return
@@ -192,8 +190,6 @@ class _Worker:
             name = f"{task.member:03d} {describe(point)}".strip()
             return Run(task.config, folder, data, compiled, batches, name, task.member)
         except BeadsegError as error:
-            if isinstance(error.__cause__, OSError):
-                raise
             self.queue.skip(task.member, error)
             return None
 

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 
 from beadseg import models
 from beadseg.errors import BeadsegError
+from beadseg.training.run_data import Data
 from beadseg.training.state import create_state
 from beadseg.training.step import make_eval_step, make_train_step
 
@@ -41,24 +42,15 @@ class Programs(NamedTuple):
 
 
 def compile_programs(
-    config: ConfigDict,
-    total_steps: int,
-    method: str | None,
-    devices: list[jax.Device] | None = None,
+    config: ConfigDict, data: Data, devices: list[jax.Device] | None = None
 ) -> Programs:
-    """Builds network and steps; each is compiled once, at its first use.
-
-    Args:
-      config: of the run.
-      total_steps: until its last epoch.
-      method: loss for partial labels; None: it will not be needed.
-      devices: None: all.
-    """
+    """Builds network and steps; each is compiled once, at its first use."""
     model = models.build(config.model)
+    total_steps = data.epoch_steps * config.train.epochs
     steps, partial = compile_steps(model, config, total_steps, devices), None
-    if method is not None:
+    if data.labels.method is not None:
         other = config.copy_and_resolve_references()
-        other.loss.name = method
+        other.loss.name = data.labels.method
         partial = compile_steps(model, other, total_steps, devices)
     return Programs(jax.jit(lambda hp: create_state(model, config, hp)), steps, partial)
 

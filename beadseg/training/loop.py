@@ -59,10 +59,7 @@ def _train(config: ConfigDict, workdir: Path, name: str, alone: ExitStack):
         data.dataset.fingerprint,
         "give all the same code and the same files in --config.data.dir",
     )
-    total_steps = data.epoch_steps * config.train.epochs
-    programs = hosts.in_turn(
-        lambda: compile_programs(config, total_steps, data.labels.method)
-    )
+    programs = hosts.in_turn(lambda: compile_programs(config, data))
     rows = programs.steps.rows
     batches = pipeline.train_batches(data.dataset, data.sides.train, config, rows)
     try:

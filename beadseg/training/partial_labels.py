@@ -11,7 +11,7 @@ what the network has learnt of beads labels one all the same.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -28,8 +28,6 @@ from beadseg.losses import LOSSES, loss_options
 from beadseg.matching import overlaps
 from beadseg.training import hosts
 from beadseg.training.completeness import COMPLETE, estimate_completeness
-from beadseg.training.devices import Steps
-from beadseg.training.state import Hyperparameters, TrainState
 
 AUTO = "likelihood"  # best of those tried with 80 % of generated beads left out
 LATEST = 0.3  # of the epochs: what is not judged by then is judged as it looks
@@ -66,17 +64,6 @@ class KnownCompleteness(NamedTuple):
 
     given: Mapping[str, float]  # by image
     rest: float | None  # of the others, as estimated; None: nothing is known
-
-    def of(self, image: str) -> float:
-        """Of an image; 1 where nothing is known."""
-        return self.given.get(image, 1.0 if self.rest is None else self.rest)
-
-
-class Counted(NamedTuple):
-    """Which images validation counts, and what it takes their completeness for."""
-
-    completeness: dict[str, float]  # by image that counts
-    sentence: str
 
 
 class LabelAudit(NamedTuple):
@@ -147,34 +134,32 @@ def method_of(config: ConfigDict) -> str:
     return method
 
 
-def counted_images(images: Sequence[str], known: KnownCompleteness) -> Counted:
-    """Validation on the complete masks where some are given as such, else corrected."""
+def counted_images(
+    images: Sequence[str], known: KnownCompleteness
+) -> tuple[dict[str, float], str]:
+    """The images that validation counts, with completeness, and the words for that.
+
+    It counts complete masks where some are given as such, else all, corrected.
+    """
     complete = [name for name in images if known.given.get(name, 0.0) >= COMPLETE]
     if complete:
         which = "on complete masks"
         if len(complete) < len(images):
             which = f"on the {len(complete)} complete masks of {len(images)}"
-        return Counted(dict.fromkeys(complete, 1.0), which)
-    shares = {name: known.of(name) for name in images}
+        return dict.fromkeys(complete, 1.0), which
+    rest = 1.0 if known.rest is None else known.rest
+    shares = {name: known.given.get(name, rest) for name in images}
     mean = float(np.mean(list(shares.values())))
     if known.rest is None and not known.given or mean == 1.0:
-        return Counted(shares, "on known pixels")
+        return shares, "on known pixels"
     how = "as told" if shares.keys() <= known.given.keys() else "as estimated"
-    return Counted(shares, f"corrected for masks that are {mean:.0%} complete, {how}")
-
-
-def estimate_in(state: TrainState) -> float | None:
-    """The completeness that a run trains with; None while masks count as complete."""
-    share = float(state.completeness)
-    return share if share < 1.0 else None
+    return shares, f"corrected for masks that are {mean:.0%} complete, {how}"
 
 
 def audit_after(
     epoch: int,
     labels: PartialLabels,
-    steps: Steps,
-    state: TrainState,
-    hp: Hyperparameters,
+    predict: Callable[[pipeline.Batch], jax.Array],
     dataset: Dataset,
     config: ConfigDict,
 ) -> float | None:
@@ -182,16 +167,31 @@ def audit_after(
 
     Until the latest epoch for it, only a network that is sharp finds them so; at that
     epoch, masks that may be partial are said to be in a line.
+
+    Args:
+      epoch: that has ended.
+      labels: of the run.
+      predict: probabilities f32[B, H, W, 1] of a batch, of the network as it is.
+      dataset: trained on.
+      config: of the run.
     """
     first, last = (
         max(1, math.ceil(share * config.train.epochs))
         for share in (config.partial.audit, max(config.partial.audit, LATEST))
     )
-    if not (labels.audited and first <= epoch <= last) or estimate_in(state):
+    if not (labels.audited and first <= epoch <= last):
         return None
     some = labels.audited[:: -(-len(labels.audited) // TILES)]
-    found = audit(steps, state, hp, dataset, some, config)
-    share, sharp = hosts.told(lambda: list(found))
+    devices = jax.device_count()
+    size = min(config.data.batch_size, -(-len(some) // devices) * devices)
+    tiles = []
+    for batch in pipeline.eval_batches(dataset, some, config, size):
+        found = np.asarray(predict(batch.arrays))
+        for row, record in enumerate(batch.records):
+            marks = dataset[record]["labels"]
+            height, width = marks.shape
+            tiles.append((found[row, :height, :width, 0], marks))
+    share, sharp = hosts.told(lambda: list(audit_tiles(tiles)))
     if share < config.partial.suspect:
         return share if sharp or epoch == last else None
     if share < config.partial.enough and epoch == last:
@@ -201,27 +201,6 @@ def audit_after(
             f"{epoch}; trained as if complete: beadseg verify looks closer"
         )
     return None
-
-
-def audit(
-    steps: Steps,
-    state: TrainState,
-    hp: Hyperparameters,
-    dataset: Dataset,
-    indices: Sequence[int],
-    config: ConfigDict,
-) -> LabelAudit:
-    """What the network of `state` says of the masks of some tiles."""
-    devices = jax.device_count()
-    size = min(config.data.batch_size, -(-len(indices) // devices) * devices)
-    tiles = []
-    for batch in pipeline.eval_batches(dataset, indices, config, size):
-        found = np.asarray(steps.evaluate(state, hp, batch.arrays).probability)
-        for row, record in enumerate(batch.records):
-            labels = dataset[record]["labels"]
-            height, width = labels.shape
-            tiles.append((found[row, :height, :width, 0], labels))
-    return audit_tiles(tiles)
 
 
 def audit_tiles(tiles: Sequence[tuple[Map, Map]]) -> LabelAudit:

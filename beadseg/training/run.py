@@ -21,11 +21,7 @@ from beadseg.training.beads import pixels_of
 from beadseg.training.checkpoints import Checkpoints
 from beadseg.training.devices import Programs
 from beadseg.training.evaluation import Evaluation, evaluate
-from beadseg.training.partial_labels import (
-    KnownCompleteness,
-    audit_after,
-    estimate_in,
-)
+from beadseg.training.partial_labels import KnownCompleteness, audit_after
 from beadseg.training.run_data import Data, check_data
 from beadseg.training.run_folder import RunFolder
 from beadseg.training.start import keep_start, mix_with_start, start_from
@@ -239,7 +235,7 @@ class Run:
             "validation_images": len({record.image for record in validated}),
             "validation_groups": len({record.group for record in validated}),
             "cautions": list(self.data.cautions),
-            "completeness": self.data.labels.completeness(estimate_in(best)),
+            "completeness": self.data.labels.completeness(best.estimate),
             "bead_diameter_px": self.data.truth.bead_diameter_px,
             "scale": self.data.truth.scale,
         }
@@ -272,17 +268,12 @@ class Run:
             panels = pictures.panels(found.samples, found.threshold)
             self._tracker.log_images(self.step, panels)
         self._epoch = TrainSums.none()
-        share = audit_after(
-            number,
-            self.data.labels,
-            self.steps,
-            self.state,
-            self.hp,
-            self.data.dataset,
-            self.config,
-        )
-        if share is not None:
-            self._correct_for(share, f"as estimated after epoch {number}")
+        if not self.state.estimate:
+            share = audit_after(
+                number, self.data.labels, self._predict, self.data.dataset, self.config
+            )
+            if share is not None:
+                self._correct_for(share, f"as estimated after epoch {number}")
         self._save(self._last_row["score"])
 
     def _row(self, kind: str, epoch: int) -> dict[str, Any]:
@@ -296,11 +287,14 @@ class Run:
             self.data.truth,
             self.data.sides.validation,
             self.config,
-            KnownCompleteness(self.data.labels.given_of_truth, estimate_in(state)),
+            KnownCompleteness(self.data.labels.given_of_truth, state.estimate),
             with_samples=look,
             look_at=pixels_of(self.config, self.data.epoch_steps),
             marks=self.data.marks,
         )
+
+    def _predict(self, batch: pipeline.Batch) -> jax.Array:
+        return self.steps.evaluate(self.state, self.hp, batch).probability
 
     def _correct_for(self, completeness: float, how: str) -> None:
         """Goes on with the loss for partial labels, if the masks are partial enough."""
@@ -317,7 +311,7 @@ class Run:
         )
 
     def _choose_steps(self) -> None:
-        if estimate_in(self.state) and self._programs.partial:
+        if self.state.estimate and self._programs.partial:
             self.steps = self._programs.partial
 
     def _save(self, score: float | None) -> None:

@@ -19,12 +19,8 @@ from beadseg.losses import total_loss
 from beadseg.metrics import (
     Confusion,
     ProbabilityHistogram,
-    accuracy,
-    dice,
-    jaccard,
-    precision,
     probability_histogram,
-    recall,
+    ratios,
 )
 from beadseg.training.state import Hyperparameters, TrainState
 
@@ -54,16 +50,11 @@ class TrainSums(NamedTuple):
 
     def numbers(self) -> dict[str, float]:
         """All that goes into a row of the logs."""
-        counts = self.confusion
         return {
             "loss": float(self.loss / self.examples),
             "gradient_norm": float(self.gradient_norm / self.steps),
             "learning_rate": float(self.learning_rate / self.steps),
-            "jaccard": float(jaccard(counts)),
-            "dice": float(dice(counts)),
-            "accuracy": float(accuracy(counts)),
-            "precision": float(precision(counts)),
-            "recall": float(recall(counts)),
+            **ratios(self.confusion),
         }
 
 
