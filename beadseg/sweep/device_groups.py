@@ -5,7 +5,6 @@ of device, and kept in the folder for the other processes.
 """
 
 import functools
-import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -89,7 +88,7 @@ class DeviceGroups:
         devices = jax.local_devices()[:members]
         how = self._mode(config, data, members).over_members
         width = 1 if how == "loop" else -(-members // len(devices))
-        name = f"{group_key(config)} {how} {len(devices)} {width}"
+        name = f"{plan.group_key(config)} {how} {len(devices)} {width}"
         if name not in self._compiled:
             self._compiled[name] = [
                 DeviceGroup(compile_programs(config, data, [d]), how, width)
@@ -117,8 +116,3 @@ class DeviceGroups:
             self._modes[name] = chosen
             print(f"members run as {chosen.over_members}: {chosen.why}")
         return self._modes[name]
-
-
-def group_key(config: ConfigDict) -> str:
-    """Of the settings that members of one group have in common."""
-    return json.dumps(plan.static_fields(config), sort_keys=True, default=str)

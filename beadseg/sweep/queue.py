@@ -9,7 +9,6 @@ from ml_collections import ConfigDict
 from beadseg.errors import BeadsegError, note
 from beadseg.sweep import plan
 from beadseg.sweep.claims import Claims
-from beadseg.sweep.device_groups import group_key
 from beadseg.sweep.folder import SweepFolder
 from beadseg.sweep.search import Search
 
@@ -55,8 +54,8 @@ class Queue:
             todo = self._todo()
         mine: list[Task] = []
         for task in todo:
-            key = group_key(task.config)
-            if mine and key != group_key(mine[0].config):
+            key = plan.group_key(task.config)
+            if mine and key != plan.group_key(mine[0].config):
                 continue
             if mine and len(mine) >= self._room(mine, todo, key):
                 break
@@ -116,7 +115,7 @@ class Queue:
                 "data.batch_size, data.crop or model.width",
             )
             return
-        width = self._width[group_key(tasks[0].config)] = len(tasks) // 2
+        width = self._width[plan.group_key(tasks[0].config)] = len(tasks) // 2
         note(f"no memory for {len(tasks)} members at once: going on with {width}")
 
     def _todo(self) -> list[Task]:
@@ -134,7 +133,7 @@ class Queue:
     def _room(self, mine: list[Task], todo: list[Task], key: str) -> int:
         """How many members of a group to take at once."""
         config, tasks = mine[0].config, self._share.tasks
-        alike = sum(group_key(task.config) == key for task in todo)
+        alike = sum(plan.group_key(task.config) == key for task in todo)
         fair = -(-len(todo) // tasks) if tasks > 1 else alike
         chosen = config.sweep.at_once or min(alike, max(fair, 1))
         fit = plan.at_once(
