@@ -192,6 +192,12 @@ def recall(counts: Confusion) -> np.ndarray:
     return _ratio(counts.true_positive, beads, counts.false_positive == 0)
 
 
+def ratios(counts: Confusion) -> dict[str, float]:
+    """All of the above by name, for counts that are scalars."""
+    every = (jaccard, dice, accuracy, precision, recall)
+    return {ratio.__name__: float(ratio(counts)) for ratio in every}
+
+
 def _ratio(part, whole, of_nothing=1.0) -> np.ndarray:
     some = np.asarray(whole) > 0
     ratio = np.asarray(part, np.float64) / np.where(some, whole, 1)

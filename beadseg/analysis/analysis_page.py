@@ -7,7 +7,7 @@ import numpy as np
 
 from beadseg.analysis import regime as regimes
 from beadseg.analysis.fingerprint import Fingerprint, Row
-from beadseg.analysis.overview import PARTIAL, TRUSTED, Overview, objects_of
+from beadseg.analysis.overview import Overview, objects_of
 from beadseg.analysis.regime import DENSE, SPARSE, Regime
 from beadseg.analysis.rules import RECIPE, Complaint, recommend
 from beadseg.analysis.views import circles, view
@@ -15,6 +15,7 @@ from beadseg.data.images.gaps import fill
 from beadseg.data.samples import Sample, read_sample
 from beadseg.errors import BeadsegError
 from beadseg.page import BLUE, GREY, ORANGE, Page
+from beadseg.training.completeness import PARTIAL, TRUSTED
 
 _SHOWN = 6  # images with outlines
 _LISTED = 60  # rows of the table of images

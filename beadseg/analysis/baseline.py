@@ -16,6 +16,7 @@ from beadseg.analysis.overview import Overview
 from beadseg.analysis.recommendation import FILE
 from beadseg.config import base_config
 from beadseg.page import GREY, Page
+from beadseg.training.completeness import TRUSTED
 
 SETTINGS, DATA = 0.3, 0.2  # Jaccard above which, below which
 FEWEST_STEPS = 20  # an epoch: few small images would make 20 epochs too few steps
@@ -68,7 +69,7 @@ def judge(
     scores = [row["jaccard"] for row in curve]
     best = max(scores)
     at_half = max(row["jaccard_at_half"] for row in curve)
-    known = told or not (overview.seen < 0.6)
+    known = told or not (overview.seen < TRUSTED)
     on = _measured_on(overview, told)
     settings = f"{folder.resolve().name}-analysis/{FILE}"
     train = f"python -m beadseg.main --config={shlex.quote(settings)}"
@@ -210,6 +211,6 @@ def _measured_on(overview: Overview, told: bool) -> str:
 
 
 def _share(overview: Overview) -> str:
-    if overview.seen < 0.6 or overview.labelled != overview.labelled:
+    if overview.seen < TRUSTED or overview.labelled != overview.labelled:
         return "completeness of the masks unknown"
     return f"about {100 * overview.labelled:.0f} % of the beads seen are labelled"

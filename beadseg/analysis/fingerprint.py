@@ -203,7 +203,7 @@ def _measure(looked: _Pixels | str) -> _Measured | str:
         agreement = agree(_finite(page), labels, found)
         lone = pairs(agreement.mask, found.labels)
         marked = measure_marks(sample.name, agreement.mask, lone)
-    labelled, seen = share_labelled(found, agreement, labels, points)
+    labelled, seen = share_labelled(found, agreement, points)
     row = Row(
         name=sample.name,
         group=sample.group,
@@ -271,7 +271,6 @@ def _turned(pictures: np.ndarray) -> Iterator[np.ndarray]:
 def share_labelled(
     found: Estimate,
     agreement: Agreement | None,
-    labels: np.ndarray | None,
     points: np.ndarray | None,
 ) -> tuple[float | None, float | None]:
     """Of the beads seen, the share that is labelled; of the labelled, seen.
@@ -282,12 +281,11 @@ def share_labelled(
     Args:
       found: in the image.
       agreement: of the labels with that, None without any.
-      labels: i[H, W], None without a mask.
       points: f[N, 2], None without any.
     """
     if agreement is not None:
         share = agreement.completeness(found.scores)
-        return share, len(agreement.found) / len(np.unique(labels[labels > 0]))
+        return share, len(agreement.found) / agreement.beads
     if points is not None and len(points):
         sure = found.scores >= SURE
         centres, radius = found.centres[sure], found.diameters[sure] / 2

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from beadseg.analysis.fingerprint import Fingerprint, Row
-
-PARTIAL = 0.8  # share of the beads seen that is labelled; below, masks are partial
-TRUSTED = 0.6  # share of the labelled beads that the estimate must see to be believed
+from beadseg.training.completeness import PARTIAL, TRUSTED
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,8 @@ def add(commands: Subparsers) -> None:
     parser.add_argument(
         "--min-completeness",
         type=float,
-        default=0.9,
         metavar="SHARE",
-        help="that a mask must reach (0.9)",
+        help="that a mask must reach (0.9: training takes it as complete)",
     )
     parser.add_argument(
         "--output", "-o", type=Path, help="folder of page and table (NAME-verify)"

@@ -13,6 +13,7 @@ from beadseg.data.masks.beads import contrasts, number_beads
 from beadseg.inference.estimate import Estimate
 from beadseg.partial.alignment import aligned
 from beadseg.partial.proposals import SAME, compare, overlaps
+from beadseg.training.completeness import estimate_completeness
 
 FAINT = 0.25  # of the contrast of labelled beads: what has less is no bead like these
 
@@ -23,17 +24,14 @@ class Agreement(NamedTuple):
     labelled: np.ndarray  # bool[N], a labelled bead is the same
     missing: np.ndarray  # bool[N], none is, though it looks like those that are
     found: np.ndarray  # labels of the mask's beads that one seen is the same as
+    beads: int  # of the mask
     mask: np.ndarray  # i[H, W], the mask as it lies on its beads
     move: AffineTransform | None  # that brought it there; None: as it is
 
     def completeness(self, scores: np.ndarray) -> float | None:
-        """Share of the beads seen that is labelled; None where none is seen.
-
-        Each counts by its score, on either side: what the estimate sees amiss it sees
-        amiss among labelled beads too.
-        """
+        """Of the mask, by the beads seen, each by its score; None where none is."""
         labelled, missing = (scores[k].sum() for k in (self.labelled, self.missing))
-        return float(labelled / (labelled + missing)) if labelled + missing else None
+        return estimate_completeness(labelled, missing)
 
     def shift(self) -> float:
         """px by which the mask lies beside its beads in the worst corner."""
@@ -52,6 +50,7 @@ def agree(image: np.ndarray, mask: np.ndarray, found: Estimate) -> Agreement:
       mask: i[H, W], positive beads, -1 unknown.
       found: in the image.
     """
+    beads = len(np.unique(mask[mask > 0]))
     mask, move = aligned(mask, found.labels)
     compared = compare(mask, found.labels)
     missing = compared.missing
@@ -59,7 +58,7 @@ def agree(image: np.ndarray, mask: np.ndarray, found: Estimate) -> Agreement:
         differs = contrasts(found.labels, image)
         usual = float(np.median(differs[compared.labelled]))
         missing = missing & (differs * np.sign(usual) >= FAINT * abs(usual))
-    return Agreement(compared.labelled, missing, compared.found, mask, move)
+    return Agreement(compared.labelled, missing, compared.found, beads, mask, move)
 
 
 def pairs(mask: np.ndarray, found: np.ndarray) -> list[tuple[int, float]]:

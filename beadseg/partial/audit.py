@@ -19,12 +19,14 @@ from beadseg.data.masks.marks import MarkedImage, measure_marks
 from beadseg.inference.estimate import Estimate, estimate
 from beadseg.partial.agreement import Agreement, agree, pairs
 from beadseg.partial.proposals import SAME, overlaps, propose
+from beadseg.training.completeness import estimate_completeness
 
 CONFIDENCE = 0.9  # of intervals
 LEVEL = 0.01  # of tests, after Holm's correction
 FEWEST = 15  # beads of each sort, below which nothing is tested
 # What single images show beyond chance, standard deviation: judged, not fitted.
 _BEYOND_CHANCE = {"mask-free": 0.08, "model": 0.03}
+_LEAST_SEEN = 0.02  # of the labelled beads, those that count as seen again, at least
 _DRAWS = 2000
 _SHUFFLES = 300
 # Score from which a bead of the estimate counts as surely seen. Scores are the expected
@@ -267,16 +269,17 @@ def _guess(
     if not labelled:
         none = 0.0 if expected >= 0.5 else 1.0
         return Guess(none, none, none, float(expected))
-    rate = max((again + 0.5) / (labelled + 1), 0.02)
     rng = np.random.default_rng(0)
     seen = min(again, labelled)
+    if way == "model":  # which sees a bead or does not: of few that says little
+        again = labelled * (again + 0.5) / (labelled + 1)
+    again = max(again, _LEAST_SEEN * labelled)
     drawn_rate = rng.beta(seen + 0.5, labelled - seen + 0.5, _DRAWS)
-    drawn_rate *= max(rate, 1.0)  # more may be seen than labelled: clumps
+    drawn_rate *= max(again / labelled, 1.0)  # more may be seen than labelled: clumps
     beside = np.maximum(rng.normal(expected, np.sqrt(variance + expected), _DRAWS), 0)
-    drawn = labelled / (labelled + beside / np.maximum(drawn_rate, 0.02))
+    drawn = labelled / (labelled + beside / np.maximum(drawn_rate, _LEAST_SEEN))
     drawn += rng.normal(0, _BEYOND_CHANCE[way], _DRAWS)
-    missing = expected / rate
-    c = labelled / (labelled + missing)
+    c, missing = estimate_completeness(again, expected), expected * labelled / again
     tail = (1 - CONFIDENCE) / 2
     low, high = np.clip(np.quantile(drawn, (tail, 1 - tail)), 0, 1)
     return Guess(c, float(min(low, c)), float(max(high, c)), float(missing))

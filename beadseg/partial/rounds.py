@@ -41,9 +41,10 @@ from beadseg.files import read_json, write_whole, writing
 from beadseg.partial import outlining
 from beadseg.partial.audit import KINDS
 from beadseg.partial.completion import OtherKind, Predict, complete, load_predict
-from beadseg.training.completeness import COMPLETE, method_of
+from beadseg.training.completeness import COMPLETE
 from beadseg.training.interrupts import Interrupts
 from beadseg.training.loop import Interrupted, train
+from beadseg.training.partial_labels import method_of
 from beadseg.training.run_folder import ROUNDS
 from beadseg.training.state import hyperparameters
 

@@ -8,10 +8,10 @@ import numpy as np
 from beadseg.data.images.reading import ReadError
 from beadseg.inference.scores.pairing import Pair, read_truth
 from beadseg.partial.audit import audit, pooled
+from beadseg.training.completeness import SHORT
 
 IMAGES, PIXELS = 3, 2**20  # looked at, at most: a few seconds
 FEWEST = 20  # labelled beads, below which nothing is said
-SHORT = 0.85  # upper end of the interval of completeness, below which masks are short
 
 
 class SpotCheck(NamedTuple):

@@ -46,7 +46,7 @@ def verify(
     folder: Path,
     output: Path,
     run: Path | None,
-    least: float,
+    least: float | None,
     write: bool,
     settings: Any = None,
 ) -> dict[str, Any]:
@@ -56,17 +56,20 @@ def verify(
       folder: data set.
       output: folder for `index.html` and `completeness.csv`.
       run: model to look with; None: the mask-free estimate alone.
-      least: completeness that a mask must reach.
+      least: completeness that a mask must reach; None: from which on training takes
+        masks as complete.
       write: into `beads.toml` of the folder.
       settings: of `beadseg.inference.settings`: which beads count.
 
     Raises:
       BeadsegError: no data set, no mask, or nowhere to write.
     """
+    config = base_config()
+    least = config.partial.enough if least is None else least
     if not 0 < least <= 1:
         raise BeadsegError(f"--min-completeness {least}: give a share, 0 to 1")
     predict = load_predict(run, settings) if run else None
-    data = base_config().data
+    data = config.data
     data.dir = str(folder)
     problems: list[str] = []
     rows, audits, seen, marked = [], [], [], []

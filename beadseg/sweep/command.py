@@ -13,8 +13,9 @@ from beadseg.sweep import plan, programs
 from beadseg.sweep.dashboard import log_leaderboard
 from beadseg.sweep.folder import SweepFolder
 from beadseg.sweep.points import Point, Space, collect, configs, describe, draws
+from beadseg.sweep.queue import Share
 from beadseg.sweep.report import write_report
-from beadseg.sweep.run import Outcome, Share, run_sweep
+from beadseg.sweep.run import Outcome, run_sweep
 from beadseg.sweep.search import SEARCHES
 from beadseg.training.run_folder import default_workdir
 from beadseg.training.tracking.summary import cautions

@@ -148,8 +148,7 @@ class SweepFolder(SweepView):
                 others = {p.name for p in self.path.iterdir() if p.name[0] != "."}
                 if "members" not in others and others - {"launch"}:
                     self._refuse_other_files()
-                text = json.dumps(content, indent=2) + "\n"
-                write_whole(self.path / "sweep.json", text)
+                self.write("sweep.json", content)
             else:
                 self._check_same(before, content)
         super().__init__(path)
@@ -160,8 +159,10 @@ class SweepFolder(SweepView):
 
     def write(self, name: str, content: Any) -> None:
         """Writes a JSON file whole or not at all."""
-        with writing(self.path / name):
-            write_whole(self.path / name, json.dumps(content, indent=2) + "\n")
+        file = self.path / name
+        with writing(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(file, json.dumps(content, indent=2) + "\n")
 
     def config(self, member: int) -> ConfigDict:
         """All settings of a member; those of its run alone."""
@@ -174,17 +175,11 @@ class SweepFolder(SweepView):
 
     def add_trial(self, member: int, point: Point) -> None:
         """Keeps a point that a search has chosen."""
-        file = self.path / "trials" / f"{member:03d}.json"
-        with writing(file):
-            file.parent.mkdir(exist_ok=True)
-            write_whole(file, json.dumps(point) + "\n")
+        self.write(f"trials/{member:03d}.json", point)
 
     def fail(self, member: int, reason: str) -> None:
         """Notes that a member has ended alone and will not be trained again."""
-        file = self.run_path(member) / "failed.json"
-        with writing(file):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(file, json.dumps({"reason": reason}) + "\n")
+        self.write(f"members/{member:03d}/failed.json", {"reason": reason})
 
     def write_leaderboard(self) -> list[Result]:
         """Writes `leaderboard.csv` from what is on disk; any process may, at any time.
@@ -204,10 +199,7 @@ class SweepFolder(SweepView):
 
     def write_how(self, key: str, how: dict[str, Any]) -> None:
         """Keeps how a group runs, so that it goes on so after an interruption."""
-        file = self.path / "how" / f"{key}.json"
-        with writing(file):
-            file.parent.mkdir(exist_ok=True)
-            write_whole(file, json.dumps(how, indent=2) + "\n")
+        self.write(f"how/{key}.json", how)
 
     def _check_same(self, before: dict, now: dict) -> None:
         if not isinstance(before.get("config"), dict) or "points" not in before:

@@ -59,10 +59,8 @@ def groups(configs: Sequence[ConfigDict], numbers: Sequence[int]) -> list[Group]
     for number, config in zip(numbers, configs, strict=True):
         check_ranges(config)
         loss_options(config.loss.name)  # refuses an unknown one
-        flat = static_fields(config)
-        flats.append(flat)
-        key = json.dumps(flat, sort_keys=True, default=str)
-        found.setdefault(key, []).append(number)
+        flats.append(static_fields(config))
+        found.setdefault(group_key(config), []).append(number)
     at = dict(zip(numbers, flats, strict=True))
     differing = {
         field
@@ -87,6 +85,11 @@ def static_fields(config: ConfigDict) -> dict[str, Any]:
     free = set(TRACED.values()) | HOST | set(FREE_FIELDS) | options
     static = {field: value for field, value in flat.items() if field not in free}
     return static | {"loss.boundary": boundary}
+
+
+def group_key(config: ConfigDict) -> str:
+    """The same for members of one group, and for no others."""
+    return json.dumps(static_fields(config), sort_keys=True, default=str)
 
 
 def cost(config: ConfigDict) -> Cost:

@@ -7,52 +7,32 @@ others still train is theirs. If one is killed, the next goes on with its member
 
 import contextlib
 import errno
-import functools
-import json
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
-from beadseg import models
 from beadseg.data import pipeline
-from beadseg.data.cache import hash_json
 from beadseg.errors import BeadsegError, note
 from beadseg.files import remove_leftovers
-from beadseg.sweep import plan, programs
+from beadseg.sweep import programs
 from beadseg.sweep.claims import Claims
+from beadseg.sweep.device_groups import DeviceGroup, DeviceGroups
 from beadseg.sweep.folder import Result, SweepFolder
 from beadseg.sweep.points import Point, Space, describe
-from beadseg.sweep.search import Search, search_of
+from beadseg.sweep.queue import Queue, Share, Task
+from beadseg.sweep.search import search_of
 from beadseg.training.interrupts import Interrupts
-from beadseg.training.loop import Interrupted
-from beadseg.training.run import (
-    Data,
-    NotFinite,
-    Programs,
-    Run,
-    compile_programs,
-    open_data,
-)
+from beadseg.training.loop import Interrupted, progress_bar
+from beadseg.training.run import NotFinite, Run
 from beadseg.training.run_folder import RunFolder
-from beadseg.training.step import make_train_step
 from beadseg.training.tracking import wandb_mode
 
 _DISK_PATIENCE = 600.0  # s that a shared folder may be gone
 _PAUSE = 5.0  # s between two looks at something that others do
 _FINAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-
-
-class Share(NamedTuple):
-    """The part of a sweep with which a process begins: `task` of `tasks`."""
-
-    task: int = 0
-    tasks: int = 1
 
 
 class Outcome(NamedTuple):
@@ -61,6 +41,14 @@ class Outcome(NamedTuple):
     results: list[Result]  # best first
     elsewhere: int  # members that other processes still train
     skipped: dict[int, str]  # members that could not begin, and why
+
+
+class _Member(NamedTuple):
+    """A member in motion."""
+
+    run: Run
+    task: Task
+    group: DeviceGroup
 
 
 class _OutOfMemory(Exception):
@@ -90,57 +78,43 @@ def run_sweep(
         if claims.alone():
             parts = ("trials", "how")
             remove_leftovers(folder.path, *(folder.path / part for part in parts))
-        worker = _Worker(folder, search, claims, signals, share)
+        queue = Queue(folder, search, claims, share)
+        worker = _Worker(folder, queue, claims, signals)
         try:
             while worker.train_some():
                 pass
         finally:
             results = folder.write_leaderboard()
-    left = [number for number in search.todo() if number not in worker.skipped]
-    return Outcome(results, len(left), worker.skipped)
-
-
-class _Task(NamedTuple):
-    """A member to be trained until an epoch."""
-
-    member: int
-    epochs: int
-    config: ConfigDict
+    return Outcome(results, len(queue.left()), queue.skipped)
 
 
 class _Worker:
-    """What this process knows beside the folder: what it compiled and what fits."""
+    """This process at work on a sweep."""
 
-    def __init__(self, folder, search, claims, signals, share):
-        self.folder: SweepFolder = folder
-        self.search: Search = search
-        self.claims: Claims = claims
-        self.signals: Interrupts = signals
-        self.share: Share = share
-        self.skipped: dict[int, str] = {}
-        self._width: dict[str, int] = {}  # members at once, by group
-        self._data: dict[str, Data] = {}
-        self._compiled: dict[str, list[_Lane]] = {}
-        self._how: dict[str, programs.How] = {}
+    def __init__(
+        self, folder: SweepFolder, queue: Queue, claims: Claims, signals: Interrupts
+    ):
+        self.folder, self.queue = folder, queue
+        self.claims, self.signals = claims, signals
+        self._groups = DeviceGroups(folder)
         self._disk_gone: float | None = None
 
     def train_some(self) -> bool:
         """Claims some members of one group and trains them; False: none is left."""
         try:
-            tasks = self._claim()
+            tasks = self.queue.claim()
             if tasks is None:
                 return self._wait()
             if not tasks:
                 return True
-            key = _key(tasks[0].config)
             try:
-                self._train(tasks, key)
+                self._train(tasks)
             except _OutOfMemory:
-                self._halve(tasks, key)
+                self.queue.halve(tasks)
             except Interrupted:
                 raise
             except Exception:  # of folders that are another's by now, whatever it is
-                if not self._let_go([task.member for task in tasks]):
+                if not self.queue.let_go([task.member for task in tasks]):
                     raise
             finally:
                 for task in tasks:
@@ -152,75 +126,10 @@ class _Worker:
                 raise
         return True
 
-    def _let_go(self, members: Sequence[int]) -> list[int]:
-        """The members that another process has taken over, said in a line.
-
-        It has thought this one dead, which slept: a suspended node, a hung disk.
-        """
-        lost = [member for member in members if self.claims.lost(member)]
-        for member in lost:
-            owner = self.claims.owner(member) or {}
-            who = f"process {owner.get('pid', '?')} on {owner.get('host', '?')}"
-            note(
-                f"member {member} was without a sign of life for longer than "
-                f"config.sweep.lease and is with {who} now: it is let go of here"
-            )
-            self.claims.release(member)
-        return lost
-
-    def _claim(self) -> list[_Task] | None:
-        """Members to train now; None if all are done or others train them."""
-        todo = self._todo()
-        if not todo and self.search.ask(self.folder.base.sweep.at_once or 1):
-            todo = self._todo()
-        mine: list[_Task] = []
-        for task in todo:
-            key = _key(task.config)
-            if mine and key != _key(mine[0].config):
-                continue
-            if mine and len(mine) >= self._room(mine, todo, key):
-                break
-            if self.claims.take(task.member):
-                mine.append(task)
-        if not mine:
-            return None
-        still = self.search.todo()
-        for task in mine:
-            if still.get(task.member) != task.epochs:  # another ended it meanwhile
-                self.claims.release(task.member)
-        return [task for task in mine if still.get(task.member) == task.epochs]
-
-    def _todo(self) -> list[_Task]:
-        """What is to be done, group by group, this process's own share first."""
-        todo = {m: e for m, e in self.search.todo().items() if m not in self.skipped}
-        configs = [self.folder.config(number) for number in todo]
-        ordered = [n for g in plan.groups(configs, list(todo)) for n in g.members]
-        every = list(self.folder.members)
-        first = len(every) * self.share.task // self.share.tasks
-        rank = {number: at for at, number in enumerate(every)}
-        ahead = [n for n in ordered if rank[n] >= first]
-        behind = [n for n in ordered if rank[n] < first]
-        return [_Task(n, todo[n], self.folder.config(n)) for n in (*ahead, *behind)]
-
-    def _room(self, mine: list[_Task], todo: list[_Task], key: str) -> int:
-        """How many members of a group to take at once."""
-        config = mine[0].config
-        alike = sum(_key(task.config) == key for task in todo)
-        fair = -(-len(todo) // self.share.tasks) if self.share.tasks > 1 else alike
-        chosen = config.sweep.at_once or min(alike, max(fair, 1))
-        fit = plan.at_once(
-            plan.cost(config),
-            config.sweep.over_members,
-            chosen,
-            plan.memory_of_device(),
-        )
-        devices = jax.local_device_count()
-        return min(chosen, fit * devices, self._width.get(key, chosen))
-
     def _wait(self) -> bool:
         """Whether to look again: a silent process may be dead, or asks for more."""
-        others = [m for m in self.search.todo() if m not in self.skipped]
-        if not others or not self.claims.silent(others):
+        others = self.queue.left()
+        if not others or not self.claims.silent(list(others)):
             return False
         self._pause()
         return True
@@ -240,62 +149,36 @@ class _Worker:
         self._disk_gone = self._disk_gone or now
         if now - self._disk_gone > _DISK_PATIENCE:
             return False
-        print(f"note: {error} (trying again)", file=sys.stderr, flush=True)
+        note(f"{error} (trying again)")
         self._pause()
         return True
 
-    def _halve(self, tasks: list[_Task], key: str) -> None:
-        """Fewer members next time; one that does not fit alone has failed."""
-        if len(tasks) > 1:
-            self._width[key] = len(tasks) // 2
-            print(
-                f"note: no memory for {len(tasks)} members at once: going on with "
-                f"{len(tasks) // 2}",
-                file=sys.stderr,
-            )
-        else:
-            self._fail(
-                tasks[0].member,
-                "the device has no memory for this member even alone: lower "
-                "data.batch_size, data.crop or model.width",
-            )
-
-    def _fail(self, member: int, reason: str) -> None:
-        print(f"note: member {member} has ended: {reason}", file=sys.stderr)
-        self.folder.fail(member, reason)
-        self._tell(member)
-
-    def _tell(self, member: int) -> None:
-        self.search.tell(self.folder.result(member, self.folder.members[member]))
-
-    def _train(self, tasks: list[_Task], key: str) -> None:
+    def _train(self, tasks: list[Task]) -> None:
         """Trains members of one group until each has come to its end."""
         config = tasks[0].config
         try:
-            data = self._open(config)
-            lanes = self._lanes(config, data, key, len(tasks))
+            data = self._groups.data(config)
+            groups = self._groups.on_devices(config, data, len(tasks))
             batches = pipeline.train_batches(data.dataset, data.sides.train, config)
         except BeadsegError as error:
-            if isinstance(error.__cause__, OSError):
-                raise
             for task in tasks:
-                self._skip(task.member, error)
+                self.queue.skip(task.member, error)
             return
-        runs: dict[int, tuple[Run, _Task, int]] = {}
+        runs: dict[int, _Member] = {}
         try:
             for at, task in enumerate(tasks):
-                lane = at % len(lanes)
-                run = self._begin(task, data, lanes[lane].compiled, batches)
+                group = groups[at % len(groups)]
+                run = self._begin(task, data, group.compiled, batches)
                 if run is not None:
-                    runs[task.member] = (run, task, lane)
-            self._steps(runs, lanes, batches)
+                    runs[task.member] = _Member(run, task, group)
+            self._steps(runs, groups, batches)
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
             raise _OutOfMemory from error
         finally:
-            for run, _, _ in runs.values():
-                run.close()
+            for member in runs.values():
+                member.run.close()
             pipeline.close(batches)
 
     def _begin(self, task, data, compiled, batches) -> Run | None:
@@ -307,26 +190,21 @@ class _Worker:
             name = f"{task.member:03d} {describe(point)}".strip()
             return Run(task.config, folder, data, compiled, batches, name, task.member)
         except BeadsegError as error:
-            if isinstance(error.__cause__, OSError):
-                raise
-            self._skip(task.member, error)
+            self.queue.skip(task.member, error)
             return None
 
-    def _skip(self, member: int, error: BeadsegError) -> None:
-        """Leaves out a member that a user can put right; its folder stays as it is."""
-        print(f"note: member {member} is left out: {error}", file=sys.stderr)
-        self.skipped[member] = str(error)
-
-    def _steps(self, runs, lanes, batches) -> None:
+    def _steps(self, runs, groups, batches) -> None:
         """One batch after the other, for all members that stand there."""
         self._leave_if_over(runs)
         if not runs:
             return
         awake = time.time()
-        position = min(run.step for run, _, _ in runs.values())
+        position = min(m.run.step for m in runs.values())
         batches.set_state({"batches": position})
-        left = [t.epochs * r.data.epoch_steps - r.step for r, t, _ in runs.values()]
-        with _bar(sum(left)) as bar:
+        left = sum(
+            m.task.epochs * m.run.data.epoch_steps - m.run.step for m in runs.values()
+        )
+        with progress_bar(left, "member-step") as bar:
             while runs:
                 before, awake = awake, time.time()
                 if awake - before > self.folder.lease / 3:
@@ -334,42 +212,43 @@ class _Worker:
                 begin = time.monotonic()
                 batch = next(batches)
                 waited = (time.monotonic() - begin) / len(runs)
-                for number, lane in enumerate(lanes):
+                for group in groups:
                     due = [
-                        run
-                        for run, _, at in runs.values()
-                        if at == number and run.step == position
+                        m.run
+                        for m in runs.values()
+                        if m.group is group and m.run.step == position
                     ]
                     if due:
-                        fed = lane.compiled.steps.feed(batch)
-                        self._step(runs, due, lane, fed, waited)
+                        fed = group.compiled.steps.feed(batch)
+                        self._step(runs, due, group, fed, waited)
                         bar.update(len(due))
                 position += 1
-                self._stop_if_asked([run for run, _, _ in runs.values()])
+                self._stop_if_asked([m.run for m in runs.values()])
                 bar.set_postfix_str(_news(runs), refresh=False)
                 self._leave_if_over(runs)
 
-    def _step(self, runs, due: list[Run], lane: "_Lane", batch, waited: float) -> None:
+    def _step(
+        self, runs, due: list[Run], group: DeviceGroup, batch, waited: float
+    ) -> None:
         """One step of the members on one device; one that is not finite ends."""
         for run in due:
             run.clock.data.seconds += waited
-        for run, take in lane.steps_of(due, batch):
+        for run, take in group.steps_of(due, batch):
             try:
                 take()
             except NotFinite as error:
                 runs.pop(run.member)
                 run.close()
-                self._fail(run.member, str(error))
+                self.queue.fail(run.member, str(error))
 
     def _leave_the_lost(self, runs) -> None:
-        for member in self._let_go(list(runs)):
-            run, _, _ = runs.pop(member)
+        for member in self.queue.let_go(list(runs)):
             with contextlib.suppress(Exception):  # it writes where another does
-                run.close()
+                runs.pop(member).run.close()
 
     def _leave_if_over(self, runs) -> None:
         """Members at their end leave the program; so do those another process took."""
-        if any(run.step % run.data.epoch_steps == 0 for run, _, _ in runs.values()):
+        if any(m.run.step % m.run.data.epoch_steps == 0 for m in runs.values()):
             self._leave_the_lost(runs)
         for member, (run, task, _) in list(runs.items()):
             if not run.over(task.epochs):
@@ -379,7 +258,7 @@ class _Worker:
                 run.finish(task.epochs)
             finally:
                 run.close()
-            self._tell(member)
+            self.queue.finish(member)
             self.claims.release(member)
             self.folder.write_leaderboard()
 
@@ -395,125 +274,9 @@ class _Worker:
                 signal,
             )
 
-    def _open(self, config: ConfigDict) -> Data:
-        key = hash_json(
-            [
-                config.data.to_dict(),
-                config.partial.to_dict(),
-                config.train.steps_per_epoch,
-            ]
-        )
-        if key not in self._data:
-            self._data[key] = open_data(config)
-        return self._data[key]
 
-    def _lanes(self, config, data, key, members) -> "list[_Lane]":
-        """Compiled code for each device that is to be used; kept for the next time."""
-        devices = jax.local_devices()[:members]
-        how = self._choose(config, data, key, members).over_members
-        width = 1 if how == "loop" else -(-members // len(devices))
-        name = f"{key} {how} {len(devices)} {width}"
-        if name not in self._compiled:
-            self._compiled[name] = [
-                _Lane(compile_programs(config, data, [d]), config, data, how, width)
-                for d in devices
-            ]
-        return self._compiled[name]
-
-    def _choose(self, config, data, key, members) -> programs.How:
-        how = config.sweep.over_members
-        if how != "auto":
-            return programs.How(how, "as config.sweep.over_members says", {})
-        kind = jax.devices()[0].device_kind.replace(" ", "-").replace("/", "-")
-        name = f"{_how_key(config)}-{kind}"
-        if name not in self._how:
-            before = self.folder.read_how(name)
-            if before is None:
-                steps = data.epoch_steps * config.train.epochs * members
-                seconds = steps * plan.cost(config).flop / plan.device_speed()
-                chosen = programs.choose(config, members, seconds)
-                self.folder.write_how(name, chosen._asdict())
-            else:
-                chosen = programs.How(**before)
-            self._how[name] = chosen
-            print(f"members run as {chosen.over_members}: {chosen.why}")
-        return self._how[name]
-
-
-class _Lane:
-    """The compiled code of a group on one device."""
-
-    def __init__(
-        self, compiled: Programs, config: ConfigDict, data: Data, how: str, width: int
-    ):
-        self.compiled = compiled
-        self._config, self._how, self._width = config, how, width
-        self._total_steps = data.epoch_steps * config.train.epochs
-        self._gap_loss = data.gaps.method
-        self._together: dict[bool, programs.Program] = {}
-
-    def steps_of(
-        self, due: list[Run], batch: Any
-    ) -> Iterator[tuple[Run, Callable[[], None]]]:
-        """The members with what makes each take the batch, in turn or all at once."""
-        if self._how == "loop":
-            yield from ((run, functools.partial(run.take, batch)) for run in due)
-            return
-        for in_spite in (False, True):
-            chosen = [r for r in due if (r.steps is self.compiled.in_spite) == in_spite]
-            if not chosen:
-                continue
-            spent, begin = 0.0, time.monotonic()
-            program = self._program(in_spite)
-            pairs = program([r.state for r in chosen], [r.hp for r in chosen], batch)
-            for run, (state, sums) in zip(chosen, pairs, strict=True):
-                spent += time.monotonic() - begin
-                yield run, functools.partial(run.stepped, state, sums)
-                begin = time.monotonic()
-            for run in chosen:
-                run.clock.step.seconds += spent / len(chosen)
-
-    def _program(self, in_spite: bool) -> programs.Program:
-        if in_spite in self._together:
-            return self._together[in_spite]
-        build = programs.OVER_MEMBERS[self._how]
-        if self._how in programs.OF_COMPILED:
-            steps = self.compiled.in_spite if in_spite else self.compiled.steps
-            step = steps.train
-        else:
-            config = self._config.copy_and_resolve_references()
-            if in_spite:  # of gaps in the masks: with another loss
-                config.loss.name = self._gap_loss
-            model = models.build(config.model)
-            step = make_train_step(model, config, self._total_steps)
-        self._together[in_spite] = build(step, self._width)
-        return self._together[in_spite]
-
-
-def _key(config: ConfigDict) -> str:
-    return json.dumps(plan.static_fields(config), sort_keys=True, default=str)
-
-
-def _how_key(config: ConfigDict) -> str:
-    """Of the settings on which the speed of a step depends."""
-    return hash_json(
-        [config.model.to_dict(), config.data.batch_size, config.data.crop]
-    )[:8]
-
-
-def _bar(total: int) -> tqdm:
-    return tqdm(
-        total=total,
-        unit="member-step",
-        mininterval=0.3 if sys.stderr.isatty() else 20.0,
-        dynamic_ncols=True,
-        desc="training",
-    )
-
-
-def _news(runs: dict[int, Any]) -> str:
-    told: Sequence[str] = [run.news for run, _, _ in runs.values() if run.news]
-    best = max((run.best for run, _, _ in runs.values()), default=-1)
-    if not told or best < 0:
+def _news(runs: dict[int, _Member]) -> str:
+    best = max((m.run.best for m in runs.values()), default=-1)
+    if best < 0 or not any(m.run.news for m in runs.values()):
         return f"{len(runs)} members"
     return f"{len(runs)} members, best validation Jaccard {best:.3f}"

@@ -69,11 +69,6 @@ class Checkpoints:
         latest = self._checkpointer.latest
         return None if latest is None else latest.step
 
-    @property
-    def best_step(self) -> int | None:
-        """Step of the checkpoint with the highest score; of equals, the first."""
-        return next(iter(_steps_by_score(self._checkpointer)), None)
-
     def save(
         self, step: int, state: Any, iterator: Any, score: float | None = None
     ) -> None:

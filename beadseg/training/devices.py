@@ -6,14 +6,17 @@ span several processes, each of which has its rows of a batch.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
+from beadseg import models
 from beadseg.errors import BeadsegError
+from beadseg.training.run_data import Data
+from beadseg.training.state import create_state
 from beadseg.training.step import make_eval_step, make_train_step
 
 AXIS = "batch"
@@ -27,6 +30,29 @@ class Steps(NamedTuple):
     place: Callable  # a state or hyperparameters from the host onto the devices
     feed: Callable  # a host batch onto the devices: runs that share it copy it once
     rows: range  # of a training batch, those of this process
+    pure: Callable  # the training step of one device, to be compiled with others
+
+
+class Programs(NamedTuple):
+    """Compiled code that serves every run with the same static settings."""
+
+    create: Any  # hyperparameters -> a fresh state
+    steps: Steps
+    partial: Steps | None  # the same with the loss for partial labels
+
+
+def compile_programs(
+    config: ConfigDict, data: Data, devices: list[jax.Device] | None = None
+) -> Programs:
+    """Builds network and steps; each is compiled once, at its first use."""
+    model = models.build(config.model)
+    total_steps = data.epoch_steps * config.train.epochs
+    steps, partial = compile_steps(model, config, total_steps, devices), None
+    if data.labels.method is not None:
+        other = config.copy_and_resolve_references()
+        other.loss.name = data.labels.method
+        partial = compile_steps(model, other, total_steps, devices)
+    return Programs(jax.jit(lambda hp: create_state(model, config, hp)), steps, partial)
 
 
 def compile_steps(
@@ -86,8 +112,9 @@ def _jit(model, config, total_steps, devices) -> Steps:
             tree,
         )
 
+    step = make_train_step(model, config, total_steps)
     train = jax.jit(
-        make_train_step(model, config, total_steps),
+        step,
         in_shardings=(whole, whole, spread),
         out_shardings=(whole, whole),
         donate_argnums=0,
@@ -103,6 +130,7 @@ def _jit(model, config, total_steps, devices) -> Steps:
         place=place,
         feed=feed,
         rows=range(first, first + share),
+        pure=step,
     )
 
 
@@ -143,6 +171,7 @@ def _pmap(model, config, total_steps, devices) -> Steps:
         place=lambda tree: jax.device_put(tree, devices[0]),
         feed=lambda batch: batch,
         rows=range(config.data.batch_size),
+        pure=make_train_step(model, config, total_steps),
     )
 
 

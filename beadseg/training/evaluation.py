@@ -4,7 +4,7 @@ Only known pixels count (`weight`). The headline Jaccard is pooled over all imag
 the run's threshold, chosen here as the best of the pooled validation pixels unless the
 config names one; the Jaccard at 0.5 stands beside it. Where masks label only a share of
 the beads, counts are those expected against complete ones, or only complete masks
-count: imitating gaps is never rewarded (`beadseg.training.completeness.judge`). Beads
+count: imitating gaps is never rewarded (`beadseg.training.partial_labels`). Beads
 are found on some of the tiles (`beadseg.training.beads`).
 
 What a run is judged by, its score, is the Jaccard; where masks are marks instead of
@@ -25,23 +25,20 @@ from beadseg.metrics import (
     THRESHOLDS,
     Confusion,
     ProbabilityHistogram,
-    accuracy,
     choose_threshold,
     choose_threshold_in_spite,
     completed,
     confusions,
-    dice,
     jaccard,
     merge,
     nearest_threshold,
     pooled,
-    precision,
-    recall,
+    ratios,
 )
 from beadseg.training import beads
 from beadseg.training.beads import BeadSums
-from beadseg.training.completeness import Completeness, judge
 from beadseg.training.devices import Steps
+from beadseg.training.partial_labels import KnownCompleteness, counted_images
 from beadseg.training.state import Hyperparameters, TrainState
 
 
@@ -94,13 +91,9 @@ class Evaluation(NamedTuple):
             "score": self.score,
             "loss": self.loss,
             "threshold": self.threshold,
-            "jaccard": self.jaccard,
+            **ratios(self.counts),
             "jaccard_at_half": float(jaccard(self.counts_at_half)),
             "jaccard_mean_of_images": float(np.mean(list(self.images.values()))),
-            "dice": float(dice(self.counts)),
-            "accuracy": float(accuracy(self.counts)),
-            "precision": float(precision(self.counts)),
-            "recall": float(recall(self.counts)),
             "bead_share": self.bead_share,
             "best_threshold": self.best_threshold,
             "jaccard_at_best_threshold": self.best_jaccard,
@@ -115,7 +108,7 @@ def evaluate(
     dataset: Dataset,
     validation: tuple[int, ...],
     config: ConfigDict,
-    known: Completeness,
+    known: KnownCompleteness,
     with_samples: bool = False,
     look_at: int = 0,
     marks: bool = False,
@@ -137,11 +130,10 @@ def evaluate(
       look_at: px in which beads are looked for, at most; 0: they are not.
       marks: whether masks mark beads instead of outlining them.
     """
-    judged = judge(_images(dataset, validation), known)
+    shares, sentence = counted_images(_images(dataset, validation), known)
     chosen: dict[int, tuple[np.ndarray, np.ndarray | None]] = {}
     if look_at:
-        counted = judged.completeness
-        wanted = beads.choose_tiles(dataset.records, validation, counted, look_at)
+        wanted = beads.choose_tiles(dataset.records, validation, shares, look_at)
         chosen = dict.fromkeys(wanted)
     losses, by_image, at = [], defaultdict(list), {}
     for number, batch in enumerate(_batches(dataset, validation, config)):
@@ -156,22 +148,19 @@ def evaluate(
             if record in chosen:
                 chosen[record] = _maps(out, row, dataset.records[record].shape)
     images = {name: merge(*parts) for name, parts in by_image.items()}
-    every = {
-        name: completed(confusions(images[name]), c)
-        for name, c in judged.completeness.items()
-    }
+    every = {name: completed(confusions(images[name]), c) for name, c in shares.items()}
     counts = Confusion(
         *(np.sum(parts, 0) for parts in zip(*every.values(), strict=True))
     )
     best, _ = choose_threshold(counts)
-    if min(judged.completeness.values()) < 1.0:
-        best = _threshold_in_spite(images, judged.completeness)
+    if min(shares.values()) < 1.0:
+        best = _threshold_in_spite(images, shares)
     threshold = best
     if config.train.threshold is not None:
         threshold = nearest_threshold(config.train.threshold)
     found = None
     if look_at:
-        found = _beads(dataset, config, chosen, threshold, judged.completeness, marks)
+        found = _beads(dataset, config, chosen, threshold, shares, marks)
     scores = {name: float(jaccard(_at(c, threshold))) for name, c in every.items()}
     samples = []
     if with_samples:
@@ -182,7 +171,7 @@ def evaluate(
         counts=_at(counts, threshold),
         counts_at_half=_at(counts, 0.5),
         images=scores,
-        how=judged.sentence,
+        how=sentence,
         histogram=pooled(merge(*images.values())),
         samples=samples,
         best_threshold=best,

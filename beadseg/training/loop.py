@@ -12,8 +12,10 @@ from tqdm import tqdm
 from beadseg.data import pipeline
 from beadseg.errors import BeadsegError, note
 from beadseg.training import hosts
+from beadseg.training.devices import compile_programs
 from beadseg.training.interrupts import Interrupts
-from beadseg.training.run import Run, compile_programs, open_data
+from beadseg.training.run import Run
+from beadseg.training.run_data import open_data
 from beadseg.training.run_folder import RunFolder
 from beadseg.training.state import hyperparameters
 from beadseg.training.tracking import wandb_mode
@@ -101,7 +103,7 @@ def _steps(run: Run, batches, interrupts: Interrupts, started: float) -> None:
     """All steps that are left."""
     first = run.step
     stop = hosts.Stop()
-    with _bar(run) as bar:
+    with progress_bar(run.total_steps, initial=run.step) as bar:
         while not run.over():
             with run.clock.data:
                 batch = next(batches)
@@ -124,12 +126,13 @@ def _steps(run: Run, batches, interrupts: Interrupts, started: float) -> None:
                 )
 
 
-def _bar(run: Run) -> tqdm:
+def progress_bar(total: int, unit: str = "step", initial: int = 0) -> tqdm:
+    """Of training; of several processes, the first shows it."""
     return tqdm(
         disable=not hosts.leads(),
-        total=run.total_steps,
-        initial=run.step,
-        unit="step",
+        total=total,
+        initial=initial,
+        unit=unit,
         mininterval=0.3 if sys.stderr.isatty() else 20.0,
         dynamic_ncols=True,
         desc="training",

@@ -14,41 +14,29 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from beadseg import models
-from beadseg.data import pipeline, splits
-from beadseg.data.builders import Dataset, open_dataset
+from beadseg.data import pipeline
 from beadseg.errors import BeadsegError
-from beadseg.metrics import Confusion, accuracy, dice, jaccard, precision, recall
 from beadseg.training import hosts
-from beadseg.training.audit import audit
 from beadseg.training.beads import pixels_of
-from beadseg.training.cautions import cautions
 from beadseg.training.checkpoints import Checkpoints
-from beadseg.training.completeness import (
-    LATEST,
-    Completeness,
-    Gaps,
-    gaps,
-)
-from beadseg.training.devices import Steps, compile_steps
+from beadseg.training.devices import Programs
 from beadseg.training.evaluation import Evaluation, evaluate
+from beadseg.training.partial_labels import KnownCompleteness, audit_after
+from beadseg.training.run_data import Data, check_data
 from beadseg.training.run_folder import RunFolder
-from beadseg.training.start import START, start_from, start_of, toward_start
+from beadseg.training.start import keep_start, mix_with_start, start_from
 from beadseg.training.state import (
     TrainState,
     after_evaluation,
-    create_state,
     hyperparameters,
     with_completeness,
 )
 from beadseg.training.step import TrainSums
 from beadseg.training.tracking import pictures
 from beadseg.training.tracking.clock import Clock
-from beadseg.training.tracking.summary import NO_HELP, of_best, score_of, summarise
+from beadseg.training.tracking.summary import SUMMARY, of_kept, summarise
 from beadseg.training.tracking.tracker import Tracker
-from beadseg.training.weights import WEIGHTS, Weights, read_weights, write_weights
-
-AUDITED = 48  # tiles, at most, that tell how complete the masks are
+from beadseg.training.weights import WEIGHTS, write_weights
 
 
 class NotFinite(BeadsegError):
@@ -63,66 +51,6 @@ class Progress(NamedTuple):
     state: TrainState
     window: TrainSums
     epoch: TrainSums
-
-
-class Data(NamedTuple):
-    """What a run learns from and is measured on."""
-
-    dataset: Dataset
-    truth: Dataset  # what validation is measured against
-    sides: splits.Split
-    epoch_steps: int
-    gaps: Gaps
-    marks: bool  # whether masks mark beads instead of outlining them
-    cautions: tuple[str, ...]  # what makes its scores doubtful
-
-
-class Programs(NamedTuple):
-    """Compiled code that serves every run with the same static settings."""
-
-    create: Any  # hyperparameters -> a fresh state
-    steps: Steps
-    in_spite: Steps | None  # the same with the loss for masks that fall short
-
-
-def open_data(config: ConfigDict) -> Data:
-    """Opens or builds the data set and splits it; prints what was noticed."""
-    dataset = truth = open_dataset(config)
-    if not config.data.dir and config.data.generated.damage != "none":
-        complete = config.copy_and_resolve_references()  # labels damaged only to train
-        complete.data.generated.damage = "none"
-        truth = open_dataset(complete)
-    sides = splits.split(
-        truth.records,
-        config.data.validation_fraction,
-        config.data.split_seed,
-        config.data.density_bins,
-        config.data.validation,
-    )
-    doubtful = cautions(config, truth, sides)
-    for line in [*dataset.notes, *splits.format_split(sides).splitlines(), *doubtful]:
-        print(line)
-    epoch_steps = config.train.steps_per_epoch or pipeline.steps_per_epoch(
-        dataset, sides.train, config
-    )
-    known = gaps(config, dataset.records, dataset is truth)
-    return Data(dataset, truth, sides, epoch_steps, known, truth.marks, doubtful)
-
-
-def compile_programs(
-    config: ConfigDict, data: Data, devices: list[jax.Device] | None = None
-) -> Programs:
-    """Builds network and steps; each is compiled once, at its first use."""
-    model = models.build(config.model)
-    total_steps = data.epoch_steps * config.train.epochs
-    steps = compile_steps(model, config, total_steps, devices)
-    in_spite = None
-    if data.gaps.method is not None:
-        other = config.copy_and_resolve_references()
-        other.loss.name = data.gaps.method
-        in_spite = compile_steps(model, other, total_steps, devices)
-    create = jax.jit(lambda hp: create_state(model, config, hp))
-    return Programs(create, steps, in_spite)
 
 
 class Run:
@@ -150,11 +78,11 @@ class Run:
         self._programs, self.steps = programs, programs.steps
         self._pending: TrainSums | None = None
         self._last_row: dict[str, Any] | None = None
-        hosts.told(lambda: _check_data(folder, data))
+        hosts.told(lambda: check_data(folder, data))
         self.hp = self.steps.place(hyperparameters(config))
         state = self.steps.place(programs.create(self.hp))
         self._checkpoints = Checkpoints(folder.path / "checkpoints")
-        progress = Progress(state, _no_sums(), _no_sums())
+        progress = Progress(state, TrainSums.none(), TrainSums.none())
         at = self._checkpoints.latest_step
         try:
             hosts.check_alike(
@@ -163,7 +91,7 @@ class Run:
             if at is not None:
                 progress, at = self._checkpoints.restore_latest(progress, batches)
             elif config.init_from:
-                start = hosts.in_turn(self._keep_start)
+                start = hosts.in_turn(lambda: keep_start(config.init_from, folder.path))
                 state = start_from(state, start, config.init_from)
                 progress = progress._replace(state=self.steps.place(state))
             self._tracker = Tracker(folder, config, name, at or 0)
@@ -175,7 +103,10 @@ class Run:
         self.best = float(self.state.stopping.best)
         self.step = at or 0
         if at is None:
-            self._begin()
+            train = [data.dataset.records[i] for i in data.sides.train]
+            given = data.labels.given_in(train)
+            if given is not None:
+                self._correct_for(given, "as told")
         self._choose_steps()
 
     @property
@@ -236,9 +167,10 @@ class Run:
             self.fetch()
         number = math.ceil(self.step / self.data.epoch_steps)
         if log:
-            row = _train_row("train", self._window, self.step, number)
-            self._tracker.log(row | self.clock.row(self._window))
-            self._window, self.clock = _no_sums(), Clock()
+            sums = self._window
+            row = self._row("train", number) | sums.numbers() | self.clock.row(sums)
+            self._tracker.log(row)
+            self._window, self.clock = TrainSums.none(), Clock()
         if boundary:
             self._end_epoch(number)
 
@@ -264,7 +196,14 @@ class Run:
         self._checkpoints.wait()
         now = Progress(self.state, self._window, self._epoch)
         best, step = self._checkpoints.restore_best(now)
-        best, of_start = self._toward_start(best.state)
+        best, of_start = mix_with_start(
+            best.state,
+            self.folder.path,
+            self.config.train.shares_of_start,
+            self.best,
+            self.steps.place,
+            lambda state: self._validate(state, look=False).score,
+        )
         found = self._validate(best, bool(self.config.log.images_every))
         return hosts.told(lambda: self._conclude(best, step, found, of_start, epochs))
 
@@ -275,36 +214,6 @@ class Run:
         finally:
             self._tracker.finish()
 
-    def _keep_start(self) -> Weights:
-        """The weights to begin with, kept beside the run: they may change or go."""
-        start = start_of(self.config.init_from)
-        if hosts.leads():
-            write_weights(self.folder.path / START, *start)
-        return start
-
-    def _toward_start(self, best: TrainState) -> tuple[TrainState, dict[str, Any]]:
-        """The best state with as much of its start as validation gains by.
-
-        Returns:
-          It, and what the summary says of that; nothing where the start was random.
-        """
-        file = self.folder.path / START
-        if not hosts.told(file.exists):
-            return best, {}
-        start, states, scores = read_weights(file), {0.0: best}, {0.0: self.best}
-        for share in {*self.config.train.shares_of_start, 1.0}:
-            state = toward_start(jax.device_get(best), start, share)
-            states[share] = self.steps.place(state)
-            found = self._validate(states[share], look=False)
-            scores[share] = hosts.told(lambda found=found: found.score)
-        allowed = (0.0, *self.config.train.shares_of_start)
-        share = max(allowed, key=lambda share: (scores[share], share))
-        return states[share], {
-            "share_of_start": share,
-            "start_score": scores[1.0],
-            "tuned_score": self.best,
-        }
-
     def _conclude(
         self,
         best: TrainState,
@@ -313,23 +222,12 @@ class Run:
         of_start: dict[str, Any],
         epochs: int | None,
     ) -> dict[str, Any]:
-        weights = self.folder.path / WEIGHTS
-        write_weights(weights, best.params, best.statistics)
-        row = found.numbers()
+        write_weights(self.folder.path / WEIGHTS, best.params, best.statistics)
         epoch = math.ceil(step / self.data.epoch_steps)
-        about = {"step": step, "epoch": epoch, "kind": "validation"}
-        summary = summarise(
-            self._tracker.rows, self.config, self.data.marks, about | row
-        )
-        summary |= of_start
-        evaluated = [r for r in self._tracker.rows if r["kind"] == "validation"]
-        scores = {r["step"]: score_of(r) for r in evaluated}
-        # Less than the best, where the checkpoint of that was damaged.
-        less = scores.get(step, found.score) < summary["best_score"]
-        if of_start.get("share_of_start") or less:
-            summary |= of_best(row) | {"best_epoch": epoch}
-        if of_start.get("share_of_start") == 1.0:
-            summary |= {"verdict": NO_HELP, "best_epoch": 0}
+        row = {"step": step, "epoch": epoch, "kind": "validation"} | found.numbers()
+        rows = self._tracker.rows
+        summary = summarise(rows, self.config, self.data.marks, row)
+        summary |= of_kept(row, rows, of_start)
         validated = [self.data.truth.records[i] for i in self.data.sides.validation]
         summary |= {
             "epochs": epochs or self.config.train.epochs,
@@ -337,14 +235,14 @@ class Run:
             "validation_images": len({record.image for record in validated}),
             "validation_groups": len({record.group for record in validated}),
             "cautions": list(self.data.cautions),
-            "completeness": self._completeness(best),
+            "completeness": self.data.labels.completeness(best.estimate),
             "bead_diameter_px": self.data.truth.bead_diameter_px,
             "scale": self.data.truth.scale,
         }
         if self.config.log.images_every:
-            pictures.draw_curves(self._tracker.rows, self.folder.path / "curves.png")
+            pictures.draw_curves(rows, self.folder.path / "curves.png")
             pictures.draw_samples(found, self.folder.path / "samples.png")
-        self.folder.write("summary.json", summary)
+        self.folder.write(SUMMARY, summary)
         self._tracker.summarise(summary)
         return summary
 
@@ -363,16 +261,23 @@ class Run:
                 self.config,
             )
             self.best = float(self.state.stopping.best)
-        row = {"step": self.step, "epoch": number, "kind": "validation"}
-        self._last_row = row | found.numbers()
-        self._tracker.log(_train_row("train_epoch", self._epoch, self.step, number))
+        self._last_row = self._row("validation", number) | found.numbers()
+        self._tracker.log(self._row("train_epoch", number) | self._epoch.numbers())
         self._tracker.log(self._last_row)
         if look:
             panels = pictures.panels(found.samples, found.threshold)
             self._tracker.log_images(self.step, panels)
-        self._epoch = _no_sums()
-        self._audit(number)
+        self._epoch = TrainSums.none()
+        if not self.state.estimate:
+            share = audit_after(
+                number, self.data.labels, self._predict, self.data.dataset, self.config
+            )
+            if share is not None:
+                self._correct_for(share, f"as estimated after epoch {number}")
         self._save(self._last_row["score"])
+
+    def _row(self, kind: str, epoch: int) -> dict[str, Any]:
+        return {"step": self.step, "epoch": epoch, "kind": kind}
 
     def _validate(self, state: TrainState, look: bool) -> Evaluation:
         return evaluate(
@@ -382,73 +287,32 @@ class Run:
             self.data.truth,
             self.data.sides.validation,
             self.config,
-            Completeness(self.data.gaps.told_of_truth, _estimate_in(state)),
+            KnownCompleteness(self.data.labels.given_of_truth, state.estimate),
             with_samples=look,
             look_at=pixels_of(self.config, self.data.epoch_steps),
             marks=self.data.marks,
         )
 
-    def _begin(self) -> None:
-        """Masks that are told to fall short need no audit."""
-        told = self.data.gaps.told
-        records = [self.data.dataset.records[i] for i in self.data.sides.train]
-        shares = [told[r.image] for r in records if r.image in told]
-        if self._programs.in_spite and shares and min(shares) < 1.0:
-            self._fall_short(float(np.mean(shares)), "as told")
+    def _predict(self, batch: pipeline.Batch) -> jax.Array:
+        return self.steps.evaluate(self.state, self.hp, batch).probability
 
-    def _audit(self, epoch: int) -> None:
-        """Judges the masks by what the network has learnt of them so far.
-
-        Until the latest epoch for it, only a network that is sharp finds them short.
-        """
-        config, known = self.config, self.data.gaps
-        first, last = (
-            max(1, math.ceil(share * config.train.epochs))
-            for share in (config.partial.audit, max(config.partial.audit, LATEST))
-        )
-        judging = first <= epoch <= last and not _estimate_in(self.state)
-        if not known.audited or not judging:
+    def _correct_for(self, completeness: float, how: str) -> None:
+        """Goes on with the loss for partial labels, if the masks are partial enough."""
+        if completeness >= self.config.partial.enough:
             return
-        records = self.data.dataset.records
-        judged = [
-            i for i in self.data.sides.train if records[i].image not in known.told
-        ]
-        some = tuple(judged[:: -(-len(judged) // AUDITED)])
-        found = audit(self.steps, self.state, self.hp, self.data.dataset, some, config)
-        share, sharp = hosts.told(lambda: list(found))
-        if share < config.partial.suspect:
-            if sharp or epoch == last:
-                self._fall_short(share, f"as estimated after epoch {epoch}")
-        elif share < config.partial.enough and epoch == last:
-            # So early, complete masks look so too.
-            print(
-                f"the masks may label only {share:.0%} of the beads, seen from epoch "
-                f"{epoch}; trained as if complete: beadseg verify looks closer"
-            )
-
-    def _fall_short(self, share: float, how: str) -> None:
-        if share >= self.config.partial.enough:
-            return
-        state = with_completeness(jax.device_get(self.state), share, self.config)
+        state = with_completeness(jax.device_get(self.state), completeness, self.config)
         self.state = self.steps.place(state)
         self.best = float(state.stopping.best)
         self._choose_steps()
         print(
-            f"the masks label {share:.0%} of the beads, {how}: trained in spite of it "
-            f"({self.data.gaps.method}; --config.partial.method=none: as if complete)"
+            f"the masks label {completeness:.0%} of the beads, {how}: trained in spite "
+            f"of it ({self.data.labels.method}; --config.partial.method=none: as if "
+            "complete)"
         )
 
     def _choose_steps(self) -> None:
-        if _estimate_in(self.state) and self._programs.in_spite:
-            self.steps = self._programs.in_spite
-
-    def _completeness(self, state: TrainState) -> float | None:
-        """Of the masks trained on, as told or estimated; None: nothing is known."""
-        told = self.data.gaps.told
-        share = _estimate_in(state)
-        if share or self.data.gaps.audited:
-            return share or 1.0
-        return float(np.mean(list(told.values()))) if told else None
+        if self.state.estimate and self._programs.partial:
+            self.steps = self._programs.partial
 
     def _save(self, score: float | None) -> None:
         now = Progress(self.state, self._window, self._epoch)
@@ -471,48 +335,3 @@ class Run:
 
         self._window = jax.tree.map(add, self._window, sums)
         self._epoch = jax.tree.map(add, self._epoch, sums)
-
-
-def _estimate_in(state: TrainState) -> float | None:
-    share = float(state.completeness)
-    return share if share < 1.0 else None
-
-
-def _check_data(folder: RunFolder, data: Data) -> None:
-    before = folder.read("dataset.json")
-    if before is not None and before["fingerprint"] != data.dataset.fingerprint:
-        raise BeadsegError(
-            f"{folder.path}: the images or masks have changed since this run began: "
-            "give another folder with --workdir"
-        )
-    folder.write("dataset.json", data.dataset.as_json())
-    split = data.sides.as_json(data.dataset.records)
-    stored = folder.read("split.json")
-    if stored is not None and stored["validation"] != split["validation"]:
-        raise BeadsegError(
-            f"{folder.path}: this run was made with another split of the images (by "
-            "another version of beadseg): give another folder with --workdir"
-        )
-    folder.write("split.json", split)
-
-
-def _no_sums() -> TrainSums:
-    zero = np.zeros((), np.float64)
-    return TrainSums(*[zero] * 5, confusion=Confusion(*[zero] * 4))
-
-
-def _train_row(kind: str, sums: TrainSums, step: int, epoch: int) -> dict[str, Any]:
-    counts = sums.confusion
-    return {
-        "step": step,
-        "epoch": epoch,
-        "kind": kind,
-        "loss": float(sums.loss / sums.examples),
-        "gradient_norm": float(sums.gradient_norm / sums.steps),
-        "learning_rate": float(sums.learning_rate / sums.steps),
-        "jaccard": float(jaccard(counts)),
-        "dice": float(dice(counts)),
-        "accuracy": float(accuracy(counts)),
-        "precision": float(precision(counts)),
-        "recall": float(recall(counts)),
-    }

@@ -153,14 +153,15 @@ def default_workdir(name: str, config: ConfigDict) -> Path:
     return Path("runs") / f"{name}-{hashlib.blake2b(text.encode()).hexdigest()[:6]}"
 
 
-def flatten(tree: dict, prefix: str = "") -> dict[str, Any]:
+def flatten(tree: dict, between: str = ".") -> dict[str, Any]:
     """{"a": {"b": 1}} -> {"a.b": 1}."""
     flat = {}
     for name, value in tree.items():
         if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{name}.")
+            inner = flatten(value, between)
+            flat |= {f"{name}{between}{key}": x for key, x in inner.items()}
         else:
-            flat[prefix + name] = value
+            flat[name] = value
     return flat
 
 

@@ -1,5 +1,6 @@
 """Training that starts from the weights of another run: fine-tuning."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from beadseg.errors import BeadsegError
+from beadseg.training import hosts
 from beadseg.training.state import TrainState
-from beadseg.training.weights import WEIGHTS, Weights, read_weights
+from beadseg.training.weights import WEIGHTS, Weights, read_weights, write_weights
 
 DEFAULT = Path(__file__).parents[1] / "default_model"
 START = "start.npz"  # of a run that began with the weights of another: those
@@ -56,6 +58,51 @@ def start_from(state: TrainState, start: Weights, source: str) -> TrainState:
         params=_fill(state.params, start.params, source),
         statistics=_fill(state.statistics, start.statistics, source),
     )
+
+
+def keep_start(source: str, folder: Path) -> Weights:
+    """The weights to begin with, kept beside the run: they may change or go."""
+    start = start_of(source)
+    if hosts.leads():
+        write_weights(folder / START, *start)
+    return start
+
+
+def mix_with_start(
+    best: TrainState,
+    folder: Path,
+    shares: Sequence[float],
+    score: float,
+    place: Callable[[TrainState], TrainState],
+    score_of: Callable[[TrainState], float],
+) -> tuple[TrainState, dict[str, Any]]:
+    """The best state with as much of its start as validation gains by.
+
+    Args:
+      best: of the run.
+      folder: of the run.
+      shares: of the start, that are tried.
+      score: of `best`.
+      place: a state from the host onto the devices.
+      score_of: that of a state.
+
+    Returns:
+      It, and what the summary says of that; nothing where the start was random.
+    """
+    file = folder / START
+    if not hosts.told(file.exists):
+        return best, {}
+    start, states, scores = read_weights(file), {0.0: best}, {0.0: score}
+    for share in {*shares, 1.0}:
+        states[share] = place(toward_start(jax.device_get(best), start, share))
+        found = score_of(states[share])
+        scores[share] = hosts.told(lambda found=found: found)
+    share = max((0.0, *shares), key=lambda share: (scores[share], share))
+    return states[share], {
+        "share_of_start": share,
+        "start_score": scores[1.0],
+        "tuned_score": score,
+    }
 
 
 def toward_start(state: TrainState, start: Weights, share: float) -> TrainState:

@@ -75,6 +75,12 @@ class TrainState(NamedTuple):
     stopping: EarlyStopping
     completeness: jax.Array
 
+    @property
+    def estimate(self) -> float | None:
+        """Of the completeness, on the host; None while masks count as complete."""
+        share = float(self.completeness)
+        return share if share < 1.0 else None
+
 
 def hyperparameters(config: ConfigDict) -> Hyperparameters:
     """Reads the traced numbers out of a config.

@@ -10,12 +10,18 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 from ml_collections import ConfigDict
 
 from beadseg.losses import total_loss
-from beadseg.metrics import Confusion, ProbabilityHistogram, probability_histogram
+from beadseg.metrics import (
+    Confusion,
+    ProbabilityHistogram,
+    probability_histogram,
+    ratios,
+)
 from beadseg.training.state import Hyperparameters, TrainState
 
 Batch = dict[str, jax.Array]
@@ -35,6 +41,21 @@ class TrainSums(NamedTuple):
     gradient_norm: jax.Array
     learning_rate: jax.Array
     confusion: Confusion
+
+    @classmethod
+    def none(cls) -> "TrainSums":
+        """Of no step, on the host: f64."""
+        zero = np.zeros((), np.float64)
+        return cls(*[zero] * 5, confusion=Confusion(*[zero] * 4))
+
+    def numbers(self) -> dict[str, float]:
+        """All that goes into a row of the logs."""
+        return {
+            "loss": float(self.loss / self.examples),
+            "gradient_norm": float(self.gradient_norm / self.steps),
+            "learning_rate": float(self.learning_rate / self.steps),
+            **ratios(self.confusion),
+        }
 
 
 class Evaluated(NamedTuple):
@@ -103,7 +124,7 @@ def make_train_step(
             examples, counts = lax.psum((examples, counts), axis_name)
         norm = optax.tree.norm(gradients)
         rate = learning_rate(state, hp, config, total_steps)
-        params, adam = _adamw(state, gradients, norm, rate, hp)
+        params, adam = _adamw(state, gradients, rate, hp)
         sums = TrainSums(
             loss * examples, examples, jnp.float32(1.0), norm, rate, counts
         )
@@ -164,21 +185,24 @@ def _confusion(logits, mask, weight) -> Confusion:
     )
 
 
-def _adamw(state, gradients, norm, rate, hp):
+def _adamw(state, gradients, rate, hp):
     """AdamW (Loshchilov and Hutter 2019) after clipping by global norm.
 
-    Written out over `optax.scale_by_adam` because rate, decay and norm are traced.
+    Built anew in each step, as its numbers are traced. Only its moments are state.
     """
-    shrink = jnp.minimum(1.0, hp.clip_norm / jnp.maximum(norm, 1e-12))
-    gradients = jax.tree.map(lambda g: g * shrink, gradients)
+    optimiser = optax.chain(
+        optax.clip_by_global_norm(hp.clip_norm),
+        optax.adamw(rate, weight_decay=hp.weight_decay, mask=_kernels),
+    )
+    clipping, (_, *stateless) = optimiser.init(state.params)
+    before = clipping, (state.adam, *stateless)
     with jax.numpy_dtype_promotion("standard"):  # optax raises a float to an int32
-        updates, adam = optax.scale_by_adam().update(gradients, state.adam)
+        updates, after = optimiser.update(gradients, before, state.params)
+    return optax.apply_updates(state.params, updates), after[1][0]
 
-    def apply(path, parameter, update):
-        decay = hp.weight_decay * parameter if path[-1].key == "kernel" else 0.0
-        return parameter - rate * (update + decay)
 
-    return jax.tree_util.tree_map_with_path(apply, state.params, updates), adam
+def _kernels(params):
+    return jax.tree_util.tree_map_with_path(lambda p, _: p[-1].key == "kernel", params)
 
 
 def _example_keys(state: TrainState, examples: int, axis_name: str | None):

@@ -8,6 +8,7 @@ import numpy as np
 
 from beadseg.errors import BeadsegError
 from beadseg.files import write_whole, writing
+from beadseg.training.run_folder import flatten
 
 WEIGHTS = "weights.npz"
 
@@ -21,9 +22,8 @@ class Weights(NamedTuple):
 
 def write_weights(file: Path, params: Any, statistics: Any) -> None:
     """Writes the arrays under keys such as "params/encoder_0/conv_0/kernel"."""
-    flat = {}
-    for kind, tree in zip(Weights._fields, (params, statistics), strict=True):
-        flat |= {f"{kind}/{key}": np.asarray(x, np.float32) for key, x in _flat(tree)}
+    flat = flatten(Weights(params, statistics)._asdict(), "/")
+    flat = {key: np.asarray(x, np.float32) for key, x in flat.items()}
     content = io.BytesIO()
     np.savez(content, **flat)
     with writing(file):
@@ -50,11 +50,3 @@ def read_weights(file: Path) -> Weights:
             f"{file}: damaged ({error}): copy it again, or train the run again"
         ) from error
     return Weights(trees["params"], trees["statistics"])
-
-
-def _flat(tree: Any, prefix: str = ""):
-    for name, value in tree.items():
-        if hasattr(value, "items"):
-            yield from _flat(value, f"{prefix}{name}/")
-        else:
-            yield f"{prefix}{name}", value

@@ -68,12 +68,12 @@ def test_labels_and_points_are_compared_with_the_beads_seen():
     labels = np.where(found.labels == 3, 0, found.labels)
     agreement = agree(image, labels, found)
     expected = pytest.approx((2.4 / 3.3, 1.0))  # each by its score
-    assert share_labelled(found, agreement, labels, None) == expected
+    assert share_labelled(found, agreement, None) == expected
     points = np.array([(16, 14), (14, 47), (70, 70)], np.float32)  # of the sure beads
-    assert share_labelled(found, None, None, points) == (2 / 3, 2 / 3)
+    assert share_labelled(found, None, points) == (2 / 3, 2 / 3)
     unknown = np.where(found.labels == 3, -1, labels)
     agreement = agree(image, unknown, found)
-    assert share_labelled(found, agreement, unknown, None) == (1, 1)
+    assert share_labelled(found, agreement, None) == (1, 1)
 
 
 def test_the_excerpt_is_where_most_is_labelled():

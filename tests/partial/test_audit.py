@@ -3,9 +3,11 @@ import pytest
 from scipy import ndimage
 from skimage.segmentation import expand_labels, find_boundaries
 
+from beadseg.analysis.fingerprint import share_labelled
 from beadseg.data.generated.damage import damage_labels
 from beadseg.data.generated.render import GeneratedSettings, generate
 from beadseg.partial import audit as auditing
+from beadseg.partial.agreement import agree
 from beadseg.partial.audit import audit, components, omission, pooled
 from beadseg.partial.proposals import compare
 
@@ -75,6 +77,15 @@ def test_completeness_is_found_without_a_model(drawn):
             )
         ]
         assert abs(np.mean(errors)) < 0.1
+
+
+def test_verify_and_analyze_say_the_same_of_a_mask(drawn):
+    rng = np.random.default_rng(0)
+    for image in drawn:
+        labels = damage_labels("drop_random", 0.5, image.labels, image.beads, rng)
+        seen = auditing.estimate(image.image)
+        share, _ = share_labelled(seen, agree(image.image, labels, seen), None)
+        assert audit(image.image, labels).mask_free.completeness == pytest.approx(share)
 
 
 def _depth(labels: np.ndarray) -> np.ndarray:

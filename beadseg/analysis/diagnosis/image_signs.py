@@ -8,7 +8,7 @@ import numpy as np
 
 from beadseg.analysis.diagnosis.evidence import Evidence
 from beadseg.analysis.diagnosis.signs import SKILL, TRAIN, Sign, beyond, in_vain
-from beadseg.analysis.overview import PARTIAL, TRUSTED
+from beadseg.training.completeness import PARTIAL, TRUSTED
 
 
 def background_loss(e: Evidence) -> Sign | None:

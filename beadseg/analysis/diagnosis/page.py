@@ -7,9 +7,9 @@ import numpy as np
 from beadseg import colours, matching
 from beadseg.analysis.diagnosis.causes import CAUSES, Cause, Finding
 from beadseg.analysis.diagnosis.evidence import LEVELS, Evidence, Seen
-from beadseg.analysis.overview import PARTIAL, TRUSTED
 from beadseg.analysis.views import view
 from beadseg.page import GREY, Page
+from beadseg.training.completeness import PARTIAL, TRUSTED
 
 _WORST = 3  # images a cause
 

@@ -163,7 +163,7 @@ def _completeness(dataset, chosen) -> tuple[float, float]:
         if not (labels > 0).any():
             continue
         agreement = agree(tile["image"], labels, found)
-        pair = share_labelled(found, agreement, labels, None)
+        pair = share_labelled(found, agreement, None)
         if None not in pair:
             shares.append(pair)
     if not shares:

@@ -109,6 +109,30 @@ def of_best(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def of_kept(
+    row: dict[str, Any], rows: list[dict[str, Any]], of_start: dict[str, Any]
+) -> dict[str, Any]:
+    """What a summary says of weights other than those of the best evaluation.
+
+    They are mixed with those the run started from, or the checkpoint of the best was
+    damaged.
+
+    Args:
+      row: the evaluation of the weights that were kept.
+      rows: of `metrics.jsonl`.
+      of_start: as `beadseg.training.start.mix_with_start` returns it.
+    """
+    scores = {r["step"]: score_of(r) for r in rows if r["kind"] == "validation"}
+    share = of_start.get("share_of_start")
+    own = scores.get(row["step"], score_of(row))
+    found = dict(of_start)
+    if share or own < max(scores.values(), default=own):
+        found |= of_best(row) | {"best_epoch": row["epoch"]}
+    if share == 1.0:
+        found |= {"verdict": NO_HELP, "best_epoch": 0}
+    return found
+
+
 def grade(jaccard: float) -> str:
     """What the domain-shift analysis calls such a validation Jaccard."""
     return next((name for least, name in GRADES if jaccard > least), BELOW)
