@@ -35,7 +35,7 @@ from beadseg.data.samples import Sample
 from beadseg.inference.estimate import estimate
 from beadseg.partial.agreement import agree, pairs
 
-LOOKED_AT = 8  # images, before all are
+LOOKED_AT = 24  # images, before all are: of 8 crops of a lab no two draws agreed
 PIXELS = 2**23  # of them, at most
 TWICE = 1.5  # areas of the median bead from which one under several marks is several
 ALIKE = 1.3  # times the common diameter, to which that of an image is the same

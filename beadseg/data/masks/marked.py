@@ -35,6 +35,10 @@ from beadseg.errors import BeadsegError
 
 BESIDE = 2.0  # px by which a mask is said to lie beside its beads
 _FACTS = "marks.json"
+_SEEN_BY = (  # other rooms: what they change is looked for anew
+    "default_model/weights.npz",
+    *(f"partial/{name}.py" for name in ("outlining", "agreement", "alignment")),
+)
 
 
 class OutlinedImage(NamedTuple):
@@ -167,7 +171,7 @@ def discs_for(samples: Sequence[Sample]) -> Callable[[np.ndarray], np.ndarray]:
 
 def _folder(data: ConfigDict, samples: Sequence[Sample]) -> Path:
     content = [(s.name, s.digest) for s in samples if s.mask]
-    model = Path(__file__).parents[2] / "default_model/weights.npz"
-    seen_by = hash_file(model) if model.exists() else None
+    package = Path(__file__).parents[2]
+    seen_by = [hash_file(package / f) for f in _SEEN_BY if (package / f).exists()]
     key = hash_json([content, data.masks, seen_by, hash_code()])
     return cache_dir(data.cache_dir) / "marks" / key
