@@ -131,17 +131,19 @@ def best_threshold(histogram: ProbabilityHistogram) -> tuple[float, float]:
     return choose_threshold(confusions(pooled(histogram)))
 
 
-def choose_threshold(counts: Confusion) -> tuple[float, float]:
+def choose_threshold(counts: Confusion, slack: float = 0.0) -> tuple[float, float]:
     """From counts at all `THRESHOLDS` [BINS - 1]: that of the best Jaccard, and this.
 
-    Among equals, the nearest to 0.5.
+    Among equals, the nearest to 0.5; what is less by a share of `slack` is equal too.
     """
     values = jaccard(counts)
-    chosen = _largest(values)
+    chosen = _largest(values, slack)
     return float(THRESHOLDS[chosen]), float(values[chosen])
 
 
-def choose_threshold_in_spite(right: np.ndarray, found: np.ndarray) -> float:
+def choose_threshold_in_spite(
+    right: np.ndarray, found: np.ndarray, slack: float = 0.0
+) -> float:
     """The threshold of the largest precision times recall (Lee and Liu 2003).
 
     For masks that label a share of the beads: the share does not change the choice,
@@ -152,13 +154,15 @@ def choose_threshold_in_spite(right: np.ndarray, found: np.ndarray) -> float:
       right: pixels found in labelled beads, at all `THRESHOLDS`; of images that differ
         in their share, each divided by it.
       found: pixels found.
+      slack: as of `choose_threshold`.
     """
-    return float(THRESHOLDS[_largest(np.square(right) / np.maximum(found, 1))])
+    values = np.square(right) / np.maximum(found, 1)
+    return float(THRESHOLDS[_largest(values, slack)])
 
 
-def _largest(values: np.ndarray) -> int:
+def _largest(values: np.ndarray, slack: float = 0.0) -> int:
     """Index of the largest; among equals, of the threshold nearest to 0.5."""
-    best = np.flatnonzero(values == values.max())
+    best = np.flatnonzero(values >= (1 - slack) * values.max())
     return int(best[np.argmin(np.abs(THRESHOLDS[best] - 0.5))])
 
 

@@ -3,10 +3,12 @@ import numpy as np
 import pytest
 
 from beadseg.metrics import (
+    BINS,
     THRESHOLDS,
     Confusion,
     accuracy,
     best_threshold,
+    choose_threshold,
     choose_threshold_in_spite,
     completed,
     confusion_at,
@@ -82,6 +84,18 @@ def test_sums_stay_exact_beyond_what_32_bits_hold():
     for _ in range(10):
         large = merge(*[large] * 10)
     assert int(large.positive.sum()) == 3 * 64 * 10**10
+
+
+def test_of_nearly_equal_thresholds_the_nearest_to_a_half_is_chosen():
+    right = np.full(BINS - 1, 90.0)
+    right[THRESHOLDS > 0.6] = 60
+    right[THRESHOLDS > 0.97] = 94
+    right[THRESHOLDS < 0.2] = 92
+    counts = Confusion(right, np.zeros_like(right), 100 - right, np.zeros_like(right))
+    chosen = [choose_threshold(counts, slack) for slack in (0.0, 0.03, 0.05)]
+    expected = [(THRESHOLDS[THRESHOLDS > 0.97][0], 0.94)]
+    expected += [(THRESHOLDS[THRESHOLDS < 0.2][-1], 0.92), (0.5, 0.9)]
+    np.testing.assert_allclose(chosen, expected)
 
 
 def test_values_by_hand():

@@ -7,7 +7,7 @@ small picture and the outlines of a window, so that memory does not grow with it
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from beadseg.analysis.image_facts import ImageFacts, measure_image, thumbnail
 from beadseg.analysis.mask_facts import MaskFacts, measure_mask
 from beadseg.analysis.views import Excerpt, excerpt
 from beadseg.data import splits
-from beadseg.data.folder import Folder
+from beadseg.data.folder import Folder, trusted
 from beadseg.data.images.gaps import fill
 from beadseg.data.images.reading import ReadError
 from beadseg.data.masks.checkup import MaskDoubt
@@ -95,7 +95,7 @@ def take_fingerprint(
     bins: tuple[int, ...] = (0, 20, 50, 100),
     progress: bool = True,
 ) -> Fingerprint:
-    """Measures every readable image of a folder.
+    """Measures every readable image of a folder, without masks that are not its own.
 
     Args:
       folder: of `data.folder.scan`.
@@ -104,21 +104,17 @@ def take_fingerprint(
     """
     rows, pictures, digests, excerpts, marked = [], [], [], {}, []
     problems = list(folder.problems)
-    # How masks that are not their image's lie on its beads means nothing.
-    untrue = {doubt.image for doubt in folder.doubts if doubt.left_out}
+    samples = trusted(folder).samples
     bar = tqdm(
-        _measured(folder.samples),
+        _measured(samples),
         "measuring images",
-        len(folder.samples),
+        len(samples),
         disable=None if progress else True,
     )
     for found in bar:
         if isinstance(found, str):
             problems.append(found)
             continue
-        if found.row.name in untrue:
-            row = replace(found.row, labelled=None, seen=None, beside=0.0)
-            found = found._replace(row=row, marked=None)
         rows.append(found.row)
         pictures.append(found.picture)
         digests.append(found.digest)
@@ -129,7 +125,7 @@ def take_fingerprint(
     duplicates = [
         p for p in duplicates if p.exact or groups[p.first] != groups[p.second]
     ]
-    sides = _sides(folder.samples, fraction, seed, bins)
+    sides = _sides(samples, fraction, seed, bins)
     leaks = [p for p in duplicates if {sides.get(n) for n in p[:2]} == {"train", "val"}]
     return Fingerprint(
         tuple(rows),

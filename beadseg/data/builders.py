@@ -207,7 +207,7 @@ def _open_folder(data: ConfigDict, progress: bool) -> Dataset:
         outlined = marked.stored(data, folder.samples)
     are_marks = outlined.marks.are_marks if outlined else kind == "marks"
     outlined = outlined if are_marks else None
-    notes = [outlined.sentence()] if outlined else []
+    notes = outlined.lines() if outlined else []
 
     def plan() -> _Plan:
         of_images = {s.name: s.diameters for s in folder.samples}

@@ -121,10 +121,15 @@ def scan(data: ConfigDict, progress: bool = True) -> Folder:
         )
         if note:
             notes.append(note)
-    unlabelled = [sample.name for sample in samples if not sample.labelled]
+    # Why a mask that is there cannot be used stands among the problems.
+    unlabelled = [
+        sample.name
+        for sample in samples
+        if not sample.labelled and sample.source not in files["masks"]
+    ]
     if unlabelled:
         notes.append(
-            f"images without a usable mask, not trained on ({len(unlabelled)}): "
+            f"images without a mask, not trained on ({len(unlabelled)}): "
             + ", ".join(unlabelled[:3])
             + (", ..." if len(unlabelled) > 3 else "")
         )

@@ -1,8 +1,10 @@
 """Training and validation: stratified by density, nothing of a source on both sides."""
 
 import hashlib
+import math
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +14,9 @@ from beadseg.errors import BeadsegError
 
 FEWEST = 4  # units from which two validate
 COVERING = 0.25  # of the units, at most, to validate on every density
+# Units with several images, up to which their beads decide: a frame may hold half of
+# all beads, or so few that every score on it is perfect.
+FEW = 8
 
 
 class Stratum(NamedTuple):
@@ -78,7 +83,8 @@ def split(
     Args:
       records: of the data set.
       fraction: of the units, for validation; at least one is on each side, from four
-        units on two, and more where they are of several densities.
+        units on two, and more where they are of several densities. Of few units with
+        several images each, those are chosen that hold about this share of the beads.
       seed: of the choice.
       bins: lower edges of the densities, beads an image.
       named: the groups that validate; none: they are chosen.
@@ -102,8 +108,15 @@ def split(
         )
     strata = defaultdict(list)
     for name, members in units.items():
-        strata[_stratum(_beads(members, records), bins)].append(name)
-    chosen = _named(named, units) if named else _drawn(strata, fraction, seed)
+        strata[_stratum(_beads(members, records).mean(), bins)].append(name)
+    several = any(len({records[i].image for i in own}) > 1 for own in units.values())
+    if named:
+        chosen = _named(named, units)
+    elif several and len(units) <= FEW:
+        beads = {name: _beads(own, records).sum() for name, own in units.items()}
+        chosen = _of_share(beads, fraction, seed)
+    else:
+        chosen = _drawn(strata, fraction, seed)
     table = []
     for stratum in sorted(strata):
         held = [name for name in strata[stratum] if name in chosen]
@@ -142,6 +155,19 @@ def _drawn(strata: dict[int, list[str]], fraction: float, seed: int) -> set[str]
     return chosen
 
 
+def _of_share(beads: Mapping[str, int], fraction: float, seed: int) -> set[str]:
+    """The units, one or from `FEWEST` on two, whose beads are nearest to a share."""
+    wanted = fraction * max(sum(beads.values()), 1)
+    order = sorted(beads, key=lambda name: _rank(seed, name))
+    sides = combinations(order, 2 if len(beads) >= FEWEST else 1)
+
+    def away(side: tuple[str, ...]) -> float:
+        held = sum(beads[name] for name in side)
+        return abs(math.log(max(held, 0.5) / wanted)) if wanted else 0.0
+
+    return set(min(sides, key=away))
+
+
 def _named(named: Sequence[str], units: Collection[str]) -> set[str]:
     gone = [name for name in named if name not in units]
     if gone:
@@ -156,9 +182,10 @@ def _named(named: Sequence[str], units: Collection[str]) -> set[str]:
     return set(named)
 
 
-def _beads(members: list[int], records: Sequence[RecordInfo]) -> float:
+def _beads(members: list[int], records: Sequence[RecordInfo]) -> np.ndarray:
+    """Of the images of a unit: i64[N]."""
     beads = {records[i].image: records[i].beads for i in members}
-    return float(np.mean(list(beads.values())))
+    return np.array([*beads.values()])
 
 
 def _stratum(beads: float, bins: Sequence[int]) -> int:

@@ -14,6 +14,7 @@ from beadseg import colours
 from beadseg.config import base_config
 from beadseg.data.folder import doubt_lines, scan, stem_of
 from beadseg.data.images.gaps import fill
+from beadseg.data.masks.marked import BESIDE
 from beadseg.data.masks.marks import Marks, judge_masks
 from beadseg.data.settings_file import write_completeness
 from beadseg.errors import BeadsegError
@@ -31,7 +32,6 @@ from beadseg.partial.audit import (
 from beadseg.partial.completion import load_predict, pages
 from beadseg.quoting import for_cell
 
-BESIDE = 2.0  # px by which a mask is said to lie beside its beads
 PICTURES = 6  # on the page: the least complete
 _SIDE = 900  # px of a picture, at most
 _FIELDS = (  # of a mask, in the order of the table

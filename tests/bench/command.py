@@ -1,6 +1,7 @@
 """`beadseg predict` as a user runs it, and what it wrote."""
 
 import csv
+import math
 import subprocess
 import sys
 import time
@@ -50,6 +51,11 @@ def predict(
     seconds = time.monotonic() - started
     if done.returncode and not (folder / "images.csv").exists():
         raise RuntimeError(f"beadseg predict ends with exit code {done.returncode}")
+    return read(folder, seconds)
+
+
+def read(folder: Path, seconds: float = math.nan) -> Predicted:
+    """A prediction folder as it stands."""
     rows = {row["image"]: row for row in _rows(folder / "images.csv")}
     beads: dict[str, list] = {name: [] for name in rows}
     for bead in _rows(folder / "beads.csv"):

@@ -12,19 +12,26 @@ model that was trained without its frame:
   python -m beadseg.main --config=configs/finetune.py --config.data.dir=CROPS
   beadseg predict CROPS --run RUN
 
+--keep holds what was trained and predicted: the same command goes on there.
+
 A centre is right within 2 px of a connected piece of the mask, a piece found within 2
 px of a centre, as in `tests.bench.real_sets`. Some masks lie beside their beads, by up
 to 12 px in a corner: "on_beads" moves these to where the default model sees the beads
 (`beadseg.partial.alignment`), "as_they_are" does not. Counts are compared with the
-beads of the mask cut at its necks. `jaccard` is that of all pixels of a fold with the
-marks, `jaccard_one_radius` that with marks redrawn as discs of one radius, the one that
-fits best.
+beads of the mask cut at its necks, in four crops with those counted by eye. `jaccard`
+is that of all pixels of a fold with the marks, `jaccard_one_radius` that with marks
+redrawn as discs of one radius, the one that fits best.
 
 --sizes has the default model look at all crops at one scale after the other, where
 the beads of about 7.9 px are larger and larger: F1 against time.
 
 --deleted trains on masks that lack a share of their marks, at random or those in the
-most crowded places, and says which share of the F1 is left.
+most crowded places, and says which share of the F1 is left: on the first fold alone.
+--scratch has configs/dice.py train on the same crops, without the default model.
+
+--verify says how complete `beadseg verify` finds the masks, and those that lack half of
+their marks. --walk goes from the folder of the lab, all crops and masks in it, to the
+calibrated count.
 """
 
 import argparse
@@ -41,16 +48,19 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+from scipy.spatial import cKDTree
 
+from beadseg.data.cache import hash_file
 from beadseg.data.frames import frame_of
 from beadseg.data.images.reading import file_stem
 from beadseg.data.masks.beads import crowding, number_beads
 from beadseg.data.masks.labels import read_labels
-from beadseg.data.masks.marked import centres
-from beadseg.data.masks.points import discs
+from beadseg.data.masks.marks import centres, mark_centres
 from beadseg.inference.run import load_runs
 from beadseg.partial.alignment import aligned
-from tests.bench.command import Predicted, predict
+from beadseg.training.start import DEFAULT
+from beadseg.training.weights import WEIGHTS
+from tests.bench.command import Predicted, predict, read
 from tests.bench.real_sets import NEAR, Near, by_dilution, images_of, near_pieces
 from tests.bench.record import keep, rounded
 from tests.real_data import real_set
@@ -59,6 +69,18 @@ SET = "brightfield_dilution_dev"
 FEW = 20  # pieces of a crop that is nearly empty
 SCALES = (1.0, 1.27, 1.5, 2.0)  # at which the network sees the crops
 RADII = np.arange(2.0, 6.01, 0.25)  # px, of redrawn marks
+# Beads of crops by eye, of which touching ones have one piece of the mask: enlarged
+# eight times, image and mask side by side.
+COUNTED = {
+    "1280x_2025-05-16_00-59-00_grid_r2_c3": 119,
+    "2560x_2025-05-16_00-59-00_002_grid_r3_c6": 79,
+    "640x_2025-05-16_00-59-00_002_grid_r1_c4": 205,
+    "640x_2025-05-16_00-59-00_002_grid_r2_c4": 178,
+}
+TOLD = (  # of the summary of a run
+    *("verdict", "seconds", "completeness", "scale", "threshold", "share_of_start"),
+    *("best_epoch", "start_score", "tuned_score"),
+)
 
 
 def folds_of(names: Sequence[str], count: int) -> list[list[str]]:
@@ -102,16 +124,44 @@ def make_folder(
             tifffile.imwrite(folder / "masks" / f"{name}.tif", white)
 
 
-def train(folder: Path, run: Path, seed: int, more: Sequence[str]) -> dict:
+def timed(place: Path, *command: str | Path) -> float:
+    """Runs a command of beadseg, with what it prints in PLACE.txt; its seconds.
+
+    What was done before is not done again.
+
+    Raises:
+      RuntimeError: it failed.
+    """
+    said = place.with_suffix(".txt")
+    seconds = place.with_suffix(".seconds")
+    if not seconds.exists():
+        said.parent.mkdir(parents=True, exist_ok=True)
+        started = time.monotonic()
+        with said.open("w") as text:
+            done = subprocess.run([sys.executable, "-m", *command], stdout=text)
+        if done.returncode not in (0, 1):  # 1: it found what it looks for
+            raise RuntimeError(f"{command[0]} ends with exit code {done.returncode}")
+        seconds.write_text(str(time.monotonic() - started))
+    return float(seconds.read_text())
+
+
+def train(
+    folder: Path, run: Path, seed: int = 0, recipe: str = "finetune", more=()
+) -> dict:
     """The command of the docstring; its summary and how long it took."""
-    command = [sys.executable, "-m", "beadseg.main", "--config=configs/finetune.py"]
+    command = ["beadseg.main", f"--config=configs/{recipe}.py"]
     command += [f"--config.data.dir={folder}", f"--workdir={run}", *more]
     if seed:
         command += [f"--config.seed={seed}", f"--config.data.seed={seed}"]
-    started = time.monotonic()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    summary = json.loads((run / "summary.json").read_text())
-    return summary | {"seconds": time.monotonic() - started}
+    seconds = timed(run, *command)
+    return json.loads((run / "summary.json").read_text()) | {"seconds": seconds}
+
+
+def seen(images: Sequence[Path], folder: Path, model: Sequence[str] = ()) -> Predicted:
+    """`predict`, unless that was done before."""
+    if (folder / "images.csv").exists():
+        return read(folder)
+    return predict(images, folder, model)
 
 
 class Truth:
@@ -131,13 +181,15 @@ class Truth:
     def figures(self, predicted: dict[str, Predicted]) -> dict:
         """Of a prediction of every crop."""
         found: dict[str, dict[str, Near]] = {"as_they_are": {}, "on_beads": {}}
-        errors, false = [], []
+        errors, false, by_eye = [], [], []
         for name, of in predicted.items():
             at = of.centres(name)
             for place, masks in zip(found, (self.labels, self.on_beads), strict=True):
                 found[place][name] = near_pieces(masks[name] > 0, at, NEAR)
             beads = len(np.unique(self.labels[name])) - 1
             errors.append(abs(len(at) - beads) / beads)
+            if name in COUNTED:
+                by_eye.append(abs(len(at) / COUNTED[name] - 1))
             near = found["on_beads"][name]
             if near.pieces < FEW:
                 false.append(near.predicted - near.right)
@@ -146,9 +198,16 @@ class Truth:
             result[place] = by_dilution(of) | {"f1": f1(of.values())}
         return result | {
             "mean_count_error": statistics.mean(errors),
-            "false_beads_in_a_nearly_empty_crop": statistics.mean(false),
+            "mean_count_error_by_eye": statistics.mean(by_eye) if by_eye else None,
+            "false_beads_in_a_nearly_empty_crop": statistics.mean(false or [0]),
             **self._jaccards(predicted),
         }
+
+    def _away(self, name: str) -> np.ndarray:
+        """px from each pixel to the nearest centre of a mark, on its bead: f[H, W]."""
+        marks = self.on_beads[name]
+        pixels = np.stack(np.indices(marks.shape), -1)
+        return cKDTree(mark_centres(marks)).query(pixels)[0]
 
     def _jaccards(self, predicted: dict[str, Predicted]) -> dict:
         drawn = {name: of.labels(name) > 0 for name, of in predicted.items()}
@@ -158,15 +217,9 @@ class Truth:
             shared = sum(int((a & b).sum()) for a, b in pairs)
             return shared / max(sum(int((a | b).sum()) for a, b in pairs), 1)
 
+        away = {n: self._away(n) for n in drawn}
         redrawn = [
-            pooled(
-                {
-                    name: discs(centres(marks), 2 * radius, marks.shape)
-                    for name, marks in self.on_beads.items()
-                    if name in drawn
-                }
-            )
-            for radius in RADII
+            pooled({n: to <= radius for n, to in away.items()}) for radius in RADII
         ]
         return {
             "jaccard": pooled(self.labels),
@@ -198,6 +251,46 @@ def f1(found) -> float:
     return 2 * precision * recall / max(precision + recall, 1e-9)
 
 
+def completeness(data: Path, names: Sequence[str], home: Path) -> list[dict]:
+    """What `beadseg verify` says of whole masks, and of those that lack half."""
+    rows = []
+    for how in (None, "random:0.5"):
+        place = home / f"verify-{how}".replace(":", "-")
+        if not place.exists():
+            make_folder(data, names, place, how)
+        told = home / f"{place.name}.json"
+        command = ["beadseg.cli", "verify", place, "-o", home / f"{place.name}-page"]
+        timed(told, *command, "--json", told)
+        found = json.loads(told.read_text())
+        shares = [row["completeness"] for row in found["images"]]
+        row = {"deleted": how, "pooled": found["completeness"], "lowest": min(shares)}
+        rows.append(row | {"median": statistics.median(shares), "highest": max(shares)})
+        print(json.dumps(rows[-1]), flush=True)
+    return rows
+
+
+def walk(data: Path, home: Path) -> dict:
+    """From the folder of the lab to the calibrated count, and how long that takes."""
+    run, out = home / "walk/run", home / "walk/out"
+    told = home / "walk/calibration.json"
+    steps = {
+        "analyze": ["beadseg.cli", "analyze", data, "-o", home / "walk/analysis"],
+        "verify": ["beadseg.cli", "verify", data, "-o", home / "walk/verify"],
+        "train": ["beadseg.main", "--config=configs/finetune.py"],
+        "predict": ["beadseg.cli", "predict", data, "--run", run, "-o", out],
+        "calibrate": ["beadseg.cli", "calibrate", out, "--dilution", r"^(\d+)x_"],
+    }
+    steps["train"] += [f"--config.data.dir={data}", f"--workdir={run}"]
+    steps["calibrate"] += ["--json", told]
+    seconds = {name: timed(home / f"walk/{name}", *steps[name]) for name in steps}
+    line = json.loads(told.read_text())["line"]
+    return {
+        "seconds": seconds | {"all": sum(seconds.values())},
+        "slope": line["slope"],
+        "interval": line["interval"],
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -208,12 +301,15 @@ def main() -> None:
     parser.add_argument(
         "--deleted", nargs="*", default=[], metavar="KIND:SHARE", help="random:0.5 ..."
     )
+    parser.add_argument("--scratch", action="store_true", help="configs/dice.py")
     parser.add_argument("--sizes", action="store_true", help="F1 against size")
+    parser.add_argument("--verify", action="store_true", help="completeness")
+    parser.add_argument("--walk", action="store_true", help="analyze to calibrate")
     parser.add_argument("--set", nargs="*", default=[], help="flags of training")
-    parser.add_argument("--keep", type=Path, help="folder of runs that are kept")
+    parser.add_argument("--keep", type=Path, help="folder of what is trained")
     parser.add_argument("--write", action="store_true", help="keep in results/lab.json")
     options = parser.parse_args()
-    if options.write and (options.only is not None or options.set or options.keep):
+    if options.write and (options.only is not None or options.set):
         parser.error("--write is for all folds with nothing told: leave the rest out")
     try:
         data = real_set(SET)
@@ -222,41 +318,62 @@ def main() -> None:
     files = images_of(data)
     names = [file_stem(file) for file in files]
     folds = folds_of(names, options.folds)
-    chosen = range(options.folds) if options.only is None else [options.only]
-    results: dict = {"images": len(names), "folds": folds, "finetuned": []}
+    chosen = list(range(options.folds)) if options.only is None else [options.only]
+    told = [word for word in sys.argv[1:] if word != str(options.keep)]
+    results: dict = {
+        "command": " ".join(["python -m tests.bench.lab", *told]).replace(
+            "--keep ", ""
+        ),
+        "images": len(names),
+        "folds": folds,
+        "weights": hash_file(DEFAULT / WEIGHTS)[:12],
+        "finetuned": [],
+    }
     with tempfile.TemporaryDirectory() as temporary:
         home = options.keep or Path(temporary)
-        default = predict(files, home / "default")
+        default = seen(files, home / "default")
         truth = Truth(data, names, default)
+
+        def learn(how: str | None, seed: int, recipe: str, these: list[int]) -> dict:
+            """Figures on the frames of `these` folds, each by the run without it."""
+            of, runs = {}, []
+            for fold in these:
+                told = f"{recipe}-{how}-{seed}-{fold}of{options.folds}"
+                place = home / told.replace(":", "-")
+                if not (place / "crops").exists():
+                    kept = [n for n in names if n not in folds[fold]]
+                    make_folder(data, kept, place / "crops", how)
+                runs.append(
+                    train(place / "crops", place / "run", seed, recipe, options.set)
+                )
+                apart = [f for f in files if file_stem(f) in folds[fold]]
+                model = ["--run", str(place / "run")]
+                found = seen(apart, place / "predicted", model)
+                of |= dict.fromkeys(found.images, found)
+            row = {"deleted": how, "seed": seed, "tested": these} | truth.figures(of)
+            row["runs"] = [{k: run.get(k) for k in TOLD} for run in runs]
+            show(f"{recipe}, seed {seed}, deleted {how}", row)
+            return row
+
         tested = [name for fold in chosen for name in folds[fold]]
         results["default"] = truth.figures({name: default for name in tested})
         show("default", results["default"])
         if options.sizes:
             results["sizes"] = sizes(files, truth, home)
-        for how in (None, *options.deleted):
-            for seed in range(options.seeds):
-                of, runs = {}, []
-                for fold in chosen:
-                    place = home / f"{how}-{seed}-{fold}".replace(":", "-")
-                    kept = [n for n in names if n not in folds[fold]]
-                    make_folder(data, kept, place / "crops", how)
-                    runs.append(
-                        train(place / "crops", place / "run", seed, options.set)
-                    )
-                    apart = [f for f in files if file_stem(f) in folds[fold]]
-                    model = ["--run", str(place / "run")]
-                    found = predict(apart, place / "predicted", model)
-                    of |= dict.fromkeys(found.images, found)
-                row = {"deleted": how, "seed": seed} | truth.figures(of)
-                fields = ("verdict", "seconds", "completeness", "scale", "threshold")
-                row["runs"] = [{k: run.get(k) for k in fields} for run in runs]
-                results["finetuned"].append(row)
-                show(f"fine-tuned, seed {seed}, deleted {how}", row)
-    whole = {
-        r["seed"]: r["on_beads"]["f1"] for r in results["finetuned"][: options.seeds]
-    }
-    for row in results["finetuned"]:
-        row["f1_kept"] = row["on_beads"]["f1"] / whole[row["seed"]]
+        if options.verify:
+            results["verify"] = completeness(data, names, home)
+        for seed in range(options.seeds):
+            results["finetuned"].append(learn(None, seed, "finetune", chosen))
+        whole = None
+        for how in options.deleted:
+            whole = whole or learn(None, 0, "finetune", chosen[:1])
+            row = learn(how, 0, "finetune", chosen[:1])
+            row["f1_kept"] = row["on_beads"]["f1"] / whole["on_beads"]["f1"]
+            results.setdefault("deleted", []).append(row)
+        if options.scratch:
+            results["scratch"] = learn(None, 0, "dice", chosen[:1])
+        if options.walk:
+            results["walk"] = walk(data, home)
     if options.write:
         keep("lab", rounded(results))
 

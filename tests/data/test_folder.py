@@ -172,7 +172,7 @@ def test_sizes_that_differ_are_named(config, save, save_pairs, grid):
         f"{path}: 90 x 96 px, but its image is 96 x 96 px: export both at the same "
         "size",
     )
-    assert folder.notes == ("images without a usable mask, not trained on (1): b",)
+    assert folder.notes == ()
 
 
 def test_a_bad_ignore_file_takes_the_mask_out_of_training(config, save, save_pairs):
@@ -199,7 +199,7 @@ def test_an_image_without_mask_is_kept_and_said(
     save("images/z.tif", picture(grid(2)))
     folder = scanned(config)
     assert [s.name for s in folder.samples] == ["a", "b", "z"]
-    assert folder.notes == ("images without a usable mask, not trained on (1): z",)
+    assert folder.notes == ("images without a mask, not trained on (1): z",)
     assert folder.problems == ()
 
 

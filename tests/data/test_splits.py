@@ -176,6 +176,31 @@ def test_where_few_can_validate_the_thinnest_and_the_densest_do():
         assert len(held & {"s3", "s4"}) == len(held & {"s400", "s700"}) == 1
 
 
+# Crops and beads in a crop of frames, and the share of all beads that is best to hold.
+SERIES = {"thinnest": (7, 4), "thin": (3, 77), "dense": (10, 160), "most": (14, 250)}
+
+
+@pytest.mark.parametrize(
+    ("frames", "held"),
+    [
+        (("thinnest", "thin", "most"), {"thin"}),
+        (("thinnest", "dense", "most"), {"dense"}),
+        (("thinnest", "thin", "dense", "most"), {"thinnest", "dense"}),
+    ],
+)
+def test_few_frames_validate_on_about_their_share_of_the_beads(frames, held):
+    records = [
+        record(f"{frame}{crop}", SERIES[frame][1], group=frame, tile=tile)
+        for frame in frames
+        for crop in range(SERIES[frame][0])
+        for tile in range(2)
+    ]
+    for seed in range(5):
+        found = split(records, 0.15, seed, BINS)
+        assert groups(records, found.validation) == held
+        assert not groups(records, found.train) & held
+
+
 def test_two_images_of_two_densities_are_one_and_one():
     found = split([record("a", 5), record("b", 80)], 0.15, 42, BINS)
     assert len(found.train) == len(found.validation) == 1

@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from beadseg.data.builders import open_dataset
 from beadseg.data.folder import scan
@@ -43,6 +46,18 @@ def test_a_bead_seen_as_one_under_two_marks_is_two_and_under_specks_one():
     assert labels[20, 67] == labels[20, 73]
 
 
+def test_beads_of_one_size_are_equal_discs_one_for_each_mark():
+    at = [(20, 20), (20, 60), (62, 20), (62, 27), (80, 70)]
+    at = np.array(at, np.float32)
+    found = discs(at[:2] + (2, -1), 7, (SIDE, SIDE))  # smaller, and beside their marks
+    found[58:66, 17:30] = 9  # two seen as one
+    labels, at_marks = outline(discs(at, 5, (SIDE, SIDE)), found, 8.0, one_size=True)
+    assert at_marks == 3
+    truth = discs(np.concatenate([at[:2] + (2, -1), at[2:]]), 8, (SIDE, SIDE))
+    assert len(np.unique(labels)) == len(np.unique(truth))
+    assert ((labels > 0) == (truth > 0)).mean() > 0.999
+
+
 @pytest.fixture
 def folder(tmp_path):
     """Two images of dark beads 8 px across under marks of 5 and of 9 px."""
@@ -76,6 +91,49 @@ def test_training_learns_outlines_where_masks_are_marks(folder):
         assert len(np.unique(tile[tile > 0])) == dataset.records[i].beads == 25
     (note,) = [note for note in dataset.notes if "marks, not outlines" in note]
     assert "radius of 2.5 to 4.5 px" in note
+
+
+@pytest.fixture
+def marks_of_b(folder):
+    """Replaces the mask of the second image by what a function makes of it."""
+
+    def change(function):
+        file = Path(folder.data.dir) / "masks" / "b.png"
+        Image.fromarray(function(np.array(Image.open(file)))).save(file)
+        folder.data.masks = "marks"
+        outlining.prepare(folder, progress=False)
+        return open_dataset(folder, progress=False)
+
+    return change
+
+
+def test_beads_that_incomplete_marks_lack_are_unknown(marks_of_b):
+    def without_the_lower_half(mask):
+        mask[48:] = 0
+        return mask
+
+    dataset = marks_of_b(without_the_lower_half)
+    whole, half = (dataset[i]["labels"] for i in range(2))
+    assert not (whole < 0).any()
+    unknown = ndimage.label(half < 0)[1]
+    assert unknown >= 5  # of those that the default model sees
+    assert not (half[:40] < 0).any() and not (half[56:] > 0).any()
+    (note,) = [note for note in dataset.notes if "are unknown" in note]
+    assert f"{unknown} more" in note
+
+
+def test_marks_beside_their_beads_are_moved_onto_them_and_that_is_said(
+    marks_of_b, tmp_path
+):
+    file = tmp_path / "data/masks/b.png"
+    dataset = marks_of_b(lambda mask: np.roll(mask, (6, 5), (0, 1)))
+    before = np.array(Image.open(file))
+    image = np.array(Image.open(tmp_path / "data/images/b.png")).astype(float)
+    labels = dataset[1]["labels"]
+    assert labels.shape == image.shape
+    assert image[labels > 0].mean() < image[labels == 0].mean() - 70
+    assert (np.array(Image.open(file)) == before).all()
+    assert any(note.startswith("b: the marks lie up to 8 px") for note in dataset.notes)
 
 
 def test_a_setting_takes_marks_as_they_are_or_redraws_them_unseen(folder):

@@ -7,6 +7,7 @@ by a model, which this room knows nothing of; here is where its answer lies.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -26,13 +27,28 @@ from beadseg.data.cache import (
     writing_cache,
 )
 from beadseg.data.masks.beads import number_beads
-from beadseg.data.masks.marks import KINDS, Marks
+from beadseg.data.masks.marks import KINDS, Marks, centres
 from beadseg.data.masks.points import discs
 from beadseg.data.samples import Sample
 from beadseg.data.scaling import bead_diameters
 from beadseg.errors import BeadsegError
 
+BESIDE = 2.0  # px by which a mask is said to lie beside its beads
 _FACTS = "marks.json"
+_SEEN_BY = (  # other rooms: what they change is looked for anew
+    "default_model/weights.npz",
+    *(f"partial/{name}.py" for name in ("outlining", "agreement", "alignment")),
+)
+
+
+class OutlinedImage(NamedTuple):
+    """What was found under the marks of an image."""
+
+    name: str
+    labels: np.ndarray  # i32[H, W], -1 unknown
+    drawn: int  # discs that are where a mark is
+    unmarked: int  # beads that are unknown, as marks lack them
+    shift: float  # px in the worst corner by which the mask was moved onto its beads
 
 
 @dataclass(frozen=True)
@@ -42,8 +58,10 @@ class Outlined:
     marks: Marks
     folder: Path  # of the outlines
     diameters: dict[str, list[float]]  # px, of the whole outlines, by image
-    outlines: int  # beads with an outline of their own
-    drawn: int  # those that are discs instead
+    outlines: int  # beads that are where one is seen
+    drawn: int  # discs that are where a mark is
+    unmarked: int  # beads seen that incomplete marks lack
+    shifts: dict[str, float]  # px, of images whose marks were moved by `BESIDE` or more
     digest: str  # of the outlines
 
     def labels(self, image: str) -> np.ndarray:
@@ -51,13 +69,30 @@ class Outlined:
         with np.load(self.folder / f"{hash_json(image)}.npz") as file:
             return file["labels"]
 
-    def sentence(self) -> str:
+    def lines(self) -> list[str]:
         """What training does about the marks."""
-        return (
-            f"{self.marks.sentence()}; trained on the outlines of {self.outlines} beads"
-            f" that the default model finds under them and on {self.drawn} discs; "
-            "--config.data.masks=outlines takes the marks as they are"
-        )
+        what = f"the outlines of {self.outlines} beads that the default model finds"
+        what = f"{what} under them and on {self.drawn} discs"
+        if self.marks.one_size:
+            what = f"discs of {self.marks.diameter:.1f} px, {self.outlines} of them"
+            what += f" where the default model sees beads, {self.drawn} at their marks"
+        said = f"{self.marks.sentence()}; trained on {what}; "
+        if self.unmarked:
+            taught = self.outlines + self.drawn
+            share = taught / (taught + self.unmarked)
+            said += (
+                f"{self.unmarked} more that it sees where marks are incomplete are "
+                f"unknown (about {share:.0%} of the beads are marked); "
+            )
+        moved = [
+            f"{name}: the marks lie up to {px:.0f} px beside the beads: moved there "
+            "to train and validate, the file stays as it is"
+            for name, px in self.shifts.items()
+        ]
+        return [
+            f"{said}--config.data.masks=outlines takes the marks as they are",
+            *moved,
+        ]
 
 
 def kind_of(data: ConfigDict) -> str:
@@ -91,7 +126,7 @@ def store(
     data: ConfigDict,
     samples: Sequence[Sample],
     marks: Callable[[], Marks],
-    outlines: Iterable[tuple[str, np.ndarray, int]],
+    outlines: Iterable[OutlinedImage],
 ) -> None:
     """Keeps what was found out.
 
@@ -99,19 +134,25 @@ def store(
       data: `config.data`.
       samples: of the folder.
       marks: tells what its masks are, after the last outline.
-      outlines: name, labels i32[H, W] and number of discs among them of each image.
+      outlines: of each image.
     """
-    diameters, digests, count, drawn = {}, [], 0, 0
+    diameters, digests, shifts = {}, [], {}
+    count = drawn = unmarked = 0
     home = _folder(data, samples)
     with writing_cache(home), build_folder(home) as folder:
-        for name, labels, without in outlines:
+        for image in outlines:
+            name, labels = image.name, image.labels
             np.savez_compressed(folder / f"{hash_json(name)}.npz", labels=labels)
             digests.append((name, hash_arrays(labels)))
             diameters[name] = bead_diameters(labels).round(2).tolist()
-            count += len(number_beads(labels)[0]) - without
-            drawn += without
+            count += len(number_beads(labels)[0]) - image.drawn
+            drawn += image.drawn
+            unmarked += image.unmarked
+            if image.shift >= BESIDE:
+                shifts[name] = round(image.shift, 1)
         facts = {"marks": asdict(marks()), "diameters": diameters}
-        facts |= {"outlines": count, "drawn": drawn, "digest": hash_json(digests)}
+        facts |= {"outlines": count, "drawn": drawn, "unmarked": unmarked}
+        facts |= {"shifts": shifts, "digest": hash_json(digests)}
         facts["files"] = checksums(folder)
         write_stored(folder / _FACTS, facts)
 
@@ -128,19 +169,9 @@ def discs_for(samples: Sequence[Sample]) -> Callable[[np.ndarray], np.ndarray]:
     return redraw
 
 
-def centres(labels: np.ndarray) -> np.ndarray:
-    """f32[N, 2], y and x, of the positive labels i[H, W] in ascending order, px."""
-    ids, index = number_beads(labels)
-    rows, columns = np.nonzero(index)
-    of = index[rows, columns]
-    area = np.bincount(of, minlength=len(ids) + 1)[1:]
-    sums = [np.bincount(of, at, len(ids) + 1)[1:] for at in (rows, columns)]
-    return (np.stack(sums, 1) / area[:, None]).astype(np.float32)
-
-
 def _folder(data: ConfigDict, samples: Sequence[Sample]) -> Path:
     content = [(s.name, s.digest) for s in samples if s.mask]
-    model = Path(__file__).parents[2] / "default_model/weights.npz"
-    seen_by = hash_file(model) if model.exists() else None
+    package = Path(__file__).parents[2]
+    seen_by = [hash_file(package / f) for f in _SEEN_BY if (package / f).exists()]
     key = hash_json([content, data.masks, seen_by, hash_code()])
     return cache_dir(data.cache_dir) / "marks" / key

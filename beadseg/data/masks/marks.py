@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
+from scipy.cluster.vq import kmeans2
 from scipy.optimize import minimize_scalar
 
 from beadseg.data.masks.beads import number_beads, on_border
@@ -60,6 +62,7 @@ class Marks:
     beads: dict[str, float]  # px, of the median bead under them, where it is seen
     diameter: float  # px, of the median bead of all, else of the median disc; nan: none
     best_jaccard: float  # with these masks, of whoever finds every edge; nan: unknown
+    one_size: bool  # whether the beads of an image are, as far as they are seen
 
     def sentence(self) -> str:
         """What a person should hear of marks."""
@@ -106,16 +109,7 @@ def measure_marks(
     ids, index = number_beads(labels)
     if not len(ids):
         return MarkedImage(name, 0, *[np.zeros(0)] * 3)
-    rows, columns = np.nonzero(index)
-    of = index[rows, columns] - 1
-    area = np.bincount(of, minlength=len(ids))
-    spread = np.full(len(ids), 1 / 6)  # a pixel is a square, not a point
-    for at in (rows, columns):
-        centre = np.bincount(of, at, len(ids)) / area
-        spread += np.bincount(of, (at - centre[of]) ** 2, len(ids)) / area
-    # 1 for a disc, more for all else; a disc of few pixels has corners.
-    roundness = 2 * np.pi * spread / area
-    disc = roundness <= 1.012 + 0.4 * np.pi / area
+    area, disc = _discs(index, len(ids))
     whole = ~np.isin(ids, on_border(labels))
     diameters = 2 * np.sqrt(area / np.pi)
     beads = dict(seen)
@@ -156,7 +150,62 @@ def judge_masks(images: Sequence[MarkedImage], kind: str = "auto") -> Marks:
         beads={i.name: float(np.median(i.beads)) for i in images if len(i.beads)},
         diameter=float(np.median(usual)) if len(usual) else float("nan"),
         best_jaccard=best,
+        one_size=not _mixed(images),
     )
+
+
+def mark_centres(labels: np.ndarray) -> np.ndarray:
+    """f32[N, 2], y and x, px: where equal discs were stamped, also on each other.
+
+    A piece of several discs has several centres (k-means of its pixels), as many as
+    its area holds.
+
+    Args:
+      labels: i[H, W], positive marks; those of touching discs may be parts or wholes.
+    """
+    lone = measure_marks("", labels).discs
+    usual = np.pi / 4 * float(np.median(lone)) ** 2 if len(lone) else np.inf
+    pieces, number = ndimage.label(labels > 0)
+    area, disc = _discs(pieces, number)
+    at = []
+    for i, box in enumerate(ndimage.find_objects(pieces)):
+        inside = pieces[box] == i + 1
+        own = centres(np.where(inside, labels[box], 0))
+        count = round(area[i] / usual)
+        if count > 1 and count != len(own) and not disc[i]:
+            pixels = np.argwhere(inside).astype(np.float32)
+            own = kmeans2(pixels, count, minit="++", rng=0)[0]
+        at.append(own + [s.start for s in box])
+    return np.concatenate(at or [np.zeros((0, 2))]).astype(np.float32)
+
+
+def centres(labels: np.ndarray) -> np.ndarray:
+    """f32[N, 2], y and x, of the positive labels i[H, W] in ascending order, px."""
+    ids, index = number_beads(labels)
+    rows, columns = np.nonzero(index)
+    of = index[rows, columns]
+    area = np.bincount(of, minlength=len(ids) + 1)[1:]
+    sums = [np.bincount(of, at, len(ids) + 1)[1:] for at in (rows, columns)]
+    return (np.stack(sums, 1) / area[:, None]).astype(np.float32)
+
+
+def _discs(index: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Area of the pieces 1..N of i[H, W], px, and whether each is a disc: [N]."""
+    rows, columns = np.nonzero(index)
+    of = index[rows, columns] - 1
+    area = np.bincount(of, minlength=count)
+    spread = np.full(count, 1 / 6)  # a pixel is a square, not a point
+    for at in (rows, columns):
+        centre = np.bincount(of, at, count) / area
+        spread += np.bincount(of, (at - centre[of]) ** 2, count) / area
+    # 1 for a disc, more for all else; a disc of few pixels has corners.
+    return area, 2 * np.pi * spread / area <= 1.012 + 0.4 * np.pi / area
+
+
+def _mixed(images: Sequence[MarkedImage]) -> bool:
+    """Whether the beads of an image are of many sizes, as far as they are seen."""
+    away = [np.log(i.beads / np.median(i.beads)) for i in images if len(i.beads)]
+    return bool(away) and _SIGMA * np.median(np.abs(np.concatenate(away))) > MIXED
 
 
 def _best_factor(images: Sequence[MarkedImage]) -> tuple[float, float]:
@@ -166,8 +215,7 @@ def _best_factor(images: Sequence[MarkedImage]) -> tuple[float, float]:
     an image they count as equal, unless they differ by far.
     """
     images = [image for image in images if len(image.beads)]
-    away = [np.log(image.beads / np.median(image.beads)) for image in images]
-    mixed = _SIGMA * np.median(np.abs(np.concatenate(away))) > MIXED
+    mixed = _mixed(images)
     marks = np.concatenate([image.marks for image in images])
     beads = np.concatenate(
         [

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from beadseg.data.masks.marks import judge_masks, measure_marks
+from beadseg.data.masks.marks import judge_masks, mark_centres, measure_marks
+from beadseg.data.masks.necks import separate
 from beadseg.data.masks.points import discs
 
 SIDE = 300
@@ -74,3 +76,30 @@ def test_the_setting_decides():
     marks, outlines = image("a", 6, 12), image("a", 12, 12)
     assert not judge_masks([marks], "outlines").are_marks
     assert judge_masks([outlines], "marks").are_marks
+
+
+@pytest.mark.parametrize("cut", [True, False])
+@pytest.mark.parametrize("apart", [5.0, 6.5, 8.0])
+def test_discs_that_were_stamped_on_each_other_have_a_centre_each(apart, cut):
+    lone = [(y, x) for y in (10, 25) for x in range(10, 90, 15)]
+    pairs = [(45, 20), (45, 20 + apart), (45, 60), (45 + apart / 2, 60 + apart / 2)]
+    row = [(75, 30), (75, 30 + apart), (75, 30 + 2 * apart)]
+    at = np.array([*lone, *pairs, *row], np.float32)
+    rows, columns = np.ogrid[:96, :96]
+    mask = np.zeros((96, 96), bool)
+    for y, x in at:
+        mask |= np.hypot(rows - y, columns - x) <= 3.6
+    labels = separate(mask) if cut else ndimage.label(mask)[0]
+    found = mark_centres(labels)
+    assert len(found) == len(at)
+    away = np.hypot(*(found[:, None] - at[None]).transpose(2, 0, 1))
+    assert sorted(away.argmin(1)) == list(range(len(at)))
+    assert away.min(1).max() < 0.3 * apart
+
+
+def test_marks_of_many_sizes_stay_whole():
+    at = np.array([(15, 15), (15, 45), (45, 15), (45, 50)], np.float32)
+    labels = sum(
+        (discs(at[i : i + 1], 6 + 5 * i, (70, 70)) > 0) * (i + 1) for i in range(4)
+    )
+    assert len(mark_centres(labels)) == 4
