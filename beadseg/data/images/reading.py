@@ -40,7 +40,7 @@ class PageRef:
     # How to find and join the pixels:
     planes: tuple[Plane, ...] = dataclasses.field(repr=False, default=())
     projection: str = "pages"
-    kind: str = "grey"  # "colour" or "samples" if a pixel has several numbers
+    kind: str = "grey"  # "colour", "samples": several numbers a pixel; "beads": labels
     channel: int | None = None  # of them; None: luminance
     stamp: tuple[int, int] = dataclasses.field(repr=False, default=(0, 0))
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from roifile import ROI_TYPE, ImagejRoi
 
-from beadseg.data.facts import Task
 from beadseg.data.folder import scan
 from beadseg.data.images.reading import ReadError
 from beadseg.data.masks.labels import read_labels, read_points
@@ -20,20 +19,6 @@ def boxes_of(labels):
         y, x = np.nonzero(labels == label)
         found.append((y.min(), y.max() + 1, x.min(), x.max() + 1))
     return np.array(found, np.int64)
-
-
-@pytest.fixture
-def task(save, picture, tmp_path):
-    """A file of outlines or points beside an image of 64 x 80 px."""
-    image = save("images/a.tif", picture(np.zeros((64, 80), np.int32)))
-
-    def make(name: str, content: bytes | str = b"", kind="masks") -> Task:
-        path = tmp_path / "data" / kind / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return Task(path, kind, None, "pages", image)
-
-    return make
 
 
 @pytest.mark.parametrize("ending", [".zip", ".geojson"])
@@ -120,7 +105,7 @@ def test_rings_in_rings_are_holes_and_later_beads_lie_on_top(task):
     ("name", "content", "reason"),
     [
         ("a.csv", "X,Y\n3,900\n", "bead 1 lies outside its image of 64 x 80 px"),
-        ("a.csv", "X,Y\n3,x\n", "could not convert"),
+        ("a.csv", "X,Y\n3,x\n", "'x' in column Y is no number"),
         ("a.csv", "area\n3\n", "no columns X and Y"),
         ("a.geojson", "{", "Expecting"),
         ("a.geojson", '{"type": "LineString", "coordinates": []}', "is no bead"),
