@@ -49,7 +49,13 @@ def add(commands: Subparsers) -> None:
         "--pixel-size", type=float, help="um, instead of what the files say"
     )
     parser.add_argument(
-        "--channel", type=int, help="of several (luminance of RGB, else the first)"
+        "--channel",
+        type=lambda text: int(text) if text.lstrip("-").isdigit() else text,
+        metavar="NAME|NUMBER",
+        help="of several (luminance of RGB, else the first)",
+    )
+    parser.add_argument(
+        "--every", type=int, default=1, metavar="N", help="every Nth page or frame (1)"
     )
     parser.add_argument(
         "--stack",
@@ -91,6 +97,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Predicts all images; returns a dict an image, and lines on what failed."""
     if options.pixel_size is not None and not options.pixel_size > 0:
         raise BeadsegError(f"--pixel-size {options.pixel_size}: give um above 0")
+    if options.every < 1:
+        raise BeadsegError(f"--every {options.every}: give 1 or more")
     from beadseg.inference.batch import Options, predict_batch
     from beadseg.inference.inputs import find_inputs
     from beadseg.inference.predictor import Predictor
@@ -107,7 +115,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         augment=options.augment,
     )
     channel = runs[0].channel if options.channel is None else options.channel
-    inputs = find_inputs(options.images, channel, options.stack or runs[0].stack)
+    stack = options.stack or runs[0].stack
+    inputs = find_inputs(options.images, channel, stack, options.every)
     for note in [*(note for run in runs for note in run.notes), *inputs.notes]:
         print(f"note: {note}", file=sys.stderr)
     result = predict_batch(

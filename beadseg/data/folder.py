@@ -231,6 +231,7 @@ def find_files(folder: Path, problems: list[str]) -> dict[str, dict[str, Path]]:
     itself. What is not used is said in `problems`.
     """
     inside = {kind: _inside(folder / kind) for kind in KINDS}
+    inside["images"].sort()
     for name in reversed(finding.FOLDERS):
         inside["masks"] = _inside(folder / name) or inside["masks"]
     stems = {stem_of(p.name) for p in inside["images"] if p.suffix.lower() in endings()}
