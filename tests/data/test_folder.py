@@ -224,7 +224,7 @@ def test_files_of_other_types_and_folders_are_named(config, data, save_pairs):
     (data / "images" / ".hidden").write_text("x")
     (data / "images" / "old").mkdir()
     assert scanned(config).problems == (
-        f"{data / 'images' / 'notes.txt'}: not a type that is read ({READ})",
+        f"{data / 'images' / 'notes.txt'}: not a type that is read ({endings_in_words()})",
         f"{data / 'images' / 'old'}: a folder inside images/ is not looked into",
     )
 

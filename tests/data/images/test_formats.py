@@ -83,18 +83,13 @@ def test_ome_zarr(tmp_path, name):
     write_image = pytest.importorskip("ome_zarr.writer").write_image
     version = getattr(pytest.importorskip("ome_zarr.format"), name)
     truth, folder = planes(2, 2, 3), tmp_path / "in" / "a.ome.zarr"
-    scale = [[1, 1, 1, 0.5 * 2**i, 0.5 * 2**i] for i in range(5)]
     write_image(
         truth,
         zarr.open_group(str(folder), mode="w", zarr_format=version().zarr_format),
-        axes=[
-            {"name": "t", "type": "time", "unit": "second"},
-            {"name": "c", "type": "channel"},
-            {"name": "z", "type": "space", "unit": "micrometer"},
-            {"name": "y", "type": "space", "unit": "micrometer"},
-            {"name": "x", "type": "space", "unit": "micrometer"},
-        ],
-        coordinate_transformations=[[{"type": "scale", "scale": s}] for s in scale],
+        axes="tczyx",
+        scale={"t": 1.0, "c": 1.0, "z": 1.0, "y": 0.5, "x": 0.5},
+        axes_units={"y": "micrometer", "x": "micrometer"},
+        scale_factors=(2,),
         fmt=version(),
     )
     group = zarr.open_group(str(folder), mode="r+")
