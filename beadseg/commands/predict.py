@@ -77,6 +77,18 @@ def add(commands: Subparsers) -> None:
         + " (csv)",
     )
     parser.add_argument(
+        "--csv-dialect",
+        choices=("plain", "excel-eu"),
+        default="plain",
+        help="excel-eu: semicolons, decimal comma and a byte order mark (plain)",
+    )
+    parser.add_argument(
+        "--columns",
+        action=_Columns,
+        nargs=0,
+        help="say what each column of the tables is, and exit",
+    )
+    parser.add_argument(
         "--augment",
         action="store_true",
         help="mean over 8 symmetries: 8 times slower, a little better",
@@ -91,6 +103,16 @@ def add(commands: Subparsers) -> None:
         "--resume", action="store_true", help="skip images that are done in -o"
     )
     parser.set_defaults(run=run)
+
+
+class _Columns(argparse.Action):
+    """Prints the documentation of the columns."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        from beadseg.inference.outputs.columns import lines
+
+        print("\n".join(lines()))
+        parser.exit()
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -128,6 +150,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             pixel_size=options.pixel_size,
             only=tuple(options.only),
             tables=f".{options.tables}",
+            dialect=options.csv_dialect,
             resume=options.resume,
         ),
     )

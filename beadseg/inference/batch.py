@@ -56,6 +56,7 @@ class Options:
     pixel_size: float | None = None  # um, instead of what the files say
     only: tuple[str, ...] = choices()
     tables: str = ".csv"  # ending of beads and images
+    dialect: str = "plain"  # of CSV, see `writers.DIALECTS`
     resume: bool = False
 
 
@@ -330,5 +331,6 @@ def _write_tables(
     with writing(options.output, "-o"):
         for kind, content in (("beads", tables), ("images", [rows_to_table(rows)])):
             file = options.output / f"{kind}{options.tables}"
-            writers.write_table(file, [table for table in content if table])
+            some = [table for table in content if table]
+            writers.write_table(file, some, options.dialect)
     return rows, notes, lines

@@ -9,6 +9,7 @@ import tifffile
 from PIL import Image
 
 from beadseg.data.folder import require_labels, scan
+from beadseg.data.images.readers import endings_in_words
 from beadseg.data.settings_file import BeadsToml, format_beads_toml, read_beads_toml
 from beadseg.errors import BeadsegError
 
@@ -224,7 +225,8 @@ def test_files_of_other_types_and_folders_are_named(config, data, save_pairs):
     (data / "images" / ".hidden").write_text("x")
     (data / "images" / "old").mkdir()
     assert scanned(config).problems == (
-        f"{data / 'images' / 'notes.txt'}: not a type that is read ({endings_in_words()})",
+        f"{data / 'images' / 'notes.txt'}: not a type that is read "
+        f"({endings_in_words()})",
         f"{data / 'images' / 'old'}: a folder inside images/ is not looked into",
     )
 

@@ -34,7 +34,7 @@ def read_table(path: Path, page: PageRef) -> Drawing:
       ValueError: no columns x and y, a cell that is no number, lengths in a unit that
         is unknown or um for an image without a pixel size.
     """
-    rows = _cells(read_text(path))
+    rows = cells(read_text(path))
     if not rows:
         return Drawing([])
     if len(rows[0]) == 2 and all(_number(cell) is not None for cell in rows[0]):
@@ -63,7 +63,7 @@ def read_table(path: Path, page: PageRef) -> Drawing:
     return Drawing(shapes, None, (*notes, *note), "table")
 
 
-def _cells(text: str) -> list[list[str]]:
+def cells(text: str) -> list[list[str]]:
     """Rows of a table with any usual separator, and a decimal point."""
     lines = [line for line in text.splitlines() if line.strip()]
     if not lines:

@@ -76,10 +76,10 @@ def test_a_folder_of_every_kind(config, save, picture, labels, tmp_path, capsys)
     assert run(source, "-o", tmp_path / "new") == 0
     printed = capsys.readouterr().out
     for line in (
-        "a: 1 beads from a.txt (YOLO); 1 boxes",
-        "b: 1 beads from b.json (labelme)",
+        "a: 1 bead from a.txt (YOLO); 1 boxes",
+        "b: 1 bead from b.json (labelme)",
         "c: 2 beads from c.csv (table)",
-        "d: 1 beads from instances.json (COCO); 1 boxes",
+        "d: 1 bead from instances.json (COCO); 1 boxes",
         "e: no labels",
         "5 images, 4 of them with labels, 5 beads",
     ):
