@@ -43,6 +43,8 @@ def run(options: argparse.Namespace) -> dict:
         print("; ".join([f"{row['image']}: {beads}{source}", *row["notes"]]))
     if len(rows) > SHOWN:
         print(f"... and {len(rows) - SHOWN} more images")
+    for line in result["notes"]:
+        print(f"note: {line}", file=sys.stderr)
     for line in result["problems"]:
         print(f"failed: {line}", file=sys.stderr)
     beads = sum(row["beads"] or 0 for row in rows)

@@ -31,6 +31,7 @@ from beadseg.quoting import is_printable, printable
 
 _LONGEST = 230  # bytes of a name: what is made of an image has longer endings
 _PRINTED = 8  # lines of one kind
+_LEFT = ("Thumbs.db", *finding.OF_CLASSES)  # of no use here
 
 
 class Folder(NamedTuple):
@@ -235,10 +236,7 @@ def find_files(folder: Path, problems: list[str]) -> dict[str, dict[str, Path]]:
     for name in reversed(finding.FOLDERS):
         inside["masks"] = _inside(folder / name) or inside["masks"]
     stems = {stem_of(p.name) for p in inside["images"] if p.suffix.lower() in endings()}
-    for path in inside["images"][:]:
-        if finding.is_beside(path, stem_of(path.name), stems):
-            inside["images"].remove(path)
-            inside["masks"].append(path)
+    finding.move_labels(inside, stem_of, stems)
     loose = [*_inside(folder), *_inside(folder / "annotations")]
     return sort_files(inside, loose, problems)
 
@@ -247,9 +245,9 @@ def sort_files(
     inside: dict[str, list[Path]], loose: list[Path], problems: list[str]
 ) -> dict[str, dict[str, Path]]:
     """Files by kind and stem, those of the books among masks and loose files too."""
-    books = finding.books([*inside["masks"], *loose], problems)
-    inside["masks"] = [path for path in inside["masks"] if path not in books]
     files = {"images": _named(inside["images"], "images", (), problems)}
+    books = finding.books([*inside["masks"], *loose], files["images"], problems)
+    inside["masks"] = [path for path in inside["masks"] if path not in books]
     for kind in KINDS[1:]:
         files[kind] = _named(inside[kind], kind, files["images"], problems)
     finding.open_books(books, files["masks"], files["images"], problems)
@@ -274,9 +272,9 @@ def _named(
     files: dict[str, Path] = {}
     known = endings() + (*READERS,) * (kind in ("masks", "points"))
     for path in paths:
-        if path.name.startswith(".") or path.name == "Thumbs.db":
+        if path.name.startswith(".") or path.name in _LEFT:
             continue
-        stem = finding.image_of(path, images, stem_of(path.name))
+        stem = finding.image_of(stem_of(path.name), images)
         where = printable(path)
         if path.is_dir():
             problems.append(f"{where}: a folder inside {kind}/ is not looked into")

@@ -1,7 +1,7 @@
 """Which file of labels speaks of which image, by their names and by what is in them."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from beadseg.data.annotations.coco import Book, read_book
@@ -10,10 +10,12 @@ from beadseg.quoting import printable
 FOLDERS = ("masks", "labels", "annotations")  # the first that is there
 BESIDE = (".json", ".geojson", ".txt", ".roi", ".zip")  # of labels beside their images
 _ADDED = r"(_cp_masks|_rois|_RoiSet|_seg)$"  # what programs put behind the name
+_PICTURES = r"(_(flows|outlines|dP)_cp_masks|_cp_output|_cp_outlines)$"
+OF_CLASSES = ("classes.txt", "labels.txt", "data.yaml", "notes.json")  # with YOLO
 _NAMED = 3  # images in a line
 
 
-def image_of(path: Path, images: Collection[str], stem: str) -> str:
+def image_of(stem: str, images: Collection[str]) -> str:
     """The image that a file of labels is named after; its stem where there is none.
 
     NAME_cp_masks.png of Cellpose, NAME_rois.zip and NAME.tif.geojson are for NAME.
@@ -24,12 +26,31 @@ def image_of(path: Path, images: Collection[str], stem: str) -> str:
     return stem
 
 
+def is_by_product(stem: str, images: Collection[str]) -> bool:
+    """Whether a file is a picture that Cellpose writes along with its masks."""
+    found = re.sub(_PICTURES, "", stem)
+    return found != stem and found in images
+
+
 def is_beside(path: Path, stem: str, images: Collection[str]) -> bool:
     """Whether a file among images is labels of one of them."""
     found = re.sub(_ADDED, "", stem)
     if found != stem and found in images:
         return True
-    return path.suffix.lower() in BESIDE and image_of(path, images, stem) in images
+    return path.suffix.lower() in BESIDE and image_of(stem, images) in images
+
+
+def move_labels(
+    inside: dict[str, list[Path]], stem_of: Callable[[str], str], stems: Collection[str]
+) -> None:
+    """Takes labels of images that lie beside them out of "images" into "masks"."""
+    for path in inside["images"][:]:
+        stem = stem_of(path.name)
+        if is_by_product(stem, stems):
+            inside["images"].remove(path)
+        elif is_beside(path, stem, stems):
+            inside["images"].remove(path)
+            inside["masks"].append(path)
 
 
 def refused(path: Path) -> str:
@@ -43,11 +64,13 @@ def refused(path: Path) -> str:
     return ""
 
 
-def books(files: Collection[Path], problems: list[str]) -> dict[Path, Book]:
+def books(
+    files: Collection[Path], images: Collection[str], problems: list[str]
+) -> dict[Path, Book]:
     """Those of the files that hold the labels of many images: COCO."""
     found = {}
     for path in files:
-        if path.suffix.lower() != ".json":
+        if path.suffix.lower() != ".json" or image_of(path.stem, images) in images:
             continue
         try:
             book = read_book(path)

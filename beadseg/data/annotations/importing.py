@@ -16,11 +16,13 @@ from beadseg.data.folder import sort_files, stem_of
 from beadseg.data.images.readers import endings
 from beadseg.data.images.reading import ReadError
 from beadseg.data.masks.labels import read_mask, read_points
+from beadseg.data.settings_file import FILE
 from beadseg.errors import BeadsegError
 from beadseg.files import open_whole, user_path, write_whole, writing
 from beadseg.quoting import printable
 
 _TABLES = (".csv", ".tsv")
+_NAMED = 8  # files that are left out, by name in one line
 
 
 def import_labels(
@@ -34,7 +36,8 @@ def import_labels(
       images: a folder of the images, if they are not in the source.
 
     Returns:
-      A row per image ("image", "beads", "from", "notes") and lines on "problems".
+      A row per image ("image", "beads", "from", "notes") and lines on "problems" and
+      "notes".
 
     Raises:
       BeadsegError: nothing to import, or the output holds something or cannot be
@@ -44,10 +47,10 @@ def import_labels(
     if not source.exists():
         raise BeadsegError(f"{source}: no such file or folder: check the name")
     problems: list[str] = []
-    inside = _look(source, images and user_path(images))
     if line := finding.refused(source):
         raise BeadsegError(line)
-    files = sort_files(inside, [], problems)
+    inside, loose, rest = _look(source, images and user_path(images))
+    files = sort_files(inside, loose, problems)
     if not files["images"]:
         raise BeadsegError(
             f"{printable(source)}: no images found: name their folder with --images"
@@ -61,50 +64,82 @@ def import_labels(
     with writing(output, "-o"):
         for stem in tqdm(sorted(files["images"]), "importing", disable=None):
             rows.append(_import(stem, files, output, problems))
-    return {"images": rows, "problems": problems, "output": str(output)}
+    notes = []
+    if rest:
+        named = ", ".join(printable(path.name) for path in rest[:_NAMED])
+        more = f" and {len(rest) - _NAMED} more" if len(rest) > _NAMED else ""
+        notes = [f"no images and no labels of one, left out: {named}{more}"]
+    settings = source / FILE
+    if settings.is_file():
+        _copy(settings, output / FILE)
+    return {
+        "images": rows,
+        "problems": problems,
+        "notes": notes,
+        "output": str(output),
+    }
 
 
-def _look(source: Path, images: Path | None) -> dict[str, list[Path]]:
-    """Files by kind, from the names of their folders and their endings."""
+def _look(
+    source: Path, images: Path | None
+) -> tuple[dict[str, list[Path]], list[Path], list[Path]]:
+    """Files by kind, files that may hold the labels of many images, and the rest.
+
+    The names of folders and endings tell; labels may lie beside their images.
+    """
     inside: dict[str, list[Path]] = {kind: [] for kind in KINDS}
-    top = source if source.is_dir() else source.parent
-    if images is not None:
-        inside["images"] = [p for p in _below(images) if p.suffix.lower() in endings()]
+    loose, rest = [], []
     labels = _below(source) if source.is_dir() else [source]
-    beside = _below(top) if images is None and labels == [source] else []
-    for path in dict.fromkeys([*labels, *beside]):
-        folders = {part.lower() for part in path.relative_to(top).parts[:-1]}
-        ending = path.suffix.lower()
-        of = next((kind for kind in KINDS[2:] if kind in folders), "masks")
-        if ending in _TABLES or (of == "points" and ending in READERS):
+    pictures = []
+    if images is not None or source.is_file():
+        folder = images or source.parent
+        found = [path for path in _below(folder) if _is_image(path)]
+        pictures = [path for path in found if not _labelled(path, folder)]
+    for path in labels:
+        ending, folder = path.suffix.lower(), _labelled(path, source)
+        if images is None and source.is_dir() and not folder and _is_image(path):
+            pictures.append(path)
+        elif ending in _TABLES or (folder == "points" and ending in READERS):
             inside["points"].append(path)
-        elif path == source or folders & {*finding.FOLDERS, *KINDS[1:]}:
-            inside[of].append(path)
-        elif ending in READERS:
-            inside["masks"].append(path)
-        elif images is not None:
-            inside["masks"].append(path)
+        elif folder or path == source or images is not None:
+            inside[folder or "masks"].append(path)
+        elif ending in READERS or finding.refused(path):
+            loose.append(path)
         else:
-            inside["images"].append(path)
-    if source.is_file():  # what lies beside is not asked for
-        inside["masks"] = [p for p in inside["masks"] if p == source]
-        inside["points"] = [p for p in inside["points"] if p == source]
-    stems = {stem_of(p.name) for p in inside["images"] if p.suffix.lower() in endings()}
-    for path in inside["images"][:]:
-        if finding.is_beside(path, stem_of(path.name), stems):
-            inside["images"].remove(path)
+            rest.append(path)
+    stems = {stem_of(path.name) for path in pictures}
+    inside["images"] = pictures
+    finding.move_labels(inside, stem_of, stems)
+    for path in loose[:]:
+        if finding.image_of(stem_of(path.name), stems) in stems or (
+            finding.refused(path)
+        ):
+            loose.remove(path)
             inside["masks"].append(path)
-    return inside
+    rest += [path for path in loose if path.suffix.lower() != ".json"]
+    return inside, [path for path in loose if path not in rest], rest
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in endings()
+
+
+def _labelled(path: Path, top: Path) -> str:
+    """The kind that a folder on the way from `top` names; "" where none does."""
+    names = dict.fromkeys(finding.FOLDERS, "masks")
+    names |= {"ignore": "ignore", "points": "points"}
+    folders = path.relative_to(top).parent.parts if path != top else ()
+    return next((names[f.lower()] for f in folders[::-1] if f.lower() in names), "")
 
 
 def _below(folder: Path) -> list[Path]:
-    found = sorted(folder.rglob("*"))
-    hidden = [p for p in found if any(q.startswith(".") for q in _parts(p, folder))]
-    return [p for p in found if p.is_file() and p not in set(hidden)]
-
-
-def _parts(path: Path, folder: Path) -> tuple[str, ...]:
-    return path.relative_to(folder).parts
+    """All files in a folder and those in it, none of them hidden."""
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return [
+        path
+        for path in found
+        if not any(p.startswith(".") for p in path.relative_to(folder).parts)
+    ]
 
 
 def _import(
@@ -131,7 +166,8 @@ def _import(
         program = first.drawing.program if isinstance(first, VectorPage) else "pixels"
         row["beads"] = sum(beads for beads, _ in found)
         row["from"] = printable(f"{path.name} ({program})")
-        row["notes"] += [note for page in pages for note in page.notes]
+        notes = [note.removeprefix(f"{stem}: ") for p in pages for note in p.notes]
+        row["notes"] += notes
         row["notes"] += [note for _, note in found if note]
     return row
 

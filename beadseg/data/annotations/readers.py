@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from roifile import ROI_TYPE, ImagejRoi
+from roifile import ROI_SUBTYPE, ROI_TYPE, ImagejRoi
 
 from beadseg.data.annotations import json_files, tables
 from beadseg.data.annotations.shapes import (
@@ -30,6 +30,7 @@ from beadseg.data.images.reading import PageRef, ReadError, file_stem, open_page
 from beadseg.quoting import printable
 
 _LINES = (ROI_TYPE.LINE, ROI_TYPE.FREELINE, ROI_TYPE.POLYLINE, ROI_TYPE.ANGLE)
+_WORDS = (ROI_SUBTYPE.TEXT, ROI_SUBTYPE.ARROW, ROI_SUBTYPE.IMAGE)
 
 
 @dataclass(frozen=True)
@@ -60,21 +61,19 @@ def open_vector(path: Path, image: Path | None) -> list[PageRef]:
             f"{path}: its image has {len(pages)} pages, and outlines are for one: "
             "convert them to a label image with as many pages"
         )
-    page = pages[0]
+    page, name = pages[0], file_stem(image)
+    which = "" if name in path.name else f"{name}: "  # of a file of many images
     try:
         drawing = READERS[path.suffix.lower()].read(path, page)
         size = drawing.size or page.shape
-        notes = (*drawing.notes, *examine(drawing, size))
+        notes = [*drawing.notes, *examine(drawing, size)]
     except Exception as error:  # parsers raise anything on damaged files
         if isinstance(error, KeyError):
             error = ValueError(f"it lacks {error}")
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ReadError(
-            printable(
-                f"{path}: {reason}" + ("" if ":" in reason else ": export it again")
-            )
-        ) from error
-    name = file_stem(image)
+        remedy = "" if ":" in reason else ": export it again"
+        raise ReadError(printable(f"{path}: {which}{reason}{remedy}")) from error
+    notes = tuple(f"{which}{note}" for note in notes)
     return [VectorPage(path, 0, name, size, None, notes, kind="beads", drawing=drawing)]
 
 
@@ -85,14 +84,20 @@ def _imagej(path: Path, page: PageRef) -> Drawing:
     else:
         with zipfile.ZipFile(path) as archive:
             inside = [i for i in archive.infolist() if i.filename.endswith(".roi")]
-            if not inside or max(i.file_size for i in inside) > LARGEST:
+            if not inside and archive.infolist():
+                raise ValueError("it is no set of ImageJ ROIs")
+            if max((i.file_size for i in inside), default=0) > LARGEST:
                 raise ValueError("it is no set of ImageJ ROIs")
             contents = [archive.read(info) for info in inside]
     rois = [ImagejRoi.frombytes(content) for content in contents]
-    kept = [roi for roi in rois if roi.roitype not in _LINES]
+    kept = [
+        roi for roi in rois if roi.roitype not in _LINES and roi.subtype not in _WORDS
+    ]
     notes = ()
     if len(kept) < len(rois):
-        notes = (f"{len(rois) - len(kept)} of {len(rois)} ROIs are lines: left out",)
+        notes = (
+            f"{len(rois) - len(kept)} of {len(rois)} ROIs are lines or words: left out",
+        )
     shapes = [shape for roi in kept for shape in _of_roi(roi)]
     return Drawing(shapes, None, notes, "ImageJ")
 

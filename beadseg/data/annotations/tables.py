@@ -125,10 +125,7 @@ def _of_image(names: Sequence[str], rows: list[list[str]], stem: str):
     """The rows of one image, where a column names images, and a remark on frames."""
     for column in (i for i, n in enumerate(names) if n.strip().lower() in _IMAGE):
         mine = [
-            row
-            for row in rows
-            if column < len(row)
-            and stem in (stem_in(row[column]), stem_in(row[column].split(":")[0]))
+            row for row in rows if column < len(row) and stem in _stems(row[column])
         ]
         if mine:
             rows = mine
@@ -138,6 +135,11 @@ def _of_image(names: Sequence[str], rows: list[list[str]], stem: str):
         if len(frames) > 1:
             return rows, (f"centres of {len(frames)} frames, all put on one image",)
     return rows, ()
+
+
+def _stems(cell: str) -> tuple[str, ...]:
+    """Images that a cell may name: by stem, by file, or as ImageJ labels a slice."""
+    return cell, stem_in(cell), stem_in(cell.split(":")[0])
 
 
 def _scale(unit: str, places: np.ndarray, page: PageRef, imagej: bool):

@@ -92,6 +92,39 @@ def test_a_folder_of_every_kind(config, save, picture, labels, tmp_path, capsys)
     ]
 
 
+def test_what_is_no_label_is_left_out_and_is_no_failure(
+    save, picture, labels, tmp_path, capsys
+):
+    folder = save("a.tif", picture(labels)).parent
+    save("a_cp_masks.tif", labels.astype(np.uint16))
+    save("a_flows_cp_masks.tif", labels.astype(np.uint16))
+    for name in ("README.txt", "obj.names", "train.txt", "beads.toml"):
+        (folder / name).write_text("pixel_size = 0.5\n")
+    (folder / "classes.txt").write_text("bead\n")
+    assert run(folder, "-o", tmp_path / "new") == 0
+    printed = capsys.readouterr()
+    assert "a: 5 beads from a_cp_masks.tif (pixels)" in printed.out
+    assert "1 images, 1 of them with labels" in printed.out
+    assert "left out:" in printed.err and "obj.names" in printed.err
+    assert (tmp_path / "new" / "beads.toml").exists()
+
+
+def test_coco_files_of_a_training_and_a_test_folder(picture, labels, tmp_path):
+    for i, part in enumerate(("train", "test")):
+        folder = tmp_path / "data" / part
+        folder.mkdir(parents=True)
+        tifffile.imwrite(folder / f"{part}.tif", picture(labels))
+        content = {
+            "images": [{"id": 1, "file_name": f"{part}.tif"}],
+            "annotations": [{"id": 1, "image_id": 1, "bbox": [5 + i, 5, 9, 9]}],
+        }
+        (folder / "_annotations.coco.json").write_text(json.dumps(content))
+    assert run(tmp_path / "data", "-o", tmp_path / "new") == 0
+    for i, part in enumerate(("train", "test")):
+        written = tifffile.imread(tmp_path / "new" / "masks" / f"{part}.tif")
+        assert np.nonzero(written)[1].min() == 5 + i
+
+
 def test_what_fails_is_said_and_the_rest_is_done(
     save, picture, labels, tmp_path, capsys
 ):

@@ -1,6 +1,8 @@
 """Outlines and points of other programs become the labels that they describe."""
 
+import io
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -33,6 +35,24 @@ def test_what_predict_writes_is_read_as_the_same_labels(task, discs, ending, rad
     else:
         write_geojson(made.path, {"label": np.arange(1, 6)}, outlines)
     np.testing.assert_array_equal(read_labels(made.open()[0]), labels)
+
+
+def zipped(name: str) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr(name, "x")
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("ending", [".zip", ".geojson"])
+def test_no_bead_is_read_as_none(task, ending):
+    made = task(f"a{ending}")
+    if ending == ".zip":
+        write_rois(made.path, [], [])
+    else:
+        write_geojson(made.path, {"label": np.zeros(0, int)}, [])
+    (page,) = made.open()
+    assert not read_labels(page).any() and "without beads" in page.notes[0]
 
 
 def roi(kind: ROI_TYPE, **sides) -> bytes:
@@ -109,7 +129,7 @@ def test_rings_in_rings_are_holes_and_later_beads_lie_on_top(task):
         ("a.csv", "area\n3\n", "no columns X and Y"),
         ("a.geojson", "{", "Expecting"),
         ("a.geojson", '{"type": "LineString", "coordinates": []}', "is no bead"),
-        ("a.zip", b"PK\x05\x06" + b"\0" * 18, "no set of ImageJ ROIs"),
+        ("a.zip", zipped("notes.txt"), "no set of ImageJ ROIs"),
         ("a.zip", b"junk", "not a zip file"),
         ("a.roi", b"junk", "a.roi: "),
     ],

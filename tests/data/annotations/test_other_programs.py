@@ -141,7 +141,7 @@ def test_lines_of_imagej_are_no_beads(task):
     line.roitype = ROI_TYPE.POLYLINE
     (page,) = task("a.roi", line.tobytes()).open()
     assert not read_labels(page).any()
-    assert page.notes[0] == "1 of 1 ROIs are lines: left out"
+    assert page.notes[0] == "1 of 1 ROIs are lines or words: left out"
 
 
 CENTRES = [[3, 7], [60, 40]]
