@@ -111,8 +111,8 @@ def read_rows(folder: Path) -> Rows:
 
 
 def _csv(file: Path) -> Rows:
-    head, *rows = cells(file.read_text("utf-8-sig"))
-    return [dict(zip(head, row, strict=False)) for row in rows]
+    table = cells(file.read_text("utf-8-sig"))
+    return [dict(zip(table[0], row, strict=False)) for row in table[1:]]
 
 
 def _parquet(file: Path) -> Rows:

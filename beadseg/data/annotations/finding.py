@@ -70,7 +70,8 @@ def books(
     """Those of the files that hold the labels of many images: COCO."""
     found = {}
     for path in files:
-        if path.suffix.lower() != ".json" or image_of(path.stem, images) in images:
+        known = path.name.startswith(".") or image_of(path.stem, images) in images
+        if known or path.suffix.lower() != ".json":
             continue
         try:
             book = read_book(path)

@@ -60,6 +60,9 @@ def _geojson(features: list[dict[str, Any]]) -> Drawing:
 
 def _feature(feature: dict[str, Any]) -> Iterator[Shape]:
     geometry = feature.get("geometry", feature)
+    if geometry is None:  # an object without a place
+        yield Shape("area", [[np.zeros((0, 2))]])
+        return
     kind, places = geometry["type"], geometry["coordinates"]
     if kind in ("Point", "MultiPoint"):
         for place in [places] if kind == "Point" else places:

@@ -68,9 +68,9 @@ def open_vector(path: Path, image: Path | None) -> list[PageRef]:
         size = drawing.size or page.shape
         notes = [*drawing.notes, *examine(drawing, size)]
     except Exception as error:  # parsers raise anything on damaged files
-        if isinstance(error, KeyError):
-            error = ValueError(f"it lacks {error}")
         reason = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, (KeyError, TypeError, AttributeError, IndexError)):
+            reason = f"it is damaged or of another kind ({reason})"
         remedy = "" if ":" in reason else ": export it again"
         raise ReadError(printable(f"{path}: {which}{reason}{remedy}")) from error
     notes = tuple(f"{which}{note}" for note in notes)
@@ -114,7 +114,7 @@ def _of_roi(roi: ImagejRoi) -> Iterator[Shape]:
 def _text(path: Path, page: PageRef) -> Drawing:
     """YOLO has a class and 4 or more numbers in a line; else it is a table."""
     lines = [line.split() for line in read_text(path).splitlines() if line.strip()]
-    if lines and not (len(lines[0]) > 4 and all(map(_is_number, lines[0]))):
+    if lines and not (len(lines[0]) > 4 and _is_number(lines[0][0])):
         return tables.read_table(path, page)
     return _yolo(lines, page)
 

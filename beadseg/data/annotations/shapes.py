@@ -128,6 +128,8 @@ def examine(drawing: Drawing, size: tuple[int, int]) -> tuple[str, ...]:
             cut.append(number)
         if shape.kind == "area" and _crosses(shape):
             crossed.append(number)
+    if empty and len(empty) == len(drawing.shapes):
+        raise ValueError("none of its beads encloses a pixel: draw them again")
     total, where = len(drawing.shapes), f"its image of {size[0]} x {size[1]} px"
     if 2 * len(outside) > total:
         raise ValueError(
