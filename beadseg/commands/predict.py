@@ -49,7 +49,13 @@ def add(commands: Subparsers) -> None:
         "--pixel-size", type=float, help="um, instead of what the files say"
     )
     parser.add_argument(
-        "--channel", type=int, help="of several (luminance of RGB, else the first)"
+        "--channel",
+        type=lambda text: int(text) if text.lstrip("-").isdigit() else text,
+        metavar="NAME|NUMBER",
+        help="of several (luminance of RGB, else the first)",
+    )
+    parser.add_argument(
+        "--every", type=int, default=1, metavar="N", help="every Nth page or frame (1)"
     )
     parser.add_argument(
         "--stack",
@@ -71,6 +77,18 @@ def add(commands: Subparsers) -> None:
         + " (csv)",
     )
     parser.add_argument(
+        "--csv-dialect",
+        choices=("plain", "excel-eu"),
+        default="plain",
+        help="excel-eu: semicolons, decimal comma and a byte order mark (plain)",
+    )
+    parser.add_argument(
+        "--columns",
+        action=_Columns,
+        nargs=0,
+        help="say what each column of the tables is, and exit",
+    )
+    parser.add_argument(
         "--augment",
         action="store_true",
         help="mean over 8 symmetries: 8 times slower, a little better",
@@ -87,10 +105,22 @@ def add(commands: Subparsers) -> None:
     parser.set_defaults(run=run)
 
 
+class _Columns(argparse.Action):
+    """Prints the documentation of the columns."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        from beadseg.inference.outputs.columns import lines
+
+        print("\n".join(lines()))
+        parser.exit()
+
+
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Predicts all images; returns a dict an image, and lines on what failed."""
     if options.pixel_size is not None and not options.pixel_size > 0:
         raise BeadsegError(f"--pixel-size {options.pixel_size}: give um above 0")
+    if options.every < 1:
+        raise BeadsegError(f"--every {options.every}: give 1 or more")
     from beadseg.inference.batch import Options, predict_batch
     from beadseg.inference.inputs import find_inputs
     from beadseg.inference.predictor import Predictor
@@ -107,7 +137,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         augment=options.augment,
     )
     channel = runs[0].channel if options.channel is None else options.channel
-    inputs = find_inputs(options.images, channel, options.stack or runs[0].stack)
+    stack = options.stack or runs[0].stack
+    inputs = find_inputs(options.images, channel, stack, options.every)
     for note in [*(note for run in runs for note in run.notes), *inputs.notes]:
         print(f"note: {note}", file=sys.stderr)
     result = predict_batch(
@@ -119,6 +150,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             pixel_size=options.pixel_size,
             only=tuple(options.only),
             tables=f".{options.tables}",
+            dialect=options.csv_dialect,
             resume=options.resume,
         ),
     )

@@ -4,12 +4,14 @@ A file is read again when its path, size or modification time differs from what 
 index in the cache says.
 """
 
+import functools
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from beadseg.data.annotations.readers import READERS, open_vector
 from beadseg.data.cache import (
     hash_code,
     hash_file,
@@ -21,7 +23,6 @@ from beadseg.data.cache import (
 from beadseg.data.images import reading
 from beadseg.data.masks import labels as labelling
 from beadseg.data.masks.points import spacings
-from beadseg.data.masks.vector_labels import READERS, open_vector
 from beadseg.data.scaling import bead_diameters
 from beadseg.threads import ordered_map
 
@@ -83,23 +84,23 @@ class Task:
 
 def gather(
     tasks: list[Task], folder: Path, cache: Path, progress: bool
-) -> dict[Path, FileFacts]:
+) -> dict[Task, FileFacts]:
     """Facts of every file, from the index in `cache` where the file is unchanged."""
     index_path = cache / "index" / f"{hash_json(str(folder.resolve()))}.json"
     code = hash_code()
     index = _load(index_path, code)
-    keys = {task.path: _key(task, folder) for task in tasks}
+    keys = {task: _key(task, folder) for task in tasks}
     facts = {
-        task.path: FileFacts.from_json(index[keys[task.path]])
-        for task in tasks
-        if keys[task.path] in index
+        task: FileFacts.from_json(index[key])
+        for task, key in keys.items()
+        if key in index
     }
-    missing = [task for task in tasks if task.path not in facts]
+    missing = [task for task in tasks if task not in facts]
     found = ordered_map(look_into, missing)
     bar = tqdm(found, "reading images", len(missing), disable=_hidden(progress))
-    facts |= {task.path: fact for task, fact in zip(missing, bar, strict=True)}
+    facts |= dict(zip(missing, bar, strict=True))
     if missing or len(index) != len(facts):
-        entries = {keys[path]: asdict(fact) for path, fact in facts.items()}
+        entries = {keys[task]: asdict(fact) for task, fact in facts.items()}
         with writing_cache(cache):
             write_stored(index_path, {"code": code, "files": entries})
     return facts
@@ -131,7 +132,7 @@ def look_into(task: Task) -> FileFacts:
     """Reads a file, one page at a time."""
     digest = ""
     try:
-        digest = hash_file(task.path)
+        digest = _digest(task)
         pages = task.open()
     except reading.ReadError as error:
         return FileFacts(digest, problem=str(error))
@@ -139,6 +140,19 @@ def look_into(task: Task) -> FileFacts:
         return FileFacts(digest, problem=f"{task.path}: {error.strerror}")
     notes = tuple(dict.fromkeys(note for page in pages for note in page.notes))
     return FileFacts(digest, tuple(_page(task.kind, p) for p in pages), notes)
+
+
+def _digest(task: Task) -> str:
+    if task.path.suffix.lower() != ".json":
+        return hash_file(task.path)
+    status = task.path.stat()
+    return _digest_of_many(task.path, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=8)
+def _digest_of_many(path: Path, size: int, changed: int) -> str:
+    """Of a file that is opened for each of many images: read once."""
+    return hash_file(path)
 
 
 def _page(kind: str, page: reading.PageRef) -> PageFacts:

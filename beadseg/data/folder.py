@@ -8,19 +8,21 @@ import errno
 import json
 import os
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
+from beadseg.data.annotations import finding
+from beadseg.data.annotations.readers import READERS
 from beadseg.data.cache import cache_dir
 from beadseg.data.facts import KINDS, Task, gather
 from beadseg.data.grouping import given_groups, keep_frames_together
 from beadseg.data.images.readers import endings, endings_in_words, kinds_in_words
 from beadseg.data.images.reading import file_stem
 from beadseg.data.masks.checkup import MaskDoubt, check
-from beadseg.data.masks.vector_labels import READERS
 from beadseg.data.samples import Sample, match, with_discs
 from beadseg.data.settings_file import FILE, read_beads_toml
 from beadseg.errors import BeadsegError
@@ -29,6 +31,7 @@ from beadseg.quoting import is_printable, printable
 
 _LONGEST = 230  # bytes of a name: what is made of an image has longer endings
 _PRINTED = 8  # lines of one kind
+_LEFT = ("Thumbs.db", *finding.OF_CLASSES)  # of no use here
 
 
 class Folder(NamedTuple):
@@ -58,7 +61,7 @@ def scan(data: ConfigDict, progress: bool = True) -> Folder:
     problems: list[str] = []
     settings = read_beads_toml(folder, stem_of)
     channel = settings.channel if data.channel is None else data.channel
-    files = {kind: _list(folder / kind, kind, problems) for kind in KINDS}
+    files = find_files(folder, problems)
     if not files["images"]:
         raise BeadsegError(
             f"{folder / 'images'}: no image in it: put {kinds_in_words()} files there"
@@ -90,7 +93,7 @@ def scan(data: ConfigDict, progress: bool = True) -> Folder:
         samples += found
     files_of: dict[str, list[Path]] = {}
     for task in everything:
-        for note in facts[task.path].notes:
+        for note in facts[task].notes:
             files_of.setdefault(note, []).append(task.path)
     notes = [f"{_some(paths)}: {note}" for note, paths in files_of.items()]
     late = [folder / "masks" / stem for stem in files["masks"] if _late(folder, stem)]
@@ -99,9 +102,7 @@ def scan(data: ConfigDict, progress: bool = True) -> Folder:
             f"{_some(late)}: older than the decisions of a review that was killed: run "
             f"beadseg review {folder} and end it, before you train on them"
         )
-    gaps = {
-        task.path: sum(p.missing for p in facts[task.path].pages) for task in everything
-    }
+    gaps = {task.path: sum(p.missing for p in facts[task].pages) for task in everything}
     gaps = {path: count for path, count in gaps.items() if count}
     if gaps:
         notes.append(
@@ -228,22 +229,57 @@ def _check_layout(folder: Path) -> None:
     )
 
 
-def _list(folder: Path, kind: str, problems: list[str]) -> dict[str, Path]:
-    """Files by stem; of two with one stem the first."""
-    files: dict[str, Path] = {}
-    if not folder.is_dir():
-        return files
-    order = list(READERS)
-    known = endings() + (*READERS,) * (kind in ("masks", "points"))
+def find_files(folder: Path, problems: list[str]) -> dict[str, dict[str, Path]]:
+    """The files of a data set, by the kinds of `KINDS` and the stems of their images.
 
-    def rank(path: Path) -> tuple:  # pixels before outlines, then by name
+    Labels lie in masks/ (or labels/, annotations/), beside their images as labelme,
+    Cellpose and LabelImg put them, or in a COCO file that may also lie in the folder
+    itself. What is not used is said in `problems`.
+    """
+    inside = {kind: _inside(folder / kind) for kind in KINDS}
+    inside["images"].sort()
+    for name in reversed(finding.FOLDERS):
+        inside["masks"] = _inside(folder / name) or inside["masks"]
+    stems = {stem_of(p.name) for p in inside["images"] if p.suffix.lower() in endings()}
+    finding.move_labels(inside, stem_of, stems)
+    loose = [*_inside(folder), *_inside(folder / "annotations")]
+    return sort_files(inside, loose, problems)
+
+
+def sort_files(
+    inside: dict[str, list[Path]], loose: list[Path], problems: list[str]
+) -> dict[str, dict[str, Path]]:
+    """Files by kind and stem, those of the books among masks and loose files too."""
+    files = {"images": _named(inside["images"], "images", (), problems)}
+    books = finding.books([*inside["masks"], *loose], files["images"], problems)
+    inside["masks"] = [path for path in inside["masks"] if path not in books]
+    for kind in KINDS[1:]:
+        files[kind] = _named(inside[kind], kind, files["images"], problems)
+    finding.open_books(books, files["masks"], files["images"], problems)
+    return files
+
+
+def _inside(folder: Path) -> list[Path]:
+    """What lies in a folder: pixels before outlines, then by name."""
+    order = list(READERS)
+
+    def rank(path: Path) -> tuple:
         ending = path.suffix.lower()
         return order.index(ending) if ending in READERS else -1, path
 
-    for path in sorted(folder.iterdir(), key=rank):
-        if path.name.startswith(".") or path.name == "Thumbs.db":
+    return sorted(folder.iterdir(), key=rank) if folder.is_dir() else []
+
+
+def _named(
+    paths: list[Path], kind: str, images: Collection[str], problems: list[str]
+) -> dict[str, Path]:
+    """Files by the stem of their image; of two with one stem the first."""
+    files: dict[str, Path] = {}
+    known = endings() + (*READERS,) * (kind in ("masks", "points"))
+    for path in paths:
+        if path.name.startswith(".") or path.name in _LEFT:
             continue
-        stem = stem_of(path.name)
+        stem = finding.image_of(stem_of(path.name), images)
         where = printable(path)
         if path.is_dir():
             problems.append(f"{where}: a folder inside {kind}/ is not looked into")
@@ -258,6 +294,8 @@ def _list(folder: Path, kind: str, problems: list[str]) -> dict[str, Path]:
                 f"{where}: its name has more than {_LONGEST} bytes, which leaves no "
                 "room for masks/ of that name: shorten it"
             )
+        elif line := finding.refused(path):
+            problems.append(line)
         elif path.suffix.lower() not in known:
             problems.append(f"{where}: not a type that is read ({endings_in_words()})")
         elif stem in files:

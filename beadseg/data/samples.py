@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -99,7 +98,7 @@ def read_sample(
 def match(
     stem: str,
     tasks: dict[str, Task | None],
-    facts: dict[Path, FileFacts],
+    facts: dict[Task, FileFacts],
     settings: BeadsToml,
     group: str,
     problems: list[str],
@@ -114,7 +113,7 @@ def match(
       group: of the file.
       problems: gets a line for each file and page that is left out.
     """
-    known = {kind: facts[task.path] for kind, task in tasks.items() if task}
+    known = {kind: facts[task] for kind, task in tasks.items() if task}
     problems += [fact.problem for fact in known.values() if fact.problem]
     images = known.pop("images").pages
     for kind, fact in known.items():
@@ -134,7 +133,7 @@ def match(
                 matched.pop(kind, None)
         mask, points = (matched.get(k, PageFacts()) for k in ("masks", "points"))
         used = {kind: tasks[kind] for kind in matched}
-        digests = {kind: facts[tasks[kind].path].digest for kind in ("images", *used)}
+        digests = {kind: facts[tasks[kind]].digest for kind in ("images", *used)}
         sample = Sample(
             name=page.name,
             source=stem,

@@ -20,6 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from beadseg import __version__
+from beadseg.data.images.places import PLACE
 from beadseg.data.images.reading import ReadError, check_image
 from beadseg.errors import BeadsegError
 from beadseg.files import (
@@ -55,6 +56,7 @@ class Options:
     pixel_size: float | None = None  # um, instead of what the files say
     only: tuple[str, ...] = choices()
     tables: str = ".csv"  # ending of beads and images
+    dialect: str = "plain"  # of CSV, see `writers.DIALECTS`
     resume: bool = False
 
 
@@ -272,7 +274,8 @@ def _write_record(
     """Written last: where it is, the files of the image are whole."""
     page = image.page
     file = printable(page.path)
-    about = {"image": image.name, "file": file, "page": page.index} | about
+    place = {"image": image.name, "file": file, "page": page.index} | dict(page.place)
+    about = place | about
     content = io.BytesIO()
     words = np.array(json.dumps(about | {"stamp": page.stamp}))
     np.savez(content, about=words, **table)
@@ -318,10 +321,16 @@ def _write_tables(
         notes += [f"{about['image']}: {note}" for note in about.pop("notes")]
         rows.append(about)
         name = np.full(len(table["label"]), about["image"], dtype=object)
-        tables.append({"image": name} | table)
+        place = {
+            key: np.full(len(name), about[key], dtype=object)
+            for key in PLACE
+            if key in about
+        }
+        tables.append({"image": name} | place | table)
     lines = doubts.mark(rows, calibrated=predictor.runs[0].sizes is not None)
     with writing(options.output, "-o"):
         for kind, content in (("beads", tables), ("images", [rows_to_table(rows)])):
             file = options.output / f"{kind}{options.tables}"
-            writers.write_table(file, [table for table in content if table])
+            some = [table for table in content if table]
+            writers.write_table(file, some, options.dialect)
     return rows, notes, lines

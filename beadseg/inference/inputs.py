@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+from beadseg.data.images.formats import is_zarr
 from beadseg.data.images.readers import (
     endings,
     endings_in_words,
@@ -39,13 +40,16 @@ class Inputs(NamedTuple):
 
 
 def find_inputs(
-    arguments: list[str], channel: int | None = None, stack: str = "pages"
+    arguments: list[str],
+    channel: int | str | None = None,
+    stack: str = "pages",
+    every: int = 1,
 ) -> Inputs:
     """Lists the images of files, folders and patterns, in that order.
 
     Of a folder the images in it are taken, whatever their names, or those in its
     `images/`; what else lies there is named in a note. What cannot be opened is a
-    problem, and the rest goes on.
+    problem, and the rest goes on. Of the pages of a file each `every`-th is taken.
 
     Raises:
       BeadsegError: an argument under which there is no image at all.
@@ -65,7 +69,7 @@ def find_inputs(
         except ReadError as error:
             problems.append(str(error))
             continue
-        for page in pages:
+        for page in pages[::every]:
             name = names[file] + page.name[len(file_stem(file)) :]
             images.append(Input(name, page))
             for note in page.notes:
@@ -96,7 +100,7 @@ def _file_name(name: str) -> str:
 def _expand(argument: str) -> tuple[list[Path], list[str]]:
     """The files of an argument, and a line on what is left out of a folder."""
     path = user_path(argument)
-    if path.is_dir():
+    if path.is_dir() and not is_zarr(path):
         found, note = _images(path)
         if not found:
             found, note = _images(path / "images")
@@ -122,8 +126,8 @@ def _images(folder: Path) -> tuple[list[Path], list[str]]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.name in ("Thumbs.db", "desktop.ini"):
             continue
-        known = path.suffix.lower() in endings()
-        taken = known or (path.is_file() and looks_like_image(path))
+        known = path.suffix.lower() in endings() and not path.is_dir()
+        taken = known or is_zarr(path) or (path.is_file() and looks_like_image(path))
         (found if taken else rest).append(path)
     if not rest:
         return found, []

@@ -25,6 +25,7 @@ from beadseg.data.scaling import (
 )
 from beadseg.errors import BeadsegError
 from beadseg.inference.outputs.measure import BAND, Measurer, Table
+from beadseg.inference.outputs.surroundings import surroundings
 from beadseg.inference.pyramid import bead_scores, pyramid, size
 from beadseg.inference.pyramid.compose import Allocate, compose
 from beadseg.inference.pyramid.grid import resample_map
@@ -269,18 +270,22 @@ class Predictor:
                 probability = np.where(here, 1, probability)  # no clear background
             measurer.add(page.labels[rows], seen.image[rows], probability, maps)
         found = measurer.finish(pixel_size)
-        score = seen.score[found.table["label"] - 1].astype(float)
+        table = found.table | surroundings(
+            *(page.labels, seen.image, found.table, found.boxes),
+            *(pixel_size, seen.missing),
+        )
+        score = seen.score[table["label"] - 1].astype(float)
         about = found.image | {
             "mean_score": float(score.mean()) if len(score) else None,
             "threshold": seen.threshold,
             "scale": _main_scale(seen),
         }
         # Of few pixels it goes beyond 1, which no shape has: cut there as in ImageJ.
-        circularity = np.minimum(found.table["circularity"], 1.0)
+        circularity = np.minimum(table["circularity"], 1.0)
         return Prediction(
             page.labels,
             page.probability,
-            found.table | {"circularity": circularity, "score": score},
+            table | {"circularity": circularity, "score": score},
             about,
             page.uncertainty,
             found.boxes,

@@ -12,6 +12,7 @@ import pytest
 from beadseg import cli
 from beadseg.analysis.calibration import naming
 from beadseg.analysis.calibration.series import Optics, build, names_of, read_rows
+from beadseg.inference.outputs.writers import write_table
 
 PATTERN = r"^(\d+)x_"
 
@@ -170,14 +171,19 @@ def test_table_gives_dilutions_blanks_and_replicates(folder, calibrate, tmp_path
     assert any("2 images left out, no dilution: a, e" in line for line in said)
 
 
-def test_parquet_is_read_as_csv_is(folder, calibrate):
+@pytest.mark.parametrize("kind", ["parquet", "excel-eu"])
+def test_other_tables_are_read_as_csv_is(folder, calibrate, kind):
     counts = series()
     out = folder(counts)
     calibrate(out, "--dilution", PATTERN)
     first = result_of(out)
     (out / "images.csv").unlink()
-    table = pa.table({"image": list(counts), "count": list(counts.values())})
-    pq.write_table(table, out / "images.parquet")
+    table = {"image": list(counts), "count": list(counts.values())}
+    if kind == "parquet":
+        pq.write_table(pa.table(table), out / "images.parquet")
+    else:
+        table = {name: np.array(column, object) for name, column in table.items()}
+        write_table(out / "images.csv", [table], kind)
     calibrate(out, "--dilution", PATTERN)
     assert result_of(out)["line"] == first["line"]
 

@@ -9,6 +9,7 @@ import tifffile
 from PIL import Image
 
 from beadseg.data.folder import require_labels, scan
+from beadseg.data.images.readers import endings_in_words, kinds_in_words
 from beadseg.data.settings_file import BeadsToml, format_beads_toml, read_beads_toml
 from beadseg.errors import BeadsegError
 
@@ -225,7 +226,7 @@ def test_files_of_other_types_and_folders_are_named(config, data, save_pairs):
     (data / "images" / "old").mkdir()
     assert scanned(config).problems == (
         f"{data / 'images' / 'notes.txt'}: not a type that is read "
-        "(tif and all other endings of TIFF, png, jpg, jpeg, bmp)",
+        f"({endings_in_words()})",
         f"{data / 'images' / 'old'}: a folder inside images/ is not looked into",
     )
 
@@ -289,7 +290,7 @@ def test_images_in_the_folder_itself(config, data, save, grid, picture):
 def test_no_image_in_images(config, data):
     (data / "images").mkdir(parents=True)
     assert refusal(config) == (
-        f"{data / 'images'}: no image in it: put TIFF, PNG, JPEG or BMP files there"
+        f"{data / 'images'}: no image in it: put {kinds_in_words()} files there"
     )
 
 

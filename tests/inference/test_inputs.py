@@ -35,7 +35,7 @@ def test_images_are_taken_by_their_ending_or_their_content(tmp_path):
     [
         (b"RIFF\x10\0\0\0WEBPVP8 ", "a WebP file"),
         (b"\xff\x4f\xff\x51\0\x29", "a JPEG 2000 file"),
-        (b"\xda\xce\xbe\x0a\0\0", "a Nikon ND2 file"),
+        (b"GIF89a", "a GIF file"),
         (b"\x89HDF\r\n", "an HDF5 file"),
     ],
 )

@@ -16,7 +16,7 @@ import beadseg
 from beadseg import cli
 from beadseg.errors import BeadsegError
 from beadseg.inference import predictor
-from beadseg.inference.outputs import measure
+from beadseg.inference.outputs import columns, measure
 
 
 def call(capsys, *arguments):
@@ -93,6 +93,8 @@ def test_one_command_gives_all_files_and_they_are_right(
     assert float(rows["a"]["count_corrected"]) == 25
     assert float(rows["a"]["median_diameter_um"]) == pytest.approx(DIAMETER / 4, 0.01)
     assert rows["b"]["median_diameter_um"] == ""
+    names = {*beads[0], *rows["a"]}
+    assert [name for name in names if columns.about(name) is None] == []
     summary = json.loads(result.read_text())
     assert [row["count"] for row in summary["images"]] == [25, 15]
 

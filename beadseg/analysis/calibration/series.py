@@ -5,7 +5,6 @@ counted together, and a frame is one count. Frames of a replicate share its pipe
 where replicates are named, each is one count.
 """
 
-import csv
 import math
 from collections import defaultdict
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ import numpy as np
 
 from beadseg.analysis.calibration import naming
 from beadseg.analysis.calibration.naming import Names, Samples
+from beadseg.data.annotations.tables import cells
 from beadseg.data.frames import frame_of
 from beadseg.data.images.reading import file_stem
 from beadseg.errors import BeadsegError
@@ -111,8 +111,8 @@ def read_rows(folder: Path) -> Rows:
 
 
 def _csv(file: Path) -> Rows:
-    with open(file, encoding="utf-8-sig", newline="") as lines:
-        return list(csv.DictReader(lines))
+    table = cells(file.read_text("utf-8-sig"))
+    return [dict(zip(table[0], row, strict=False)) for row in table[1:]]
 
 
 def _parquet(file: Path) -> Rows:

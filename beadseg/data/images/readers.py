@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from beadseg.data.images import raster, tiff
+from beadseg.data.images.formats import FORMATS, is_zarr
 from beadseg.data.images.stacks import Plane, Stack
 from beadseg.files import what_it_is
 
@@ -31,6 +32,7 @@ class Reader:
     endings: tuple[str, ...]
     scan: Callable[[Path], tuple[list[Stack], str]]
     read: Callable[[Path, Plane, bool], np.ndarray]
+    by_place: bool = False  # its pages are named by scene, t and z
 
 
 READERS: dict[str, Reader] = {
@@ -49,17 +51,18 @@ READERS: dict[str, Reader] = {
         rb"\xff\xd8\xff", (".jpg", ".jpeg"), raster.scan_jpeg, raster.read_jpeg
     ),
     "BMP": Reader(rb"BM....\0\0\0\0", (".bmp",), raster.scan_bmp, raster.read_bmp),
+    **{
+        name: Reader(row.begins, row.endings, row.scan, row.read, by_place=True)
+        for name, row in FORMATS.items()
+    },
 }
 _FEW = 4  # endings of a kind that are all named
 # How other files begin.
 _IMAGES = {
     rb"GIF8": "a GIF",
-    rb"ZISRAW": "a Zeiss CZI",
     rb"\x89HDF": "an HDF5",
     rb"RIFF....WEBP": "a WebP",
     rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51": "a JPEG 2000",
-    rb"\xda\xce\xbe\x0a": "a Nikon ND2",
-    rb"\x70\0\0\0": "a Leica LIF",
     rb"v/1\x01": "an OpenEXR",
 }
 _OTHERS = {rb"%PDF": "a PDF", rb"PK": "a zip archive or an office document"}
@@ -103,6 +106,8 @@ def reader_of(path: Path) -> Reader:
       ValueError: there is none; with the reason.
     """
     other = what_it_is(path)
+    if is_zarr(path):
+        return READERS["OME-Zarr"]
     if other == "a folder":
         raise ValueError("it is a folder; name a file in it")
     if other:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from beadseg.data.images.pixels import choose_channel, project, to_grey
+from beadseg.data.images.places import channel_number, page_ends, place_of
 from beadseg.data.images.readers import reader_of
 from beadseg.data.images.stacks import Plane, Stack
 from beadseg.errors import BeadsegError
@@ -40,8 +41,10 @@ class PageRef:
     # How to find and join the pixels:
     planes: tuple[Plane, ...] = dataclasses.field(repr=False, default=())
     projection: str = "pages"
-    kind: str = "grey"  # "colour" or "samples" if a pixel has several numbers
+    kind: str = "grey"  # "colour", "samples": several numbers a pixel; "beads": labels
     channel: int | None = None  # of them; None: luminance
+    # Scene, t, z and name of the channel, of files that say them.
+    place: tuple[tuple[str, int | str], ...] = ()
     stamp: tuple[int, int] = dataclasses.field(repr=False, default=(0, 0))
 
     @property
@@ -111,7 +114,7 @@ def file_stem(path: Path) -> str:
 
 
 def open_pages(
-    path: str | Path, *, channel: int | None = None, stack: str = "pages"
+    path: str | Path, *, channel: int | str | None = None, stack: str = "pages"
 ) -> list[PageRef]:
     """Lists the images of a file without decoding them.
 
@@ -120,7 +123,7 @@ def open_pages(
 
     Args:
       path: a file that one of `READERS` reads.
-      channel: of several; None: luminance of RGB, else the first.
+      channel: of several, by number or name; None: luminance of RGB, else the first.
       stack: "pages": every z is an image; "max", "mean": z (and unnamed pages) are
         projected to one image.
 
@@ -142,10 +145,10 @@ def open_pages(
     if all(broken):
         raise ReadError(_line(str(path), ValueError(broken[0])))
     stem = file_stem(path)
-    name = "{}_p{:03d}".format if len(pages) > 1 else "{}".format
+    ends = page_ends([dict(page.place) for page in pages])
     return [
-        dataclasses.replace(page, index=i, name=name(stem, i))
-        for i, page in enumerate(pages)
+        dataclasses.replace(page, index=i, name=f"{stem}{end}")
+        for i, (page, end) in enumerate(zip(pages, ends, strict=True))
     ]
 
 
@@ -179,16 +182,17 @@ def check_image(array: np.ndarray, where: str, constant: bool = False) -> None:
         )
 
 
-def _list(path: Path, channel: int | None, stack: str) -> list[PageRef]:
+def _list(path: Path, channel: int | str | None, stack: str) -> list[PageRef]:
     make = functools.partial(PageRef, path, 0, "", stamp=_stamp(path))
-    stacks, missing = reader_of(path).scan(path)
+    reader = reader_of(path)
+    stacks, missing = reader.scan(path)
     if not stacks:
         raise ValueError(missing or "it holds no image")
     pages = []
     for part in stacks:
         names, planes, chosen, notes = _of_channel(part, channel)
         size, odd = _square(part.pixel_size)
-        for group in _groups(names, planes, stack):
+        for index, group in _groups(names, planes, stack):
             pages.append(
                 make(
                     part.shape,
@@ -198,6 +202,7 @@ def _list(path: Path, channel: int | None, stack: str) -> list[PageRef]:
                     stack,
                     part.kind,
                     chosen,
+                    place=place_of(part, index, stack) if reader.by_place else (),
                 )
             )
     damaged = any(plane.problem for page in pages for plane in page.planes)
@@ -207,9 +212,10 @@ def _list(path: Path, channel: int | None, stack: str) -> list[PageRef]:
     return pages
 
 
-def _of_channel(part: Stack, channel: int | None):
+def _of_channel(part: Stack, channel: int | str | None):
     """The planes of one channel by their other indices, and the sample to take."""
     at = part.axes.find("C")
+    channel = channel_number(channel, part.channels)
     if at >= 0 and part.sizes[at] == 1 and part.kind != "grey":
         at = -1
     indices = itertools.product(*(range(n) for n in part.sizes))
@@ -223,15 +229,15 @@ def _of_channel(part: Stack, channel: int | None):
     return part.axes, table, sample, notes
 
 
-def _groups(names: str, table: list, stack: str) -> list[tuple[Plane, ...]]:
-    """Planes that make one image: one, or those that a projection joins."""
+def _groups(names: str, table: list, stack: str):
+    """Planes that make an image, one or those that are joined, at the first's index."""
     if stack == "pages":
-        return [(plane,) for _, plane in table]
-    groups: dict[tuple, list] = {}
+        return [(index, (plane,)) for index, plane in table]
+    groups: dict[tuple, tuple[tuple, list]] = {}
     for index, plane in table:
         keep = tuple(i for i, a in zip(index, names, strict=True) if a not in "ZIQ")
-        groups.setdefault(keep, []).append(plane)
-    return [tuple(group) for group in groups.values()]
+        groups.setdefault(keep, (index, []))[1].append(plane)
+    return [(index, tuple(group)) for index, group in groups.values()]
 
 
 def _square(size: tuple[float, float] | None) -> tuple[float | None, tuple[str, ...]]:

@@ -29,3 +29,5 @@ class Stack(NamedTuple):
     samples: int  # without alpha
     pixel_size: tuple[float, float] | None = None  # x, y in um
     notes: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()  # their names, if the file has them
+    scene: str = ""  # of several

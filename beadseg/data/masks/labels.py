@@ -36,6 +36,8 @@ def read_mask(source: PageRef | str | Path) -> Mask:
       ReadError: the file is damaged, it is no mask, or may mean several things.
     """
     page = _one_page(source)
+    if page.kind == "beads":  # drawn one by one
+        return Mask(page.read_stored())
     return interpret(page.read_stored(), page.where)
 
 
@@ -58,6 +60,7 @@ def read_foreground(source: PageRef | str | Path, plain: bool) -> np.ndarray:
     array = page.read_stored()
     array = _whole_numbers(_one_channel(array, page.where), page.where)
     array, _ = _unwrapped(array)
+    plain = plain or page.kind == "beads"
     beads = (array if plain else decode(array, page.where).beads) > 0
     return np.where(array < 0, UNKNOWN, beads).astype(np.int8)
 

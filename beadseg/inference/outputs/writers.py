@@ -13,7 +13,7 @@ import math
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import imagecodecs
 import numpy as np
@@ -23,6 +23,7 @@ from roifile import ROI_OPTIONS, ROI_TYPE, ImagejRoi
 from beadseg import __version__
 from beadseg.errors import BeadsegError
 from beadseg.files import open_whole, write_whole
+from beadseg.inference.outputs.columns import about
 from beadseg.inference.outputs.kinds import TABLES
 from beadseg.inference.outputs.measure import Table
 from beadseg.inference.scratch import Scratch
@@ -36,6 +37,7 @@ TIFF_TILE = 256  # px, a side
 STRIP = 256  # rows of a TIFF that are compressed at once
 ROWS = 2**13  # of a table that are text at once
 SHEET_ROWS = 2**20  # of a sheet of Excel, its heads among them
+_STATISTICS = {"n": len, "mean": np.mean, "sd": np.std, "min": min, "max": max}
 
 
 def write_labels(
@@ -181,11 +183,12 @@ def write_geojson(file: Path, table: Table, outlines: Iterable[np.ndarray]) -> N
         content.write(b"\n]}\n")
 
 
-def write_table(file: Path, tables: Iterable[Table]) -> None:
+def write_table(file: Path, tables: Iterable[Table], dialect: str = "plain") -> None:
     """Writes tables of the same columns under each other, one at a time.
 
     Of the kind of `kinds.TABLES` that the ending of the file says. Where a table lacks
     a column of another its cells are empty; of no table at all an empty file is made.
+    `dialect` is of `DIALECTS`, for CSV.
 
     Raises:
       BeadsegError: the ending is none of these.
@@ -196,20 +199,42 @@ def write_table(file: Path, tables: Iterable[Table]) -> None:
     tables = list(tables)
     names = list(dict.fromkeys(name for table in tables for name in table))
     with open_whole(file) as content:
-        kind.write(content, names, tables)
+        if file.suffix == ".csv":
+            write_csv(content, names, tables, dialect)
+        else:
+            kind.write(content, names, tables)
 
 
-def write_csv(content: BinaryIO, names: list[str], tables: list[Table]) -> None:
-    """As CSV."""
-    text = io.TextIOWrapper(content, "utf-8", newline="", write_through=True)
-    lines = csv.writer(text, lineterminator="\n")
+class Dialect(NamedTuple):
+    """How numbers and cells stand in a CSV file."""
+
+    separator: str
+    point: str
+    encoding: str
+    line_end: str
+
+
+DIALECTS = {
+    "plain": Dialect(",", ".", "utf-8", "\n"),
+    # What Excel opens with a double click where the decimal separator is a comma.
+    "excel-eu": Dialect(";", ",", "utf-8-sig", "\r\n"),
+}
+
+
+def write_csv(
+    content: BinaryIO, names: list[str], tables: list[Table], dialect: str = "plain"
+) -> None:
+    """As CSV, in one of `DIALECTS`."""
+    chosen = DIALECTS[dialect]
+    text = io.TextIOWrapper(content, chosen.encoding, newline="", write_through=True)
+    lines = csv.writer(text, delimiter=chosen.separator, lineterminator=chosen.line_end)
     lines.writerow(names)
     for table in tables:
         rows = len(next(iter(table.values())))
         for first in range(0, rows, ROWS):
             part = slice(first, min(first + ROWS, rows))
             columns = [
-                _cells(table[name][part])
+                _cells(table[name][part], chosen.point)
                 if name in table
                 else [""] * (part.stop - first)
                 for name in names
@@ -219,17 +244,19 @@ def write_csv(content: BinaryIO, names: list[str], tables: list[Table]) -> None:
     text.detach()
 
 
-def _cells(column: np.ndarray) -> list[str]:
+def _cells(column: np.ndarray, point: str) -> list[str]:
     values = column.tolist()
     if column.dtype.kind == "f":
-        return ["" if v != v else f"{v:.6g}" for v in values]
+        return ["" if v != v else f"{v:.6g}".replace(".", point) for v in values]
     if column.dtype.kind == "b":
         return [str(int(v)) for v in values]
-    return ["" if v is None else _cell(v) for v in values]
+    return ["" if v is None else _cell(v, point) for v in values]
 
 
-def _cell(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(for_cell(value))
+def _cell(value: Any, point: str) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}".replace(".", point)
+    return str(for_cell(value))
 
 
 def write_parquet(content: BinaryIO, names: list[str], tables: list[Table]) -> None:
@@ -271,6 +298,20 @@ def write_excel(content: BinaryIO, names: list[str], tables: list[Table]) -> Non
             sheet.write_row(row + 1, 0, line)
         if sheet is None:
             book.add_worksheet().write_row(0, 0, names)
+        if names:
+            _summary(book.add_worksheet("summary"), names, tables)
+
+
+def _summary(sheet: Any, names: list[str], tables: list[Table]) -> None:
+    """Unit and meaning of each column, and the statistics of its numbers."""
+    sheet.write_row(0, 0, ("column", "unit", "meaning", *_STATISTICS))
+    for row, name in enumerate(names, 1):
+        sheet.write_row(row, 0, (name, *(about(name) or ("", ""))))
+        cells = [v for t in tables for v in np.asarray(t.get(name, ())).tolist()]
+        numbers = [v for v in cells if isinstance(v, (int, float)) and v == v]
+        if numbers:
+            found = [of(numbers) for of in _STATISTICS.values()]
+            sheet.write_row(row, 3, _rounded(np.array(found, float)))
 
 
 def _lines(names: list[str], table: Table) -> Iterator[list[Any]]:

@@ -1,12 +1,13 @@
 """Outlines and points of other programs become the labels that they describe."""
 
+import io
 import json
+import zipfile
 
 import numpy as np
 import pytest
 from roifile import ROI_TYPE, ImagejRoi
 
-from beadseg.data.facts import Task
 from beadseg.data.folder import scan
 from beadseg.data.images.reading import ReadError
 from beadseg.data.masks.labels import read_labels, read_points
@@ -22,20 +23,6 @@ def boxes_of(labels):
     return np.array(found, np.int64)
 
 
-@pytest.fixture
-def task(save, picture, tmp_path):
-    """A file of outlines or points beside an image of 64 x 80 px."""
-    image = save("images/a.tif", picture(np.zeros((64, 80), np.int32)))
-
-    def make(name: str, content: bytes | str = b"", kind="masks") -> Task:
-        path = tmp_path / "data" / kind / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return Task(path, kind, None, "pages", image)
-
-    return make
-
-
 @pytest.mark.parametrize("ending", [".zip", ".geojson"])
 @pytest.mark.parametrize("radius", [2.2, 4.6, 7.3])
 def test_what_predict_writes_is_read_as_the_same_labels(task, discs, ending, radius):
@@ -48,6 +35,24 @@ def test_what_predict_writes_is_read_as_the_same_labels(task, discs, ending, rad
     else:
         write_geojson(made.path, {"label": np.arange(1, 6)}, outlines)
     np.testing.assert_array_equal(read_labels(made.open()[0]), labels)
+
+
+def zipped(name: str) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr(name, "x")
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("ending", [".zip", ".geojson"])
+def test_no_bead_is_read_as_none(task, ending):
+    made = task(f"a{ending}")
+    if ending == ".zip":
+        write_rois(made.path, [], [])
+    else:
+        write_geojson(made.path, {"label": np.zeros(0, int)}, [])
+    (page,) = made.open()
+    assert not read_labels(page).any() and "without beads" in page.notes[0]
 
 
 def roi(kind: ROI_TYPE, **sides) -> bytes:
@@ -120,11 +125,11 @@ def test_rings_in_rings_are_holes_and_later_beads_lie_on_top(task):
     ("name", "content", "reason"),
     [
         ("a.csv", "X,Y\n3,900\n", "bead 1 lies outside its image of 64 x 80 px"),
-        ("a.csv", "X,Y\n3,x\n", "could not convert"),
+        ("a.csv", "X,Y\n3,x\n", "'x' in column Y is no number"),
         ("a.csv", "area\n3\n", "no columns X and Y"),
         ("a.geojson", "{", "Expecting"),
         ("a.geojson", '{"type": "LineString", "coordinates": []}', "is no bead"),
-        ("a.zip", b"PK\x05\x06" + b"\0" * 18, "no set of ImageJ ROIs"),
+        ("a.zip", zipped("notes.txt"), "no set of ImageJ ROIs"),
         ("a.zip", b"junk", "not a zip file"),
         ("a.roi", b"junk", "a.roi: "),
     ],

@@ -1,0 +1,60 @@
+"""`beadseg import SOURCE -o DIR`: labels of other programs as a data set."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from beadseg.commands.parser import Subparsers
+
+SHOWN = 50  # images, a line each
+
+
+def add(commands: Subparsers) -> None:
+    """Adds the parser of the command."""
+    parser = commands.add_parser(
+        "import",
+        help="labels of COCO, labelme, YOLO, ImageJ, QuPath, Cellpose as a data set",
+        description="Reads images with the labels that other programs write: COCO "
+        "(polygons, run lengths), labelme, YOLO (boxes, polygons), ROIs of ImageJ, "
+        "GeoJSON of QuPath, masks of Cellpose, tables of centres (ImageJ, TrackMate, "
+        "napari, x and y). Writes DIR/images, DIR/masks and DIR/points, and says what "
+        "it made of each. The same files are read as they are where they lie in "
+        "DIR/masks, in DIR/points, or beside their images.",
+    )
+    parser.add_argument("source", type=Path, help="a folder, or a file of labels")
+    parser.add_argument(
+        "--output", "-o", type=Path, required=True, help="a new or empty folder"
+    )
+    parser.add_argument(
+        "--images", type=Path, help="folder of the images, if they lie elsewhere"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> dict:
+    """Imports, prints a line per image; returns them, and what went wrong."""
+    from beadseg.data.annotations.importing import import_labels
+
+    result = import_labels(options.source, options.output, options.images)
+    rows = result["images"]
+    for row in rows[:SHOWN]:
+        beads = "no labels" if row["beads"] is None else _beads(row["beads"])
+        source = f" from {row['from']}" if row["from"] else ""
+        print("; ".join([f"{row['image']}: {beads}{source}", *row["notes"]]))
+    if len(rows) > SHOWN:
+        print(f"... and {len(rows) - SHOWN} more images")
+    for line in result["notes"]:
+        print(f"note: {line}", file=sys.stderr)
+    for line in result["problems"]:
+        print(f"failed: {line}", file=sys.stderr)
+    beads = sum(row["beads"] or 0 for row in rows)
+    labelled = sum(row["beads"] is not None for row in rows)
+    print(
+        f"{len(rows)} images, {labelled} of them with labels, {beads:,} beads: "
+        f"{options.output}"
+    )
+    return result | {"exit_code": 1 if result["problems"] else 0}
+
+
+def _beads(count: int) -> str:
+    return f"{count} bead{'' if count == 1 else 's'}"

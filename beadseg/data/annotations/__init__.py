@@ -1,0 +1,1 @@
+"""Labels of other programs: outlines, boxes, run lengths and centres."""

@@ -1,0 +1,131 @@
+"""Which file of labels speaks of which image, by their names and by what is in them."""
+
+import re
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from beadseg.data.annotations.coco import Book, read_book
+from beadseg.quoting import printable
+
+FOLDERS = ("masks", "labels", "annotations")  # the first that is there
+BESIDE = (".json", ".geojson", ".txt", ".roi", ".zip")  # of labels beside their images
+_ADDED = r"(_cp_masks|_rois|_RoiSet|_seg)$"  # what programs put behind the name
+_PICTURES = r"(_(flows|outlines|dP)_cp_masks|_cp_output|_cp_outlines)$"
+OF_CLASSES = ("classes.txt", "labels.txt", "data.yaml", "notes.json")  # with YOLO
+_NAMED = 3  # images in a line
+
+
+def image_of(stem: str, images: Collection[str]) -> str:
+    """The image that a file of labels is named after; its stem where there is none.
+
+    NAME_cp_masks.png of Cellpose, NAME_rois.zip and NAME.tif.geojson are for NAME.
+    """
+    for name in (stem, re.sub(_ADDED, "", stem), Path(stem).stem):
+        if name in images:
+            return name
+    return stem
+
+
+def is_by_product(stem: str, images: Collection[str]) -> bool:
+    """Whether a file is a picture that Cellpose writes along with its masks."""
+    found = re.sub(_PICTURES, "", stem)
+    return found != stem and found in images
+
+
+def is_beside(path: Path, stem: str, images: Collection[str]) -> bool:
+    """Whether a file among images is labels of one of them."""
+    found = re.sub(_ADDED, "", stem)
+    if found != stem and found in images:
+        return True
+    return path.suffix.lower() in BESIDE and image_of(stem, images) in images
+
+
+def move_labels(
+    inside: dict[str, list[Path]], stem_of: Callable[[str], str], stems: Collection[str]
+) -> None:
+    """Takes labels of images that lie beside them out of "images" into "masks"."""
+    for path in inside["images"][:]:
+        stem = stem_of(path.name)
+        if is_by_product(stem, stems):
+            inside["images"].remove(path)
+        elif is_beside(path, stem, stems):
+            inside["images"].remove(path)
+            inside["masks"].append(path)
+
+
+def refused(path: Path) -> str:
+    """Why a kind of labels is not read, and what to do; empty where it may be."""
+    if path.name.lower().endswith("_seg.npy"):
+        return (
+            f"{printable(path)}: a file of Cellpose that can run any program when it "
+            "is opened: save the masks as NAME_cp_masks.tif (File, Save masks as "
+            "PNG/TIF, or cellpose --save_tif)"
+        )
+    return ""
+
+
+def books(
+    files: Collection[Path], images: Collection[str], problems: list[str]
+) -> dict[Path, Book]:
+    """Those of the files that hold the labels of many images: COCO."""
+    found = {}
+    for path in files:
+        known = path.name.startswith(".") or image_of(path.stem, images) in images
+        if known or path.suffix.lower() != ".json":
+            continue
+        try:
+            book = read_book(path)
+        except (OSError, ValueError) as error:
+            problems.append(printable(f"{path}: {' '.join(str(error).split())}"))
+            book = Book({}, {}, ())
+        if book is not None:
+            found[path] = book
+    return found
+
+
+def open_books(
+    found: dict[Path, Book],
+    labels: dict[str, Path],
+    images: Collection[str],
+    problems: list[str],
+) -> None:
+    """Gives images without labels of their own those of a book, and says what is odd.
+
+    Args:
+      found: the books.
+      labels: by the stem of the image; is added to.
+      images: the stems of all.
+      problems: gets the lines.
+    """
+    for path, book in found.items():
+        where = printable(path)
+        lacking = [name for name in book.images if name not in images]
+        for name in book.images.keys() - set(lacking):
+            if name in labels and labels[name] in found:
+                problems.append(
+                    f"{where}: {name} is also in {labels[name].name}, which is used "
+                    "instead"
+                )
+            labels.setdefault(name, path)
+        if lacking:
+            problems.append(
+                f"{where}: {_some(lacking, book.images)} no image of this name in "
+                "images/"
+            )
+        if book.twice:
+            problems.append(
+                f"{where}: {_some(book.twice, book.images)} several images of one "
+                "name: the first is used, give each a name of its own"
+            )
+        known = {image["id"] for image in book.images.values()}
+        lost = sum(len(a) for i, a in book.annotations.items() if i not in known)
+        if lost and not book.twice:
+            problems.append(f"{where}: {lost} annotations of images that it lacks")
+
+
+def _some(names: Collection[str], of: Collection[str]) -> str:
+    named = ", ".join(list(names)[:_NAMED])
+    verb = "has" if len(names) == 1 else "have"
+    if len(names) > _NAMED:
+        named += ", ..."
+    return printable(f"{len(names)} of {len(of)} ({named}) {verb}")

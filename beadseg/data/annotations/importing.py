@@ -1,0 +1,202 @@
+"""Labels of other programs copied into a data set: images, label images, centres."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from tqdm import tqdm
+
+from beadseg.data.annotations import finding
+from beadseg.data.annotations.readers import READERS, VectorPage
+from beadseg.data.facts import KINDS, Task
+from beadseg.data.folder import sort_files, stem_of
+from beadseg.data.images.readers import endings
+from beadseg.data.images.reading import ReadError
+from beadseg.data.masks.labels import read_mask, read_points
+from beadseg.data.settings_file import FILE
+from beadseg.errors import BeadsegError
+from beadseg.files import open_whole, user_path, write_whole, writing
+from beadseg.quoting import printable
+
+_TABLES = (".csv", ".tsv")
+_NAMED = 8  # files that are left out, by name in one line
+
+
+def import_labels(
+    source: Path, output: Path, images: Path | None = None
+) -> dict[str, Any]:
+    """Writes `output` as a data set, and tells what became of each image.
+
+    Args:
+      source: a folder of images and labels, with folders in it, or a file of labels.
+      output: a new or empty folder.
+      images: a folder of the images, if they are not in the source.
+
+    Returns:
+      A row per image ("image", "beads", "from", "notes") and lines on "problems" and
+      "notes".
+
+    Raises:
+      BeadsegError: nothing to import, or the output holds something or cannot be
+        written.
+    """
+    source = user_path(source)
+    if not source.exists():
+        raise BeadsegError(f"{source}: no such file or folder: check the name")
+    problems: list[str] = []
+    if line := finding.refused(source):
+        raise BeadsegError(line)
+    inside, loose, rest = _look(source, images and user_path(images))
+    files = sort_files(inside, loose, problems)
+    if not files["images"]:
+        raise BeadsegError(
+            f"{printable(source)}: no images found: name their folder with --images"
+        )
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise BeadsegError(f"{output}: is not empty: give a new folder with -o")
+    for kind in KINDS[1:]:
+        for stem in sorted(files[kind].keys() - files["images"].keys()):
+            problems.append(f"{files[kind][stem]}: no image of this name")
+    rows = []
+    with writing(output, "-o"):
+        for stem in tqdm(sorted(files["images"]), "importing", disable=None):
+            rows.append(_import(stem, files, output, problems))
+    notes = []
+    if rest:
+        named = ", ".join(printable(path.name) for path in rest[:_NAMED])
+        more = f" and {len(rest) - _NAMED} more" if len(rest) > _NAMED else ""
+        notes = [f"no images and no labels of one, left out: {named}{more}"]
+    settings = source / FILE
+    if settings.is_file():
+        _copy(settings, output / FILE)
+    return {
+        "images": rows,
+        "problems": problems,
+        "notes": notes,
+        "output": str(output),
+    }
+
+
+def _look(
+    source: Path, images: Path | None
+) -> tuple[dict[str, list[Path]], list[Path], list[Path]]:
+    """Files by kind, files that may hold the labels of many images, and the rest.
+
+    The names of folders and endings tell; labels may lie beside their images.
+    """
+    inside: dict[str, list[Path]] = {kind: [] for kind in KINDS}
+    loose, rest = [], []
+    labels = _below(source) if source.is_dir() else [source]
+    pictures = []
+    if images is not None or source.is_file():
+        folder = images or source.parent
+        found = [path for path in _below(folder) if _is_image(path)]
+        pictures = [path for path in found if not _labelled(path, folder)]
+    for path in labels:
+        ending, folder = path.suffix.lower(), _labelled(path, source)
+        if images is None and source.is_dir() and not folder and _is_image(path):
+            pictures.append(path)
+        elif ending in _TABLES or (folder == "points" and ending in READERS):
+            inside["points"].append(path)
+        elif folder or path == source or images is not None:
+            inside[folder or "masks"].append(path)
+        elif ending in READERS or finding.refused(path):
+            loose.append(path)
+        else:
+            rest.append(path)
+    stems = {stem_of(path.name) for path in pictures}
+    inside["images"] = pictures
+    finding.move_labels(inside, stem_of, stems)
+    for path in loose[:]:
+        if finding.image_of(stem_of(path.name), stems) in stems or (
+            finding.refused(path)
+        ):
+            loose.remove(path)
+            inside["masks"].append(path)
+    rest += [path for path in loose if path.suffix.lower() != ".json"]
+    return inside, [path for path in loose if path not in rest], rest
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in endings()
+
+
+def _labelled(path: Path, top: Path) -> str:
+    """The kind that a folder on the way from `top` names; "" where none does."""
+    names = dict.fromkeys(finding.FOLDERS, "masks")
+    names |= {"ignore": "ignore", "points": "points"}
+    folders = path.relative_to(top).parent.parts if path != top else ()
+    return next((names[f.lower()] for f in folders[::-1] if f.lower() in names), "")
+
+
+def _below(folder: Path) -> list[Path]:
+    """All files in a folder and those in it, none of them hidden."""
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return [
+        path
+        for path in found
+        if not any(p.startswith(".") for p in path.relative_to(folder).parts)
+    ]
+
+
+def _import(
+    stem: str, files: dict[str, dict[str, Path]], output: Path, problems: list[str]
+) -> dict[str, Any]:
+    """Copies an image and writes what is known of it."""
+    image = files["images"][stem]
+    row: dict[str, Any] = {"image": stem, "beads": None, "from": "", "notes": []}
+    _copy(image, output / "images" / image.name)
+    for kind in KINDS[1:]:
+        path = files[kind].get(stem)
+        if path is None:
+            continue
+        try:
+            if kind == "ignore":
+                _copy(path, output / kind / path.name)
+                continue
+            pages = Task(path, kind, None, "pages", image).open()
+            found = list(_write(output / kind / stem, kind, pages))
+        except ReadError as error:
+            problems.append(str(error))
+            continue
+        first = pages[0]
+        program = first.drawing.program if isinstance(first, VectorPage) else "pixels"
+        row["beads"] = sum(beads for beads, _ in found)
+        row["from"] = printable(f"{path.name} ({program})")
+        notes = [note.removeprefix(f"{stem}: ") for p in pages for note in p.notes]
+        row["notes"] += notes
+        row["notes"] += [note for _, note in found if note]
+    return row
+
+
+def _write(file: Path, kind: str, pages: list) -> Iterator[tuple[int, str]]:
+    """Writes the labels or centres of an image; how many, and how they were read."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "points" and len(pages) == 1:
+        points = read_points(pages[0])
+        lines = [f"{x:g},{y:g}\n" for y, x in points]
+        write_whole(file.with_name(f"{file.name}.csv"), "".join(["x,y\n", *lines]))
+        yield len(points), ""
+        return
+    masks = [read_mask(page) for page in pages]
+    labels = np.stack([mask.labels for mask in masks])
+    small = 0 <= labels.min() and labels.max() <= np.iinfo(np.uint16).max
+    labels = labels.astype(np.uint16 if small else np.int32)
+    with open_whole(file.with_name(f"{file.name}.tif")) as content:
+        tifffile.imwrite(
+            content,
+            labels if len(pages) > 1 else labels[0],
+            photometric="minisblack",
+            compression="zlib",
+        )
+    for mask, page in zip(masks, labels, strict=True):
+        yield len(np.unique(page[page > 0])), mask.note
+
+
+def _copy(path: Path, to: Path) -> None:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("rb") as original, open_whole(to) as copy:
+        shutil.copyfileobj(original, copy)

@@ -1,0 +1,172 @@
+"""Labels of other programs as labels of their image: one table of readers.
+
+Such a file says little of its image and is drawn on the grid of that.
+"""
+
+import math
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from roifile import ROI_SUBTYPE, ROI_TYPE, ImagejRoi
+
+from beadseg.data.annotations import json_files, tables
+from beadseg.data.annotations.shapes import (
+    CORNER,
+    Drawing,
+    Shape,
+    area,
+    draw_labels,
+    ellipse,
+    examine,
+    point,
+    remarks,
+)
+from beadseg.data.annotations.text import LARGEST, read_text
+from beadseg.data.images.reading import PageRef, ReadError, file_stem, open_pages
+from beadseg.quoting import printable
+
+_LINES = (ROI_TYPE.LINE, ROI_TYPE.FREELINE, ROI_TYPE.POLYLINE, ROI_TYPE.ANGLE)
+_WORDS = (ROI_SUBTYPE.TEXT, ROI_SUBTYPE.ARROW, ROI_SUBTYPE.IMAGE)
+
+
+@dataclass(frozen=True)
+class VectorPage(PageRef):
+    """The one page of such a file, on the grid of its image."""
+
+    drawing: Drawing = field(repr=False, default=Drawing(()))
+
+    def read(self) -> np.ndarray:
+        """Returns labels i32[H, W]: 0 where nothing is drawn, later beads on top."""
+        return draw_labels(self.drawing, self.shape)
+
+    read_stored = read
+
+
+def open_vector(path: Path, image: Path | None) -> list[PageRef]:
+    """Lists the page of a file whose ending is one of `READERS`.
+
+    Raises:
+      ReadError: there is no image of its name, or one of several pages; the file is
+        damaged, of another program, or what it says lies outside the image.
+    """
+    if image is None:
+        raise ReadError(f"{path}: no image of this name in images/")
+    pages = open_pages(image)
+    if len(pages) > 1:
+        raise ReadError(
+            f"{path}: its image has {len(pages)} pages, and outlines are for one: "
+            "convert them to a label image with as many pages"
+        )
+    page, name = pages[0], file_stem(image)
+    which = "" if name in path.name else f"{name}: "  # of a file of many images
+    try:
+        drawing = READERS[path.suffix.lower()].read(path, page)
+        size = drawing.size or page.shape
+        notes = [*drawing.notes, *examine(drawing, size)]
+    except Exception as error:  # parsers raise anything on damaged files
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, (KeyError, TypeError, AttributeError, IndexError)):
+            reason = f"it is damaged or of another kind ({reason})"
+        remedy = "" if ":" in reason else ": export it again"
+        raise ReadError(printable(f"{path}: {which}{reason}{remedy}")) from error
+    notes = tuple(f"{which}{note}" for note in notes)
+    return [VectorPage(path, 0, name, size, None, notes, kind="beads", drawing=drawing)]
+
+
+def _imagej(path: Path, page: PageRef) -> Drawing:
+    """ROIs of ImageJ; lines are no beads."""
+    if path.suffix.lower() == ".roi":
+        contents = [path.read_bytes()]
+    else:
+        with zipfile.ZipFile(path) as archive:
+            inside = [i for i in archive.infolist() if i.filename.endswith(".roi")]
+            if not inside and archive.infolist():
+                raise ValueError("it is no set of ImageJ ROIs")
+            if max((i.file_size for i in inside), default=0) > LARGEST:
+                raise ValueError("it is no set of ImageJ ROIs")
+            contents = [archive.read(info) for info in inside]
+    rois = [ImagejRoi.frombytes(content) for content in contents]
+    kept = [
+        roi for roi in rois if roi.roitype not in _LINES and roi.subtype not in _WORDS
+    ]
+    notes = ()
+    if len(kept) < len(rois):
+        notes = (
+            f"{len(rois) - len(kept)} of {len(rois)} ROIs are lines or words: left out",
+        )
+    shapes = [shape for roi in kept for shape in _of_roi(roi)]
+    return Drawing(shapes, None, notes, "ImageJ")
+
+
+def _of_roi(roi: ImagejRoi) -> Iterator[Shape]:
+    rings = [np.asarray(c, float)[:, ::-1] for c in roi.coordinates(multi=True)]
+    if roi.roitype == ROI_TYPE.POINT:
+        for place in np.concatenate(rings):
+            yield point(*np.floor(place))
+    else:
+        yield area(*(ring - CORNER for ring in rings))
+
+
+def _text(path: Path, page: PageRef) -> Drawing:
+    """YOLO has a class and 4 or more numbers in a line; else it is a table."""
+    lines = [line.split() for line in read_text(path).splitlines() if line.strip()]
+    if lines and not (len(lines[0]) > 4 and _is_number(lines[0][0])):
+        return tables.read_table(path, page)
+    return _yolo(lines, page)
+
+
+def _yolo(lines: list[list[str]], page: PageRef) -> Drawing:
+    """Boxes (class, middle, size, perhaps a score) and polygons, as shares of a side.
+
+    A bead in a box is taken for the ellipse in it.
+    """
+    shapes, boxes, classes = [], 0, set()
+    for number, line in enumerate(lines, 1):
+        if len(line) < 5 or not all(map(_is_number, line)):
+            raise ValueError(f"line {number} is no box and no polygon of YOLO")
+        kind, *values = map(float, line)
+        classes.add(kind)
+        values = values[:4] if len(values) == 5 else values
+        if max(values) > 2 or min(values) < -1:
+            raise ValueError(
+                f"line {number}: YOLO counts in shares of the image, from 0 to 1: "
+                "export it again"
+            )
+        pairs = values[: len(values) // 2 * 2]  # of a polygon, without a score
+        places = np.reshape(pairs, (-1, 2))[:, ::-1] * page.shape
+        if len(values) == 4:
+            boxes += 1
+            shapes.append(ellipse(*(places[0] - CORNER), *places[1]))
+        else:
+            shapes.append(area(places - CORNER))
+    return Drawing(shapes, None, remarks(boxes, classes), "YOLO")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+class Reader(NamedTuple):
+    """One row of the table."""
+
+    programs: str
+    read: Callable[[Path, PageRef], Drawing]
+
+
+# By ending, those that come first in order of preference.
+READERS: dict[str, Reader] = {
+    ".zip": Reader("ImageJ RoiSet", _imagej),
+    ".roi": Reader("ImageJ ROI", _imagej),
+    ".geojson": Reader("QuPath GeoJSON", json_files.read_json),
+    ".json": Reader("COCO, labelme or GeoJSON", json_files.read_json),
+    ".txt": Reader("YOLO, or a table of centres", _text),
+    ".csv": Reader("table of centres: ImageJ, TrackMate, napari", tables.read_table),
+    ".tsv": Reader("table of centres", tables.read_table),
+}

@@ -1,0 +1,185 @@
+"""Beads as other programs draw them, and the pixels that they cover."""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import shapely
+from skimage import draw
+
+CORNER = 0.5  # px, from the corner of the first pixel to its centre
+_BEYOND = 1.0  # px beyond the image that outlines of its border reach
+_CROSSED = 0.5  # px^2 by which an outline that crosses itself differs
+_ELLIPSE = 64  # points of its outline
+_NAMED = 5  # beads in a line
+
+
+class Shape(NamedTuple):
+    """One bead. Places are f64[n, 2], (y, x) from the centre of the first pixel.
+
+    `parts` of an "area" are lists of rings, of which those inside others are holes; of
+    "pixels" or "points" there is one part of one array.
+    """
+
+    kind: str
+    parts: list[list[np.ndarray]]
+
+    @property
+    def places(self) -> np.ndarray:
+        return np.concatenate([ring for part in self.parts for ring in part])
+
+
+class Drawing(NamedTuple):
+    """What a file says of one image."""
+
+    shapes: Sequence[Shape]
+    size: tuple[int, int] | None = None  # of the image it was drawn on, if it says so
+    notes: tuple[str, ...] = ()
+    program: str = ""
+
+
+def area(*rings: np.ndarray) -> Shape:
+    """A bead with an outline and holes, f64[n, 2] (y, x) from pixel centres."""
+    return Shape("area", [list(rings)])
+
+
+def point(y: float, x: float) -> Shape:
+    """A bead of which the centre is known."""
+    return Shape("points", [[np.array([[y, x]], float)]])
+
+
+def pixels(mask: np.ndarray, top: int = 0, left: int = 0) -> Shape:
+    """The pixels that are true in bool[h, w], which lies at (top, left)."""
+    return Shape("pixels", [[np.argwhere(mask) + (top, left)]])
+
+
+def ellipse(y: float, x: float, height: float, width: float) -> Shape:
+    """The ellipse around (y, x) in a box of so many px."""
+    angle = np.linspace(0, 2 * np.pi, _ELLIPSE, endpoint=False)
+    rim = np.stack((np.sin(angle) * height, np.cos(angle) * width), 1) / 2
+    return area(rim + (y, x))
+
+
+def remarks(boxes: int, classes: Collection) -> tuple[str, ...]:
+    """Lines on beads of which only boxes are known, and on several classes."""
+    lines = []
+    if boxes:
+        lines.append(f"{boxes} boxes: beads are taken for the ellipses in them")
+    if len(classes) > 1:
+        lines.append(f"{len(classes)} classes of objects: all are read as beads")
+    return tuple(lines)
+
+
+def draw_labels(drawing: Drawing, size: tuple[int, int]) -> np.ndarray:
+    """i32[H, W]: shape n of the file has the number n, later ones lie on top.
+
+    A point, and an area without the centre of a pixel, is the pixel that holds it.
+    """
+    labels = np.zeros(size, np.int32)
+    for number, shape in enumerate(drawing.shapes, 1):
+        if shape.kind == "area" and _fill(labels, shape, number):
+            continue
+        places = shape.places
+        if shape.kind == "area":
+            places = places.mean(0)[None] if _area(shape) else places[:0]
+        y, x = np.rint(places).astype(int).T
+        inside = (y >= 0) & (x >= 0) & (y < size[0]) & (x < size[1])
+        labels[y[inside], x[inside]] = number
+    return labels
+
+
+def _fill(labels: np.ndarray, shape: Shape, number: int) -> bool:
+    """Whether the area has pixels inside the image, which get its number."""
+    places = shape.places
+    if not len(places):
+        return False
+    low = np.clip(np.floor(places.min(0)).astype(int), 0, labels.shape)
+    high = np.clip(np.ceil(places.max(0)).astype(int) + 1, 0, labels.shape)
+    box = tuple(map(slice, low, high))
+    inside = np.zeros(labels[box].shape, bool)
+    for part in shape.parts:
+        ring_inside = np.zeros_like(inside)
+        for ring in part:
+            ring_inside[draw.polygon(*(ring - low).T, inside.shape)] ^= True
+        inside |= ring_inside
+    labels[box][inside] = number
+    return bool(inside.any())
+
+
+def examine(drawing: Drawing, size: tuple[int, int]) -> tuple[str, ...]:
+    """What a person should know of shapes on an image of `size`, a line each.
+
+    Raises:
+      ValueError: a place is no number, or more than half lie outside the image.
+    """
+    outside, cut, crossed, empty = [], [], [], []
+    for number, shape in enumerate(drawing.shapes, 1):
+        places = shape.places
+        if not np.isfinite(places).all():
+            raise ValueError(f"bead {number} has a place that is no number")
+        if not len(places) or (shape.kind == "area" and not _area(shape)):
+            empty.append(number)
+            continue
+        beyond = (places < -_BEYOND) | (places > np.array(size))
+        before, after = places <= -CORNER, places >= np.array(size) - CORNER
+        if (before.all(0) | after.all(0)).any():
+            outside.append(number)
+        elif beyond.any():
+            cut.append(number)
+        if shape.kind == "area" and _crosses(shape):
+            crossed.append(number)
+    if empty and len(empty) == len(drawing.shapes):
+        raise ValueError("none of its beads encloses a pixel: draw them again")
+    total, where = len(drawing.shapes), f"its image of {size[0]} x {size[1]} px"
+    if 2 * len(outside) > total:
+        raise ValueError(
+            f"{_beads(outside, total)} outside {where}: save them in pixels, not in "
+            "um, and for this image"
+        )
+    lines = []
+    if not total:
+        lines.append("no bead in it: its image counts as one without beads")
+    if outside:
+        lines.append(f"{_beads(outside, total)} outside {where}: left out")
+    if cut:
+        lines.append(f"{_beads(cut, total)} partly outside {where}: cut at its border")
+    if crossed:
+        verb = "crosses itself" if len(crossed) == 1 else "cross themselves"
+        lines.append(
+            f"{_beads(crossed, total, verb)}: what is enclosed twice is left out, draw "
+            "the outline again"
+        )
+    if empty:
+        verb = "encloses" if len(empty) == 1 else "enclose"
+        lines.append(f"{_beads(empty, total, verb)} no pixel: empty, left out")
+    return tuple(lines)
+
+
+def _beads(numbers: list[int], total: int, verb: str = "") -> str:
+    """The beads of a line, and a verb for them."""
+    verb = verb or ("lies" if len(numbers) == 1 else "lie")
+    named = ", ".join(map(str, numbers[:_NAMED]))
+    named += ", ..." if len(numbers) > _NAMED else ""
+    if len(numbers) == 1:
+        return f"bead {named} {verb}"
+    return f"{len(numbers)} of {total} beads ({named}) {verb}"
+
+
+def _polygons(shape: Shape) -> Iterable[shapely.Polygon]:
+    for ring in (ring for part in shape.parts for ring in part):
+        if len(ring) > 2:
+            yield shapely.Polygon(ring)
+
+
+def _area(shape: Shape) -> float:
+    """px^2, of rings that may cross themselves; holes count too."""
+    return sum(p.area or shapely.make_valid(p).area for p in _polygons(shape))
+
+
+def _crosses(shape: Shape) -> bool:
+    """Whether an outline encloses something twice; it may touch itself."""
+    return any(
+        abs(shapely.make_valid(p).area - p.area) > _CROSSED
+        for p in _polygons(shape)
+        if not p.is_valid
+    )

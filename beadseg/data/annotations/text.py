@@ -1,0 +1,48 @@
+"""Text and JSON of files that other programs write."""
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+from beadseg.files import read_file
+
+LARGEST = 2**28  # bytes of one unpacked ROI, or of a text
+
+
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8, or as Windows writes it.
+
+    Raises:
+      ValueError: it is too large.
+      OSError: it cannot be read.
+    """
+    if path.stat().st_size > LARGEST:
+        raise ValueError("it is too large")
+    content = read_file(path)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", errors="replace")
+
+
+def read_content(path: Path) -> Any:
+    """The content of a JSON file, which may be of many images: read once.
+
+    Raises:
+      ValueError: it is no JSON, or too large.
+      OSError: it cannot be read.
+    """
+    status = path.stat()
+    return _parsed(path, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=2)
+def _parsed(path: Path, size: int, changed: int) -> Any:
+    text = read_text(path)
+    if not text.strip():
+        raise ValueError("the file is empty")
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None

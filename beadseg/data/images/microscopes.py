@@ -1,0 +1,191 @@
+"""Nikon .nd2, Zeiss .czi and Leica .lif by the libraries that read them.
+
+They raise anything on damaged files; `beadseg.data.images.reading` makes a line of it.
+"""
+
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from beadseg.data.images.stacks import Plane, Stack
+
+_LARGE = ("T", "Z", "C")
+
+
+def _planes(axes: str, sizes: tuple[int, ...], scene: int) -> list[Plane]:
+    indices = itertools.product(*map(range, sizes))
+    return [Plane(number=scene, axes=axes, index=index) for index in indices]
+
+
+def scan_nd2(path: Path) -> list[Stack]:
+    """One stack for each position of the stage."""
+    import nd2
+
+    with nd2.ND2File(path) as file:
+        sizes = dict(file.sizes)
+        shape = sizes.pop("Y"), sizes.pop("X")
+        colour, channels = bool(sizes.pop("S", 0)), sizes.pop("C", 1)
+        try:
+            found, notes = getattr(file.metadata, "channels", None) or (), ()
+        except Exception as error:  # of odd optics the pixels are read all the same
+            found, notes = (), (f"no pixel size and names of channels ({error})",)
+        names = tuple(one.channel.name for one in found)
+        volume = found[0].volume if found else None
+        loops = file.loop_indices or ({},)
+    scenes: dict[int, list[tuple[int, dict[str, int]]]] = {}
+    for frame, place in enumerate(loops):
+        scenes.setdefault(place.get("P", 0), []).append((frame, place))
+    axes = "".join(name for name in sizes if name != "P")
+    stacks = []
+    for scene, frames in sorted(scenes.items()):
+        frames.sort(key=lambda item: [item[1].get(name, 0) for name in axes])
+        planes = [
+            Plane(number=frame, axes="C", index=(channel,))
+            for frame, _ in frames
+            for channel in range(channels)
+        ]
+        stacks.append(
+            Stack(
+                f"{axes}C",
+                (*(sizes[name] for name in axes), channels),
+                planes,
+                shape,
+                "colour" if colour else "grey",
+                3 if colour else 1,
+                _size_of_nd2(volume),
+                notes,
+                channels=names if len(names) == channels else (),
+                scene=str(scene) if len(scenes) > 1 else "",
+            )
+        )
+    return stacks
+
+
+def read_nd2(path: Path, plane: Plane) -> np.ndarray:
+    import nd2
+
+    with nd2.ND2File(path) as file:
+        frame = file.read_frame(plane.number)
+        several = file.sizes.get("C", 1) > 1
+        array = np.array(frame[plane.index[0]] if several else frame)
+    if not array.any():  # so the library gives a plane that the file lacks
+        raise ValueError(f"frame {plane.number} is missing, or every pixel is 0")
+    return array
+
+
+def _size_of_nd2(volume: Any) -> tuple[float, float] | None:
+    """um; the library says 1 where the file says nothing."""
+    if volume is None or not all(volume.axesCalibrated[:2]):
+        return None
+    x, y = volume.axesCalibration[:2]
+    return (x, y) if x > 0 and y > 0 else None
+
+
+def scan_pylibCZIrw(path: Path) -> list[Stack]:
+    """One stack for each scene; tiles of a mosaic are joined."""
+    from pylibCZIrw import czi
+
+    with czi.open_czi(str(path)) as file:
+        box = file.total_bounding_box
+        kinds, about = file.pixel_types, file.metadata
+        scenes = dict(file.scenes_bounding_rectangle)
+        rectangles = scenes or {None: file.total_bounding_rectangle}
+    image = about.get("ImageDocument", {}).get("Metadata", {})
+    names = tuple(str(c.get("@Name", "")) for c in _channels_of_czi(image))
+    sizes = tuple(max(1, int(np.subtract(*box.get(a, (0, 1))[::-1]))) for a in _LARGE)
+    colour = any("Bgr" in str(kind) for kind in kinds.values())
+    return [
+        Stack(
+            "".join(_LARGE),
+            sizes,
+            _planes("".join(_LARGE), sizes, -1 if scene is None else scene),
+            (rectangle.h, rectangle.w),
+            "colour" if colour else "grey",
+            3 if colour else 1,
+            _size_of_czi(image),
+            channels=names if len(names) == sizes[-1] else (),
+            scene=str(scene) if len(rectangles) > 1 else "",
+        )
+        for scene, rectangle in rectangles.items()
+    ]
+
+
+def read_pylibCZIrw(path: Path, plane: Plane) -> np.ndarray:
+    from pylibCZIrw import czi
+
+    with czi.open_czi(str(path)) as file:
+        box = file.total_bounding_box
+        place = {
+            axis: box[axis][0] + index
+            for axis, index in zip(_LARGE, plane.index, strict=True)
+            if axis in box
+        }
+        scene = None if plane.number < 0 else plane.number
+        rectangle = (
+            file.total_bounding_rectangle
+            if scene is None
+            else file.scenes_bounding_rectangle[scene]
+        )
+        array = file.read(plane=place, scene=scene, roi=tuple(rectangle))
+    return array[..., 0] if array.shape[-1] == 1 else array[..., ::-1]  # blue first
+
+
+def _channels_of_czi(image: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    found = image.get("Information", {}).get("Image", {}).get("Dimensions") or {}
+    channels = (found.get("Channels") or {}).get("Channel") or []
+    return channels if isinstance(channels, list) else [channels]
+
+
+def _size_of_czi(image: Mapping[str, Any]) -> tuple[float, float] | None:
+    items = ((image.get("Scaling") or {}).get("Items") or {}).get("Distance") or []
+    items = items if isinstance(items, list) else [items]
+    metres = {item.get("@Id"): float(item.get("Value") or 0) for item in items}
+    x, y = metres.get("X", 0) * 1e6, metres.get("Y", 0) * 1e6
+    return (x, y) if x > 0 and y > 0 else None
+
+
+def scan_liffile(path: Path) -> list[Stack]:
+    """One stack for each image of the project; those that are no planes are left."""
+    import liffile
+
+    stacks = []
+    with liffile.LifFile(path) as file:
+        images = [im for im in file.images if {"Y", "X"} <= set(im.sizes)]
+        for number, image in enumerate(images):
+            sizes = dict(image.sizes)
+            shape = sizes.pop("Y"), sizes.pop("X")
+            samples = sizes.pop("S", 1)
+            axes, counts = tuple(sizes), tuple(sizes.values())
+            stacks.append(
+                Stack(
+                    "".join(a if a in _LARGE else "Q" for a in axes),
+                    counts,
+                    _planes("".join(axes), counts, number),
+                    shape,
+                    "colour" if samples > 2 else "grey",
+                    samples,
+                    _size_of_lif(image),
+                    scene=image.name if len(images) > 1 else "",
+                )
+            )
+    return stacks
+
+
+def read_liffile(path: Path, plane: Plane) -> np.ndarray:
+    import liffile
+
+    with liffile.LifFile(path) as file:
+        images = [im for im in file.images if {"Y", "X"} <= set(im.sizes)]
+        place = dict(zip(plane.axes, plane.index, strict=True))
+        return np.array(images[plane.number].frame(**place))
+
+
+def _size_of_lif(image: Any) -> tuple[float, float] | None:
+    x, y = (np.asarray(image.coords.get(axis, ()), float) for axis in "XY")
+    if len(x) < 2 or len(y) < 2:
+        return None
+    steps = abs(x[1] - x[0]) * 1e6, abs(y[1] - y[0]) * 1e6
+    return steps if min(steps) > 0 else None

@@ -1,0 +1,89 @@
+"""What the columns of the tables are: the one place where they are documented."""
+
+import re
+
+# By name; "*" stands for px and um, or px and um2. "": no unit.
+COLUMNS: dict[str, tuple[str, str]] = {
+    "image": ("", "name of the image; its files have that name"),
+    "file": ("", "the file it is in"),
+    "page": ("", "number of the page in the file, from 0"),
+    "scene": ("", "scene, position or series of the file"),
+    "t": ("", "number of the time, from 0"),
+    "z": ("", "number of the plane in depth, from 0"),
+    "channel": ("", "name of the channel"),
+    "label": ("", "number of the bead in labels/"),
+    "y": ("px", "centroid; the centre of the first pixel is 0"),
+    "x": ("px", "centroid; the centre of the first pixel is 0"),
+    "y_um": ("um", "centroid"),
+    "x_um": ("um", "centroid"),
+    "area_*": ("", "area"),
+    "diameter_*": ("", "equivalent diameter, of the disc of equal area"),
+    "feret_max_*": ("", "largest distance of two parallels that hold the bead"),
+    "feret_min_*": ("", "smallest distance of two parallels that hold the bead"),
+    "major_*": ("", "long axis of the ellipse of equal second moments"),
+    "minor_*": ("", "short axis of the ellipse of equal second moments"),
+    "circularity": ("", "4 pi area / perimeter^2: 1 for a disc"),
+    "mean_intensity": ("grey", "mean of the pixels of the bead"),
+    "median_intensity": ("grey", "median of the pixels of the bead"),
+    "max_intensity": ("grey", "brightest pixel of the bead"),
+    "integrated_intensity": ("grey px", "sum of the pixels of the bead"),
+    "background": ("grey", "mean of the clear background in the region"),
+    "local_background": (
+        "grey",
+        "median of a ring around the bead, from 2 px outside it to half a median "
+        "diameter farther, without what is nearer to another bead",
+    ),
+    "mean_above_background": ("grey", "mean_intensity less local_background"),
+    "median_above_background": ("grey", "median_intensity less local_background"),
+    "integrated_above_background": (
+        "grey px",
+        "integrated_intensity less local_background on all pixels of the bead",
+    ),
+    "contrast": ("", "(mean - local background) / (mean + local background)"),
+    "focus": (
+        "1/px",
+        "sharpness: mean slope of the rim / its difference in brightness",
+    ),
+    "neighbours": ("", "beads whose centres are within 2 diameters of this one"),
+    "touching": ("", "beads that have a pixel next to this one"),
+    "nearest_*": ("", "from its centre to that of the nearest other bead"),
+    "probability": ("", "mean probability inside the bead"),
+    "uncertainty": ("", "mean spread of the probability between models or symmetries"),
+    "score": ("", "how surely it is a bead, 0 to 1"),
+    "on_border": ("", "1: the border of the image cuts it"),
+    "height": ("px", "of the image"),
+    "width": ("px", "of the image"),
+    "pixel_size_um": ("um", "of a pixel, where it is known"),
+    "count": ("", "beads in the image"),
+    "count_corrected": ("", "edge-corrected: beads on one side count 1/2, see README"),
+    "density_per_mpx": ("1/Mpx", "count_corrected in a million pixels"),
+    "density_per_mm2": ("1/mm2", "count_corrected in a square millimetre"),
+    "coverage": ("", "share of the image that beads cover"),
+    "median_diameter_*": ("", "median of diameter, of beads that are whole"),
+    "diameter_iqr_*": ("", "interquartile range of diameter, of beads that are whole"),
+    "mean_probability": ("", "mean over the beads of the image"),
+    "mean_score": ("", "mean over the beads of the image"),
+    "threshold": ("", "of the probability, that was used"),
+    "scale": ("", "of the level of the pyramid that most beads were found in"),
+    "doubt": ("", "what makes the count doubtful"),
+}
+
+
+def about(name: str) -> tuple[str, str] | None:
+    """Unit and meaning of a column; None: it is not documented."""
+    if name in COLUMNS:
+        return COLUMNS[name]
+    stem = re.fullmatch(r"(.+)_(px|um|um2)", name)
+    known = COLUMNS.get(f"{stem[1]}_*") if stem else None
+    return known and (stem[2], known[1])
+
+
+def lines() -> list[str]:
+    """The table of columns, a line each, for a terminal."""
+    names = {name: name.replace("_*", "_px, _um") for name in COLUMNS}
+    names["area_*"] = "area_px, _um2"
+    width = max(map(len, names.values()))
+    return [
+        f"{names[name]:{width}}  {meaning}" + (f" [{unit}]" if unit else "")
+        for name, (unit, meaning) in COLUMNS.items()
+    ]

@@ -1,0 +1,208 @@
+"""What is measured of a bead and its surroundings, once all beads are known.
+
+A band of rows at a time, each bead whole in one: an image larger than memory gives the
+same numbers as one in memory.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from beadseg.inference.outputs.measure import Table
+from beadseg.inference.scratch import Scratch
+
+AT_ONCE = 2**22  # px of the image, some 50 bytes each
+GAP = 2.0  # px between a bead and its ring, where its blurred rim is
+RING = 0.5  # median diameters, the width of the ring, of at least 3 px
+NEAR = 2.0  # diameters of a bead, within which the centres of its neighbours lie
+_ANGLES = np.deg2rad(np.arange(0, 180, 2))  # in which beads are gauged
+
+
+def surroundings(
+    labels: np.ndarray | Scratch,
+    image: np.ndarray,
+    table: Table,
+    boxes: np.ndarray,
+    pixel_size: float | None = None,
+    missing: np.ndarray | None = None,
+) -> Table:
+    """More columns for the beads of an image.
+
+    Args:
+      labels: i32[H, W].
+      image: [H, W], as the file has it.
+      table: of `Measurer.finish`, N beads.
+      boxes: i64[N, 4], first and last + 1 row, first and last + 1 column of each.
+      pixel_size: um.
+      missing: bool[H, W], where the image has no data.
+
+    Returns:
+      f64[N] or i64[N] each; `beadseg.inference.outputs.columns` says what they are.
+      local_background is `background` for a bead whose ring has no pixel.
+    """
+    count = len(table["label"])
+    width = 3.0
+    if count:
+        width = max(width, RING * float(np.median(table["diameter_px"])))
+    found = {
+        name: np.full(count, np.nan)
+        for name in ("median", "sum", "ring", "rim", "feret_max", "feret_min")
+    }
+    touching = np.zeros(count, np.int64)
+    for beads, window, top, left in _windows(labels, table, boxes, GAP + width):
+        rows, columns = (
+            slice(start, start + size)
+            for start, size in zip((top, left), window.shape, strict=True)
+        )
+        pixels = image[rows, columns].astype(np.float64)
+        known = np.isfinite(pixels)
+        if missing is not None:
+            known &= ~missing[rows, columns]
+        some = _in_window(window, pixels, known, len(beads), width)
+        for name in found:
+            found[name][beads] = some[name]
+        touching[beads] = some["touching"]
+    ring = np.where(np.isnan(found["ring"]), table["background"], found["ring"])
+    above = table["mean_intensity"] - ring
+    with np.errstate(divide="ignore", invalid="ignore"):
+        contrast = above / (table["mean_intensity"] + ring)
+        focus = found["rim"] / np.abs(above)
+    nearest, neighbours = _near(table)
+    more: Table = {
+        "median_intensity": found["median"],
+        "integrated_intensity": found["sum"],
+        "local_background": ring,
+        "mean_above_background": above,
+        "median_above_background": found["median"] - ring,
+        "integrated_above_background": found["sum"] - ring * table["area_px"],
+        "contrast": np.where(np.isfinite(contrast), contrast, np.nan),
+        "focus": np.where(np.isfinite(focus), focus, np.nan),
+        "neighbours": neighbours,
+        "touching": touching,
+        "nearest_px": nearest,
+        "feret_max_px": found["feret_max"],
+        "feret_min_px": found["feret_min"],
+    }
+    if pixel_size is not None:
+        for name in ("nearest", "feret_max", "feret_min"):
+            more[f"{name}_um"] = more[f"{name}_px"] * pixel_size
+    return more
+
+
+def _windows(labels, table: Table, boxes: np.ndarray, margin: float) -> Iterator:
+    """Beads (their rows in the table), their labels as 1..n, and where those lie.
+
+    Labels of other beads in the window are n + 1 and more.
+    """
+    order = np.argsort(boxes[:, 0], kind="stable")
+    band = boxes[order, 0] // max(AT_ONCE // labels.shape[1], 1)
+    edge = int(np.ceil(margin)) + 2
+    for beads in np.split(order, np.flatnonzero(np.diff(band)) + 1):
+        if not len(beads):
+            continue
+        low = np.maximum(boxes[beads][:, [0, 2]].min(0) - edge, 0)
+        high = np.minimum(boxes[beads][:, [1, 3]].max(0) + edge, labels.shape)
+        window = np.asarray(labels[low[0] : high[0], low[1] : high[1]])
+        numbers = np.unique(window)
+        numbers = numbers[numbers > 0]
+        own = table["label"][beads]
+        others = np.setdiff1d(numbers, own)
+        known = np.concatenate((own, others))
+        place = np.argsort(known)
+        index = place[np.searchsorted(known, window, sorter=place) % len(known)] + 1
+        yield beads, np.where(window > 0, index, 0), int(low[0]), int(low[1])
+
+
+def _in_window(
+    labels: np.ndarray, pixels: np.ndarray, known: np.ndarray, count: int, width: float
+) -> Table:
+    """Of beads 1..count, which lie whole in the window."""
+    away, at = ndimage.distance_transform_edt(labels == 0, return_indices=True)
+    nearest = labels[tuple(at)]
+    mine = (nearest > 0) & (nearest <= count)
+    inside = mine & (away == 0) & known
+    ring = mine & (away > GAP) & (away <= GAP + width) & known
+    border = inside & (ndimage.grey_erosion(labels, 3) != labels)
+    border |= inside & (ndimage.grey_dilation(labels, 3) != labels)
+    slope = np.hypot(*np.gradient(np.where(known, pixels, 0.0)))
+    rim = (border | mine & (away > 0) & (away < 1.5)) & known
+
+    def of(where: np.ndarray, values: np.ndarray, reduce) -> np.ndarray:
+        found = ndimage.labeled_comprehension(
+            values[where],
+            nearest[where],
+            np.arange(1, count + 1),
+            reduce,
+            float,
+            np.nan,
+        )
+        return np.asarray(found)
+
+    largest, smallest = _feret(labels, count)
+    return {
+        "median": of(inside, pixels, np.median),
+        "sum": of(inside, pixels, np.sum),
+        "ring": of(ring, pixels, np.median),
+        "rim": of(rim, slope, np.mean),
+        "feret_max": largest,
+        "feret_min": smallest,
+        "touching": _touching(labels, count),
+    }
+
+
+def _touching(labels: np.ndarray, count: int) -> np.ndarray:
+    """How many others have a pixel next to one of each bead, corners too."""
+    framed = np.pad(labels, 1)
+    pairs = []
+    for one, other in (
+        (framed[1:, :], framed[:-1, :]),
+        (framed[:, 1:], framed[:, :-1]),
+        (framed[1:, 1:], framed[:-1, :-1]),
+        (framed[1:, :-1], framed[:-1, 1:]),
+    ):
+        met = (one != other) & (one > 0) & (other > 0)
+        pairs.append(np.stack((one[met], other[met]), 1))
+    met = np.unique(np.sort(np.concatenate(pairs), 1), axis=0)
+    return np.bincount(met.ravel(), minlength=count + 1)[1 : count + 1]
+
+
+def _feret(labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Largest and smallest distance of parallels that hold each bead, px.
+
+    Pixels are squares, as in ImageJ; the angle goes in steps of 2 degrees.
+    """
+    edge = ndimage.grey_erosion(labels, footprint=_CROSS, mode="constant") != labels
+    edge |= ndimage.grey_dilation(labels, footprint=_CROSS) != labels
+    edge &= (labels > 0) & (labels <= count)
+    edge[[0, -1]] |= labels[[0, -1]] > 0
+    edge[:, [0, -1]] |= labels[:, [0, -1]] > 0
+    y, x = np.nonzero(edge & (labels <= count))
+    bead = labels[y, x] - 1
+    order = np.argsort(bead, kind="stable")
+    y, x, bead = y[order], x[order], bead[order]
+    starts = np.searchsorted(bead, np.arange(count))
+    widths = np.empty((len(_ANGLES), count))
+    for i, angle in enumerate(_ANGLES):
+        along = y * np.sin(angle) + x * np.cos(angle)
+        widths[i] = np.maximum.reduceat(along, starts)
+        widths[i] -= np.minimum.reduceat(along, starts)
+        widths[i] += abs(np.sin(angle)) + abs(np.cos(angle))
+    return widths.max(0), widths.min(0)
+
+
+_CROSS = ndimage.generate_binary_structure(2, 1)
+
+
+def _near(table: Table) -> tuple[np.ndarray, np.ndarray]:
+    """From each centre to the nearest other, px (NaN of one), and how many are near."""
+    points = np.stack((table["y"], table["x"]), 1)
+    if len(points) < 2:
+        return np.full(len(points), np.nan), np.zeros(len(points), np.int64)
+    tree = cKDTree(points)
+    away, _ = tree.query(points, k=2)
+    near = tree.query_ball_point(
+        points, NEAR * table["diameter_px"], return_length=True
+    )
+    return away[:, 1], np.asarray(near, np.int64) - 1

@@ -1,0 +1,154 @@
+"""`beadseg import`: what other programs wrote becomes a data set."""
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+
+from beadseg.cli import main
+from beadseg.data.folder import scan
+from beadseg.inference.outputs.outlines import polygons
+from beadseg.inference.outputs.writers import write_geojson, write_labels, write_rois
+
+SHAPE = (96, 96)
+
+
+def run(*arguments) -> int:
+    with pytest.raises(SystemExit) as end:
+        main(["import", *map(str, arguments)])
+    return end.value.code
+
+
+@pytest.fixture
+def labels(discs):
+    centres = [(10, 12), (11.4, 30.7), (40, 71), (50, 9), (30, 95)]
+    return discs(SHAPE, centres, 5.2)
+
+
+def outlines_of(labels):
+    boxes = []
+    for label in range(1, labels.max() + 1):
+        y, x = np.nonzero(labels == label)
+        boxes.append((y.min(), y.max() + 1, x.min(), x.max() + 1))
+    beads = np.arange(1, labels.max() + 1)
+    return beads, list(polygons(labels, np.array(boxes), beads))
+
+
+@pytest.mark.parametrize("kind", ["labels", "rois", "geojson"])
+def test_what_predict_writes_comes_back_to_the_pixel(
+    config, save, picture, labels, tmp_path, kind
+):
+    image = save("images/a.tif", picture(labels))
+    beads, outlines = outlines_of(labels)
+    folder = tmp_path / "predictions" / kind
+    folder.mkdir(parents=True)
+    match kind:
+        case "labels":
+            write_labels(folder / "a.tif", labels, 5, None)
+        case "rois":
+            write_rois(folder / "a.zip", beads.tolist(), outlines)
+        case "geojson":
+            write_geojson(folder / "a.geojson", {"label": beads}, outlines)
+    assert run(folder, "--images", image.parent, "-o", tmp_path / "new") == 0
+    written = tifffile.imread(tmp_path / "new" / "masks" / "a.tif")
+    np.testing.assert_array_equal(written, labels)
+    again = outlines_of(written.astype(np.int32))[1]
+    for one, other in zip(outlines, again, strict=True):
+        np.testing.assert_allclose(one, other, atol=0.5)
+
+
+def test_a_folder_of_every_kind(config, save, picture, labels, tmp_path, capsys):
+    for name in ("train/a", "train/b", "val/c", "d", "e"):
+        save(f"images/{name}.tif", picture(labels))
+    source = tmp_path / "data"
+    for folder in ("labels/train", "points", "annotations"):
+        (source / folder).mkdir(parents=True)
+    (source / "labels/train/a.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    shape = {"points": [[9, 9], [20, 9], [20, 20]], "label": "bead"}
+    (source / "images/train/b.json").write_text(json.dumps({"shapes": [shape]}))
+    (source / "points/c.csv").write_text("x,y\n7,3\n40,60\n")
+    content = {
+        "images": [{"id": 1, "file_name": "d.tif", "height": 96, "width": 96}],
+        "annotations": [{"id": 1, "image_id": 1, "bbox": [5, 5, 9, 9]}],
+    }
+    (source / "annotations/instances.json").write_text(json.dumps(content))
+    assert run(source, "-o", tmp_path / "new") == 0
+    printed = capsys.readouterr().out
+    for line in (
+        "a: 1 bead from a.txt (YOLO); 1 boxes",
+        "b: 1 bead from b.json (labelme)",
+        "c: 2 beads from c.csv (table)",
+        "d: 1 bead from instances.json (COCO); 1 boxes",
+        "e: no labels",
+        "5 images, 4 of them with labels, 5 beads",
+    ):
+        assert line in printed
+    config.data.dir = str(tmp_path / "new")
+    folder = scan(config.data, progress=False)
+    assert folder.problems == ()
+    assert [(s.mask is not None, s.centres) for s in folder.samples] == [
+        *((True, 0), (True, 0), (False, 2), (True, 0), (False, 0))
+    ]
+
+
+def test_what_is_no_label_is_left_out_and_is_no_failure(
+    save, picture, labels, tmp_path, capsys
+):
+    folder = save("a.tif", picture(labels)).parent
+    save("a_cp_masks.tif", labels.astype(np.uint16))
+    save("a_flows_cp_masks.tif", labels.astype(np.uint16))
+    for name in ("README.txt", "obj.names", "train.txt", "beads.toml"):
+        (folder / name).write_text("pixel_size = 0.5\n")
+    (folder / "classes.txt").write_text("bead\n")
+    assert run(folder, "-o", tmp_path / "new") == 0
+    printed = capsys.readouterr()
+    assert "a: 5 beads from a_cp_masks.tif (pixels)" in printed.out
+    assert "1 images, 1 of them with labels" in printed.out
+    assert "left out:" in printed.err and "obj.names" in printed.err
+    assert (tmp_path / "new" / "beads.toml").exists()
+
+
+def test_coco_files_of_a_training_and_a_test_folder(picture, labels, tmp_path):
+    for i, part in enumerate(("train", "test")):
+        folder = tmp_path / "data" / part
+        folder.mkdir(parents=True)
+        tifffile.imwrite(folder / f"{part}.tif", picture(labels))
+        content = {
+            "images": [{"id": 1, "file_name": f"{part}.tif"}],
+            "annotations": [{"id": 1, "image_id": 1, "bbox": [5 + i, 5, 9, 9]}],
+        }
+        (folder / "_annotations.coco.json").write_text(json.dumps(content))
+    assert run(tmp_path / "data", "-o", tmp_path / "new") == 0
+    for i, part in enumerate(("train", "test")):
+        written = tifffile.imread(tmp_path / "new" / "masks" / f"{part}.tif")
+        assert np.nonzero(written)[1].min() == 5 + i
+
+
+def test_what_fails_is_said_and_the_rest_is_done(
+    save, picture, labels, tmp_path, capsys
+):
+    save("images/a.tif", picture(labels))
+    save("images/b.tif", picture(labels))
+    save("masks/a.tif", labels.astype(np.uint16))
+    save("masks/z.tif", labels.astype(np.uint16))
+    (tmp_path / "data" / "masks" / "b.json").write_text("{")
+    assert run(tmp_path / "data", "-o", tmp_path / "new") == 1
+    printed = capsys.readouterr()
+    assert "a: 5 beads from a.tif (pixels)" in printed.out
+    assert sorted(line[:7] for line in printed.err.splitlines()) == ["failed:"] * 2
+    assert "b.json" in printed.err and "z.tif: no image of this name" in printed.err
+
+
+def test_wrong_use_is_one_line(save, picture, labels, tmp_path, capsys):
+    image = save("images/a.tif", picture(labels))
+    pickle = tmp_path / "a_seg.npy"
+    pickle.write_bytes(b"\x93NUMPY")
+    for arguments, reason in (
+        ((tmp_path / "none", "-o", tmp_path / "new"), "no such file or folder"),
+        ((pickle, "-o", tmp_path / "new"), "cellpose --save_tif"),
+        ((image.parent, "-o", image.parent), "is not empty"),
+    ):
+        assert run(*arguments) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1 and reason in lines[0]

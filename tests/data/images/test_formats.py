@@ -1,0 +1,329 @@
+"""Files of microscopes and videos, written by other libraries, give their planes."""
+
+import struct
+import sys
+
+import numpy as np
+import pytest
+
+from beadseg.data.images.formats import FORMATS
+from beadseg.data.images.reading import ReadError, open_pages
+from beadseg.inference.inputs import find_inputs
+
+SHAPE = (64, 80)
+
+
+def planes(*sizes: int) -> np.ndarray:
+    """u16 [..., H, W], each plane of another brightness."""
+    rng = np.random.default_rng(0)
+    base = rng.integers(0, 200, (*sizes, *SHAPE)).astype(np.uint16)
+    steps = np.arange(np.prod(sizes, dtype=int)).reshape(*sizes, 1, 1)
+    return base + 300 * steps.astype(np.uint16)
+
+
+@pytest.fixture
+def czi(tmp_path):
+    """A file of two scenes with two channels, two z and three times."""
+    writer = pytest.importorskip("pylibCZIrw.czi")
+    truth, file = planes(2, 3, 2, 2), tmp_path / "a.czi"
+    with writer.create_czi(str(file)) as out:
+        for scene, t, z, c in np.ndindex(2, 3, 2, 2):
+            out.write(
+                truth[scene, t, z, c][..., None],
+                location=(100 * scene, 10),
+                plane={"T": t, "Z": z, "C": c},
+                scene=scene,
+            )
+        out.write_metadata(
+            channel_names={0: "DAPI", 1: "GFP"}, scale_x=0.25e-6, scale_y=0.25e-6
+        )
+    return file, truth
+
+
+def test_planes_of_zeiss(czi):
+    file, truth = czi
+    pages = open_pages(file, channel="gfp")
+    assert [page.name for page in pages][:3] == [
+        *("a_s0_t000_z00", "a_s0_t000_z01", "a_s0_t001_z00")
+    ]
+    assert dict(pages[7].place) == {"scene": "1", "t": 0, "z": 1, "channel": "GFP"}
+    expected = truth[..., 1, :, :].reshape(-1, *SHAPE)
+    for page, plane in zip(pages, expected, strict=True):
+        assert page.shape == SHAPE and page.pixel_size == pytest.approx(0.25)
+        np.testing.assert_array_equal(page.read(), plane)
+    highest = open_pages(file, channel=0, stack="max")
+    assert [page.name for page in highest][:2] == ["a_s0_t000", "a_s0_t001"]
+    np.testing.assert_array_equal(highest[4].read(), truth[1, 1, :, 0].max(0))
+
+
+def test_a_channel_that_is_not_there_is_said(czi):
+    with pytest.raises(ReadError, match=r"no channel 'RFP' \(DAPI, GFP\)"):
+        open_pages(czi[0], channel="RFP")
+    with pytest.raises(ReadError, match="no channel 2 in 2"):
+        open_pages(czi[0], channel=2)
+
+
+def test_colours_of_zeiss(tmp_path):
+    writer = pytest.importorskip("pylibCZIrw.czi")
+    blue_first = np.zeros((*SHAPE, 3), np.uint8)
+    blue_first[..., 2] = 200  # red
+    with writer.create_czi(str(tmp_path / "a.czi")) as out:
+        out.write(blue_first)
+    (page,) = open_pages(tmp_path / "a.czi")
+    assert page.name == "a" and page.kind == "colour" and page.pixel_size is None
+    np.testing.assert_allclose(page.read(), 0.299 * 200, atol=0.01)
+    (page,) = open_pages(tmp_path / "a.czi", channel=0)
+    assert (page.read() == 200).all()
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", ["FormatV04", "FormatV05"])
+def test_ome_zarr(tmp_path, name):
+    zarr = pytest.importorskip("zarr")
+    write_image = pytest.importorskip("ome_zarr.writer").write_image
+    version = getattr(pytest.importorskip("ome_zarr.format"), name)
+    truth, folder = planes(2, 2, 3), tmp_path / "in" / "a.ome.zarr"
+    write_image(
+        truth,
+        zarr.open_group(str(folder), mode="w", zarr_format=version().zarr_format),
+        axes="tczyx",
+        scale={"t": 1.0, "c": 1.0, "z": 1.0, "y": 0.5, "x": 0.5},
+        axes_units={"y": "micrometer", "x": "micrometer"},
+        scale_factors=(2,),
+        fmt=version(),
+    )
+    group = zarr.open_group(str(folder), mode="r+")
+    about = {"omero": {"channels": [_channel("DAPI"), _channel("GFP")]}}
+    old = "ome" not in group.attrs
+    group.attrs.update(about if old else {"ome": group.attrs["ome"] | about})
+    pages = open_pages(folder, channel="GFP")
+    assert pages[4].name == "a_t001_z01" and pages[4].pixel_size == pytest.approx(0.5)
+    for page, plane in zip(pages, truth[:, 1].reshape(-1, *SHAPE), strict=True):
+        np.testing.assert_array_equal(page.read(), plane)
+    for argument in (folder, folder.parent):
+        found = find_inputs([str(argument)], "DAPI", "pages", 2)
+        assert [image.name for image in found.images] == [
+            *("a_t000_z00", "a_t000_z02", "a_t001_z01")
+        ]
+        assert found.problems == []
+
+
+def _channel(label: str) -> dict:
+    window = {"start": 0, "end": 9, "min": 0, "max": 9}
+    return {"label": label, "color": "FFFFFF", "window": window, "active": True}
+
+
+def video(file, codec: str, pixels: str, frames: np.ndarray, **options) -> None:
+    av = pytest.importorskip("av")
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:], pixels
+        stream.options = options
+        for frame in frames:
+            made = av.VideoFrame.from_ndarray(frame, format="gray")
+            container.mux(stream.encode(made.reformat(format=pixels)))
+        container.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixels", "error"),
+    [
+        ("a.avi", "ffv1", "gray", 0),
+        ("a.mkv", "ffv1", "gray", 0),
+        ("a.avi", "mjpeg", "yuvj420p", 6),
+        ("a.mp4", "mpeg4", "yuv420p", 6),
+        ("a.mp4", "libx264", "yuv420p", 6),
+    ],
+)
+def test_frames_of_videos_in_any_order(tmp_path, name, codec, pixels, error):
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    frames = np.stack([60 + 2 * i + (x + y) // 4 for i in range(30)]).astype(np.uint8)
+    video(tmp_path / name, codec, pixels, frames)
+    pages = open_pages(tmp_path / name)
+    assert len(pages) == 30 and pages[7].name == "a_t007"
+    for number in [*range(30), 3, 29, 0, 1, 2, 15]:
+        found = pages[number].read().astype(float)
+        assert abs(found - frames[number]).mean() <= error, number
+
+
+def test_every_nth_frame_of_a_video(tmp_path):
+    video(tmp_path / "a.avi", "ffv1", "gray", np.zeros((30, *SHAPE), np.uint8))
+    found = find_inputs([str(tmp_path)], every=12)
+    assert [i.name for i in found.images] == ["a_t000", "a_t012", "a_t024"]
+
+
+def test_a_project_of_leica(tmp_path):
+    """Written by hand after the format's description: no library writes it."""
+    pytest.importorskip("liffile")
+    truth = planes(3)
+    file = tmp_path / "a.lif"
+    file.write_bytes(leica({"one": truth, "two": truth[:1] + np.uint16(7)}))
+    pages = open_pages(file)
+    assert [page.name for page in pages] == ["a_s0_z00", "a_s0_z01", "a_s0_z02", "a_s1"]
+    assert dict(pages[3].place)["scene"] == "two"
+    assert pages[0].pixel_size == pytest.approx(0.5)
+    for page, plane in zip(pages, [*truth, truth[0] + 7], strict=True):
+        np.testing.assert_array_equal(page.read(), plane)
+
+
+def leica(images: dict[str, np.ndarray]) -> bytes:
+    """A project of u16 [Z, H, W], 0.5 um a pixel."""
+    elements, blocks = "", b""
+    for i, (name, array) in enumerate(images.items()):
+        step, dimensions = 2, ""
+        for number, count in zip((1, 2, 3), array.shape[::-1], strict=True):
+            if count > 1:
+                dimensions += (
+                    f'<DimensionDescription DimID="{number}" '
+                    f'NumberOfElements="{count}" Origin="0" Unit="m" BitInc="0" '
+                    f'Length="{(count - 1) * 0.5e-6}" BytesInc="{step}"/>'
+                )
+            step *= count
+        elements += (
+            f'<Element Name="{name}" UniqueID="{i}"><Data><Image><ImageDescription>'
+            '<Channels><ChannelDescription DataType="0" ChannelTag="0" Resolution="16" '
+            'NameOfMeasuredQuantity="" Min="0" Max="65535" Unit="" LUTName="Gray" '
+            'IsLUTInverted="0" BytesInc="0" BitInc="0"/></Channels>'
+            f"<Dimensions>{dimensions}</Dimensions></ImageDescription></Image></Data>"
+            f'<Memory Size="{array.nbytes}" MemoryBlockID="MemBlock_{i}"/></Element>'
+        )
+        words = f"MemBlock_{i}".encode("utf-16-le")
+        head = struct.pack("<BQBI", 0x2A, array.nbytes, 0x2A, len(words) // 2)
+        blocks += struct.pack("<II", 0x70, len(head + words)) + head + words
+        blocks += array.astype("<u2").tobytes()
+    text = (
+        '<LMSDataContainerHeader Version="2"><Element Name="p" UniqueID="p"><Data>'
+        '<Experiment/></Data><Memory Size="0" MemoryBlockID="MemBlock_x"/><Children>'
+        f"{elements}</Children></Element></LMSDataContainerHeader>"
+    ).encode("utf-16-le")
+    head = struct.pack("<BI", 0x2A, len(text) // 2)
+    return struct.pack("<II", 0x70, len(head + text)) + head + text + blocks
+
+
+def nikon(array: np.ndarray, channels: list[str]) -> bytes:
+    """A file of u16 [T, Z, C, H, W], 0.25 um a pixel, as version 2.1 has it."""
+
+    def xml(name, value) -> str:
+        if isinstance(value, dict):
+            inside = "".join(xml(*item) for item in value.items())
+            return f'<{name} runtype="CLxListVariant">{inside}</{name}>'
+        kinds = {bool: "bool", int: "lx_uint32", float: "double", str: "CLxStringW"}
+        return f'<{name} runtype="{kinds[type(value)]}" value="{value}"/>'
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack("<IIQ", 0x0ABECEDA, len(name), len(data)) + name + data
+
+    times, depths, count, height, width = array.shape
+    planes = {
+        f"a{i}": {
+            "sDescription": name,
+            "uiCompCount": 1,
+            "pFluorescentProbe": {"m_sName": name},
+        }
+        for i, name in enumerate(channels)
+    }
+    z = {"eType": 4, "uLoopPars": {"uiCount": depths, "dZStep": 1.0}}
+    t = {"uiCount": times, "dStart": 0.0, "dPeriod": 1.0, "dDuration": 1.0}
+    about = {
+        "ImageAttributes!": {
+            "uiWidth": width,
+            "uiWidthBytes": width * 2 * count,
+            "uiHeight": height,
+            "uiComp": count,
+            "uiBpcInMemory": 16,
+            "uiBpcSignificant": 16,
+            "uiSequenceCount": times * depths,
+        },
+        "ImageMetadata!": {"eType": 1, "uLoopPars": t, "ppNextLevelEx": {"i0": z}},
+        "ImageMetadataSeq|0!": {
+            "bCalibrated": True,
+            "dCalibration": 0.25,
+            "sPicturePlanes": {"uiCount": count, "sPlaneNew": planes},
+        },
+    }
+    chunks = {
+        name.encode(): f"<variant>{xml('no_name', value)}</variant>".encode()
+        for name, value in about.items()
+    }
+    frames = array.reshape(-1, count, height, width).transpose(0, 2, 3, 1)
+    for i, frame in enumerate(frames):
+        data = struct.pack("<d", i) + frame.astype("<u2").tobytes()
+        chunks[f"ImageDataSeq|{i}!".encode()] = data
+    file = chunk(b"ND2 FILE SIGNATURE CHUNK NAME01!", b"Ver2.1".ljust(64, b"\0"))
+    table = b""
+    for name, data in chunks.items():
+        table += name + struct.pack("<QQ", len(file), len(data))
+        file += chunk(name.ljust(4072, b"\0"), data)
+    mark = b"ND2 CHUNK MAP SIGNATURE 0000001!"
+    end = struct.pack("<Q", len(file))
+    return (
+        file
+        + chunk(b"ND2 FILEMAP SIGNATURE NAME 0001!", table + mark + end)
+        + (mark + end)
+    )
+
+
+def test_planes_of_nikon(tmp_path):
+    """Written by hand after what the library reads: no library writes it."""
+    pytest.importorskip("nd2")
+    truth, file = planes(2, 3, 2) + np.uint16(1), tmp_path / "a.nd2"
+    file.write_bytes(nikon(truth, ["DAPI", "GFP"]))
+    pages = open_pages(file, channel="GFP")
+    assert [page.name for page in pages][2:4] == ["a_t000_z02", "a_t001_z00"]
+    assert dict(pages[4].place) == {"t": 1, "z": 1, "channel": "GFP"}
+    for page, plane in zip(pages, truth[:, :, 1].reshape(-1, *SHAPE), strict=True):
+        assert page.shape == SHAPE and page.pixel_size == pytest.approx(0.25)
+        np.testing.assert_array_equal(page.read(), plane)
+    (page,) = open_pages(_one(tmp_path / "b.nd2", truth[:1, :1, :1]))
+    np.testing.assert_array_equal(page.read(), truth[0, 0, 0])
+
+
+def _one(file, array):
+    file.write_bytes(nikon(array, ["DAPI"]))
+    return file
+
+
+BEGINS = {
+    "nd2": b"\xda\xce\xbe\x0a" + bytes(64),
+    "czi": b"ZISRAWFILE" + bytes(64),
+    "lif": b"\x70\0\0\0" + bytes(64),
+    "mp4": bytes(4) + b"ftypisom" + bytes(64),
+    "avi": b"RIFF\0\0\0\0AVI " + bytes(64),
+}
+
+
+@pytest.mark.parametrize("ending", BEGINS)
+def test_a_damaged_file_is_one_line(tmp_path, ending):
+    file = tmp_path / f"a.{ending}"
+    file.write_bytes(BEGINS[ending])
+    with pytest.raises(ReadError) as error:
+        open_pages(file)
+    assert str(file) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_file_cut_short_is_one_line(czi):
+    file, _ = czi
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 3])
+    with pytest.raises(ReadError) as error:
+        open_pages(file)[-1].read()
+    assert "a.czi" in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("ending", BEGINS)
+def test_without_its_library_a_line_names_it(tmp_path, monkeypatch, ending):
+    (row,) = [row for row in FORMATS.values() if f".{ending}" in row.endings]
+    monkeypatch.setitem(sys.modules, row.library, None)
+    file = tmp_path / f"a.{ending}"
+    file.write_bytes(BEGINS[ending])
+    with pytest.raises(ReadError) as error:
+        open_pages(file)
+    words = str(error.value)
+    assert f"needs {row.library}: pip install 'beadseg[formats]'" in words
+    assert "\n" not in words
+
+
+def test_a_folder_without_images_of_zarr_is_one_line(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    zarr.open_group(str(tmp_path / "a.zarr"), mode="w")
+    with pytest.raises(ReadError, match="no image of OME-Zarr"):
+        open_pages(tmp_path / "a.zarr")
