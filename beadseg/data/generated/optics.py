@@ -21,18 +21,18 @@ class Look(NamedTuple):
 
     ground: float  # signal of the empty ground, 0..1
     gain: np.ndarray  # f32[N, T], 1 far from the bead
-    glow: np.ndarray  # f32[N, T], 0 far from the bead
-    relief: np.ndarray | None  # f32[N, T], gain that `lean` adds or takes away
-    lean: tuple[float, float]  # change over a radius, down and right: of glow, relative
-    spots: tuple[tuple[float, float, float, float], ...]  # dy, dx, width [radii], level
     texture: float  # relative standard deviation of the grain inside beads
     texture_period: float  # px
     ground_texture: float  # the same for the ground
-    grain: float  # relative standard deviation of grain over all of the image
-    light: bool  # uneven illumination multiplies the signal
     bits: tuple[int, ...]  # depths of the cameras in use
     electrons: tuple[float, float]  # detected quanta at full scale, log-uniform
-    dark: bool  # ground darker than the beads
+    glow: np.ndarray | None = None  # f32[N, T], 0 far from the bead
+    relief: np.ndarray | None = None  # f32[N, T], gain that `lean` adds or takes away
+    lean: tuple[float, float] = (0.0, 0.0)  # change over a radius: of glow, relative
+    spots: tuple[tuple[float, ...], ...] = ()  # dy, dx, width [radii], level
+    grain: float = 0.0  # relative standard deviation of grain over all of the image
+    light: bool = True  # uneven illumination multiplies the signal
+    dark: bool = False  # ground darker than the beads
     wall: np.ndarray | None = None  # f64[N], px inside the outline that are no bead
 
 
@@ -88,6 +88,24 @@ def _pick(rng, *weights) -> int:
     return int(rng.choice(len(weights), p=np.array(weights) / sum(weights)))
 
 
+def _lean(rng, *slope: float) -> tuple[float, float]:
+    """Light from any side."""
+    turn, slope = rng.uniform(0, 2 * np.pi), rng.uniform(*slope)
+    return slope * np.sin(turn), slope * np.cos(turn)
+
+
+def _transmitted(rng, b, change, relief, lean, **own) -> Look:
+    return Look(
+        gain=np.maximum(1 + b * change, 0.03),
+        relief=None if relief is None else b * relief,
+        lean=lean,
+        ground_texture=rng.uniform(0, 0.015),
+        bits=(8, 8, 12),
+        electrons=(1500, 40000),
+        **own,
+    )
+
+
 def bright_field(rng, radial: Radial, b: np.ndarray) -> Look:
     """Transmitted light: refracting balls, dyed balls, thin outlines, near-focus."""
     u, p, r = rng.uniform, radial, radial.radius
@@ -119,15 +137,9 @@ def bright_field(rng, radial: Radial, b: np.ndarray) -> Look:
     else:  # light from one side: a bright and a dark flank
         change = u(-0.1, 0.1) * p.inside - u(0, 0.25) * p.ring(-0.5, u(0.7, 1.4))
         relief = p.ring(-u(0.05, 0.2) * r, u(0.08, 0.3) * r)
-        turn, slope = u(0, 2 * np.pi), u(0.2, 0.6)
-        lean = (slope * np.sin(turn), slope * np.cos(turn))
-    return Look(
-        ground=u(0.5, 0.8), gain=np.maximum(1 + b * change, 0.03), glow=None,
-        relief=None if relief is None else b * relief, lean=lean, spots=(),
-        texture=u(0, 0.12), texture_period=u(1.5, 5),
-        ground_texture=u(0, 0.015), grain=0, light=True, bits=(8, 8, 12),
-        electrons=(1500, 40000), dark=False,
-    )  # fmt: skip
+        lean = _lean(rng, 0.2, 0.6)
+    own = {"ground": u(0.5, 0.8), "texture": u(0, 0.12), "texture_period": u(1.5, 5)}
+    return _transmitted(rng, b, change, relief, lean, **own)
 
 
 def hydrogel(rng, radial: Radial, b: np.ndarray) -> Look:
@@ -145,15 +157,9 @@ def hydrogel(rng, radial: Radial, b: np.ndarray) -> Look:
     relief, lean = None, (0, 0)
     if rng.random() < 0.5:  # lit from one side
         relief = p.ring(-u(0.05, 0.4) * r, u(0.1, 0.5) * r) * p.inside
-        turn, slope = u(0, 2 * np.pi), u(0.05, 0.4)
-        lean = (slope * np.sin(turn), slope * np.cos(turn))
-    return Look(
-        ground=u(0.4, 0.8), gain=np.maximum(1 + b * change, 0.03), glow=None,
-        relief=None if relief is None else b * relief, lean=lean, spots=(),
-        texture=u(0, 0.06), texture_period=u(1.5, 8),
-        ground_texture=u(0, 0.015), grain=0, light=True, bits=(8, 8, 12),
-        electrons=(1500, 40000), dark=False,
-    )  # fmt: skip
+        lean = _lean(rng, 0.05, 0.4)
+    own = {"ground": u(0.4, 0.8), "texture": u(0, 0.06), "texture_period": u(1.5, 8)}
+    return _transmitted(rng, b, change, relief, lean, **own)
 
 
 def foam(rng, radial: Radial, b: np.ndarray) -> Look:
@@ -174,11 +180,9 @@ def foam(rng, radial: Radial, b: np.ndarray) -> Look:
     if rng.random() < 0.3:
         change = change + u(0.05, 0.25) * p.bump(u(0.2, 0.5))
     return Look(
-        ground=u(0.6, 0.95), gain=np.maximum(1 + b * change, 0.03), glow=None,
-        relief=None, lean=(0, 0), spots=(), texture=u(0, 0.08),
-        texture_period=u(1.5, 6), ground_texture=u(0, 0.02), grain=0, light=True,
-        bits=(8, 8, 12), electrons=(1000, 40000), dark=False,
-        wall=np.clip(wall, 0, 0.4 * r)[:, 0],
+        ground=u(0.6, 0.95), gain=np.maximum(1 + b * change, 0.03), texture=u(0, 0.08),
+        texture_period=u(1.5, 6), ground_texture=u(0, 0.02), bits=(8, 8, 12),
+        electrons=(1000, 40000), wall=np.clip(wall, 0, 0.4 * r)[:, 0],
     )  # fmt: skip
 
 
@@ -210,10 +214,9 @@ def fluorescence(rng, radial: Radial, b: np.ndarray) -> Look:
     haze = u(0, 0.12) * p.halo(u(0.2, 0.6) * r)
     return Look(
         ground=u(0.01, 0.12), gain=None, glow=u(0.5, 0.85) * b * (body + haze),
-        relief=None, lean=(0, 0), spots=(),
         texture=u(0, 0.4) * u(0, 0.5) * (kind == 2) + u(0, 0.06),
-        texture_period=u(2, 6), ground_texture=u(0, 0.15), grain=0, light=True,
-        bits=(8, 12, 16), electrons=(200, 8000), dark=True,
+        texture_period=u(2, 6), ground_texture=u(0, 0.15), bits=(8, 12, 16),
+        electrons=(200, 8000), dark=True,
     )  # fmt: skip
 
 
@@ -228,11 +231,9 @@ def phase_contrast(rng, radial: Radial, b: np.ndarray) -> Look:
     if rng.random() < 0.4:
         change = change + u(0.2, 0.6) * p.bump(u(0.15, 0.35))
     return Look(
-        ground=u(0.35, 0.55), gain=np.maximum(1 + b * change, 0.05), glow=None,
-        relief=None, lean=(0, 0), spots=(), texture=u(0, 0.2),
-        texture_period=u(2, 6),
-        ground_texture=u(0, 0.025), grain=0, light=True, bits=(8, 8, 12),
-        electrons=(1500, 40000), dark=False,
+        ground=u(0.35, 0.55), gain=np.maximum(1 + b * change, 0.05), texture=u(0, 0.2),
+        texture_period=u(2, 6), ground_texture=u(0, 0.025), bits=(8, 8, 12),
+        electrons=(1500, 40000),
     )  # fmt: skip
 
 
@@ -261,10 +262,10 @@ def reflected_light(rng, radial: Radial, b: np.ndarray) -> Look:
     glow = p.inside * (ground + b * (body - ground))
     return Look(
         ground=ground, gain=1 - p.inside - u(0, 0.2) * p.halo(2.0), glow=glow,
-        relief=None, lean=(u(-0.12, 0.12), u(-0.12, 0.12)), spots=tuple(spots),
+        lean=(u(-0.12, 0.12), u(-0.12, 0.12)), spots=tuple(spots),
         texture=u(0, 0.07) * u(0, 1), texture_period=u(1.2, 4),
-        ground_texture=u(0, 0.06), grain=u(0, 0.03), light=True,
-        bits=(8, 8, 12), electrons=(800, 20000), dark=kind < 2,
+        ground_texture=u(0, 0.06), grain=u(0, 0.03), bits=(8, 8, 12),
+        electrons=(800, 20000), dark=kind < 2,
     )  # fmt: skip
 
 
@@ -288,10 +289,9 @@ def scanning_electron(rng, radial: Radial, b: np.ndarray) -> Look:
     turn, lean = u(0, 2 * np.pi), u(0, 0.3)
     return Look(
         ground=ground, gain=1 - p.inside - shadow, glow=glow,
-        relief=None, lean=(lean * np.sin(turn), lean * np.cos(turn)), spots=(),
-        texture=u(0, 0.4) * u(0, 0.4), texture_period=u(1.2, 5),
-        ground_texture=u(0, 0.05), grain=u(0, 0.05), light=False, bits=(8, 8, 8, 16),
-        electrons=(300, 8000), dark=True,
+        lean=(lean * np.sin(turn), lean * np.cos(turn)), texture=u(0, 0.4) * u(0, 0.4),
+        texture_period=u(1.2, 5), ground_texture=u(0, 0.05), grain=u(0, 0.05),
+        light=False, bits=(8, 8, 8, 16), electrons=(300, 8000), dark=True,
     )  # fmt: skip
 
 
@@ -311,9 +311,8 @@ def transmission_electron(rng, radial: Radial, b: np.ndarray) -> Look:
     texture = u(0, 0.3) * u(0.1, 1) / max(1.0, period / 2.5)
     return Look(
         ground=u(0.5, 0.85), gain=(1 - b + b * np.exp(-depth)) * (1 + b * fringe),
-        glow=None, relief=None, lean=(0, 0), spots=(), texture=texture,
-        texture_period=period, ground_texture=u(0, 0.03), grain=u(0.005, 0.06),
-        light=True, bits=(8, 8, 8, 16), electrons=(400, 8000), dark=False,
+        texture=texture, texture_period=period, ground_texture=u(0, 0.03),
+        grain=u(0.005, 0.06), bits=(8, 8, 8, 16), electrons=(400, 8000),
     )  # fmt: skip
 
 
