@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -33,7 +33,7 @@ LEVELS = 2**12  # of a stored probability: finer ones are noise that does not co
 FIRST_DAY = datetime.datetime(1980, 1, 1)  # of zip files; in place of today
 CORNER = 0.5  # px, from the corner of the first pixel to its centre
 CLASS = {"name": "Bead", "color": [0, 158, 115]}
-TIFF_TILE = 256  # px, a side
+LEVEL = 4  # of zlib
 STRIP = 256  # rows of a TIFF that are compressed at once
 ROWS = 2**13  # of a table that are text at once
 SHEET_ROWS = 2**20  # of a sheet of Excel, its heads among them
@@ -48,61 +48,36 @@ def write_labels(
 ) -> None:
     """Writes i32[H, W] of at most `count` as u16, or u32 beyond 65,535."""
     kind = label_type(count)
-    if isinstance(labels, Scratch):
-        bands = (labels[rows].astype(kind) for rows in _bands(labels.shape[0]))
-        return write_tiled(file, bands, labels.shape, kind, pixel_size)
-    labels = labels.astype(kind)
-    with open_whole(file) as content:
-        tifffile.imwrite(
-            content,
-            labels,
-            rowsperstrip=STRIP,
-            **_tiff_options(labels.dtype, pixel_size),
-        )
+    _write_tiff(file, labels, lambda rows: rows.astype(kind), kind, pixel_size)
 
 
 def write_map(
     file: Path, values: np.ndarray | Scratch, pixel_size: float | None
 ) -> None:
     """Writes f32[H, W] of 0..1, in steps of 1 / 4096."""
-    if isinstance(values, Scratch):
-        bands = (in_steps(values[rows]) for rows in _bands(values.shape[0]))
-        return write_tiled(file, bands, values.shape, np.float32, pixel_size)
-    options = _tiff_options(np.dtype(np.float32), pixel_size)
-    with open_whole(file) as content:
-        tifffile.imwrite(content, in_steps(values), rowsperstrip=STRIP, **options)
+    _write_tiff(file, values, in_steps, np.dtype(np.float32), pixel_size)
 
 
-def _bands(height: int) -> Iterator[slice]:
-    for top in range(0, height, 2 * TIFF_TILE):
-        yield slice(top, min(top + 2 * TIFF_TILE, height))
-
-
-def write_tiled(
+def _write_tiff(
     file: Path,
-    bands: Iterable[np.ndarray],
-    shape: tuple[int, int],
-    dtype: type | np.dtype,
+    values: np.ndarray | Scratch,
+    convert: Callable[[np.ndarray], np.ndarray],
+    kind: np.dtype,
     pixel_size: float | None,
 ) -> None:
-    """Writes an image [H, W] that comes in bands of rows, as a tiled TIFF.
+    """Writes [H, W], read, converted and compressed some rows at a time."""
+    options = _tiff_options(kind, pixel_size)
 
-    The height of every band but the last is a multiple of the tile's.
-    """
+    def strips() -> Iterator[bytes]:
+        for top in range(0, values.shape[0], STRIP):
+            rows = convert(values[top : top + STRIP])
+            if "predictor" in options:
+                rows = imagecodecs.delta_encode(rows, axis=-1)
+            yield imagecodecs.deflate_encode(rows, level=LEVEL)
 
-    def tiles() -> Iterator[np.ndarray]:
-        for band in bands:
-            for top in range(0, band.shape[0], TIFF_TILE):
-                for left in range(0, band.shape[1], TIFF_TILE):
-                    tile = np.zeros((TIFF_TILE, TIFF_TILE), dtype)
-                    part = band[top : top + TIFF_TILE, left : left + TIFF_TILE]
-                    tile[: part.shape[0], : part.shape[1]] = part
-                    yield tile
-
-    options = _tiff_options(np.dtype(dtype), pixel_size)
-    options |= {"shape": shape, "dtype": dtype, "tile": (TIFF_TILE, TIFF_TILE)}
+    options |= {"shape": values.shape, "dtype": kind, "rowsperstrip": STRIP}
     with open_whole(file) as content:
-        tifffile.imwrite(content, tiles(), **options)
+        tifffile.imwrite(content, strips(), **options)
 
 
 def label_type(count: int) -> np.dtype:
@@ -119,7 +94,10 @@ def in_steps(values: np.ndarray) -> np.ndarray:
 
 def _tiff_options(dtype: np.dtype, pixel_size: float | None) -> dict[str, Any]:
     """Deflate; Fiji and napari read it, with the pixel size."""
-    options: dict[str, Any] = {"compression": "zlib", "compressionargs": {"level": 4}}
+    options: dict[str, Any] = {
+        "compression": "zlib",
+        "compressionargs": {"level": LEVEL},
+    }
     if dtype != np.uint32:  # which ImageJ reads, but not as its own kind
         options |= {"imagej": True, "metadata": {"unit": "um"} if pixel_size else {}}
         if pixel_size:
