@@ -22,9 +22,8 @@ from beadseg.commands import (
     train,
     verify,
 )
-from beadseg.errors import BeadsegError, out_of_memory, prepare_streams
+from beadseg.errors import ending, prepare_streams
 from beadseg.files import write_whole, writing
-from beadseg.quoting import printable
 
 # In the order of `beadseg --help`.
 COMMANDS = (
@@ -57,20 +56,11 @@ def main(arguments: list[str] | None = None) -> None:
     if arguments[:1] == [train.NAME]:  # its flags are absl's
         return _train(arguments[1:])
     options = _parser().parse_args(arguments)
-    try:
+    with ending("stopped"):
         result = options.run(options)
         if options.json:
             with writing(options.json, "--json"):
                 write_whole(options.json, json.dumps(result, indent=2) + "\n")
-    except BeadsegError as error:
-        print(f"error: {printable(error)}", file=sys.stderr)
-        sys.exit(2)
-    except MemoryError as error:
-        print(f"error: {out_of_memory(error)}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
     sys.exit(result.get("exit_code", 0))
 
 

@@ -2,6 +2,8 @@
 
 import io
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from beadseg.quoting import printable
 
@@ -29,10 +31,25 @@ def note(line: str) -> None:
     print(f"note: {printable(line)}", file=sys.stderr, flush=True)
 
 
-def out_of_memory(error: MemoryError) -> str:
-    """The line for a person."""
-    reason = " ".join(str(error).split())
-    return (
-        f"not enough memory{f' ({reason})' if reason else ''}: give fewer or smaller "
-        "images, or a smaller model, batch or crop"
-    )
+@contextmanager
+def ending(stopped: str) -> Iterator[None]:
+    """Ends the process with one line and its exit code where a command cannot go on.
+
+    `stopped` is said of a command that is interrupted.
+    """
+    try:
+        yield
+    except BeadsegError as error:
+        print(f"error: {printable(error)}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except MemoryError as error:
+        reason = " ".join(str(error).split())
+        print(
+            f"error: not enough memory{f' ({reason})' if reason else ''}: give fewer "
+            "or smaller images, or a smaller model, batch or crop",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(stopped, file=sys.stderr)
+        sys.exit(130)

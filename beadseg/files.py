@@ -111,8 +111,8 @@ def read_file(file: Path) -> bytes:
     return file.read_bytes()
 
 
-def read_json(file: Path, kind: type = dict) -> Any:
-    """The content of a JSON file, a `kind`.
+def read_json(file: Path) -> dict[str, Any]:
+    """The content of a JSON file, an object.
 
     Raises:
       FileNotFoundError: there is none.
@@ -123,8 +123,8 @@ def read_json(file: Path, kind: type = dict) -> Any:
         content = json.loads(read_file(file).decode())
     except RecursionError:
         raise ValueError("it is nested too deep") from None
-    if not isinstance(content, kind):
-        raise ValueError(f"it holds {type(content).__name__}, not {kind.__name__}")
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds {type(content).__name__}, not dict")
     return content
 
 

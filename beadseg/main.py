@@ -20,8 +20,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from beadseg.config import find_config
-from beadseg.errors import BeadsegError, out_of_memory, prepare_streams
-from beadseg.quoting import printable
+from beadseg.errors import BeadsegError, ending, prepare_streams
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "settings of the run")
 WORKDIR = flags.DEFINE_string(
@@ -101,17 +100,8 @@ def run(argv: list[str] | None = None) -> None:
     """The command: errors of the user are one line and exit code 2."""
     logging.set_verbosity(logging.FATAL)  # orbax logs what it then raises
     prepare_streams()
-    try:
+    with ending("stopped before there was anything to save"):
         app.run(main, argv=argv, flags_parser=parse)
-    except BeadsegError as error:
-        print(f"error: {printable(error)}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except MemoryError as error:
-        print(f"error: {out_of_memory(error)}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped before there was anything to save", file=sys.stderr)
-        sys.exit(130)
 
 
 def _loaded(config: ConfigDict) -> ConfigDict:

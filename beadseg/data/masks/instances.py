@@ -54,11 +54,7 @@ def find_beads(
     probability: np.ndarray,
     distance: np.ndarray | None = None,
     threshold: float = 0.5,
-    *,
-    diameter: float = DIAMETER,
-    prominence: float = PROMINENCE,
-    smooth: float = SMOOTH,
-    speck: float = SPECK,
+    **options: float,
 ) -> np.ndarray:
     """Labels of the beads: i32[H, W], 0 background, 1..N in the order of rows.
 
@@ -79,10 +75,7 @@ def find_beads(
         None if distance is None else lambda rows, columns: distance[rows, columns],
         labels,
         threshold,
-        diameter=diameter,
-        prominence=prominence,
-        smooth=smooth,
-        speck=speck,
+        **options,
     )
     return labels
 
