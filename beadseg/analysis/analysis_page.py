@@ -86,58 +86,45 @@ def write_page(
 def findings(fingerprint: Fingerprint, o: Overview) -> list[tuple[str, str, str]]:
     """What a person should know first: (kind, sentence, heading) for callouts."""
     found = []
-    if fingerprint.problems:
-        found += [("bad", p, "Left out") for p in fingerprint.problems[:_PROBLEMS]]
-        more = len(fingerprint.problems) - _PROBLEMS
-        if more > 0:
-            found.append(("bad", f"{more} more, listed on the page.", "Left out"))
+
+    def add(kind: str, heading: str, text: str) -> None:
+        found.append((kind, text, heading))
+
+    more = "{:,} more, listed on the page."
+    for problem in fingerprint.problems[:_PROBLEMS]:
+        add("bad", "Left out", problem)
+    if len(fingerprint.problems) > _PROBLEMS:
+        add("bad", "Left out", more.format(len(fingerprint.problems) - _PROBLEMS))
     for doubt in fingerprint.doubts[:_DOUBTS]:
         kind = "bad" if doubt.left_out else "warn"
-        found.append((kind, doubt.line, f"Mask: {doubt.kind}"))
+        add(kind, f"Mask: {doubt.kind}", doubt.line)
     if len(fingerprint.doubts) > _DOUBTS:
-        more = len(fingerprint.doubts) - _DOUBTS
-        found.append(("warn", f"{more} more, listed on the page.", "Masks"))
+        add("warn", "Masks", more.format(len(fingerprint.doubts) - _DOUBTS))
+    copies = fingerprint.leaks or fingerprint.duplicates
+    pairs = f"{len(copies)} pairs of equal images"
+    such = f"such as {copies[0][0]} and {copies[0][1]}" if copies else ""
     if fingerprint.leaks:
-        a, b, *_ = fingerprint.leaks[0]
-        found.append(
-            (
-                "bad",
-                f"{len(fingerprint.leaks)} pairs of equal images lie on both sides of "
-                f"the split, such as {a} and {b}: delete one, or give both one group "
-                "in beads.toml.",
-                "Leak from training to validation",
-            )
+        text = (
+            f"{pairs} lie on both sides of the split, {such}: delete one, or give both "
+            "one group in beads.toml."
         )
-    elif fingerprint.duplicates:
-        a, b, *_ = fingerprint.duplicates[0]
-        found.append(
-            (
-                "warn",
-                f"{len(fingerprint.duplicates)} pairs of equal images, such as {a} and "
-                f"{b}.",
-                "Copies",
-            )
-        )
+        add("bad", "Leak from training to validation", text)
+    elif copies:
+        add("warn", "Copies", f"{pairs}, {such}.")
     if o.partial:
-        found.append(
-            (
-                "bad",
-                f"Of the beads that are seen without masks about "
-                f"{100 * o.labelled:.0f} % are labelled: a perfect model scores a "
-                f"Jaccard of about {o.labelled:.2f} on these masks. Complete them "
-                "(`beadseg complete`), or train with the losses made for it.",
-                "Masks are partial",
-            )
+        text = (
+            f"Of the beads that are seen without masks about {100 * o.labelled:.0f} % "
+            "are labelled: a perfect model scores a Jaccard of about "
+            f"{o.labelled:.2f} on these masks. Complete them (`beadseg complete`), or "
+            "train with the losses made for it."
         )
+        add("bad", "Masks are partial", text)
     elif o.labelled_images and o.seen < TRUSTED:
-        found.append(
-            (
-                "note",
-                f"Only {100 * o.seen:.0f} % of the labelled objects are seen by the "
-                "mask-free estimate: it cannot say how complete these masks are.",
-                "Completeness unknown",
-            )
+        text = (
+            f"Only {100 * o.seen:.0f} % of the labelled objects are seen by the "
+            "mask-free estimate: it cannot say how complete these masks are."
         )
+        add("note", "Completeness unknown", text)
     elif not o.labelled_images:
         if o.point_images:
             text = "There are centres, not masks: sizes and coverage are estimates"
@@ -145,60 +132,42 @@ def findings(fingerprint: Fingerprint, o: Overview) -> list[tuple[str, str, str]
             text = "No mask tells beads from background: all numbers are estimates"
         else:
             text = "There are neither masks nor centres: all numbers are estimates"
-        found.append(("note", f"{text} from the images alone.", "No masks"))
+        add("note", "No masks", f"{text} from the images alone.")
     full = [row.name for row in fingerprint.rows if row.mask and row.mask.full]
     empty = [r.name for r in fingerprint.rows if r.mask and not r.mask.objects]
     for names, what in ((full, "full"), (empty, "empty")):
         if names:
-            found.append(
-                ("warn", f"{len(names)}, such as {names[0]}.", f"Masks that are {what}")
-            )
+            text = f"{len(names)}, such as {names[0]}."
+            add("warn", f"Masks that are {what}", text)
     if fingerprint.marks.are_marks:
         said = fingerprint.marks.sentence()
-        found.append(
-            (
-                "warn",
-                f"{said[0].upper()}{said[1:]}. Training takes the outlines of beads "
-                "from the default model where it agrees, and judges centres and counts "
-                '(data.masks = "outlines" takes the discs for outlines).',
-                "Marks, not outlines",
-            )
+        text = (
+            f"{said[0].upper()}{said[1:]}. Training takes the outlines of beads from "
+            "the default model where it agrees, and judges centres and counts "
+            '(data.masks = "outlines" takes the discs for outlines).'
         )
+        add("warn", "Marks, not outlines", text)
     beside = [row for row in fingerprint.rows if row.beside >= OFFSET]
     if beside:
         worst = max(beside, key=lambda row: row.beside)
-        found.append(
-            (
-                "warn",
-                f"{len(beside)} were cut, enlarged or turned otherwise than their "
-                f"images, such as {worst.name}: up to {worst.beside:.0f} px beside the "
-                "beads. Export them again at the size of the image.",
-                "Masks beside their beads",
-            )
+        text = (
+            f"{len(beside)} were cut, enlarged or turned otherwise than their images, "
+            f"such as {worst.name}: up to {worst.beside:.0f} px beside the beads. "
+            "Export them again at the size of the image."
         )
+        add("warn", "Masks beside their beads", text)
     shifted = [r.name for r in fingerprint.rows if is_shifted(r) and r not in beside]
     if len(shifted) > max(0.2 * o.labelled_images, 0):
-        found.append(
-            (
-                "warn",
-                f"{len(shifted)} masks lie beside the slopes of their images, such as "
-                f"{shifted[0]}.",
-                "Masks are shifted",
-            )
+        text = (
+            f"{len(shifted)} masks lie beside the slopes of their images, such as "
+            f"{shifted[0]}."
         )
+        add("warn", "Masks are shifted", text)
     if o.saturated > 0.005:
-        found.append(
-            (
-                "warn",
-                f"{100 * o.saturated:.1f} % of the pixels are at the upper end: expose "
-                "less.",
-                "Saturation",
-            )
-        )
+        text = f"{100 * o.saturated:.1f} % of the pixels are at the upper end"
+        add("warn", "Saturation", f"{text}: expose less.")
     if o.signal_to_noise < 5:
-        found.append(
-            ("warn", f"Signal to noise is {o.signal_to_noise:.1f}.", "Noisy images")
-        )
+        add("warn", "Noisy images", f"Signal to noise is {o.signal_to_noise:.1f}.")
     return found
 
 
