@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from scipy.spatial import distance
 
 from beadseg.errors import BeadsegError
 from beadseg.losses import (
@@ -65,14 +66,18 @@ class TestPixelwise:
 
 
 class TestOverlap:
-    def test_dice_equals_its_formula(self, example):
-        logits, mask, weight = example
-        p = sigmoid(logits)
-        both = (weight * p * mask).sum((1, 2, 3))
-        sizes = (weight * p).sum((1, 2, 3)) + (weight * mask).sum((1, 2, 3))
-        smooth = SMOOTHING * weight.sum((1, 2, 3))
-        expected = 1 - (2 * both + smooth) / (sizes + smooth)
-        np.testing.assert_allclose(dice(*example), expected, rtol=1e-5)
+    @pytest.mark.parametrize("moved", [0, 3, 12])
+    def test_dice_of_a_hard_prediction_is_that_of_scipy(self, example, moved):
+        _, mask, weight = example
+        logits = np.where(np.roll(mask, moved, 1) > 0, 40, -40).astype(np.float32)
+        found = dice(logits, mask, weight)
+        for i, known in enumerate(weight > 0):
+            pair = [x[i][known] > 0 for x in (logits, mask)]
+            whole = pair[0].sum() + pair[1].sum()
+            # Smoothing adds as much to both sides of the ratio.
+            share = whole / (whole + SMOOTHING * known.sum())
+            expected = distance.dice(*pair) * share
+            np.testing.assert_allclose(found[i], expected, rtol=1e-4, atol=1e-6)
 
     def test_tversky_alpha_weighs_false_positives_and_beta_false_negatives(self):
         mask = np.zeros((1, 10, 10, 1), np.float32)

@@ -32,6 +32,7 @@ from beadseg.partial.proposals import certain
 from beadseg.partial.review.book import Book
 from tests.bench.partial import ROWS, make
 from tests.bench.record import keep
+from tests.partial.book_mask import book_mask
 
 HALF = tuple(row for row in ROWS if row.endswith(":0.5"))
 PRECISIONS = (0.9, 0.95, 0.96, 0.97, 0.98, 0.99)
@@ -51,7 +52,7 @@ class Judged(NamedTuple):
 
 def judge(truth: np.ndarray, book: Book) -> Judged:
     """Compares the proposals of an image with the truth."""
-    person = np.unique(truth[(book.mask() > 0) & (truth > 0)])
+    person = np.unique(truth[(book_mask(book) > 0) & (truth > 0)])
     areas = np.bincount(truth.ravel())
     cut = on_border(truth)
     scores, right, right_whole = [], [], []

@@ -38,6 +38,7 @@ from beadseg.partial.verification import verify
 from beadseg.training.run_folder import ROUNDS
 from tests.bench.instances import folds
 from tests.bench.record import RESULTS, keep
+from tests.partial.book_mask import book_mask
 from tests.real_data import real_set
 
 ROWS = (
@@ -193,7 +194,7 @@ def _completed(folder: Path, run: Path) -> dict:
         truth = read_labels(next((folder / "truth").glob(f"{file.stem}.*")))
         accepted = np.where(
             np.isin(book.map.labels, [n for n, b in book.map.beads.items() if b.score]),
-            book.mask(),
+            book_mask(book),
             0,
         )
         number = len(np.unique(accepted[accepted > 0]))

@@ -16,6 +16,7 @@ from beadseg.partial.completion import complete
 from beadseg.partial.proposals import certain, propose
 from beadseg.partial.review.book import Book
 from configs import base
+from tests.partial.book_mask import book_mask
 from tests.partial.conftest import disc
 
 SHAPE = (64, 96)
@@ -141,7 +142,7 @@ def test_from_half_to_all_with_the_persons_beads_untouched(data, tmp_path):
     assert (new / "beads.toml").read_text() == "pixel_size = 0.5\n"
     book = Book(new, file.stem)
     book.act({"do": "undo"})
-    np.testing.assert_array_equal(book.mask(), person)
+    np.testing.assert_array_equal(book_mask(book), person)
 
 
 def test_undecided_proposals_are_unknown_not_background(data, tmp_path):

@@ -35,7 +35,6 @@ from beadseg.partial.review.label_map import (
     Box,
     Change,
     LabelMap,
-    among,
 )
 
 _LONGEST = 1_000_000  # bytes of a line
@@ -256,11 +255,6 @@ class Book:
             return 1.0
         waiting = sum(bead.score or 0.0 for bead in beads if bead.state == PROPOSED)
         return labelled / (labelled + waiting) if labelled + waiting else 1.0
-
-    def mask(self) -> np.ndarray:
-        """The person's beads with those accepted and drawn: i32[H, W], -1 unknown."""
-        shown = [n for n, bead in self.map.beads.items() if bead.state in IN_MASK]
-        return np.where(among(self.map.labels, shown), self.map.labels, 0)
 
     def _foresee(self, action: Mapping[str, Any]) -> Change | bool:
         """What an action will change; whether it is reviewed, for that one."""
