@@ -7,8 +7,9 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from skimage.morphology import skeletonize
 
-from beadseg.data.masks.beads import number_beads, on_border
+from beadseg.data.masks.beads import number_beads
 from beadseg.data.masks.necks import separate
+from beadseg.inference.outputs.measure import measure
 
 # A disc of pixels of radius r has r sqrt(2 pi) of perimeter error at worst: beads with
 # fewer pixels than this have no shape to speak of.
@@ -65,13 +66,14 @@ def measure_mask(labels: np.ndarray, image: np.ndarray) -> MaskFacts:
         return MaskFacts(
             0, coverage, known, (), *[none] * 4, 0.0, *[0] * 4, (0.0, 0.0), 1.0
         )
-    area = np.bincount(index.ravel(), minlength=count + 1)[1:]
-    whole = ~np.isin(np.arange(1, count + 1), on_border(index))
-    diameter = 2 * np.sqrt(area / np.pi)
+    shapes = measure(
+        index, index, np.ones(index.shape, np.float32), threshold=0.5
+    ).table
+    area, diameter = shapes["area_px"], shapes["diameter_px"]
+    whole, circularity = ~shapes["on_border"], shapes["circularity"]
     usual = float(np.median(diameter[whole] if whole.any() else diameter))
     shaped = whole & (area >= SHAPED)
-    circularity = 4 * np.pi * area / np.maximum(perimeters(index, count), 1) ** 2
-    centres, aspect = _moments(index, count)
+    aspect = shapes["major_px"] / np.maximum(shapes["minor_px"], 1e-9)
     offset, gain = find_offset(index, image, usual)
     boxes = ndimage.find_objects(index)
     return MaskFacts(
@@ -82,7 +84,7 @@ def measure_mask(labels: np.ndarray, image: np.ndarray) -> MaskFacts:
         circularity=_median(np.minimum(circularity[shaped], 1)),
         aspect=_median(aspect[shaped]),
         branches=branch_points(index, usual) / count,
-        spacing=_spacing(centres, diameter),
+        spacing=_spacing(np.stack((shapes["y"], shapes["x"]), 1), diameter),
         touching=len(_touching(index)) / count,
         holes=count_holes(index, float(np.median(area))),
         specks=int(np.sum(whole & (area < max(_SPECK * np.median(area), 6)))),
@@ -91,21 +93,6 @@ def measure_mask(labels: np.ndarray, image: np.ndarray) -> MaskFacts:
         offset=offset,
         offset_gain=gain,
     )
-
-
-def perimeters(index: np.ndarray, count: int) -> np.ndarray:
-    """f64[N], px: Cauchy-Crofton over four directions, neighbours and border count."""
-    framed = np.pad(index, 1)
-    total = np.zeros(count + 1)
-    height, width = framed.shape
-    moves = ((0, 1, 1.0), (1, 0, 1.0), (1, 1, 2**-0.5), (1, -1, 2**-0.5))
-    for down, right, weight in moves:
-        a = framed[: height - down, max(0, -right) : width - max(0, right)]
-        b = framed[down:, max(0, right) : width + min(0, right)]
-        differ = a != b
-        for side in (a, b):
-            total += weight * np.bincount(side[differ], minlength=count + 1)
-    return np.pi / 8 * total[1:]
 
 
 def branch_points(index: np.ndarray, usual: float) -> int:
@@ -200,21 +187,6 @@ def find_offset(
     stays = max(score[reach, reach], other_way)
     at = tuple(float(moves[k]) for k in best)
     return at, float(score[best] / stays) if stays > 0 else 1.0
-
-
-def _moments(index: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Centres f64[N, 2], and long over short axis f64[N]."""
-    rows, columns = np.nonzero(index)
-    of = index[rows, columns] - 1
-    area = np.bincount(of, minlength=count)
-    y, x = (np.bincount(of, v, count) / area for v in (rows, columns))
-    dy, dx = rows - y[of], columns - x[of]
-    # A pixel is a square, not a point: 1/12 of spread of its own.
-    yy, xx = (np.bincount(of, d * d, count) / area + 1 / 12 for d in (dy, dx))
-    xy = np.bincount(of, dy * dx, count) / area
-    middle, off = (yy + xx) / 2, np.hypot((yy - xx) / 2, xy)
-    ratio = np.sqrt((middle + off) / np.maximum(middle - off, 1e-9))
-    return np.stack([y, x], 1), ratio
 
 
 def _spacing(centres: np.ndarray, diameter: np.ndarray) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, sparse
 
 _SURE = 6.5  # standard deviations of Fisher's z, from which two edges are one
 _ALIKE = 0.6  # correlation of them, at least
@@ -149,14 +149,7 @@ def _alike(last: np.ndarray, first: np.ndarray) -> list[tuple[int, int]]:
 
 def joined(count: int, pairs: Sequence[tuple[int, int]]) -> list[int]:
     """For each of `count` images the first of those that pairs join it with."""
-    first = list(range(count))
-    for i, j in pairs:
-        a, b = (_root(first, k) for k in (i, j))
-        first[max(a, b)] = min(a, b)
-    return [_root(first, k) for k in range(count)]
-
-
-def _root(first: list[int], k: int) -> int:
-    while first[k] != k:
-        k = first[k]
-    return k
+    i, j = np.array(pairs, int).reshape(-1, 2).T
+    links = sparse.coo_array((np.ones(len(i)), (i, j)), (count, count))
+    _, group = sparse.csgraph.connected_components(links, directed=False)
+    return np.unique(group, return_index=True)[1][group].tolist()

@@ -7,7 +7,6 @@ from beadseg.analysis.mask_facts import (
     count_holes,
     find_offset,
     measure_mask,
-    perimeters,
 )
 from beadseg.data.generated.damage import damage_labels
 
@@ -46,12 +45,6 @@ def test_clean_discs_have_no_defects(healthy):
     assert (found.touching, found.branches) == (0, 0)
     assert (found.holes, found.specks, found.merged, found.twice) == (0, 0, 0, 0)
     assert found.offset == (0, 0)
-
-
-@pytest.mark.parametrize("radius", [6, 15, 40])
-def test_perimeter_of_a_disc_is_two_pi_r(radius):
-    labels = beads(radius, [(50, 50)], 100)
-    assert perimeters(labels, 1)[0] == pytest.approx(2 * np.pi * radius, rel=0.06)
 
 
 def test_a_branching_object_has_branch_points_and_a_disc_has_none():
