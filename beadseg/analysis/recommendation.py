@@ -4,8 +4,6 @@ import shlex
 import textwrap
 from pathlib import Path
 
-from ml_collections import ConfigDict
-
 from beadseg.analysis.overview import Overview
 from beadseg.analysis.rules import recommend
 
@@ -44,16 +42,6 @@ def write_config(overview: Overview, folder: Path, where: Path) -> str:
         lines += [f"    # {line}" for line in comment]
         lines.append(f"    c.{field} = {choice.value!r}")
     return "\n".join([*lines, "    return c", ""])
-
-
-def recommended(overview: Overview, config: ConfigDict) -> ConfigDict:
-    """A copy of `config` with the recommended fields set."""
-    config = config.copy_and_resolve_references()
-    with config.ignore_type():  # a copy forgets what may be a number or a word
-        config.update_from_flattened_dict(
-            {field: choice.value for field, (choice, _) in recommend(overview).items()}
-        )
-    return config
 
 
 def _quoted(text: str) -> str:

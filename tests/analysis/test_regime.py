@@ -3,10 +3,22 @@ import math
 
 import pytest
 
-from beadseg.analysis.recommendation import recommended
+from beadseg.analysis.recommendation import FILE, write_config
 from beadseg.analysis.regime import DENSE, SPARSE, distance, regime, sentence, table
 from beadseg.analysis.rules import RULES, complain, read, recommend
-from beadseg.config import base_config
+from beadseg.config import base_config, load_config
+
+
+@pytest.fixture
+def recommended(tmp_path):
+    """The settings of the file that is written for an overview."""
+
+    def of(overview):
+        text = write_config(overview, tmp_path, tmp_path)
+        (tmp_path / FILE).write_text(text)
+        return load_config(str(tmp_path / FILE))
+
+    return of
 
 
 def test_references_are_at_no_distance_from_themselves(dense, sparse):
@@ -38,9 +50,11 @@ def test_nothing_seen_is_said_to_be_unknown(dense):
     assert len(table(none)) == 5
 
 
-def test_base_settings_with_the_recommendation_raise_no_complaint(dense, partial):
+def test_base_settings_with_the_recommendation_raise_no_complaint(
+    dense, partial, recommended
+):
     for overview in (dense, partial):
-        config = recommended(overview, base_config())
+        config = recommended(overview)
         assert [c.field for c in complain(config, overview)] == []
 
 
@@ -59,8 +73,8 @@ def test_base_settings_with_the_recommendation_raise_no_complaint(dense, partial
         ("data.normalise.flatten", 1.0),
     ],
 )
-def test_a_bad_setting_is_named_and_it_alone(dense, field, value):
-    config = recommended(dense, base_config())
+def test_a_bad_setting_is_named_and_it_alone(dense, recommended, field, value):
+    config = recommended(dense)
     config.update_from_flattened_dict({field: value})
     assert field in [c.field for c in complain(config, dense)]
 
