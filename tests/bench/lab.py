@@ -319,11 +319,9 @@ def main() -> None:
     names = [file_stem(file) for file in files]
     folds = folds_of(names, options.folds)
     chosen = list(range(options.folds)) if options.only is None else [options.only]
-    told = [word for word in sys.argv[1:] if word != str(options.keep)]
+    told = [word for word in sys.argv[1:] if word not in ("--keep", str(options.keep))]
     results: dict = {
-        "command": " ".join(["python -m tests.bench.lab", *told]).replace(
-            "--keep ", ""
-        ),
+        "command": " ".join(["python -m tests.bench.lab", *told]),
         "images": len(names),
         "folds": folds,
         "weights": hash_file(DEFAULT / WEIGHTS)[:12],
