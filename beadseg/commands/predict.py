@@ -20,8 +20,9 @@ def add(commands: Subparsers) -> None:
     parser = commands.add_parser(
         "predict",
         help="find, count and measure the beads of images",
-        description=f"Finds every bead of the images and writes {written} and tables "
-        "of beads and images.",
+        description=f"Finds every bead of the images and writes {written}, tables of "
+        "beads and images, and a page with the size distribution, what is in doubt and "
+        "the words for a paper (report.html, its plots in plots/).",
     )
     parser.add_argument("images", nargs="+", help="files, folders, or patterns")
     parser.add_argument(
@@ -88,6 +89,7 @@ def add(commands: Subparsers) -> None:
         nargs=0,
         help="say what each column of the tables is, and exit",
     )
+    detection.add_report_options(parser)
     parser.add_argument(
         "--augment",
         action="store_true",
@@ -154,8 +156,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             resume=options.resume,
         ),
     )
-    for line in _lines(result):
-        print(line)
+    *lines, last = _lines(result)
+    print("\n".join([*lines, ""]), end="")
+    if options.report:
+        last += detection.report(options, result)
+    print(last)
     for line in [*result["notes"][:SHOWN], *result["doubts"]]:
         print(f"note: {line}", file=sys.stderr)
     for line in result["failed"]:
