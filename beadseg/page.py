@@ -172,20 +172,21 @@ class Page:
         with rc_context(_PLOT_STYLE):
             figure = Figure(figsize=(width, height))
             yield figure.subplots(rows, columns, **subplots)
-            self.figure(figure, caption)
-            for ending, date in ((".svg", "Date"), (".pdf", "CreationDate")):
-                if save is not None:
-                    with open_whole(save.with_suffix(ending)) as file:
-                        metadata = {date: None}  # the same plot gives the same bytes
-                        figure.savefig(file, format=ending[1:], metadata=metadata)
+            self.figure(figure, caption, save)
 
-    def figure(self, figure: Figure, caption: str) -> None:
+    def figure(self, figure: Figure, caption: str, save: Path | None = None) -> None:
         """A finished matplotlib figure, as SVG; what is black takes the text's colour.
 
         Draw pictures of pixels with `picture`: an image inside SVG is slow.
         """
         self._figures += 1
-        svg = _inline_svg(figure, f"f{self._figures}-", caption)
+        whole = _svg(figure)
+        if save is not None:
+            write_whole(save.with_suffix(".svg"), whole)
+            figure.set_layout_engine("none")  # it is laid out
+            with open_whole(save.with_suffix(".pdf")) as file:
+                figure.savefig(file, format="pdf", metadata={"CreationDate": None})
+        svg = _inline(whole, f"f{self._figures}-", caption)
         self._add(f'<figure><div class="wide">{svg}</div>{_caption(caption)}</figure>')
 
     def legend(self, meanings: Sequence[tuple[Sequence[float], str]]) -> None:
@@ -308,12 +309,15 @@ def _caption(caption: str) -> str:
     return f"<figcaption>{_text(caption)}</figcaption>" if caption else ""
 
 
-def _inline_svg(figure: Figure, prefix: str, label: str) -> str:
-    """The <svg> element; ids get a prefix, for they must differ within a page."""
+def _svg(figure: Figure) -> str:
     file = io.StringIO()
     with rc_context(_PLOT_STYLE):
         figure.savefig(file, format="svg", metadata={"Date": None})
-    svg = file.getvalue()
+    return file.getvalue()
+
+
+def _inline(svg: str, prefix: str, label: str) -> str:
+    """The <svg> element; ids get a prefix, for they must differ within a page."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\bid="', f'id="{prefix}', svg)

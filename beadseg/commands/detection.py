@@ -2,11 +2,14 @@
 
 import argparse
 import re
+import sys
 from typing import Any
 
 from beadseg.errors import BeadsegError
 from beadseg.files import read_json
 from beadseg.inference.settings import FILE, POLARITIES, Settings
+
+SHOWN = 20  # images in the printed table
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +53,20 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def report(options: argparse.Namespace, result: dict[str, Any]) -> str:
+def print_result(options: argparse.Namespace, result: dict[str, Any]) -> None:
+    """Prints a prediction, with its page, which is written before the last line."""
+    *lines, last = _lines(result)
+    print("\n".join([*lines, ""]), end="", flush=True)
+    if options.report:
+        last += _report(options, result)
+    print(last)
+    for line in [*result["notes"][:SHOWN], *result["doubts"]]:
+        print(f"note: {line}", file=sys.stderr)
+    for line in result["failed"]:
+        print(f"failed: {line}", file=sys.stderr)
+
+
+def _report(options: argparse.Namespace, result: dict[str, Any]) -> str:
     """Writes the page of a prediction; what the last line says of it.
 
     Where it fails, all else is written: the reason is added to result["failed"].
@@ -69,6 +85,36 @@ def report(options: argparse.Namespace, result: dict[str, Any]) -> str:
         return ""
     result["report"] = str(file)
     return f", page: {file}"
+
+
+def _lines(result: dict[str, Any]) -> list[str]:
+    rows = result["images"]
+    width = max([len(row["image"]) for row in rows[:SHOWN]], default=5)
+    lines = []
+    if rows:
+        lines.append(f"{'image':{width}}  beads  corrected  diameter  coverage")
+    for row in rows[:SHOWN]:
+        lines.append(
+            f"{row['image']:{width}}  {row['count']:5d}  {row['count_corrected']:9.1f}"
+            f"  {_diameter(row):>8}  {row['coverage']:8.1%}"
+        )
+    if len(rows) > SHOWN:
+        lines.append(f"... and {len(rows) - SHOWN} more in the table of images")
+    beads = sum(row["count"] for row in rows)
+    skipped = f", {result['skipped']} of them before" if result["skipped"] else ""
+    failed = f", {len(result['failed'])} failed" if result["failed"] else ""
+    lines.append(
+        f"{beads:,} beads in {len(rows)} image{'' if len(rows) == 1 else 's'}{skipped}"
+        f"{failed}: {result['output']} ({result['seconds']:.1f} s)"
+    )
+    return lines
+
+
+def _diameter(row: dict[str, Any]) -> str:
+    for unit in ("um", "px"):
+        if row[f"median_diameter_{unit}"] is not None:
+            return f"{row[f'median_diameter_{unit}']:.3g} {unit}"
+    return "-"
 
 
 def settings(options: argparse.Namespace) -> Settings:
@@ -92,6 +138,17 @@ def _pattern(text: str) -> re.Pattern:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no regular expression ({error})"
         ) from None
+
+
+def pixel_size(text: str) -> float:
+    """A value of --pixel-size."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: give um above 0")
+    return value
 
 
 def auto_or_number(text: str) -> float | str:

@@ -140,6 +140,8 @@ def _doubtful(page: Page, found: Found, failed: int) -> None:
         table.append([row["image"], f"{row['count']:,}", says, advice])
     more = f", the first {_ROWS}" if len(rows) > _ROWS else ""
     header = ["image", "beads", "reason", "what to do"]
+    if not found.settings.get("runs"):  # the advice is for predicting again
+        header, table = header[:3], [line[:3] for line in table]
     page.section("Images in doubt")
     page.table(header, table, f"{len(rows):,} of {len(found.rows):,} images{more}.")
 
