@@ -5,8 +5,7 @@ import math
 import shlex
 from pathlib import Path
 
-from beadseg.commands import detection
-from beadseg.commands.parser import Subparsers
+from beadseg.commands import Subparsers, detection
 
 
 def add(commands: Subparsers) -> None:

@@ -5,8 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from beadseg.commands import detection
-from beadseg.commands.parser import Subparsers
+from beadseg.commands import Subparsers, detection
 
 
 def add(commands: Subparsers) -> None:

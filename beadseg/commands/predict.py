@@ -5,8 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from beadseg.commands import detection
-from beadseg.commands.parser import Subparsers
+from beadseg.commands import Subparsers, detection
 from beadseg.errors import BeadsegError
 from beadseg.inference.outputs.kinds import OUTPUTS, TABLES, choices
 
