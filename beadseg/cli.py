@@ -16,6 +16,7 @@ from beadseg.commands import (
     export,
     generate,
     importing,
+    measure,
     predict,
     report,
     review,
@@ -28,6 +29,7 @@ from beadseg.files import write_whole, writing
 # In the order of `beadseg --help`.
 COMMANDS = (
     predict,
+    measure,
     calibrate,
     evaluate,
     generate,

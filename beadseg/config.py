@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from ml_collections import ConfigDict
 
 from beadseg.errors import BeadsegError
 
+_NEAR = 0.75  # share of letters in common, from which a name may be meant
 ROOT = Path(__file__).resolve().parents[1]  # holds configs/, in a clone or installed
 
 
@@ -50,10 +52,47 @@ def load_config(where: str) -> ConfigDict:
         raise
     except Exception as error:  # whatever a person's own file raises
         reason = " ".join(str(error).split())
+        if "get_config() takes 0 positional" in reason:
+            reason = "it takes no argument: leave out the colon and what follows"
+        elif isinstance(error, LookupError):  # says no more than what was looked for
+            reason = f"it knows no {reason}"
         raise BeadsegError(f"--config={path} cannot be loaded: {reason}") from error
     if not isinstance(made, ConfigDict) or "data" not in made:
         raise BeadsegError(f"--config={path}: it gives no beadseg settings")
     return made
+
+
+def has_field(name: str) -> bool:
+    """Whether the base config has a field, or a group of them, of that name."""
+    fields = _fields(base_config().to_dict())
+    return any(f"{field}.".startswith(f"{name}.") for field in fields)
+
+
+def near_fields(name: str, limit: int = 3) -> list[str]:
+    """Fields of the base config that a name may mean, the nearest first.
+
+    By their letters, or by the first letters of their words: lr is learning_rate.
+    """
+    last = name.rpartition(".")[2]
+
+    def nearness(field: str) -> float:
+        own = field.rpartition(".")[2]
+        if len(last) > 1 and last == "".join(word[:1] for word in own.split("_")):
+            return 1.0
+        pairs = ((name, field), (last, own))
+        return max(SequenceMatcher(None, *pair).ratio() for pair in pairs)
+
+    near = {field: nearness(field) for field in _fields(base_config().to_dict())}
+    meant = [field for field in near if near[field] >= _NEAR]
+    return sorted(meant, key=lambda field: (-near[field], field))[:limit]
+
+
+def _fields(tree: dict[str, Any], before: str = "") -> list[str]:
+    names: list[str] = []
+    for name, value in tree.items():
+        inner = _fields(value, f"{before}{name}.") if isinstance(value, dict) else []
+        names += inner or [f"{before}{name}"]
+    return names
 
 
 def base_config() -> ConfigDict:

@@ -19,7 +19,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from beadseg.config import find_config
+from beadseg.config import find_config, has_field, load_config, near_fields
 from beadseg.errors import BeadsegError, ending, prepare_streams
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "settings of the run")
@@ -126,12 +126,38 @@ def parse(argv: list[str]) -> list[str]:
     try:
         return flags.FLAGS(argv)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
+        _refuse_unknown(argv, error)
+        _refuse_unloadable(argv)
         # ml_collections gives a quoted copy of another error's text.
         line = re.sub(r"\\n|\n", " ", str(error)).replace("\\'", "'")
         line = line.strip("'\"")
         raise BeadsegError(f"{line} (fields are in configs/base.py)") from error
     except (OSError, flags.Error) as error:
+        _refuse_unknown(argv, error)
+        _refuse_unloadable(argv)
         raise BeadsegError(str(error).replace("\n", " ")) from error
+
+
+def _refuse_unknown(argv: list[str], error: Exception) -> None:
+    """Raises BeadsegError for the first argument that sets a field that is none."""
+    for argument in argv:
+        flag = argument.lstrip("-").partition("=")[0]
+        name = flag.removeprefix("config.")
+        if flag == name or not argument.startswith("-") or has_field(name):
+            continue
+        near = near_fields(name)
+        meant = f": did you mean {' or '.join(near)}?" if near else ""
+        raise BeadsegError(
+            f"--config.{name}: no such field{meant} (fields are in configs/base.py)"
+        ) from error
+
+
+def _refuse_unloadable(argv: list[str]) -> None:
+    """Raises BeadsegError if the code of the config is what has failed."""
+    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
+        name, equals, where = argument.partition("=")
+        if name.lstrip("-") == "config":
+            load_config(where if equals else following)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from beadseg import __version__
-from beadseg.files import write_whole, writing
+from beadseg.files import open_whole, write_whole, writing
 
 # Told apart by eyes that see few colours, and legible on white and on near-black.
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = COLOURS = (
@@ -58,6 +58,7 @@ _PLOT_STYLE = {
     "hatch.color": GREY,
     "legend.frameon": False,
     "lines.linewidth": 1.6,
+    "pdf.fonttype": 42,
     "savefig.transparent": True,
     "svg.fonttype": "none",
     "svg.hashsalt": "beadseg",
@@ -156,6 +157,7 @@ class Page:
         columns: int = 1,
         width: float = 7.0,
         height: float = 3.4,
+        save: Path | None = None,
         **subplots: Any,
     ) -> Iterator[Any]:
         """A plot in the page's style, drawn in the `with` block on the axes it gives.
@@ -164,20 +166,27 @@ class Page:
           caption: what the plot shows.
           rows, columns: of axes; more than one give an array of axes.
           width, height: of the whole, in inches; 7 fill the page.
+          save: also written there, with the endings .svg and .pdf.
           **subplots: for `Figure.subplots`, such as sharex.
         """
         with rc_context(_PLOT_STYLE):
             figure = Figure(figsize=(width, height))
             yield figure.subplots(rows, columns, **subplots)
-            self.figure(figure, caption)
+            self.figure(figure, caption, save)
 
-    def figure(self, figure: Figure, caption: str) -> None:
+    def figure(self, figure: Figure, caption: str, save: Path | None = None) -> None:
         """A finished matplotlib figure, as SVG; what is black takes the text's colour.
 
         Draw pictures of pixels with `picture`: an image inside SVG is slow.
         """
         self._figures += 1
-        svg = _inline_svg(figure, f"f{self._figures}-", caption)
+        whole = _svg(figure)
+        if save is not None:
+            write_whole(save.with_suffix(".svg"), whole)
+            figure.set_layout_engine("none")  # it is laid out
+            with open_whole(save.with_suffix(".pdf")) as file:
+                figure.savefig(file, format="pdf", metadata={"CreationDate": None})
+        svg = _inline(whole, f"f{self._figures}-", caption)
         self._add(f'<figure><div class="wide">{svg}</div>{_caption(caption)}</figure>')
 
     def legend(self, meanings: Sequence[tuple[Sequence[float], str]]) -> None:
@@ -206,6 +215,16 @@ class Page:
         desk and two on a phone, 20 rows of two and one.
         """
         grid = "".join(_picture(image, caption) for image, caption in pictures)
+        self._add(f'<div class="grid" style="--least: {width:g}rem">{grid}</div>')
+
+    def gallery(
+        self, pictures: Sequence[tuple[bytes, str, str]], width: float = 10.0
+    ) -> None:
+        """JPEGs with captions, each a link: (content, caption, address); see above."""
+        grid = "".join(
+            f'<a href="{html.escape(to, quote=True)}">{_picture(jpeg, caption)}</a>'
+            for jpeg, caption, to in pictures
+        )
         self._add(f'<div class="grid" style="--least: {width:g}rem">{grid}</div>')
 
     def command(self, command: str) -> None:
@@ -290,12 +309,15 @@ def _caption(caption: str) -> str:
     return f"<figcaption>{_text(caption)}</figcaption>" if caption else ""
 
 
-def _inline_svg(figure: Figure, prefix: str, label: str) -> str:
-    """The <svg> element; ids get a prefix, for they must differ within a page."""
+def _svg(figure: Figure) -> str:
     file = io.StringIO()
     with rc_context(_PLOT_STYLE):
         figure.savefig(file, format="svg", metadata={"Date": None})
-    svg = file.getvalue()
+    return file.getvalue()
+
+
+def _inline(svg: str, prefix: str, label: str) -> str:
+    """The <svg> element; ids get a prefix, for they must differ within a page."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\bid="', f'id="{prefix}', svg)
@@ -307,9 +329,10 @@ def _inline_svg(figure: Figure, prefix: str, label: str) -> str:
     )
 
 
-def _picture(image: np.ndarray | Path, caption: str) -> str:
-    if isinstance(image, Path):
-        content = image.read_bytes()
+def _picture(image: np.ndarray | Path | bytes, caption: str) -> str:
+    form = "jpeg" if isinstance(image, bytes) else "png"
+    if isinstance(image, Path | bytes):
+        content = image.read_bytes() if isinstance(image, Path) else image
         with Image.open(io.BytesIO(content)) as opened:
             width, height = opened.size
     else:
@@ -324,6 +347,6 @@ def _picture(image: np.ndarray | Path, caption: str) -> str:
     data = base64.b64encode(content).decode()
     return (
         f'<figure><img{kind} width="{width}" height="{height}" alt="'
-        f'{html.escape(caption, quote=True)}" src="data:image/png;base64,{data}">'
+        f'{html.escape(caption, quote=True)}" src="data:image/{form};base64,{data}">'
         f"{_caption(caption)}</figure>"
     )

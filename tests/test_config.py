@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hatchling.builders.wheel import WheelBuilder
 
+from beadseg import main
 from beadseg.config import ROOT, find_config, load_config
 from beadseg.errors import BeadsegError
 
@@ -102,3 +103,49 @@ def test_beadseg_train_speaks_as_the_module_does(arguments, code, words, tmp_pat
     assert done.returncode == code
     assert words in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("optim.learning_rat", "optim.learning_rate"),
+        ("lr", "optim.learning_rate"),
+        ("learning_rate", "optim.learning_rate"),
+        ("batch_size", "data.batch_size"),
+        ("optim.batch_size", "data.batch_size"),
+        ("train.epoch", "train.epochs"),
+        ("data.batchsize", "data.batch_size"),
+        ("model.depht", "model.depth"),
+    ],
+)
+def test_an_unknown_field_is_answered_with_those_it_may_mean(typed, meant):
+    with pytest.raises(BeadsegError) as said:
+        main.parse(["beadseg", "--config=dice", f"--config.{typed}=1"])
+    line = str(said.value)
+    assert line.startswith(f"--config.{typed}: no such field: did you mean {meant}")
+    assert "\n" not in line
+
+
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+def test_a_field_like_no_other_is_answered_without_a_guess():
+    with pytest.raises(BeadsegError, match=r"--config.zzz: no such field \(fields are"):
+        main.parse(["beadseg", "--config=dice", "--config.zzz=1"])
+
+
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        ("dice:WRONG", "give dice.py or dice.py:full"),
+        ("base:x", "takes no argument: leave out the colon and what follows"),
+        ("own.py:x", "cannot be loaded: it knows no 'x'"),
+    ],
+)
+def test_a_wrong_argument_of_a_config_is_one_line(where, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("own.py").write_text("def get_config(name):\n    return {}[name]\n")
+    with pytest.raises(BeadsegError) as said:
+        main.parse(["beadseg", f"--config={where}"])
+    assert str(said.value).endswith(says)
+    assert "Traceback" not in str(said.value) and "\n" not in str(said.value)

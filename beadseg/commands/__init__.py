@@ -2,3 +2,7 @@
 
 These modules import what is slow inside `run`: jax is not imported to print help.
 """
+
+import argparse
+
+Subparsers = argparse._SubParsersAction  # which argparse does not name

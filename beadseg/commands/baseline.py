@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from beadseg.commands.parser import Subparsers
+from beadseg.commands import Subparsers
 
 
 def add(commands: Subparsers) -> None:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from beadseg.commands.parser import Subparsers
+from beadseg.commands import Subparsers
 
 _EXAMPLE = r"""examples:
   beadseg predict images/ -o out

@@ -1,11 +1,11 @@
 """`beadseg complete DIR`: proposals for the beads that masks lack."""
 
 import argparse
+import math
 import shlex
 from pathlib import Path
 
-from beadseg.commands import detection
-from beadseg.commands.parser import Subparsers
+from beadseg.commands import Subparsers, detection
 
 
 def add(commands: Subparsers) -> None:
@@ -25,9 +25,10 @@ def add(commands: Subparsers) -> None:
     parser.add_argument("--output", "-o", type=Path, required=True, help="a new folder")
     parser.add_argument(
         "--accept",
-        type=float,
+        type=detection.auto_or_number,
         metavar="PRECISION",
-        help="accept the surest at this expected precision, such as 0.99",
+        help="accept the surest at this expected precision, such as 0.99; auto: the "
+        "strictest of 0.99, 0.95, 0.9, 0.8 at which some are accepted",
     )
     detection.add_options(parser)
     parser.set_defaults(run=run)
@@ -63,10 +64,24 @@ def run(options: argparse.Namespace) -> dict:
         )
     if options.accept is not None and result["accepted"]:
         print(
-            f"accepted {result['accepted']}, of which "
+            f"accepted {result['accepted']} at {result['asked_precision']:g}, of which "
             f"{result['expected_precision']:.1%} are expected to be right"
         )
     elif options.accept is not None:
-        print(f"none is sure enough to be accepted at {options.accept}")
+        print(_none_accepted(result))
     print(f"next: beadseg review {shlex.quote(str(options.output))}")
     return result | {"exit_code": 1 if result["problems"] else 0}
+
+
+def _none_accepted(result: dict) -> str:
+    highest = result["highest_score"]
+    if highest is None:
+        return "nothing is proposed, and so nothing accepted"
+    line = (
+        f"none is sure enough to be accepted at {result['asked_precision']:g}: the "
+        f"highest score is {highest:.2f}; "
+    )
+    lower = math.floor(100 * highest) / 100
+    if lower >= 0.5:
+        line += f"give --accept {lower:g} or less, or "
+    return line + "decide about them on the page of `beadseg review`"

@@ -1,8 +1,15 @@
-"""Options of the commands that look for beads: which ones count."""
+"""What commands that look for beads share: which ones count, and the page."""
 
 import argparse
+import re
+import sys
+from typing import Any
 
-from beadseg.inference.settings import POLARITIES, Settings
+from beadseg.errors import BeadsegError
+from beadseg.files import read_json
+from beadseg.inference.settings import FILE, POLARITIES, Settings
+
+SHOWN = 20  # images in the printed table
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +36,87 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_report_options(parser: argparse.ArgumentParser) -> None:
+    """Adds --no-report and --group."""
+    parser.add_argument(
+        "--no-report",
+        dest="report",
+        action="store_false",
+        help="without the page (report.html) and its plots",
+    )
+    parser.add_argument(
+        "--group",
+        type=_pattern,
+        metavar="REGEX",
+        help="groups of images on the page, by what this finds in their names: "
+        "'day[0-9]+', or the part in brackets: '_([^_]+)$'",
+    )
+
+
+def print_result(options: argparse.Namespace, result: dict[str, Any]) -> None:
+    """Prints a prediction, with its page, which is written before the last line."""
+    *lines, last = _lines(result)
+    print("\n".join([*lines, ""]), end="", flush=True)
+    if options.report:
+        last += _report(options, result)
+    print(last)
+    for line in [*result["notes"][:SHOWN], *result["doubts"]]:
+        print(f"note: {line}", file=sys.stderr)
+    for line in result["failed"]:
+        print(f"failed: {line}", file=sys.stderr)
+
+
+def _report(options: argparse.Namespace, result: dict[str, Any]) -> str:
+    """Writes the page of a prediction; what the last line says of it.
+
+    Where it fails, all else is written: the reason is added to result["failed"].
+    """
+    from beadseg.analysis.prediction.found import read_found
+    from beadseg.analysis.prediction.page import write_report
+
+    failed = len(result["failed"])
+    try:
+        found = read_found(
+            options.output, result["images"], read_json(options.output / FILE)
+        )
+        file = write_report(found, options.group, failed)
+    except BeadsegError as error:
+        result["failed"].append(f"the page: {error}")
+        return ""
+    result["report"] = str(file)
+    return f", page: {file}"
+
+
+def _lines(result: dict[str, Any]) -> list[str]:
+    rows = result["images"]
+    width = max([len(row["image"]) for row in rows[:SHOWN]], default=5)
+    lines = []
+    if rows:
+        lines.append(f"{'image':{width}}  beads  corrected  diameter  coverage")
+    for row in rows[:SHOWN]:
+        lines.append(
+            f"{row['image']:{width}}  {row['count']:5d}  {row['count_corrected']:9.1f}"
+            f"  {_diameter(row):>8}  {row['coverage']:8.1%}"
+        )
+    if len(rows) > SHOWN:
+        lines.append(f"... and {len(rows) - SHOWN} more in the table of images")
+    beads = sum(row["count"] for row in rows)
+    skipped = f", {result['skipped']} of them before" if result["skipped"] else ""
+    failed = f", {len(result['failed'])} failed" if result["failed"] else ""
+    lines.append(
+        f"{beads:,} beads in {len(rows)} image{'' if len(rows) == 1 else 's'}{skipped}"
+        f"{failed}: {result['output']} ({result['seconds']:.1f} s)"
+    )
+    return lines
+
+
+def _diameter(row: dict[str, Any]) -> str:
+    for unit in ("um", "px"):
+        if row[f"median_diameter_{unit}"] is not None:
+            return f"{row[f'median_diameter_{unit}']:.3g} {unit}"
+    return "-"
+
+
 def settings(options: argparse.Namespace) -> Settings:
     """What was asked for.
 
@@ -41,6 +129,26 @@ def settings(options: argparse.Namespace) -> Settings:
         min_score=options.min_score,
         polarity=options.polarity,
     )
+
+
+def _pattern(text: str) -> re.Pattern:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no regular expression ({error})"
+        ) from None
+
+
+def pixel_size(text: str) -> float:
+    """A value of --pixel-size."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: give um above 0")
+    return value
 
 
 def auto_or_number(text: str) -> float | str:

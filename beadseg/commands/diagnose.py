@@ -5,7 +5,7 @@ import re
 import shlex
 from pathlib import Path
 
-from beadseg.commands.parser import Subparsers
+from beadseg.commands import Subparsers
 
 
 def add(commands: Subparsers) -> None:

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from beadseg.commands.parser import Subparsers
+from beadseg.commands import Subparsers
 
 _LINES = 20  # images in the printed table
 

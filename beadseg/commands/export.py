@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from beadseg.commands.parser import Subparsers
+from beadseg.commands import Subparsers
 
 ENDINGS = {"onnx": ".onnx", "bioimageio": ".bioimage.io.zip"}
 

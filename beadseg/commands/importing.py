@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from beadseg.commands.parser import Subparsers
+from beadseg.commands import Subparsers
 
 SHOWN = 50  # images, a line each
 

@@ -5,12 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from beadseg.commands import detection
-from beadseg.commands.parser import Subparsers
+from beadseg.commands import Subparsers, detection
 from beadseg.errors import BeadsegError
 from beadseg.inference.outputs.kinds import OUTPUTS, TABLES, choices
-
-SHOWN = 20  # images in the printed table
 
 
 def add(commands: Subparsers) -> None:
@@ -20,8 +17,9 @@ def add(commands: Subparsers) -> None:
     parser = commands.add_parser(
         "predict",
         help="find, count and measure the beads of images",
-        description=f"Finds every bead of the images and writes {written} and tables "
-        "of beads and images.",
+        description=f"Finds every bead of the images and writes {written}, tables of "
+        "beads and images, and a page with the size distribution, what is in doubt and "
+        "the words for a paper (report.html, its plots in plots/).",
     )
     parser.add_argument("images", nargs="+", help="files, folders, or patterns")
     parser.add_argument(
@@ -46,7 +44,9 @@ def add(commands: Subparsers) -> None:
     )
     detection.add_options(parser)
     parser.add_argument(
-        "--pixel-size", type=float, help="um, instead of what the files say"
+        "--pixel-size",
+        type=detection.pixel_size,
+        help="um, instead of what the files say",
     )
     parser.add_argument(
         "--channel",
@@ -88,6 +88,7 @@ def add(commands: Subparsers) -> None:
         nargs=0,
         help="say what each column of the tables is, and exit",
     )
+    detection.add_report_options(parser)
     parser.add_argument(
         "--augment",
         action="store_true",
@@ -117,8 +118,6 @@ class _Columns(argparse.Action):
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Predicts all images; returns a dict an image, and lines on what failed."""
-    if options.pixel_size is not None and not options.pixel_size > 0:
-        raise BeadsegError(f"--pixel-size {options.pixel_size}: give um above 0")
     if options.every < 1:
         raise BeadsegError(f"--every {options.every}: give 1 or more")
     from beadseg.inference.batch import Options, predict_batch
@@ -154,43 +153,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             resume=options.resume,
         ),
     )
-    for line in _lines(result):
-        print(line)
-    for line in [*result["notes"][:SHOWN], *result["doubts"]]:
-        print(f"note: {line}", file=sys.stderr)
-    for line in result["failed"]:
-        print(f"failed: {line}", file=sys.stderr)
+    detection.print_result(options, result)
     return result | {"exit_code": 1 if result["failed"] else 0}
-
-
-def _lines(result: dict[str, Any]) -> list[str]:
-    rows = result["images"]
-    width = max([len(row["image"]) for row in rows[:SHOWN]], default=5)
-    lines = []
-    if rows:
-        lines.append(f"{'image':{width}}  beads  corrected  diameter  coverage")
-    for row in rows[:SHOWN]:
-        lines.append(
-            f"{row['image']:{width}}  {row['count']:5d}  {row['count_corrected']:9.1f}"
-            f"  {_diameter(row):>8}  {row['coverage']:8.1%}"
-        )
-    if len(rows) > SHOWN:
-        lines.append(f"... and {len(rows) - SHOWN} more in the table of images")
-    beads = sum(row["count"] for row in rows)
-    skipped = f", {result['skipped']} of them before" if result["skipped"] else ""
-    failed = f", {len(result['failed'])} failed" if result["failed"] else ""
-    lines.append(
-        f"{beads:,} beads in {len(rows)} image{'' if len(rows) == 1 else 's'}{skipped}"
-        f"{failed}: {result['output']} ({result['seconds']:.1f} s)"
-    )
-    return lines
-
-
-def _diameter(row: dict[str, Any]) -> str:
-    for unit in ("um", "px"):
-        if row[f"median_diameter_{unit}"] is not None:
-            return f"{row[f'median_diameter_{unit}']:.3g} {unit}"
-    return "-"
 
 
 def _outputs(text: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from beadseg.commands.parser import Subparsers
+from beadseg.commands import Subparsers
 
 
 def add(commands: Subparsers) -> None:

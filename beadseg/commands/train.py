@@ -4,7 +4,7 @@ Its flags are those of `beadseg.main`, which stands above the commands: `beadseg
 calls it.
 """
 
-from beadseg.commands.parser import Subparsers
+from beadseg.commands import Subparsers
 
 NAME = "train"
 

@@ -3,8 +3,7 @@
 import argparse
 from pathlib import Path
 
-from beadseg.commands import detection
-from beadseg.commands.parser import Subparsers
+from beadseg.commands import Subparsers, detection
 
 
 def add(commands: Subparsers) -> None:

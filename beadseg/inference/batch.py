@@ -6,7 +6,6 @@ does not grow with the number of images.
 """
 
 import hashlib
-import io
 import json
 import os
 import time
@@ -25,7 +24,6 @@ from beadseg.data.images.reading import ReadError, check_image
 from beadseg.errors import BeadsegError
 from beadseg.files import (
     is_left_over,
-    read_file,
     read_json,
     remove_leftovers,
     write_whole,
@@ -37,14 +35,12 @@ from beadseg.inference.files import Files
 from beadseg.inference.inputs import Input, Inputs
 from beadseg.inference.outputs import writers
 from beadseg.inference.outputs.kinds import OUTPUTS, Predicted, choices, write_outputs
-from beadseg.inference.outputs.measure import Table
 from beadseg.inference.outputs.writers import rows_to_table
 from beadseg.inference.predictor import Predictor, Seen
+from beadseg.inference.records import DONE, read_record, record_of, write_record
 from beadseg.inference.scratch import Scratch, is_large
 from beadseg.inference.settings import FILE, Settings
 from beadseg.quoting import printable
-
-DONE = ".done"  # what is known of each finished image: rows of the tables
 
 
 @dataclass(frozen=True)
@@ -176,7 +172,11 @@ def _finish(image: Input, seen, predictor: Predictor, options: Options, bar) -> 
     of = Predicted(seen.image, found, pixel_size)
     write_outputs(options.output, image.name, options.only, of)
     about = found.image | {"notes": list(seen.notes)}
-    _write_record(image, options, about, found.table)
+    page = image.page
+    where = {"image": image.name, "file": printable(page.path), "page": page.index}
+    where |= dict(page.place)
+    file = _record(image, options)
+    write_record(file, where | about | {"stamp": page.stamp}, found.table)
     bar.update()
 
 
@@ -265,27 +265,7 @@ def _weights_of(runs: Any) -> list[Any]:
 
 
 def _record(image: Input, options: Options) -> Path:
-    return options.output / DONE / f"{image.name}.npz"
-
-
-def _write_record(
-    image: Input, options: Options, about: dict[str, Any], table: Table
-) -> None:
-    """Written last: where it is, the files of the image are whole."""
-    page = image.page
-    file = printable(page.path)
-    place = {"image": image.name, "file": file, "page": page.index} | dict(page.place)
-    about = place | about
-    content = io.BytesIO()
-    words = np.array(json.dumps(about | {"stamp": page.stamp}))
-    np.savez(content, about=words, **table)
-    write_whole(_record(image, options), content.getvalue())
-
-
-def _read_record(file: Path) -> tuple[dict[str, Any], Table]:
-    with np.load(io.BytesIO(read_file(file)), allow_pickle=False) as arrays:
-        table = {name: arrays[name] for name in arrays.files if name != "about"}
-        return json.loads(str(arrays["about"])), table
+    return record_of(options.output, image.name)
 
 
 def _is_done(image: Input, options: Options) -> bool:
@@ -293,7 +273,7 @@ def _is_done(image: Input, options: Options) -> bool:
     if not (options.resume and file.exists()):
         return False
     try:
-        about, _ = _read_record(file)
+        about, _ = read_record(file)
     except Exception:  # damaged in any way: it is done again
         return False
     return about["stamp"] == list(image.page.stamp)
@@ -310,7 +290,7 @@ def _write_tables(
     rows, tables, notes = [], [], []
     for image in done:
         try:
-            about, table = _read_record(_record(image, options))
+            about, table = read_record(_record(image, options))
         except Exception as error:  # damaged in any way
             failed.append(
                 f"{printable(_record(image, options))}: damaged ({printable(error)}): "

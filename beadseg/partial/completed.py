@@ -42,8 +42,8 @@ def names(folder: Path) -> list[str]:
     found = sorted(p.stem for p in (folder / "proposals").glob("*.json"))
     if not found:
         raise BeadsegError(
-            f"{folder}: no proposals in it: make it with beadseg complete DIR -o "
-            f"{folder}"
+            f"{folder}: no proposals in it: make a new folder with them (beadseg "
+            "complete DIR -o NEW), and review that"
         )
     return found
 

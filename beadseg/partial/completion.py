@@ -22,11 +22,12 @@ from beadseg.data.settings_file import FILE, format_beads_toml, read_beads_toml
 from beadseg.errors import BeadsegError
 from beadseg.files import is_left_over, name_beside, write_whole
 from beadseg.folder_lock import LOCK, folder_lock
+from beadseg.inference.settings import AUTO
 from beadseg.partial.alignment import aligned
 from beadseg.partial.audit import Seen, look, omission
 from beadseg.partial.calibration import calibrate
 from beadseg.partial.completed import FOLDERS, write_labels
-from beadseg.partial.proposals import SAME, Proposed, certain, propose
+from beadseg.partial.proposals import SAME, Proposed, certain, propose, strictest
 from beadseg.partial.review.book import Book
 from beadseg.partial.review.derived import save
 from beadseg.quoting import cut_name
@@ -100,7 +101,7 @@ def complete(
     output: Path,
     run: str,
     predict: Predict,
-    accept: float | None,
+    accept: float | str | None,
     only: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """Writes the completed data set `output`, whole or not at all.
@@ -111,7 +112,8 @@ def complete(
       output: a new folder.
       run: the model, for the provenance.
       predict: the model.
-      accept: expected precision at which proposals are accepted at once; None: none.
+      accept: expected precision at which proposals are accepted at once; None: none;
+        "auto": as the scores allow (`strictest`).
       only: names of the samples to take along; None: all.
 
     Raises:
@@ -119,8 +121,10 @@ def complete(
         share, or a model for another kind of image.
       OSError: `output` cannot be written.
     """
-    if accept is not None and not 0.5 <= accept <= 1.0:
-        raise BeadsegError(f"--accept {accept}: give an expected precision, 0.5 to 1")
+    if accept not in (None, AUTO) and not 0.5 <= accept <= 1.0:
+        raise BeadsegError(
+            f"--accept {accept}: give an expected precision, 0.5 to 1, or auto"
+        )
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise BeadsegError(f"{output}: is not empty: give a new folder with --output")
     problems: list[str] = []
@@ -255,8 +259,12 @@ def _score(part: Path, done: dict[str, _Done]) -> int:
     return 0 if scores is None else len(right)
 
 
-def _accept(part: Path, done: dict[str, _Done], accept: float | None) -> dict[str, Any]:
+def _accept(
+    part: Path, done: dict[str, _Done], accept: float | str | None
+) -> dict[str, Any]:
     scores = [p.score for d in done.values() for p in d.found.beads.values()]
+    if accept == AUTO:
+        accept = strictest(scores)
     least = certain(scores, accept) if accept is not None and scores else None
     accepted = 0
     for name, one in done.items():
@@ -277,6 +285,8 @@ def _accept(part: Path, done: dict[str, _Done], accept: float | None) -> dict[st
         "accepted": accepted,
         "expected_precision": round(float(np.mean(chosen)), 4) if chosen else None,
         "least_score": least,
+        "highest_score": max(scores, default=None),
+        "asked_precision": accept,
     }
 
 

@@ -10,6 +10,7 @@ from beadseg.data.masks.beads import number_beads
 SAME = 0.5  # of the smaller of two beads: from this overlap on they are one
 SLIVER = 0.2  # of the usual area: less, inside the image, is no bead
 LEAST = 1 / 3  # score: less is never accepted unseen
+PRECISIONS = (0.99, 0.95, 0.9, 0.8)  # of "auto": the first that accepts some
 _USUAL = 2.0  # spreads around the median area within which a size is usual
 _SPREAD = 0.25  # least spread of the logarithm of areas
 
@@ -148,6 +149,12 @@ def certain(proposals: list[float], precision: float) -> float | None:
     means = scores.cumsum() / np.arange(1, len(scores) + 1)
     enough = np.flatnonzero(means >= precision)
     return float(scores[enough[-1]]) if len(enough) else None
+
+
+def strictest(proposals: list[float]) -> float:
+    """Of `PRECISIONS` the first at which some are accepted; else the last."""
+    usable = (p for p in PRECISIONS if certain(proposals, p) is not None)
+    return next(usable, PRECISIONS[-1])
 
 
 def overlaps(found: np.ndarray, person: np.ndarray) -> tuple[np.ndarray, ...]:

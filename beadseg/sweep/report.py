@@ -11,7 +11,7 @@ import numpy as np
 from beadseg.page import COLOURS, GREY, Page
 from beadseg.quoting import for_plot
 from beadseg.sweep.folder import Result, SweepView
-from beadseg.sweep.points import describe
+from beadseg.sweep.points import Point, describe
 
 _SHOWN = 12  # members in the plot of curves
 _LABEL = 60  # letters of a member's settings that fit beside the curves
@@ -27,6 +27,46 @@ class Effect(NamedTuple):
     interval: float | None  # half of the 95 % interval; None of one member
 
 
+class Setting(NamedTuple):
+    """Members that differ in their seed alone."""
+
+    point: Point  # without the seed
+    members: list[Result]
+    mean: float  # score
+    interval: float | None  # as of an effect
+
+    def __str__(self):
+        return describe(self.point) or "the base settings"
+
+    @property
+    def told(self) -> str:
+        """The mean with its interval."""
+        return _mean(self.mean, self.interval)
+
+
+def settings_of(results: Sequence[Result]) -> list[Setting]:
+    """Finished members grouped by all but their seed, the best mean first."""
+    groups: dict[str, list[Result]] = {}
+    for r in results:
+        rest = {k: v for k, v in r.point.items() if k != "seed"}
+        groups.setdefault(repr(sorted(rest.items())), []).append(r)
+    found = []
+    for members in groups.values():
+        point = {k: v for k, v in members[0].point.items() if k != "seed"}
+        mean, interval = _mean_of([r.score for r in members])
+        found.append(Setting(point, members, mean, interval))
+    return sorted(found, key=lambda s: -s.mean)
+
+
+def winner(settings: Sequence[Setting]) -> Setting | None:
+    """The setting whose interval lies above those of all others, if there is one."""
+    best, *others = settings
+    if not others or any(s.interval is None for s in settings):
+        return None
+    least = best.mean - best.interval
+    return best if all(s.mean + s.interval < least for s in others) else None
+
+
 def effects(results: Sequence[Result]) -> dict[str, list[Effect]]:
     """For each field that varies, the score at each of its values.
 
@@ -40,17 +80,8 @@ def effects(results: Sequence[Result]) -> dict[str, list[Effect]]:
             at.setdefault(repr(r.point.get(field)), []).append(r)
         rows = []
         for members in at.values():
-            scores = np.array([r.score for r in members])
-            several = len(scores) > 1
-            error = scores.std(ddof=1) / math.sqrt(len(scores)) if several else None
-            rows.append(
-                Effect(
-                    members[0].point.get(field),
-                    len(scores),
-                    float(scores.mean()),
-                    None if error is None else float(_t(len(scores)) * error),
-                )
-            )
+            mean = _mean_of([r.score for r in members])
+            rows.append(Effect(members[0].point.get(field), len(members), *mean))
         found[field] = sorted(rows, key=lambda e: _order(e.value))
     return found
 
@@ -90,13 +121,14 @@ def write_report(path: Path) -> Path:
       BeadsegError: there is no sweep in the folder, or it cannot be written.
     """
     sweep = SweepView(path)
-    name, results = sweep.name, sweep.results()
+    name, results = sweep.name, _with_inherited(sweep)
     done = [r for r in results if r.state == "finished"]
     page = Page(f"Sweep {name}", _lead(results, done))
     for r in results:
         if r.state == "failed":
             page.callout("bad", r.reason, f"Member {r.member:03d} ended alone.")
     if done:
+        _settings(page, settings_of(done))
         _leaderboard(page, results)
         _curves(page, sweep, done)
         if _varied(done):
@@ -112,11 +144,43 @@ def write_report(path: Path) -> Path:
 def _lead(results: list[Result], done: list[Result]) -> str:
     if not done:
         return f"None of {len(results)} members has come to its end yet."
-    best = done[0]
+    told = f"{len(done)} of {len(results)} members have come to their end. "
+    settings, measure = settings_of(done), f"validation {done[0].measure}"
+    best = settings[0]
+    if len(done) == len(settings):
+        told += f"Best: {describe(done[0].point) or 'the base settings'}, {measure} "
+        told += f"{done[0].score:.3f}"
+        return told + ("." if len(done) == 1 else ", by one seed: chance may decide.")
+    seeds = f"{measure} {best.told} over {len(best.members)} seeds"
+    if len(settings) == 1:
+        return f"{told}{best}: mean {seeds}."
+    if winner(settings):
+        return f"{told}Better than all others: {best}, mean {seeds}."
     return (
-        f"{len(done)} of {len(results)} members have come to their end. Best: "
-        f"{describe(best.point) or 'the base settings'}, validation "
-        f"{best.measure} {best.score:.3f}."
+        f"{told}None is better than all others beyond chance, for intervals overlap or "
+        f"lack seeds. The highest mean: {best}, {seeds}."
+    )
+
+
+def _with_inherited(sweep: SweepView) -> list[Result]:
+    """The results; a field that a point leaves as the base has it shows that value."""
+    results = sweep.results()
+    fields = dict.fromkeys(f for r in results for f in r.point)
+    base = {f: sweep.fields[f] for f in fields if f in sweep.fields}
+    return [
+        r._replace(point={f: (base | r.point).get(f) for f in fields}) for r in results
+    ]
+
+
+def _settings(page: Page, settings: list[Setting]) -> None:
+    if all(s.interval is None for s in settings):
+        return
+    page.section("Settings")
+    page.table(
+        ["setting", "seeds", f"mean of best {settings[0].members[0].measure}"],
+        [[str(s), len(s.members), s.told] for s in settings],
+        "Mean over seeds, with its 95 % interval (Student's t). Those whose intervals "
+        "overlap cannot be told apart.",
     )
 
 
@@ -237,10 +301,8 @@ def _effects(page: Page, done: list[Result]) -> None:
     rows = []
     for field, found in effects(done).items():
         for e in found:
-            interval = "" if e.interval is None else f" ± {e.interval:.3f}"
-            rows.append(
-                [f"`{field}`", _text(e.value), e.count, f"{e.mean:.3f}{interval}"]
-            )
+            told = _mean(e.mean, e.interval)
+            rows.append([f"`{field}`", _text(e.value), e.count, told])
     page.table(["setting", "value", "members", "mean of best Jaccard"], rows)
 
 
@@ -271,8 +333,16 @@ def _text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _t(count: int) -> float:
-    """Student's t for a 95 % interval of a mean of `count` values."""
+def _mean_of(scores: list[float]) -> tuple[float, float | None]:
+    """The mean, and half of its 95 % interval by Student's t; None of one score."""
     from scipy import stats
 
-    return float(stats.t.ppf(0.975, count - 1))
+    count = len(scores)
+    if count < 2:
+        return scores[0], None
+    error = np.std(scores, ddof=1) / math.sqrt(count)
+    return float(np.mean(scores)), float(stats.t.ppf(0.975, count - 1) * error)
+
+
+def _mean(mean: float, interval: float | None) -> str:
+    return f"{mean:.3f}" + ("" if interval is None else f" ± {interval:.3f}")

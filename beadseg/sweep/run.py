@@ -25,7 +25,7 @@ from beadseg.sweep.points import Point, Space, describe
 from beadseg.sweep.queue import Queue, Share, Task
 from beadseg.sweep.search import search_of
 from beadseg.training.interrupts import Interrupts
-from beadseg.training.loop import Interrupted, progress_bar
+from beadseg.training.loop import Interrupted, forget_start, progress_bar
 from beadseg.training.run import NotFinite, Run
 from beadseg.training.run_folder import RunFolder
 from beadseg.training.tracking import wandb_mode
@@ -221,6 +221,8 @@ class _Worker:
                     if due:
                         fed = group.compiled.steps.feed(batch)
                         self._step(runs, due, group, fed, waited)
+                        if not bar.n:
+                            forget_start(bar)
                         bar.update(len(due))
                 position += 1
                 self._stop_if_asked([m.run for m in runs.values()])

@@ -112,6 +112,7 @@ def _steps(run: Run, batches, interrupts: Interrupts, started: float) -> None:
                 run.fetch()
                 seconds = time.monotonic() - started
                 bar.set_postfix_str(f"first step after {seconds:.0f} s")
+                forget_start(bar)
             elif run.news:
                 bar.set_postfix_str(run.news, refresh=False)
             bar.update()
@@ -124,6 +125,14 @@ def _steps(run: Run, batches, interrupts: Interrupts, started: float) -> None:
                     "from there",
                     signal,
                 )
+
+
+def forget_start(bar: tqdm) -> None:
+    """Leaves what comes before the first step out of the time that a bar foretells."""
+    if not bar.disable:
+        begun = bar.start_t
+        bar.unpause()
+        bar.start_t = begun  # elapsed is all of it
 
 
 def progress_bar(total: int, unit: str = "step", initial: int = 0) -> tqdm:

@@ -35,6 +35,7 @@ QUICK = {
     "estimate": [],
     "reliability": [],
     "calibration": [],
+    "intervals": [],
     "analyze": ["--counts", "100", "300"],
 }
 
@@ -115,6 +116,15 @@ def _calibration(found: dict) -> Iterator[Row]:
             k, cv = row["design"]["clumping"], row["cv"]
             what = f"bend by clumping is seen, k {k:g}, CV {cv:g}"
             yield what, "", f"{100 * row['bend_seen']:.0f} %"
+
+
+def _intervals(found: dict) -> Iterator[Row]:
+    for row in found["rows"]:
+        of = f"{row['images']} images that differ by {row['between']:g}"
+        goal = "93 to 97 %" if row["images"] not in range(2, 12) else ""
+        for name in ("median", "cv"):
+            what = f"95 % interval of the {name} of sizes holds the truth, {of}"
+            yield what, goal, f"{100 * row[name]:.1f} %"
 
 
 def _diagnosis(found: dict) -> Iterator[Row]:
@@ -225,6 +235,7 @@ TABLE: dict[str, Callable[[dict], Iterator[Row]]] = {
     "diagnosis": _diagnosis,
     "estimate": _estimate,
     "calibration": _calibration,
+    "intervals": _intervals,
     "analyze": _analyze,
     "review": _review,
     "reliability": _reliability,

@@ -217,10 +217,10 @@ def test_three_hundred_images_take_no_more_memory_than_sixty(bright_run, tmp_pat
         "import sys, resource; from beadseg import cli\n"
         "from beadseg.inference import batch\n"
         "import psutil; me, seen = psutil.Process(), []\n"
-        "write = batch._write_record\n"
+        "write = batch.write_record\n"
         "def counted(*a):\n"
         "    write(*a); seen.append(me.memory_info().rss)\n"
-        "batch._write_record = counted\n"
+        "batch.write_record = counted\n"
         "try: cli.main(sys.argv[1:])\n"
         "except SystemExit as stop: assert stop.code == 0\n"
         "middle = lambda s: sorted(s)[len(s) // 2]\n"  # single ones wait to be freed

@@ -68,6 +68,8 @@ def test_one_command_gives_all_files_and_they_are_right(
     )
     assert code == 0
     assert lines[-1].startswith("40 beads in 2 images")
+    assert lines[-1].endswith(f", page: {out / 'report.html'}")
+    assert "40 beads in 2 images" in (out / "report.html").read_text()
     image, labels = beads_image()
     found = tifffile.imread(out / "labels" / "a.tif")
     assert found.dtype == np.uint16
@@ -96,6 +98,7 @@ def test_one_command_gives_all_files_and_they_are_right(
     names = {*beads[0], *rows["a"]}
     assert [name for name in names if columns.about(name) is None] == []
     summary = json.loads(result.read_text())
+    assert summary["report"] == str(out / "report.html")
     assert [row["count"] for row in summary["images"]] == [25, 15]
 
     rois = ImagejRoi.fromfile(out / "rois" / "a.zip")
@@ -118,6 +121,19 @@ def test_one_command_gives_all_files_and_they_are_right(
     overlay = np.asarray(Image.open(out / "overlays" / "a.png"))
     assert overlay.ndim == 3
     assert (np.ptp(overlay.astype(int), axis=2) > 60).mean() > 0.01  # coloured lines
+
+
+def test_a_page_that_fails_loses_nothing_else(bright_run, images, tmp_path, capsys):
+    command = ("predict", images / "a.tif", "--run", bright_run, "--only", "labels")
+    out = tmp_path / "out"
+    assert call(capsys, *command, "-o", out, "--no-report")[0] == 0
+    assert not (out / "report.html").exists()
+    (out / "plots").write_text("in the way")
+    code, lines, errors = call(capsys, *command, "-o", out, "--resume")
+    assert code == 1
+    assert ", page: " not in lines[-1]
+    assert "failed: the page: " in errors[-1] and "cannot be written" in errors[-1]
+    assert len(table(out / "beads.csv")) == 25
 
 
 def shoelace(points):

@@ -11,9 +11,9 @@ from beadseg.commands import complete as command
 from beadseg.data.generated.write import write_generated
 from beadseg.errors import BeadsegError
 from beadseg.folder_lock import folder_lock
-from beadseg.partial import completion
+from beadseg.partial import completed, completion
 from beadseg.partial.completion import complete
-from beadseg.partial.proposals import certain, propose
+from beadseg.partial.proposals import certain, propose, strictest
 from beadseg.partial.review.book import Book
 from configs import base
 from tests.partial.book_mask import book_mask
@@ -254,3 +254,49 @@ def test_beads_whose_mask_lies_beside_them_are_not_proposed_again(tmp_path):
     assert not ((proposed > 0) & (person > 0)).any()
     again = set(np.unique(truth[proposed > 0])) - {0, truth.max()}
     assert len(again) <= 0.15 * result["labelled"]  # only those moved off the image
+
+
+def test_auto_is_the_strictest_precision_at_which_some_are_accepted():
+    for scores, wanted in (
+        ([0.995, 0.2], 0.99),
+        ([0.97, 0.96, 0.5], 0.95),
+        ([0.82, 0.81], 0.8),
+        ([0.4], 0.8),
+        ([], 0.8),
+    ):
+        assert strictest(scores) == wanted
+        accepted = certain(scores, wanted)
+        assert (accepted is not None) == bool(scores and max(scores) >= 0.8)
+
+
+@pytest.mark.parametrize(
+    ("highest", "says"),
+    [
+        (0.817, "the highest score is 0.82; give --accept 0.81 or less, or decide"),
+        (0.41, "the highest score is 0.41; decide about them on the page"),
+        (None, "nothing is proposed"),
+    ],
+)
+def test_none_sure_enough_says_how_sure_they_are_and_what_to_do(
+    highest, says, monkeypatch, tmp_path, capsys
+):
+    result = {
+        **dict.fromkeys(("images", "labelled", "agreed", "proposed", "accepted"), 0),
+        **{"expected": 0.0, "problems": [], "omission": None, "calibrated_on": 30},
+        **{"highest_score": highest, "asked_precision": 0.99},
+    }
+    monkeypatch.setattr(completion, "load_predict", lambda run, settings: None)
+    monkeypatch.setattr(completion, "complete", lambda *given: result)
+    command.run(
+        argparse.Namespace(
+            dir=tmp_path, output=tmp_path / "new", model=None, accept=0.99,
+            diameter="auto", min_score="auto", polarity="any",
+        )
+    )  # fmt: skip
+    assert says in capsys.readouterr().out
+
+
+def test_the_hint_to_make_proposals_never_writes_into_the_folder_given(tmp_path):
+    with pytest.raises(BeadsegError, match="no proposals") as raised:
+        completed.names(tmp_path)
+    assert str(tmp_path) not in str(raised.value).split("in it:")[1]

@@ -1,11 +1,13 @@
 """The loop in this process: what it does when training or the disk goes wrong."""
 
+import io
 import json
 
 import pytest
+from tqdm import tqdm
 
 from beadseg.errors import BeadsegError
-from beadseg.training.loop import train
+from beadseg.training.loop import forget_start, train
 
 
 @pytest.fixture
@@ -46,3 +48,24 @@ def test_training_stops_early_and_keeps_the_best(here, tmp_path):
     summary = train(here, tmp_path / "run", "run")
     assert summary["final_epoch"] < 50
     assert summary["final_epoch"] - summary["best_epoch"] == 2
+
+
+def test_the_time_left_is_that_of_the_steps_without_the_start():
+    """A minute of compiling, then a step a second: the first time told is right."""
+    now = [0.0]
+    bar = tqdm(total=101, file=io.StringIO(), mininterval=0.5)
+    bar._time = lambda: now[0]
+    bar.start_t = bar.last_print_t = 0.0
+    now[0] = 60.0
+    forget_start(bar)
+    bar.update()
+    told = []
+    for _ in range(9):
+        now[0] += 1.0
+        bar.update()
+        state = bar.format_dict
+        told.append((state["total"] - state["n"]) / state["rate"])
+    assert state["elapsed"] == 69
+    assert told == pytest.approx(list(range(99, 90, -1)), rel=0.7)
+    assert told[-1] == pytest.approx(91, rel=0.05)
+    bar.close()

@@ -1,5 +1,6 @@
 """Which file of a prediction belongs to which file of the truth: by the page's name."""
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from beadseg.data.masks.labels import (
 from beadseg.errors import BeadsegError
 
 Pages = dict[str, PageRef]
+_OTHERS_ADD = re.compile(r"(_cp)?[_-](masks?|labels?|seg)$")
 
 
 class Pair(NamedTuple):
@@ -81,6 +83,51 @@ def pair(predicted: Path, truth: Path, images: Path | None = None) -> Pairing:
         pairs,
         tuple(sorted((masks.keys() | points.keys()) - labels.keys())),
         tuple(sorted(labels.keys() - masks.keys() - points.keys())),
+        tuple(problems),
+    )
+
+
+def pair_images(labels: Path, images: Path) -> Pairing:
+    """Matches label images with the images that they are of, by name.
+
+    What other programs add to a name (`_cp_masks`, `_labels`, ...) is left out. Two
+    single files belong together whatever their names.
+
+    Args:
+      labels: as `predicted` of `pair`.
+      images: a folder of images, one that has `images/`, or one file.
+
+    Returns:
+      Pairs with an image and no truth.
+
+    Raises:
+      BeadsegError: no such folder or file, no label image in it, or nothing matches.
+    """
+    problems: list[str] = []
+    found, instances = _labels_in(labels, "labels", problems)
+    if not images.exists():
+        raise BeadsegError(f"{images}: no such folder or file: check the images")
+    inside = images / "images"
+    shown = (
+        _pages_of([images], problems)
+        if images.is_file()
+        else _pages(inside if inside.is_dir() else images, problems)
+    )
+    if labels.is_file() and images.is_file() and len(found) == len(shown):
+        names = dict(zip(found, shown, strict=True))
+    else:
+        names = {n: n if n in shown else _OTHERS_ADD.sub("", n) for n in found}
+    pairs = tuple(
+        Pair(shown_name, found[name], instances, None, None, None, shown[shown_name])
+        for name, shown_name in names.items()
+        if shown_name in shown
+    )
+    if not pairs:
+        raise BeadsegError(_nothing_matches(labels, images, found, shown))
+    return Pairing(
+        pairs,
+        tuple(sorted(shown.keys() - set(names.values()))),
+        tuple(sorted(name for name in found if names[name] not in shown)),
         tuple(problems),
     )
 

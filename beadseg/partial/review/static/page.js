@@ -139,6 +139,7 @@ async function load(index, keepView = false) {
     version = answer.version;
     summary = answer.summary;
     for (const bead of answer.beads) place(bead);
+    presetAbove();
     refresh();
     if (!keepView && big) await loadPixels(number, 1);
     if (number !== loadNumber) return;
@@ -503,6 +504,15 @@ function decide(verb) {
   if (verb !== "reopen") next(1); else refresh();
 }
 
+// A score that some proposals of the image reach, until a person gives one.
+function presetAbove() {
+  if ($("above").dataset.given) return;
+  let top = 0;
+  for (const bead of beads.values()) if (bead.state === "proposed") top = Math.max(top, bead.score || 0);
+  const round = [0.95, 0.9, 0.8, 0.7, 0.6, 0.5].find((score) => score <= top);
+  if (top > 0) $("above").value = String(round || Math.floor(100 * top) / 100);
+}
+
 function openInView(which) {
   const least = Number($("above").value);
   return proposals().filter((id) => {
@@ -824,7 +834,7 @@ for (const [id, key] of Object.entries({
 })) $(id).onclick = (event) => { BY_KEY.get(key)(); event.currentTarget.blur(); };
 for (const id of ["low", "high", "gamma"]) $(id).addEventListener("input", relight);
 $("radius").addEventListener("input", () => { outputs(); dirty = true; });
-$("above").addEventListener("input", countAbove);
+$("above").addEventListener("input", () => { $("above").dataset.given = "yes"; countAbove(); });
 $("channel").addEventListener("change", async () => { facts = null; await loadPixels(loadNumber, 1); });
 $("images").addEventListener("change", (event) => { load(Number(event.target.value)); event.target.blur(); });
 addEventListener("focus", watch);

@@ -1,0 +1,1 @@
+"""The page of a prediction: sizes, shapes, groups and pictures of what was found."""

@@ -1,0 +1,52 @@
+"""`beadseg measure LABELS IMAGES`: tables, ROIs and the page of labels of any tool."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from beadseg.commands import Subparsers, detection
+
+
+def add(commands: Subparsers) -> None:
+    """Adds the parser of the command."""
+    parser = commands.add_parser(
+        "measure",
+        help="measure beads that another tool, or a person, has labelled",
+        description="Measures the beads of label images of any tool and writes what "
+        "`beadseg predict` writes: labels, overlays, ImageJ ROIs, GeoJSON (QuPath), "
+        "tables of beads and images, and the page with the size distribution. Labels "
+        "belong to the image of the same name; `_cp_masks`, `_labels` and the like at "
+        "the end of a name are left out. In a mask of 0 and 1 touching beads are "
+        "separated.",
+    )
+    parser.add_argument(
+        "labels", type=Path, help="folder of label images (or with labels/), or one"
+    )
+    parser.add_argument(
+        "images", type=Path, help="folder of their images (or with images/), or one"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("measured"), help="(measured)"
+    )
+    parser.add_argument(
+        "--pixel-size",
+        type=detection.pixel_size,
+        help="um, instead of what the files say",
+    )
+    detection.add_report_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Measures all images; returns a dict an image, and lines on what failed."""
+    from beadseg.inference.measured import measure_labels
+    from beadseg.inference.scores.pairing import pair_images
+
+    pairing = pair_images(options.labels, options.images)
+    if without := pairing.without_prediction:
+        some = ", ".join(without[:3]) + (", ..." if len(without) > 3 else "")
+        print(f"note: no labels of {len(without)} images ({some})", file=sys.stderr)
+    result = measure_labels(pairing, options.output, options.pixel_size)
+    detection.print_result(options, result)
+    return result | {"exit_code": 1 if result["failed"] else 0}

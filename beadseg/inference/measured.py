@@ -1,0 +1,125 @@
+"""Label images of any tool, measured and written as a prediction folder."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from skimage.segmentation import relabel_sequential
+from tqdm import tqdm
+
+from beadseg import __version__
+from beadseg.data.images.reading import ReadError, check_image
+from beadseg.data.masks.labels import read_mask
+from beadseg.errors import BeadsegError
+from beadseg.files import is_left_over, write_whole, writing
+from beadseg.folder_lock import LOCK, folder_lock
+from beadseg.inference import doubts
+from beadseg.inference.outputs import writers
+from beadseg.inference.outputs.kinds import Predicted, choices, write_outputs
+from beadseg.inference.outputs.measure import Table, measure
+from beadseg.inference.outputs.surroundings import surroundings
+from beadseg.inference.records import DONE, record_of, write_record
+from beadseg.inference.scores.pairing import Pair, Pairing, read_predicted
+from beadseg.inference.settings import FILE
+from beadseg.quoting import printable, short_name
+
+
+class Labelled(NamedTuple):
+    """What the writers of a prediction look at, of labels that are given."""
+
+    labels: np.ndarray  # i32[H, W]
+    table: Table
+    boxes: np.ndarray  # i64[N, 4]
+    uncertainty: None = None
+
+
+def measure_labels(
+    pairing: Pairing, output: Path, pixel_size: float | None = None
+) -> dict[str, Any]:
+    """Measures the beads of label images.
+
+    Args:
+      pairing: of `pair_images`.
+      output: a folder that is empty or not there.
+      pixel_size: um, instead of what the files say.
+
+    Returns:
+      As `beadseg.inference.batch.predict_batch`.
+
+    Raises:
+      BeadsegError: the folder cannot be used or written.
+    """
+    started = time.monotonic()
+    with writing(output, "-o"):
+        output.mkdir(parents=True, exist_ok=True)
+        names = [path.name for path in output.iterdir()]
+    if any(name != LOCK and not is_left_over(name) for name in names):
+        raise BeadsegError(f"{output}: holds files already: give another with -o")
+    rows, tables, notes, failed = [], [], [], list(pairing.problems)
+    failed += [f"{name}: no image of that name" for name in pairing.without_truth]
+    with folder_lock(output, "-o"), writing(output, "-o"):
+        (output / DONE).mkdir()
+        settings = {"beadseg": __version__, "runs": [], "pixel_size": pixel_size}
+        write_whole(output / FILE, json.dumps(settings, indent=2) + "\n")
+        for pair in tqdm(pairing.pairs, "measuring", unit="image", disable=None):
+            try:
+                row, table, note = _measure(pair, output, pixel_size)
+            except ReadError as error:
+                failed.append(str(error))
+                continue
+            rows.append(row)
+            name = np.full(len(table["label"]), row["image"], dtype=object)
+            tables.append({"image": name} | table)
+            notes += [f"{row['image']}: {note}"] if note else []
+        lines = doubts.mark(rows, calibrated=False)
+        writers.write_table(output / "beads.csv", tables)
+        columns = [writers.rows_to_table(rows)] if rows else []
+        writers.write_table(output / "images.csv", columns)
+    return {
+        "output": str(output),
+        "runs": [],
+        "images": rows,
+        "failed": failed,
+        "notes": notes,
+        "doubts": [line.rpartition(": ")[0] for line in lines],  # no run to advise on
+        "skipped": 0,
+        "seconds": time.monotonic() - started,
+    }
+
+
+def _measure(pair: Pair, output: Path, given: float | None) -> tuple[dict, dict, str]:
+    """Writes the files of one image; its row, its beads and a note on its labels."""
+    note = ""
+    if pair.instances:
+        labels = read_predicted(pair)
+    else:
+        mask = read_mask(pair.predicted)
+        labels, note = np.maximum(mask.labels, 0), mask.note
+    image = pair.image.read()
+    check_image(image, pair.image.where, constant=True)
+    if image.shape != labels.shape:
+        sizes = (f"{h} x {w} px" for h, w in (labels.shape, image.shape))
+        raise ReadError(
+            f"{pair.predicted.where}: {' but its image '.join(sizes)}: give the image "
+            "that was labelled"
+        )
+    if labels.max(initial=0) > labels.size:  # numbers of colours or the like
+        labels = relabel_sequential(labels)[0].astype(np.int32)
+    name = short_name(printable(pair.name))
+    pixel_size = given or pair.image.pixel_size or pair.predicted.pixel_size
+    inside = (labels > 0).astype(np.float32)
+    found = measure(labels, image, inside, threshold=0.5, pixel_size=pixel_size)
+    table = {k: v for k, v in found.table.items() if k != "probability"}
+    table |= surroundings(labels, image, table, found.boxes, pixel_size)
+    table["circularity"] = np.minimum(table["circularity"], 1.0)
+    kinds = [kind for kind in choices() if kind != "probability"]
+    of = Predicted(image, Labelled(labels, table, found.boxes), pixel_size)
+    write_outputs(output, name, kinds, of)
+    page = pair.image
+    row = {"image": name, "file": printable(page.path), "page": page.index}
+    row |= dict(page.place)
+    row |= found.image | {"mean_probability": None, "mean_score": None}
+    write_record(record_of(output, name), row | {"stamp": page.stamp}, table)
+    return row, table, note

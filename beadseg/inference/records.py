@@ -1,0 +1,37 @@
+"""What is known of each finished image of a prediction folder: rows of the tables."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from beadseg.files import read_file, write_whole
+from beadseg.inference.outputs.measure import Table
+
+DONE = ".done"  # the folder
+
+
+def record_of(folder: Path, name: str) -> Path:
+    """The file of an image in a prediction folder."""
+    return folder / DONE / f"{name}.npz"
+
+
+def write_record(file: Path, about: dict[str, Any], table: Table) -> None:
+    """Written last: where it is, the files of the image are whole.
+
+    Args:
+      about: the row of images.csv, and what else is to be kept.
+      table: of its beads.
+    """
+    content = io.BytesIO()
+    np.savez(content, about=np.array(json.dumps(about)), **table)
+    write_whole(file, content.getvalue())
+
+
+def read_record(file: Path) -> tuple[dict[str, Any], Table]:
+    """What was written; raises errors of many kinds where the file is damaged."""
+    with np.load(io.BytesIO(read_file(file)), allow_pickle=False) as arrays:
+        table = {name: arrays[name] for name in arrays.files if name != "about"}
+        return json.loads(str(arrays["about"])), table
