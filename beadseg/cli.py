@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == [train.NAME]:  # its flags are absl's
         return _train(arguments[1:])
-    options = _parser().parse_args(arguments)
+    options = parse(arguments)
     with ending("stopped"):
         result = options.run(options)
         if options.json:
@@ -79,7 +79,8 @@ def _train(arguments: list[str]) -> None:
     command.run(["beadseg train", *arguments])
 
 
-def _parser() -> argparse.ArgumentParser:
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The options of a command; on wrong ones usage and exit code 2."""
     parser = argparse.ArgumentParser(
         prog="beadseg",
         description="Finds every microbead in a microscope image.",
@@ -91,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add(commands)
     for command in commands.choices.values():
         command.add_argument("--json", type=Path, help="write the result to this file")
-    return parser
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

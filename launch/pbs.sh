@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 #PBS -N @NAME@
-#PBS -l select=@TOGETHER@:ncpus=@CPUS@@GPUS_PRO@@MEMORY_PRO@
+#PBS -l select=@TOGETHER@:ncpus=@CPUS@@GPUS_PRO@@MEMORY_PRO@@CONSTRAINT_PBS@
 #PBS -l place=@SCATTER@
 #PBS -l walltime=@TIME@
 #PBS -q @PARTITION@
 #PBS -A @ACCOUNT@
+#PBS -l qos=@QOS@
 #PBS -r y
 #PBS -j oe
 #PBS -o @LOGS@/

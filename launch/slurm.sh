@@ -8,6 +8,8 @@
 #SBATCH --time=@TIME@
 #SBATCH --partition=@PARTITION@
 #SBATCH --account=@ACCOUNT@
+#SBATCH --qos=@QOS@
+#SBATCH --constraint=@CONSTRAINT@
 #SBATCH --signal=B:USR1@@AHEAD@
 #SBATCH --requeue
 #SBATCH --open-mode=append

@@ -1,6 +1,6 @@
-"""What of a sweep is done, running, waiting and failed, and why.
+"""What of a sweep or a prediction is done, running, waiting and failed, and why.
 
-  python launch/status.py SWEEP
+  python launch/status.py FOLDER
 
 Reads the folder alone: any machine that sees it may ask. Exit code 1: some have failed.
 """
@@ -11,6 +11,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from beadseg.errors import BeadsegError  # noqa: E402
+from beadseg.inference import batch  # noqa: E402
+from beadseg.inference.shares import Shares  # noqa: E402
 from beadseg.sweep.claims import Claims  # noqa: E402
 from beadseg.sweep.folder import SweepView  # noqa: E402
 from beadseg.sweep.points import describe  # noqa: E402
@@ -18,6 +20,8 @@ from beadseg.sweep.points import describe  # noqa: E402
 
 def status(path: Path) -> tuple[list[str], bool]:
     """A line a member and one for all, and whether some have failed."""
+    if (path / batch.TASKS).exists():
+        return _of_prediction(path)
     sweep = SweepView(path)
     claims = Claims(path / "claims", sweep.lease)
     lines, counts = [], {}
@@ -41,6 +45,24 @@ def status(path: Path) -> tuple[list[str], bool]:
         counts[state] = counts.get(state, 0) + 1
     lines.append(", ".join(f"{count} {state}" for state, count in counts.items()))
     return lines, "failed" in counts
+
+
+def _of_prediction(path: Path) -> tuple[list[str], bool]:
+    """A line a share that is in work and each image that failed, and one for all."""
+    shares = Shares(path)
+    claims = Claims(path / batch.CLAIMS, batch.LEASE)
+    left = shares.left()
+    owners = {share: claims.owner(share) for share in left & claims.claimed()}
+    running = {s: owner for s, owner in sorted(owners.items()) if owner is not None}
+    lines = [f"share {s} on {o.get('host', '?')}" for s, o in running.items()]
+    failed = shares.failures()
+    lines += [f"failed: {line}" for line in failed]
+    lines.append(
+        f"{shares.count - len(left)} of {shares.count} shares finished, "
+        f"{len(running)} running, {len(left) - len(running)} waiting, "
+        f"{len(failed)} images failed"
+    )
+    return lines, bool(failed)
 
 
 def main() -> None:

@@ -1,15 +1,19 @@
-"""A sweep, or one run, on the nodes of a cluster: one job, made to be cut short.
+"""Training or prediction on the nodes of a cluster: one job, made to be cut short.
 
   python launch/submit.py --scheduler=slurm --config=configs/sweep_grid.py --nodes=8
   python launch/submit.py --scheduler=pbs --config=configs/sweep_grid.py --dry-run
   python launch/submit.py --scheduler=slurm --config=configs/dice.py --nodes=2
+  python launch/submit.py --scheduler=slurm predict IMAGES... -o OUT --nodes=8
 
 Settings (--config.FIELD=...) are passed on. A sweep is an array of tasks, each on a
 node, that share the sweep folder and take members from it by claims, each beginning
 with its own part. A run on several nodes is one task, whose processes train one model
 together: config.data.batch_size is shared by the devices of all nodes. Ahead of the
 time limit a task saves and begins again; so does one that was preempted. Run the same
-command again to train what is left: what is finished is skipped.
+command again to do what is left: what is finished is skipped.
+
+A prediction is `beadseg predict` with all its options, an array of tasks that claim
+shares of the images from OUT; the one that finds all finished writes the tables.
 """
 
 import re
@@ -17,7 +21,9 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # a clone need not be installed
@@ -43,6 +49,11 @@ MEMORY = flags.DEFINE_string("memory", "", "of a node, such as 32gb")
 TIME = flags.DEFINE_string("time", "04:00:00", "limit of a task, HH:MM:SS")
 PARTITION = flags.DEFINE_string("partition", "", "partition or queue")
 ACCOUNT = flags.DEFINE_string("account", "", "who pays")
+QOS = flags.DEFINE_string("qos", "", "quality of service")
+CONSTRAINT = flags.DEFINE_string(
+    "constraint", "", "what nodes must have, such as a100; of PBS NAME=VALUE, or NAME"
+)
+MODULES = flags.DEFINE_list("modules", [], "to load on the nodes: cuda/12.4,gcc")
 PYTHON = flags.DEFINE_string("python", sys.executable, "interpreter on the nodes")
 
 AHEAD = 180  # s before the time limit: enough to save
@@ -51,32 +62,46 @@ COMMANDS = {"slurm": "sbatch", "pbs": "qsub", "torque": "qsub"}
 PBSDSH = {"pbs": '-n "$process" --', "torque": '-h "${nodes[$process]}"'}
 
 
+class Job(NamedTuple):
+    """What the scheduler is to start."""
+
+    name: str
+    workdir: Path  # of the results; script and logs go into launch/ in it
+    command: str  # of a task, in bash, as typed in `folder`
+    folder: Path
+    tasks: int  # of the array
+    together: int = 1  # nodes of a task
+    prepare: Callable[[], None] = lambda: None  # what lies there before it is submitted
+
+
 def main(argv: list[str]) -> None:
     """Writes the batch script beside the results, and submits it."""
-    if len(argv) > 1 or SCHEDULER.value is None or beadseg_main.CONFIG.value is None:
+    predicts = argv[1:2] == ["predict"]
+    what = predicts or (len(argv) == 1 and beadseg_main.CONFIG.value is not None)
+    if SCHEDULER.value is None or not what:
         raise BeadsegError(
-            "give --scheduler=slurm or pbs, --config=configs/sweep_loss.py, and flags"
+            "give --scheduler=slurm or pbs, then --config=configs/sweep_loss.py and "
+            "flags, or predict IMAGES... -o OUT"
         )
-    workdir, name = _workdir()
-    together = _together()
     dry = beadseg_main.DRY_RUN.value
     scheduler = SCHEDULER.value
     if scheduler == "pbs":
         scheduler = _kind_of_pbs(dry)
     command = COMMANDS[scheduler]
-    script = workdir / "launch" / f"{scheduler}.sh"
-    tasks = NODES.value // together
-    submit = [command, *_array(scheduler, tasks), str(script)]
-    text = _script(scheduler, workdir, name, script, submit, together)
-    if dry:
-        print(text)
-        print(f"# would be submitted with: {shlex.join(submit)}")
-        return
-    if shutil.which(command) is None:
+    if not dry and shutil.which(command) is None:
         raise BeadsegError(
             f"{command}: no such command here: run this on a login node of the "
             "cluster, or see the script with --dry-run"
         )
+    job = _prediction(argv[1:]) if predicts else _training()
+    script = job.workdir / "launch" / f"{scheduler}.sh"
+    submit = [command, *_array(scheduler, job.tasks), str(script)]
+    text = _script(scheduler, job, script, submit)
+    if dry:
+        print(text)
+        print(f"# would be submitted with: {shlex.join(submit)}")
+        return
+    job.prepare()
     with writing(script):
         script.parent.mkdir(parents=True, exist_ok=True)
         write_whole(script, text)
@@ -86,8 +111,46 @@ def main(argv: list[str]) -> None:
         raise BeadsegError(f"{command} refused {script}: {reason}")
     print(done.stdout.strip())
     print(f"script and logs: {script.parent}")
+    if job.together == 1:
+        print(f"what is done, running or failed: python launch/status.py {job.workdir}")
+
+
+def _training() -> Job:
+    workdir, name = _workdir()
+    together = _together()
+    passed_on = [
+        argument
+        for argument in sys.argv[1:]
+        if argument.startswith(("--config", "-config"))
+    ]
+    words = [PYTHON.value, "-m", "beadseg.main", *passed_on, f"--workdir={workdir}"]
+    command, tasks = shlex.join(words), NODES.value // together
     if together == 1:
-        print(f"what is done, running or failed: python launch/status.py {workdir}")
+        command += f' --task="$task" --tasks={tasks}'
+    return Job(name, workdir, command, ROOT, tasks, together)
+
+
+def _prediction(arguments: list[str]) -> Job:
+    """The images are found, and what is wrong with them said, here and once."""
+    from beadseg import cli
+    from beadseg.commands import predict
+
+    options = cli.parse(arguments)
+    if options.json or options.task is not None:
+        raise BeadsegError("--json and --task are of one process: leave them out")
+
+    def prepare() -> None:
+        from beadseg.inference import shares  # jax takes seconds
+
+        about = shares.prepare(*predict.found(options), NODES.value)
+        print(f"{about['images']:,} images in {about['shares']:,} shares")
+
+    command = shlex.join([PYTHON.value, "-m", "beadseg.cli", *arguments])
+    path = shlex.quote(str(ROOT))  # the clone is found from any folder
+    command = f'PYTHONPATH={path}"${{PYTHONPATH:+:$PYTHONPATH}}" {command}'
+    command += ' --task="$task"'
+    output = options.output.resolve()
+    return Job("predict", output, command, Path.cwd(), NODES.value, prepare=prepare)
 
 
 def _together() -> int:
@@ -141,26 +204,15 @@ def _array(scheduler: str, tasks: int) -> list[str]:
     return ["-J" if scheduler == "pbs" else "-t", f"0-{last}"]
 
 
-def _script(
-    scheduler: str,
-    workdir: Path,
-    name: str,
-    script: Path,
-    submit: list[str],
-    together: int,
-) -> str:
-    gpus, memory = GPUS.value, MEMORY.value
-    passed_on = [
-        argument
-        for argument in sys.argv[1:]
-        if argument.startswith(("--config", "-config"))
-    ]
-    command = shlex.join(
-        [PYTHON.value, "-m", "beadseg.main", *passed_on, f"--workdir={workdir}"]
-    )
-    root = shlex.quote(str(ROOT))
+def _script(scheduler: str, job: Job, script: Path, submit: list[str]) -> str:
+    gpus, memory, needed = GPUS.value, MEMORY.value, CONSTRAINT.value
+    command, together = job.command, job.together
+    folder, load = shlex.quote(str(job.folder)), ""
+    if MODULES.value:
+        load = f"module load {shlex.join(MODULES.value)} || exit 1"
+        load = f"type module >/dev/null 2>&1 || . /etc/profile; {load}"
     values = {
-        "NAME": f"beadseg-{name}",
+        "NAME": f"beadseg-{job.name}",
         "CPUS": CPUS.value,
         "GPUS": gpus or "",
         "GPUS_PRO": f":ngpus={gpus}" if gpus else None,
@@ -172,10 +224,14 @@ def _script(
         "AHEAD": AHEAD,
         "PARTITION": PARTITION.value,
         "ACCOUNT": ACCOUNT.value,
+        "QOS": QOS.value,
+        "CONSTRAINT": needed,
+        "CONSTRAINT_PBS": f":{needed}" if needed else None,
+        "LOAD": load,
         "LOGS": script.parent,
         "SCRIPT": shlex.quote(str(script)),
         "SUBMIT": shlex.join(submit),
-        "ROOT": root,
+        "FOLDER": folder,
         "TOGETHER": together,
         "SCATTER": "scatter" if together > 1 else "",
         "SAVE": 'kill -TERM "$child"',
@@ -183,7 +239,7 @@ def _script(
     }
     parts = [f"{scheduler}.sh", "task.sh"]
     if together == 1:
-        values["COMMAND"] = f'{command} --task="$task" --tasks={NODES.value}'
+        values["COMMAND"] = command
     elif scheduler == "slurm":
         command += f" --processes={together}"
         values["COMMAND"] = f"srun --cpus-per-task={CPUS.value} {command}"
@@ -193,7 +249,8 @@ def _script(
     else:
         parts.insert(1, "pbs_nodes.sh")
         command += f' --processes={together} --process="$0" --coordinator="$1"'
-        process = shlex.quote(f"cd {root} && exec {command}")
+        start = f"{load}\ncd {folder} && exec {command}".strip()
+        process = shlex.quote(start.replace("\n", "; "))
         values["COMMAND"] = f'bash -c {process} 0 "$coordinator"'
         values |= {"PROCESS": process, "WHERE": PBSDSH[scheduler], "LAST": together - 1}
     for key, value in values.items():
@@ -228,10 +285,20 @@ def run() -> None:
     """The command: errors of the user are one line and exit code 2."""
     arguments = ["--dry_run" if a == "--dry-run" else a for a in sys.argv]
     try:
-        app.run(main, arguments, flags_parser=beadseg_main.parse)
+        app.run(main, arguments, flags_parser=_parse)
     except BeadsegError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    """The flags here and those of a config; of a prediction what is left is its own."""
+    if "predict" in argv:
+        flags.FLAGS.set_gnu_getopt(True)
+        left = flags.FLAGS(argv, known_only=True)
+        if left[1:2] == ["predict"]:
+            return left
+    return beadseg_main.parse(argv)
 
 
 if __name__ == "__main__":

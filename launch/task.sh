@@ -4,7 +4,8 @@
 requeue=
 trap 'requeue=yes; @SAVE@ 2>/dev/null' USR1
 trap '@CANCELLED@ 2>/dev/null' TERM
-cd @ROOT@ || exit 1
+@LOAD@
+cd @FOLDER@ || exit 1
 @COMMAND@ &
 child=$!
 wait "$child"

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 #PBS -N @NAME@
-#PBS -l nodes=@TOGETHER@:ppn=@CPUS@@GPUS_TORQUE@
+#PBS -l nodes=@TOGETHER@:ppn=@CPUS@@GPUS_TORQUE@@CONSTRAINT_PBS@
 #PBS -l mem=@MEMORY@
 #PBS -l walltime=@TIME@
 #PBS -q @PARTITION@
 #PBS -A @ACCOUNT@
+#PBS -l qos=@QOS@
 #PBS -r y
 #PBS -j oe
 #PBS -o @LOGS@/

@@ -103,6 +103,11 @@ def add(commands: Subparsers) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="skip images that are done in -o"
     )
+    parser.add_argument(
+        "--task",
+        type=int,
+        help="which task of a job this is, from 0: launch/submit.py predict sets it",
+    )
     parser.set_defaults(run=run)
 
 
@@ -118,43 +123,63 @@ class _Columns(argparse.Action):
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Predicts all images; returns a dict an image, and lines on what failed."""
+    from beadseg.inference.batch import predict_batch
+    from beadseg.inference.shares import predict_task
+
+    if options.task is None:
+        result = predict_batch(*found(options))
+    else:
+        result = predict_task(*loaded(options), options.task)
+    for line in result.get("lines", []):
+        print(line)
+    if "images" in result:
+        detection.print_result(options, result)
+    else:  # of a task that ended before the last
+        for line in result["failed"]:
+            print(f"failed: {line}", file=sys.stderr)
+    return result | {"exit_code": 1 if result["failed"] else 0}
+
+
+def loaded(options: argparse.Namespace) -> tuple:
+    """The `Predictor`, and the `Options` of a batch."""
     if options.every < 1:
         raise BeadsegError(f"--every {options.every}: give 1 or more")
-    from beadseg.inference.batch import Options, predict_batch
-    from beadseg.inference.inputs import find_inputs
+    from beadseg.inference.batch import Options
     from beadseg.inference.predictor import Predictor
     from beadseg.inference.run import load_runs
     from beadseg.inference.tiles import TILE, keep_programs
 
     settings = detection.settings(options)
     keep_programs()
-    runs = load_runs(options.runs, options.top)
     predictor = Predictor(
-        runs,
+        load_runs(options.runs, options.top),
         tile=TILE if options.tile is None else options.tile,
         overlap=options.overlap,
         augment=options.augment,
     )
+    return predictor, Options(
+        output=options.output,
+        settings=settings,
+        pixel_size=options.pixel_size,
+        only=tuple(options.only),
+        tables=f".{options.tables}",
+        dialect=options.csv_dialect,
+        resume=options.resume,
+    )
+
+
+def found(options: argparse.Namespace) -> tuple:
+    """The `Inputs`, and those two; what is to be said of them is printed."""
+    from beadseg.inference.inputs import find_inputs
+
+    predictor, batch = loaded(options)
+    runs = predictor.runs
     channel = runs[0].channel if options.channel is None else options.channel
     stack = options.stack or runs[0].stack
     inputs = find_inputs(options.images, channel, stack, options.every)
     for note in [*(note for run in runs for note in run.notes), *inputs.notes]:
         print(f"note: {note}", file=sys.stderr)
-    result = predict_batch(
-        inputs,
-        predictor,
-        Options(
-            output=options.output,
-            settings=settings,
-            pixel_size=options.pixel_size,
-            only=tuple(options.only),
-            tables=f".{options.tables}",
-            dialect=options.csv_dialect,
-            resume=options.resume,
-        ),
-    )
-    detection.print_result(options, result)
-    return result | {"exit_code": 1 if result["failed"] else 0}
+    return inputs, predictor, batch
 
 
 def _outputs(text: str) -> tuple[str, ...]:

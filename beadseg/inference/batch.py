@@ -9,7 +9,9 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -41,6 +43,11 @@ from beadseg.inference.records import DONE, read_record, record_of, write_record
 from beadseg.inference.scratch import Scratch, is_large
 from beadseg.inference.settings import FILE, Settings
 from beadseg.quoting import printable
+from beadseg.sweep.claims import Claims
+
+TASKS = ".tasks"  # what several processes share, see `beadseg.inference.shares`
+CLAIMS = f"{TASKS}/claims"
+LEASE = 180.0  # s without a sign of life before another process takes over
 
 
 @dataclass(frozen=True)
@@ -68,18 +75,35 @@ def predict_batch(
     Raises:
       BeadsegError: the folder cannot be used or written.
     """
+    with folder_alone(inputs, options):
+        return _predict(inputs, predictor, options)
+
+
+@contextmanager
+def folder_alone(inputs: Inputs, options: Options) -> Iterator[None]:
+    """Holds the folder that no other process writes, apart from the images.
+
+    Raises:
+      BeadsegError: it cannot be used.
+    """
     _check_apart(inputs, options.output)
     with writing(options.output, "-o"):
         options.output.mkdir(parents=True, exist_ok=True)
         _holds_files(options)
     with folder_lock(options.output, "-o"):
-        return _predict(inputs, predictor, options)
+        claims = options.output / CLAIMS
+        if claims.exists() and not Claims(claims, LEASE).alone():
+            raise BeadsegError(
+                f"{options.output}: tasks of a job work in this folder: wait until "
+                "they have ended, or give another with -o"
+            )
+        yield
 
 
 def _predict(inputs: Inputs, predictor: Predictor, options: Options) -> dict[str, Any]:
     started = time.monotonic()
-    _begin(inputs, predictor, options)
-    left = [image for image in inputs.images if not _is_done(image, options)]
+    begin(predictor, options)
+    left = [image for image in inputs.images if not is_done(image, options)]
     failed = list(inputs.problems)
     files = Files([image.page for image in inputs.images], predictor.runs[0])
     bar = tqdm(
@@ -89,15 +113,40 @@ def _predict(inputs: Inputs, predictor: Predictor, options: Options) -> dict[str
         desc="predicting",
         disable=None,
     )
-    try:
-        with (
-            ThreadPoolExecutor(1) as reader,
-            ThreadPoolExecutor(1) as writer,
-            writing(options.output, "-o"),
-        ):
-            _flow(left, predictor, options, files, reader, writer, failed, bar)
-    finally:
-        bar.close()
+    with bar:
+        failed += predict_images(left, files, predictor, options, bar)
+    skipped = len(inputs.images) - len(left)
+    return join(inputs, predictor, options, failed, skipped, started)
+
+
+def predict_images(
+    left: list[Input], files: Files, predictor: Predictor, options: Options, bar: tqdm
+) -> list[str]:
+    """Writes all files of the images, and a record each; lines on those that failed.
+
+    Args:
+      files: of all images of the batch.
+      bar: goes on by one an image.
+    """
+    failed: list[str] = []
+    with (
+        ThreadPoolExecutor(1) as reader,
+        ThreadPoolExecutor(1) as writer,
+        writing(options.output, "-o"),
+    ):
+        _flow(left, predictor, options, files, reader, writer, failed, bar)
+    return failed
+
+
+def join(
+    inputs: Inputs,
+    predictor: Predictor,
+    options: Options,
+    failed: list[str],
+    skipped: int,
+    started: float,
+) -> dict[str, Any]:
+    """Writes what is of all images, from their records; see `predict_batch`."""
     done = [image for image in inputs.images if _record(image, options).exists()]
     rows, notes, lines = _write_tables(done, predictor, options, failed)
     return {
@@ -107,7 +156,7 @@ def _predict(inputs: Inputs, predictor: Predictor, options: Options) -> dict[str
         "failed": failed,
         "notes": notes,
         "doubts": lines,
-        "skipped": len(inputs.images) - len(left),
+        "skipped": skipped,
         "seconds": time.monotonic() - started,
     }
 
@@ -180,10 +229,20 @@ def _finish(image: Input, seen, predictor: Predictor, options: Options, bar) -> 
     bar.update()
 
 
-def _begin(inputs: Inputs, predictor: Predictor, options: Options) -> None:
+def begin(predictor: Predictor, options: Options) -> None:
     """Checks that the folder is empty or may be gone on with, and says what it is."""
     output = options.output
-    settings = {
+    with writing(output, "-o"):
+        if _holds_files(options):
+            check_same(predictor, options)
+        remove_leftovers(output, *(output / kind for kind in (DONE, *OUTPUTS)))
+        settings = _settings(predictor, options)
+        write_whole(output / FILE, json.dumps(settings, indent=2) + "\n")
+        (output / DONE).mkdir(exist_ok=True)
+
+
+def _settings(predictor: Predictor, options: Options) -> dict[str, Any]:
+    return {
         "beadseg": __version__,
         "runs": [_identity(run) for run in predictor.runs],
         **asdict(options.settings),
@@ -191,12 +250,6 @@ def _begin(inputs: Inputs, predictor: Predictor, options: Options) -> None:
         "augment": predictor.augment,
         "only": list(options.only),
     }
-    with writing(output, "-o"):
-        if _holds_files(options):
-            _check_same(output, settings)
-        remove_leftovers(output, *(output / kind for kind in (DONE, *OUTPUTS)))
-        write_whole(output / FILE, json.dumps(settings, indent=2) + "\n")
-        (output / DONE).mkdir(exist_ok=True)
 
 
 def _check_apart(inputs: Inputs, output: Path) -> None:
@@ -226,7 +279,9 @@ def _leaves(tree: Any) -> list[np.ndarray]:
     return [leaf for value in values for leaf in _leaves(value)]
 
 
-def _check_same(output: Path, settings: dict[str, Any]) -> None:
+def check_same(predictor: Predictor, options: Options) -> None:
+    """Raises if what lies in the folder was predicted in another way."""
+    output, settings = options.output, _settings(predictor, options)
     try:
         before = read_json(output / FILE)
     except (OSError, ValueError):
@@ -268,7 +323,7 @@ def _record(image: Input, options: Options) -> Path:
     return record_of(options.output, image.name)
 
 
-def _is_done(image: Input, options: Options) -> bool:
+def is_done(image: Input, options: Options) -> bool:
     file = _record(image, options)
     if not (options.resume and file.exists()):
         return False

@@ -10,6 +10,7 @@ All times compared are those the file system gives, so that clocks of machines m
 differ. On one machine, a process that no longer exists is noticed at once.
 """
 
+import itertools
 import json
 import os
 import socket
@@ -63,6 +64,10 @@ class Claims:
             self._held[member] = claim
         return True
 
+    def before(self, member: int) -> int:
+        """How many others had what this process has now, and ended or let go of it."""
+        return int(self._held[member].suffix[1:])
+
     def holds(self, member: int) -> bool:
         """Whether this process is still the owner: another may have thought it dead."""
         with self._lock:
@@ -77,9 +82,12 @@ class Claims:
 
     def alone(self) -> bool:
         """Whether no other process is at work in the folder."""
-        numbers = {path.stem for path in self._folder.glob("*.*")}
-        members = [int(number) for number in numbers if number.isdecimal()]
-        return all(self.owner(member) is None for member in members)
+        return all(self.owner(member) is None for member in self.claimed())
+
+    def claimed(self) -> set[int]:
+        """What was ever claimed, by whomever."""
+        numbers = (name.partition(".")[0] for name in os.listdir(self._folder))
+        return {int(number) for number in numbers if number.isdecimal()}
 
     def release(self, member: int) -> None:
         """Lets another process take the member at once."""
@@ -107,9 +115,12 @@ class Claims:
         return _read(newest)
 
     def _newest(self, member: int) -> Path | None:
-        found = self._folder.glob(f"{member:03d}.*")
-        claims = [path for path in found if path.suffix[1:].isdecimal()]
-        return max(claims, key=lambda path: int(path.suffix[1:]), default=None)
+        newest = None  # asked for by name: of thousands the folder is long to list
+        for generation in itertools.count():
+            claim = self._folder / f"{member:03d}.{generation}"
+            if not claim.exists():
+                return newest
+            newest = claim
 
     def _is_free(self, claim: Path) -> bool:
         return self._age(claim) > self._lease or _is_dead(_read(claim), self._me)

@@ -182,10 +182,14 @@ def _step_memory(found: dict) -> Iterator[Row]:
 
 def _linear(found: dict) -> Iterator[Row]:
     for name in ("images", "pixels", "members", "devices"):
-        part = found[name]
+        part = found.get(name)
+        if part is None:
+            continue
         times = part["work"][-1] / part["work"][0]
         what = f"cost of as much work, {times:.0f} times the {name}"
         yield what, "linear", f"{part['cost_of_as_much'][-1]:.2f}"
+        if "slope" in part:
+            yield f"slope of its cost, {name}", "<= 1.05", f"{part['slope']:.2f}"
 
 
 def _sweep(found: dict) -> Iterator[Row]:

@@ -1,17 +1,19 @@
-"""Cost against work: images, pixels, members and devices, as one picture.
+"""Cost against work over a factor of 64, as one picture.
 
-  python -m tests.bench.linear [--write]
+  python -m tests.bench.linear [--only images] [--write]
 
-images    `beadseg predict` of 4 to 32 images of 512 px, with all files, less its start
+images    `beadseg predict` of 2 to 128 images of 512 px, with all files, less its start
 pixels    the default model on one image of 512 to 4,096 px, in memory
-members   a step of 1 to 16 members of configs/smoke.py, as a sweep runs them
+members   a step of 1 to 64 members of configs/smoke.py, as a sweep runs them
 devices   a training step on 1 to 4 devices that share two cores, 4 crops each
 
 Costs are the shortest of some rounds, told as a multiple of what the first size costs
-for as much work: 1 is linear, less is better. A process for each number of devices.
+for as much work: 1 is linear, less is better. The slope is that of a line through the
+logarithms. A process for each number of devices.
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -35,8 +37,8 @@ from tests.bench.predict import write_image
 from tests.bench.record import RESULTS, keep
 
 ROUNDS = 3
-IMAGES, SIDES = (4, 8, 16, 32), (512, 1024, 2048, 4096)
-MEMBERS, DEVICES = (1, 2, 4, 8, 16), (1, 2, 4)
+IMAGES, SIDES = (2, 8, 32, 128), (512, 1024, 2048, 4096)
+MEMBERS, DEVICES = (1, 4, 16, 64), (1, 2, 4)
 CROPS = 4  # a device
 
 
@@ -168,22 +170,28 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--devices", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--write", action="store_true", help="keep in results/")
     options = parser.parse_args()
     if options.devices:
         print(one_step(options.devices))
         return
     found = {}
-    for name, (work, cost) in PARTS.items():
+    for name in options.only:
+        work, cost = PARTS[name]
         seconds = cost()
         as_much = np.array(seconds) / seconds[0] / (np.array(work) / work[0])
         found[name] = {
             "work": list(work),
             "seconds": [round(s, 4) for s in seconds],
             "cost_of_as_much": [round(float(cost), 2) for cost in as_much],
+            "slope": round(float(np.polyfit(np.log(work), np.log(seconds), 1)[0]), 3),
         }
         print(f"{name:8} {found[name]}", flush=True)
     if options.write:
+        file = RESULTS / "linear.json"
+        before = json.loads(file.read_text()) if file.exists() else {}
+        found = {n: p for n, p in (before | found).items() if n in PARTS}
         keep("linear", found)
         draw(found, RESULTS / "linear.png")
 

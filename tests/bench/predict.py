@@ -99,7 +99,7 @@ def measure(image: Path, run: Path, output: Path, network_too: bool) -> dict:
         network, page = predictor.networks[0], inputs.images[0].page.read()
         windows = PreparedWindows(page, **network.run.preparation(1.0))
         shape = page.shape
-        predictor.choose_scale(page, 0.5)  # its part may be of another shape
+        predictor.predict(page)  # compiles what the batch needs
         for _ in range(2):  # the first compiles
             started = time.monotonic()
             for _band in network.bands(windows.read, shape):

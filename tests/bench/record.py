@@ -8,16 +8,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from beadseg.files import write_whole
 from beadseg.training.run_folder import versions
 
 RESULTS = Path(__file__).parent / "results"
 
 
-def keep(name: str, found: dict, **packages: str) -> None:
-    """Writes `found` to results/NAME.json; `packages` are versions to tell beside ours.
+def keep(name: str, found: dict, folder: Path = RESULTS, **packages: str) -> None:
+    """Writes `found` to NAME.json in results/, or `folder`.
 
-    Added are the command, the commit (with "+" where files differ from it), the
-    processor, the cores given to this process and the load of the machine.
+    `packages` are versions to tell beside ours. Added are the command, the commit (with
+    "+" where files differ from it), the processor, the cores given to this process and
+    the load of the machine.
     """
     module = sys.modules["__main__"].__spec__
     started = module.name if module else sys.argv[0]
@@ -30,7 +32,7 @@ def keep(name: str, found: dict, **packages: str) -> None:
         "load": round(os.getloadavg()[0], 2),
         "versions": versions() | packages,
     }
-    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+    write_whole(folder / f"{name}.json", json.dumps(result, indent=2) + "\n")
 
 
 def rounded(value: Any) -> Any:

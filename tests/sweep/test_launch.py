@@ -9,7 +9,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
 from beadseg.sweep.claims import Claims
 from beadseg.sweep.folder import SweepFolder
@@ -222,6 +224,55 @@ def test_status_tells_who_is_where_and_why_one_failed(tiny, tmp_path):
     assert lines[2].startswith("002 running   seed=2: on ")
     assert lines[3].startswith("003 waiting   seed=3")
     assert lines[4] == "1 finished, 1 failed, 1 running, 1 waiting"
+
+
+def test_a_prediction_is_an_array_over_images_that_are_found_once(tmp_path, bin_folder):
+    bin_folder("sbatch", f'echo "$@" > {tmp_path}/asked; echo Submitted batch job 7')
+    (tmp_path / "my images").mkdir()
+    for name in "abc":
+        pixels = np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)
+        tifffile.imwrite(tmp_path / "my images" / f"{name}.tif", pixels)
+    command = [sys.executable, str(ROOT / "launch" / "submit.py"), "--scheduler=slurm"]
+    command += ["predict", "my images", "-o", "out", "--nodes=4", "--only", "labels"]
+    command += ["--qos=long", "--constraint=a100|h100", "--modules=cuda/12.4,gcc"]
+
+    def submitted(*more):
+        return subprocess.run(
+            [*command, *more], capture_output=True, text=True, cwd=tmp_path, check=False
+        )
+
+    assert submitted("--dry-run").returncode == 0
+    assert not (tmp_path / "out").exists()
+    done = submitted()
+    assert done.returncode == 0, done.stderr
+    assert "3 images in 3 shares" in done.stdout
+    script = tmp_path / "out" / "launch" / "slurm.sh"
+    assert (tmp_path / "asked").read_text().split() == ["--array=0-3", str(script)]
+    text = script.read_text()
+    assert "#SBATCH --qos=long\n#SBATCH --constraint=a100|h100\n" in text
+    assert "module load cuda/12.4 gcc || exit 1\n" in text
+    assert f"\ncd {tmp_path} || exit 1\n" in text
+    (line,) = [line for line in text.splitlines() if "beadseg.cli" in line]
+    words = "beadseg.cli predict 'my images' -o out --only labels --task=\"$task\" &"
+    assert line.endswith(words)
+    status = [sys.executable, str(ROOT / "launch" / "status.py"), "out"]
+    told = subprocess.run(
+        status, capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    counts = "0 of 3 shares finished, 0 running, 3 waiting, 0 images failed\n"
+    assert (told.returncode, told.stdout) == (0, counts)
+    for wrong in ("--tresh=1", "--json=x", "--run=nowhere"):
+        done = submitted(wrong)
+        assert done.returncode == 2, wrong
+        assert done.stderr.splitlines()[-1].count("error: ") == 1, done.stderr
+
+
+def test_pbs_is_told_what_nodes_must_have(tmp_path, bin_folder):
+    flags = ("--scheduler=pbs", "--dry-run", "--qos=long", "--constraint=gpu_type=a100")
+    for kind in ("pro", "torque"):
+        text = submit(tmp_path, *flags, f"--pbs={kind}").stdout
+        assert ":gpu_type=a100\n" in text and "#PBS -l qos=long\n" in text
+        assert "module" not in text
 
 
 @pytest.mark.parametrize("name", ["two\nlines", "\x1b[31m", "cr\rhere"])

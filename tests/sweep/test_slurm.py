@@ -1,8 +1,9 @@
-"""A real Slurm of two nodes on this machine: what a cluster does to sweeps and runs."""
+"""A real Slurm of two nodes here: what it does to sweeps, runs and predictions."""
 
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -10,6 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+import tifffile
+
+from beadseg.data.generated.render import generate
+from beadseg.data.generated.settings import GeneratedSettings
 
 ROOT = Path(__file__).parents[2]
 CONFIG = Path(__file__).with_name("sweep_of_three.py")
@@ -31,6 +36,7 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
+SlurmdParameters=config_overrides
 MpiDefault=none
 ReturnToService=2
 KillWait=5
@@ -67,7 +73,7 @@ def slurm(tmp_path_factory):
         second=NODES[1],
         munge=munge,
         folder=folder,
-        cpus=max(os.cpu_count() // 2, 1),
+        cpus=2,  # each, whatever this machine has
     )
     settings.write_text(text)
     (munge / "key").write_bytes(os.urandom(128))
@@ -189,6 +195,51 @@ def test_two_nodes_train_one_model_with_the_numbers_of_one_process(slurm, tmp_pa
     environment = os.environ | {"JAX_NUM_CPU_DEVICES": "2"}
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
     assert _numbers(run) == _numbers(alone)
+
+
+@pytest.mark.slow
+def test_a_prediction_of_four_tasks_of_which_two_are_killed_loses_nothing(
+    slurm, tmp_path
+):
+    folder, output, alone = (tmp_path / name for name in ("images", "out", "alone"))
+    folder.mkdir()
+    settings = GeneratedSettings(preset="beads", size=192)
+    for number in range(24):
+        image = generate(settings, 0, number).image
+        tifffile.imwrite(folder / f"{number:02d}.tif", image)
+    predict = ["predict", str(folder), "-o", str(output)]
+    submit = [
+        *(sys.executable, str(ROOT / "launch" / "submit.py"), "--scheduler=slurm"),
+        *(*predict, "--nodes=4", "--gpus=0", "--cpus=1", "--time=00:30:00"),
+    ]
+    done = subprocess.run(submit, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    job = done.stdout.split("Submitted batch job ")[1].split()[0]
+    claims = output / ".tasks" / "claims"
+    _until(lambda: len(_owners(claims)) == 4, 900)
+    for pid in sorted(_owners(claims))[:2]:
+        os.kill(pid, signal.SIGKILL)
+    _until(lambda: not _output("squeue", "-h", "-r", "-j", job), 900)
+    logs = "".join(file.read_text() for file in (output / "launch").glob("*.log"))
+    assert "in 24 images" in logs, logs
+    shares = {claim.stem for claim in claims.glob("*.*")}
+    assert len(shares) == 24 + 1  # the tables
+    again = len(list(claims.glob("*.[1-9]*")))
+    assert again <= 2, logs  # only what the killed ones had
+    predict[-1] = str(alone)
+    command = [sys.executable, "-m", "beadseg.cli", *predict]
+    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+    files = [f.relative_to(alone) for f in alone.rglob("*") if f.is_file()]
+    seen = [f for f in files if not f.parts[0].startswith(".")]
+    assert len(seen) >= 5 * 24 + 2
+    for file in seen:
+        assert (output / file).read_bytes() == (alone / file).read_bytes(), file
+
+
+def _owners(claims: Path) -> set[int]:
+    """Process ids of who has begun."""
+    texts = [claim.read_text() for claim in claims.glob("*.0")]
+    return {json.loads(text)["pid"] for text in texts if text}
 
 
 def _numbers(run: Path) -> list[dict]:
