@@ -19,11 +19,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from beadseg import __version__
+from beadseg import __version__, old_names
 from beadseg.data.images.places import PLACE
 from beadseg.data.images.reading import ReadError, check_image
 from beadseg.errors import BeadsegError
 from beadseg.files import (
+    LOCK,
+    folder_lock,
     is_left_over,
     read_file,
     read_json,
@@ -31,7 +33,6 @@ from beadseg.files import (
     write_whole,
     writing,
 )
-from beadseg.folder_lock import LOCK, folder_lock
 from beadseg.inference import doubts
 from beadseg.inference.files import Files
 from beadseg.inference.inputs import Input, Inputs
@@ -285,7 +286,7 @@ def _write_record(
 def _read_record(file: Path) -> tuple[dict[str, Any], Table]:
     with np.load(io.BytesIO(read_file(file)), allow_pickle=False) as arrays:
         table = {name: arrays[name] for name in arrays.files if name != "about"}
-        return json.loads(str(arrays["about"])), table
+        return old_names.row(json.loads(str(arrays["about"]))), old_names.row(table)
 
 
 def _is_done(image: Input, options: Options) -> bool:
