@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and the line said where a disk fails.
+"""Files written whole or not at all, folders that one process holds, failing disks.
 
 What is written goes beside its place first, as `.NAME.PID.NANOSECONDS`. A process that
 is killed may leave such a file; the next one that has the folder for itself removes it.
@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import re
+import socket
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -15,9 +16,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from filelock import FileLock, Timeout
+
+from beadseg import old_names
 from beadseg.errors import BeadsegError
 from beadseg.quoting import cut_name, printable
 
+LOCK = ".lock"
+_UNKNOWN = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # a disk without locks
 _BESIDE = re.compile(r"\..+\.\d+\.\d{6,}", re.DOTALL)
 _LONGEST = 255  # bytes of a name, on the usual disks
 # What libraries say in errors of their own kinds when the disk has failed.
@@ -112,7 +118,7 @@ def read_file(file: Path) -> bytes:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """The content of a JSON file, an object.
+    """The content of a JSON file, an object; of a run's, by today's names.
 
     Raises:
       FileNotFoundError: there is none.
@@ -125,7 +131,7 @@ def read_json(file: Path) -> dict[str, Any]:
         raise ValueError("it is nested too deep") from None
     if not isinstance(content, dict):
         raise ValueError(f"it holds {type(content).__name__}, not dict")
-    return content
+    return old_names.content(file.name, content)
 
 
 def disk_error(error: BaseException | None) -> OSError | None:
@@ -177,4 +183,56 @@ def cannot_write(
     return BeadsegError(
         f"{printable(where)}: cannot be written ({failure.strerror or failure}): free "
         f"space or {other}, then run the same command again"
+    )
+
+
+@contextmanager
+def folder_lock(folder: Path, option: str = "--workdir") -> Iterator[None]:
+    """Holds a folder that is there; the file in it says which process does.
+
+    The system lets go of it when the process ends, however that comes about: the file
+    of one that was killed stops nobody. Where a disk knows no locks there is none.
+
+    Args:
+      folder: to hold.
+      option: what names another folder.
+
+    Raises:
+      BeadsegError: another process holds it, or it cannot be written.
+    """
+    lock = FileLock(folder / LOCK, timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise _in_use(folder, option) from None
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno not in _UNKNOWN:
+            raise cannot_write(folder / LOCK, error, option) from error
+    else:
+        with suppress(OSError):  # only words for others
+            (folder / LOCK).write_text(json.dumps(_identity()) + "\n")
+    try:
+        yield
+    finally:
+        if lock.is_locked:
+            with suppress(OSError):  # who waits for it finds that it is gone
+                (folder / LOCK).unlink()
+        with suppress(OSError):
+            lock.release()
+
+
+def _identity() -> dict[str, str | int]:
+    now = time.strftime("%Y-%m-%d %H:%M:%S")
+    return {"host": socket.gethostname(), "pid": os.getpid(), "since": now}
+
+
+def _in_use(folder: Path, option: str) -> BeadsegError:
+    try:
+        owner = read_json(folder / LOCK)
+        who = f"process {owner['pid']} on {owner['host']}, since {owner['since']},"
+    except (OSError, ValueError, KeyError):  # just begun
+        who = "another process"
+    return BeadsegError(
+        f"{folder}: {who} works in this folder: wait until it has ended, or give "
+        f"another with {option}"
     )

@@ -19,6 +19,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
+from beadseg import old_names
 from beadseg.config import find_config, has_field, load_config, near_fields
 from beadseg.errors import BeadsegError, ending, prepare_streams
 
@@ -115,7 +116,9 @@ def _loaded(config: ConfigDict) -> ConfigDict:
 
 def parse(argv: list[str]) -> list[str]:
     """Reads the flags; what is wrong with them is a BeadsegError."""
-    argv = list(argv)
+    # ml_collections looks into sys.argv for --config.FIELD.
+    sys.argv[1:] = map(old_names.argument, sys.argv[1:])
+    argv = list(map(old_names.argument, argv))
     for i, argument in enumerate(argv):
         name, equals, where = argument.partition("=")
         if name in ("--config", "-config"):

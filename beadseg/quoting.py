@@ -1,4 +1,4 @@
-"""A user's text where something else would read a meaning into it.
+"""A user's text where something else would read a meaning into it; numbers as text.
 
 Names of files and settings are text and nothing else: no formula of a plot or of a
 spreadsheet, no word of a shell, no line break in a message. HTML is escaped by
@@ -55,6 +55,25 @@ def for_cell(value: Any) -> Any:
         return value
     value = printable(value)
     return f"'{value}" if value.startswith(_FORMULA) else value
+
+
+def counted(count: float, one: str, many: str = "") -> str:
+    """A count with its noun: "1 image", "1,200 images", "2 images are".
+
+    Args:
+      count: of things; one that is no whole number is rounded.
+      one: the words after 1.
+      many: the words after any other; "": `one` with an s.
+    """
+    number = round(count)
+    if number == 1:
+        return f"1 {one}"
+    return f"{number:,} {many or one + 's'}"
+
+
+def percent(share: float, digits: int = 0, sign: bool = False) -> str:
+    """A share as "11 %", or with its sign "+1.5 %" for a difference."""
+    return f"{100 * share:{'+' if sign else ''}.{digits}f} %"
 
 
 def _escaped(character: str) -> str:

@@ -9,11 +9,11 @@ import sys
 import pytest
 
 from beadseg.errors import BeadsegError
-from beadseg.folder_lock import LOCK, folder_lock
+from beadseg.files import LOCK, folder_lock
 
 HOLD = (
     "import sys, time; from pathlib import Path\n"
-    "from beadseg.folder_lock import folder_lock\n"
+    "from beadseg.files import folder_lock\n"
     "with folder_lock(Path(sys.argv[1])):\n"
     "    print('held', flush=True); time.sleep(60)"
 )

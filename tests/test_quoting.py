@@ -17,7 +17,15 @@ from beadseg.commands.diagnose import _filled
 from beadseg.inference.outputs import writers
 from beadseg.inference.scores import pair_scores
 from beadseg.page import Page
-from beadseg.quoting import for_cell, for_plot, is_printable, printable, short_name
+from beadseg.quoting import (
+    counted,
+    for_cell,
+    for_plot,
+    is_printable,
+    percent,
+    printable,
+    short_name,
+)
 from beadseg.training.evaluation import Sample
 from beadseg.training.tracking import pictures
 
@@ -143,3 +151,29 @@ def test_a_long_name_is_cut_at_a_letter_and_stays_its_own(name):
     assert short_name("short") == "short"
     stem = short.split("~")[0]
     assert name.startswith(stem) and len(stem.encode()) > 180
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(0, "0 images"), (1, "1 image"), (2, "2 images"), (1200, "1,200 images")],
+)
+def test_only_one_is_singular(count, words):
+    assert counted(count, "image") == words
+
+
+def test_a_verb_goes_with_its_count():
+    assert counted(1, "image is", "images are") == "1 image is"
+    assert counted(3, "image is", "images are") == "3 images are"
+
+
+@pytest.mark.parametrize(
+    ("share", "digits", "words"),
+    [(0.11, 0, "11 %"), (1, 0, "100 %"), (0.1234, 1, "12.3 %"), (-0.05, 1, "-5.0 %")],
+)
+def test_a_share_is_a_number_and_a_percent_sign_apart(share, digits, words):
+    assert percent(share, digits) == words
+
+
+def test_a_difference_has_its_sign():
+    assert percent(0.05, 1, sign=True) == "+5.0 %"
+    assert percent(-0.05, sign=True) == "-5 %"

@@ -24,7 +24,6 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> dict:
     """Looks at the data, trains, judges; returns the verdict with its numbers."""
-    import json
 
     from beadseg.analysis.baseline import baseline_config, judge, write_page
     from beadseg.analysis.fingerprint import take_fingerprint
@@ -48,12 +47,12 @@ def run(options: argparse.Namespace) -> dict:
     from beadseg.partial import outlining
     from beadseg.training.loop import train  # jax takes seconds: errors come before
     from beadseg.training.tracking.summary import cautions
+    from beadseg.training.tracking.tracker import read_rows
 
     outlining.prepare(config)
     print(f"run folder: {workdir}")
     summary = train(config, workdir, workdir.name)
-    lines = (workdir / "metrics.jsonl").read_text().splitlines()
-    rows = [json.loads(line) for line in lines]
+    rows = read_rows(workdir / "metrics.jsonl")
     curve = [row for row in rows if row["kind"] == "validation"]
     told = any(sample.completeness is not None for sample in folder.samples)
     verdict = judge(curve, overview, options.dir, told)

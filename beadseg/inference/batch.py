@@ -25,13 +25,14 @@ from beadseg.data.images.places import PLACE
 from beadseg.data.images.reading import ReadError, check_image
 from beadseg.errors import BeadsegError
 from beadseg.files import (
+    LOCK,
+    folder_lock,
     is_left_over,
     read_json,
     remove_leftovers,
     write_whole,
     writing,
 )
-from beadseg.folder_lock import LOCK, folder_lock
 from beadseg.inference import doubts
 from beadseg.inference.files import Files
 from beadseg.inference.inputs import Input, Inputs

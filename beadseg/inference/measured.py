@@ -13,8 +13,7 @@ from beadseg import __version__
 from beadseg.data.images.reading import ReadError, check_image
 from beadseg.data.masks.labels import read_mask
 from beadseg.errors import BeadsegError
-from beadseg.files import is_left_over, write_whole, writing
-from beadseg.folder_lock import LOCK, folder_lock
+from beadseg.files import LOCK, folder_lock, is_left_over, write_whole, writing
 from beadseg.inference import doubts
 from beadseg.inference.outputs import writers
 from beadseg.inference.outputs.kinds import Predicted, choices, write_outputs

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from beadseg import old_names
 from beadseg.files import read_file, write_whole
 from beadseg.inference.outputs.measure import Table
 
@@ -34,4 +35,4 @@ def read_record(file: Path) -> tuple[dict[str, Any], Table]:
     """What was written; raises errors of many kinds where the file is damaged."""
     with np.load(io.BytesIO(read_file(file)), allow_pickle=False) as arrays:
         table = {name: arrays[name] for name in arrays.files if name != "about"}
-        return json.loads(str(arrays["about"])), table
+        return old_names.row(json.loads(str(arrays["about"]))), old_names.row(table)

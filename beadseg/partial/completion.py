@@ -20,8 +20,7 @@ from beadseg.data.images.reading import ReadError
 from beadseg.data.samples import Sample, mask_of, read_sample
 from beadseg.data.settings_file import FILE, format_beads_toml, read_beads_toml
 from beadseg.errors import BeadsegError
-from beadseg.files import is_left_over, name_beside, write_whole
-from beadseg.folder_lock import LOCK, folder_lock
+from beadseg.files import LOCK, folder_lock, is_left_over, name_beside, write_whole
 from beadseg.inference.settings import AUTO
 from beadseg.partial.alignment import aligned
 from beadseg.partial.audit import Seen, look, omission

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from beadseg import old_names
 from beadseg.errors import BeadsegError
 from beadseg.files import read_json, write_whole, writing
 from beadseg.quoting import for_cell
@@ -85,7 +86,7 @@ class SweepView:
         found = dict(enumerate(self._points))
         for file in sorted((self.path / "trials").glob("*.json")):
             if file.stem.isdecimal():
-                found[int(file.stem)] = self._read(file)
+                found[int(file.stem)] = old_names.point(self._read(file) or {})
         return found
 
     def run_path(self, member: int) -> Path:

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from beadseg import old_names
 from beadseg.errors import BeadsegError
 
 Point = dict[str, Any]
@@ -140,7 +141,7 @@ def collect(sweep: Callable[..., None], config: ConfigDict) -> list[Point]:
     points: list[Point] = []
     several = len(inspect.signature(sweep).parameters) > 1
     sweep(points.append, config) if several else sweep(points.append)
-    return points
+    return [old_names.point(point) for point in points]
 
 
 def configs(base: ConfigDict, points: Sequence[Point]) -> list[ConfigDict]:

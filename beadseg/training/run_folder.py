@@ -22,10 +22,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from beadseg import __version__
+from beadseg import __version__, old_names
 from beadseg.errors import BeadsegError, note
-from beadseg.files import read_json, remove_leftovers, write_whole, writing
-from beadseg.folder_lock import folder_lock
+from beadseg.files import folder_lock, read_json, remove_leftovers, write_whole, writing
 
 # A run goes on with other values of these; they change no number that it computes.
 FREE_FIELDS = (
@@ -144,8 +143,8 @@ class RunFolder:
 
 def default_workdir(name: str, config: ConfigDict) -> Path:
     """`runs/NAME-KEY`: the same settings find their run again, others get their own."""
-    settings = flatten(config.to_dict())
-    for field in (*FREE_FIELDS, "train.epochs"):
+    settings = old_names.first_names(flatten(config.to_dict()))
+    for field in old_names.first_names(dict.fromkeys((*FREE_FIELDS, "train.epochs"))):
         settings.pop(field)
     text = json.dumps(settings, sort_keys=True)
     if config.partial.rounds:  # a folder of runs, not a run

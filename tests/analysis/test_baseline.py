@@ -77,8 +77,8 @@ def test_the_verdict_is_written_from_the_log_of_the_run(
         numbers = ("jaccard", "jaccard_at_half", "threshold", "precision", "recall")
         row = dict.fromkeys((*numbers, "loss"), 0.6)
         workdir.mkdir()
-        rows = [row | {"kind": "validation", "epoch": e} for e in (1, 2)]
-        rows.append({"kind": "train_epoch", "epoch": 2, "jaccard": 0.7})
+        rows = [row | {"kind": "validation", "epoch": e, "step": e} for e in (1, 2)]
+        rows.append({"kind": "train_epoch", "epoch": 2, "step": 2, "jaccard": 0.7})
         text = "".join(json.dumps(line) + "\n" for line in rows)
         (workdir / "metrics.jsonl").write_text(text)
         return {"best_jaccard": 0.6, "cautions": ["validation rests on one image"]}

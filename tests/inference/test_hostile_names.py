@@ -168,7 +168,7 @@ def test_directories_are_read_in_linear_time(make, bright_run, tmp_path, capsys)
 
 
 def test_a_second_process_in_a_folder_is_refused(bright_run, tmp_path, capsys):
-    from beadseg.folder_lock import folder_lock
+    from beadseg.files import folder_lock
 
     tifffile.imwrite(tmp_path / "a.tif", beads_image()[0])
     output = tmp_path / "o"

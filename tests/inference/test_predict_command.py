@@ -438,7 +438,6 @@ def in_bands(monkeypatch):
             patch.setattr("beadseg.inference.scratch.KEPT", 2**14)
             for module in (measure, predictor):
                 patch.setattr(module, "BAND", 64)
-            patch.setattr("beadseg.inference.outputs.writers.TIFF_TILE", 64)
             yield
 
     return patched

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from beadseg.commands import complete as command
 from beadseg.data.generated.write import write_generated
 from beadseg.errors import BeadsegError
-from beadseg.folder_lock import folder_lock
+from beadseg.files import folder_lock
 from beadseg.partial import completed, completion
 from beadseg.partial.completion import complete
 from beadseg.partial.proposals import certain, propose, strictest

@@ -11,7 +11,7 @@ from tiny_run import tiny_config
 
 from beadseg import cli
 from beadseg.errors import BeadsegError
-from beadseg.folder_lock import folder_lock
+from beadseg.files import folder_lock
 from beadseg.inference.run import load_run
 from beadseg.training.loop import train
 from beadseg.training.run import Run

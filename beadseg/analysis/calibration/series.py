@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from beadseg import old_names
 from beadseg.analysis.calibration import naming
 from beadseg.analysis.calibration.naming import Names, Samples
 from beadseg.data.annotations.tables import cells
@@ -91,6 +92,7 @@ def read_rows(folder: Path) -> Rows:
         )
     try:
         rows = _csv(file) if file.suffix == ".csv" else _parquet(file)
+        rows = [old_names.row(row) for row in rows]
     except Exception as error:
         raise BeadsegError(
             f"{file}: cannot be read ({error}): predict into another folder"

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from beadseg import old_names
 from beadseg.analysis.diagnosis.evidence import Evidence, Seen, pool
 from beadseg.analysis.fingerprint import find_duplicates, share_labelled
 from beadseg.analysis.image_facts import thumbnail
@@ -223,7 +224,7 @@ def _rows(file: Path) -> list[dict[str, Any]]:
             rows.append(json.loads(line))
         except (ValueError, RecursionError):
             continue
-    return [row for row in rows if isinstance(row, dict)]
+    return [old_names.row(row) for row in rows if isinstance(row, dict)]
 
 
 def _as_config(stored: dict, run: Path) -> ConfigDict:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
+from beadseg import old_names
 from beadseg.errors import BeadsegError, note
 from beadseg.files import read_file, write_whole, writing
 from beadseg.quoting import printable
@@ -121,10 +122,10 @@ def read_rows(file: Path) -> list[dict[str, Any]]:
 
 def _row(line: str) -> dict[str, Any] | None:
     try:
-        row = json.loads(line)
+        row = old_names.row(json.loads(line))
         whole = isinstance(row["kind"], str) and type(row["epoch"]) is int
         whole = whole and type(row["step"]) is int
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (AttributeError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return row if whole and _has(row, {"validation": ("jaccard",)}) else None
 

@@ -1,0 +1,88 @@
+"""Settings and columns that older versions named otherwise: one table, old to today's.
+
+Files keep the names they were written with. What reads a run, a sweep or a table takes
+them through here, so that old runs resume and predict and old tables are compared.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+# Fields of a config, by dotted names; and values of fields.
+FIELDS: dict[str, str] = {}
+VALUES: dict[str, dict[str, str]] = {}
+# Columns of tables, and keys of metrics.jsonl and summary.json.
+COLUMNS: dict[str, str] = {}
+
+
+def point(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by dotted names, as of a sweep: {"optim.learning_rate": 1e-3}."""
+    named = {FIELDS.get(field, field): value for field, value in fields.items()}
+    return {field: _value(field, value) for field, value in named.items()}
+
+
+def settings(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings of a run, as nested dicts."""
+    new = {k: dict(v) if isinstance(v, Mapping) else v for k, v in tree.items()}
+    for old, today in FIELDS.items():
+        (room, name), (new_room, new_name) = old.split("."), today.split(".")
+        if isinstance(new.get(room), dict) and name in new[room]:
+            new.setdefault(new_room, {})[new_name] = new[room].pop(name)
+    for field in VALUES:
+        room, name = field.split(".")
+        if isinstance(new.get(room), dict) and name in new[room]:
+            new[room][name] = _value(field, new[room][name])
+    return new
+
+
+def row(cells: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of a table, or what came of a run."""
+    return {COLUMNS.get(name, name): value for name, value in cells.items()}
+
+
+def argument(text: str) -> str:
+    """An argument of a command line: --config.FIELD=VALUE, or --config.FIELD."""
+    flag, equals, value = text.partition("=")
+    dashes, config, field = flag.partition("config.")
+    if not config or dashes not in ("-", "--"):
+        return text
+    field = FIELDS.get(field, field)
+    return f"{dashes}{config}{field}{equals}{_value(field, value)}"
+
+
+def first_names(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by dotted names as a run of the oldest version had them: for its KEY."""
+    before = {today: old for old, today in FIELDS.items()}
+    values = {field: {v: k for k, v in of.items()} for field, of in VALUES.items()}
+    return {
+        before.get(field, field): values.get(field, {}).get(value, value)
+        if isinstance(value, str)
+        else value
+        for field, value in fields.items()
+    }
+
+
+def content(name: str, stored: Any) -> Any:
+    """What the JSON file `name` of a run or sweep holds."""
+    return _FILES.get(name, lambda same: same)(stored)
+
+
+def _value(field: str, value: Any) -> Any:
+    if isinstance(value, str):
+        return VALUES.get(field, {}).get(value, value)
+    return value
+
+
+def _sweep(stored: dict[str, Any]) -> dict[str, Any]:
+    new = dict(stored)
+    if isinstance(new.get("config"), dict):
+        new["config"] = point(new["config"])
+    if isinstance(new.get("points"), list):
+        new["points"] = [point(p) if isinstance(p, dict) else p for p in new["points"]]
+    return new
+
+
+_FILES: dict[str, Callable[[Any], Any]] = {
+    "config.json": settings,
+    "summary.json": row,
+    "sweep.json": _sweep,
+}
