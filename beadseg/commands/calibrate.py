@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     from beadseg.analysis.calibration.result import calibrate, tables
     from beadseg.errors import BeadsegError
     from beadseg.files import write_whole, writing
-    from beadseg.inference.outputs.writers import rows_to_table, write_table
+    from beadseg.tables import rows_to_table, write_csv
 
     rows = series.read_rows(options.folder)
     names = series.names_of(rows)
@@ -102,7 +102,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     with writing(output, "-o"):
         output.mkdir(parents=True, exist_ok=True)
         for name, lines in tables(result).items():
-            write_table(output / f"{name}.csv", [rows_to_table(lines)])
+            write_csv(output / f"{name}.csv", [rows_to_table(lines)])
         write_whole(output / "calibration.json", json.dumps(result, indent=2) + "\n")
     write_page(result, output / "calibration.html", "-o")
     _print(result, output)

@@ -78,6 +78,7 @@ def run(options: argparse.Namespace) -> dict:
     from beadseg.inference.scores.pairing import pair
     from beadseg.inference.scores.trained_on import is_trained_on, runs_of, trained_on
     from beadseg.partial.spot_check import spot_check
+    from beadseg.tables import write_csv
 
     pairing = pair(options.predicted, options.truth, options.images)
     shares = known_shares(options.truth, pairing.pairs, options.completeness)
@@ -108,7 +109,7 @@ def run(options: argparse.Namespace) -> dict:
             options.output.mkdir(parents=True, exist_ok=True)
             text = json.dumps(result, indent=2) + "\n"
             write_whole(options.output / "evaluation.json", text)
-            write_whole(options.output / "evaluation.csv", table(result))
+            write_csv(options.output / "evaluation.csv", [table(result)], digits=None)
         pages.append(options.output / "evaluation.html")
     for page in pages:
         from beadseg.analysis.evaluation_page import write_page

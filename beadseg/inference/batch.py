@@ -38,13 +38,13 @@ from beadseg.inference.files import Files
 from beadseg.inference.inputs import Input, Inputs
 from beadseg.inference.outputs import writers
 from beadseg.inference.outputs.kinds import OUTPUTS, Predicted, choices, write_outputs
-from beadseg.inference.outputs.writers import rows_to_table
 from beadseg.inference.predictor import Predictor, Seen
 from beadseg.inference.records import DONE, read_record, record_of, write_record
 from beadseg.inference.scratch import Scratch, is_large
 from beadseg.inference.settings import FILE, Settings
 from beadseg.quoting import printable
 from beadseg.sweep.claims import Claims
+from beadseg.tables import Table, rows_to_table
 
 TASKS = ".tasks"  # what several processes share, see `beadseg.inference.shares`
 CLAIMS = f"{TASKS}/claims"
@@ -60,7 +60,7 @@ class Options:
     pixel_size: float | None = None  # um, instead of what the files say
     only: tuple[str, ...] = choices()
     tables: str = ".csv"  # ending of beads and images
-    dialect: str = "plain"  # of CSV, see `writers.DIALECTS`
+    dialect: str = "plain"  # of CSV, see `tables.DIALECTS`
     resume: bool = False
 
 

@@ -24,7 +24,7 @@ from beadseg.data.scaling import (
     scaled_shape,
 )
 from beadseg.errors import BeadsegError
-from beadseg.inference.outputs.measure import BAND, Measurer, Table
+from beadseg.inference.outputs.measure import BAND, Measurer
 from beadseg.inference.outputs.surroundings import surroundings
 from beadseg.inference.pyramid import bead_scores, pyramid, size
 from beadseg.inference.pyramid.compose import Allocate, compose
@@ -35,6 +35,7 @@ from beadseg.inference.pyramid.suppression import select
 from beadseg.inference.run import Run, load_runs
 from beadseg.inference.settings import AUTO, Settings
 from beadseg.inference.tiles import TILE, Network, Source, source_of
+from beadseg.tables import Table
 
 MIN_SCORE = 0.4  # on a pyramid; tiny dark beads are found more often than at 0.5
 LIKELY, COMPANY, SURE = 0.65, 0.33, 0.9  # see `_credible`

@@ -1,7 +1,5 @@
 """`beadseg verify`: every mask of a folder audited, as table, page and beads.toml."""
 
-import csv
-import io
 import shlex
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,7 +16,7 @@ from beadseg.data.masks.marked import BESIDE
 from beadseg.data.masks.marks import Marks, judge_masks
 from beadseg.data.settings_file import write_completeness
 from beadseg.errors import BeadsegError
-from beadseg.files import write_whole, writing
+from beadseg.files import writing
 from beadseg.page import Page
 from beadseg.partial.audit import (
     KINDS,
@@ -30,7 +28,7 @@ from beadseg.partial.audit import (
     pooled,
 )
 from beadseg.partial.completion import load_predict, pages
-from beadseg.quoting import for_cell
+from beadseg.tables import rows_to_table, write_csv
 
 PICTURES = 6  # on the page: the least complete
 _SIDE = 900  # px of a picture, at most
@@ -113,7 +111,7 @@ def verify(
     }
     with writing(output, "--output"):
         output.mkdir(parents=True, exist_ok=True)
-        write_whole(output / "completeness.csv", _csv(rows))
+        write_csv(output / "completeness.csv", [rows_to_table(rows)], digits=None)
     _write_page(result, seen, folder, run, least, output / "index.html")
     if write:
         write_completeness(folder, _by_file(checked), stem_of)
@@ -158,14 +156,6 @@ def _rounded(guess: Guess) -> dict[str, float | None]:
         field: value if value is None else round(value, 1 if field == "missing" else 4)
         for field, value in guess._asdict().items()
     }
-
-
-def _csv(rows: list[dict]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, _FIELDS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({k: for_cell(v) for k, v in row.items()} for row in rows)
-    return text.getvalue()
 
 
 def _sentence(rows, checked, whole, kind: Omission, short, least: float, run) -> str:

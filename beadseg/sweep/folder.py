@@ -10,8 +10,6 @@ leaderboard.csv  a row a member, best first; made anew whenever a member ends
 report.html      curves, effects of the hyperparameters, what to try next
 """
 
-import csv
-import io
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,8 +19,8 @@ from ml_collections import ConfigDict
 from beadseg import old_names
 from beadseg.errors import BeadsegError
 from beadseg.files import read_json, write_whole, writing
-from beadseg.quoting import for_cell
 from beadseg.sweep.points import Point, apply, configs, describe
+from beadseg.tables import Table, rows_to_table, write_csv
 from beadseg.training.run_folder import FREE_FIELDS, flatten
 from beadseg.training.tracking.summary import SUMMARY, check_summary
 from beadseg.training.tracking.tracker import read_rows
@@ -190,7 +188,7 @@ class SweepFolder(SweepView):
         while True:
             results = self.results()
             with writing(self.path):
-                write_whole(self.path / "leaderboard.csv", _table(results))
+                write_csv(self.path / "leaderboard.csv", [_table(results)], digits=None)
             if self.results() == results:
                 return results
 
@@ -254,16 +252,14 @@ def _whole_summary(file: Path) -> dict[str, Any]:
     return summary
 
 
-def _table(results: list[Result]) -> str:
-    fields = list(dict.fromkeys(f for r in results for f in r.point))
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        ["rank", "member", "state", *SCORES, "verdict", *fields, "name", "reason"]
+def _table(results: list[Result]) -> Table:
+    fields = dict.fromkeys(f for r in results for f in r.point)
+    return rows_to_table(
+        [
+            {"rank": rank, "member": r.member, "state": r.state}
+            | {name: r.summary.get(name) for name in (*SCORES, "verdict")}
+            | {field: r.point.get(field) for field in fields}
+            | {"name": describe(r.point), "reason": r.reason}
+            for rank, r in enumerate(results, start=1)
+        ]
     )
-    for rank, r in enumerate(results, start=1):
-        scores = [r.summary.get(name) for name in SCORES]
-        values = [for_cell(r.point.get(field)) for field in fields]
-        row = [rank, r.member, r.state, *scores, r.summary.get("verdict"), *values]
-        writer.writerow([*row, for_cell(describe(r.point)), for_cell(r.reason)])
-    return out.getvalue()

@@ -12,7 +12,7 @@ import pytest
 from beadseg import cli
 from beadseg.analysis.calibration import naming
 from beadseg.analysis.calibration.series import Optics, build, names_of, read_rows
-from beadseg.inference.outputs.writers import write_table
+from beadseg.tables import write_csv
 
 PATTERN = r"^(\d+)x_"
 
@@ -183,7 +183,7 @@ def test_other_tables_are_read_as_csv_is(folder, calibrate, kind):
         pq.write_table(pa.table(table), out / "images.parquet")
     else:
         table = {name: np.array(column, object) for name, column in table.items()}
-        write_table(out / "images.csv", [table], kind)
+        write_csv(out / "images.csv", [table], kind)
     calibrate(out, "--dilution", PATTERN)
     assert result_of(out)["line"] == first["line"]
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, BinaryIO
 if TYPE_CHECKING:
     import numpy as np
 
-    from beadseg.inference.outputs.measure import Table
     from beadseg.inference.predictor import Prediction
+    from beadseg.tables import Table
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class TableKind:
     """A kind of the tables of beads and of images."""
 
     about: str  # for the help; "" where the name says it
-    write: Callable[[BinaryIO, list[str], list[Table]], None]  # columns, tables
+    # of columns and tables; None: `beadseg.tables.write_csv`
+    write: Callable[[BinaryIO, list[str], list[Table]], None] | None
 
 
 def _writers() -> ModuleType:
@@ -105,7 +106,7 @@ OUTPUTS: dict[str, Output] = {
     ),
 }
 TABLES: dict[str, TableKind] = {
-    "csv": TableKind("", lambda *parts: _writers().write_csv(*parts)),
+    "csv": TableKind("", None),
     "parquet": TableKind("", lambda *parts: _writers().write_parquet(*parts)),
     "xlsx": TableKind(
         "for Excel in any language, with its decimal separator",

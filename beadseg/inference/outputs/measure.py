@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import ndimage
 
-Table = dict[str, np.ndarray]  # a column a name, a row a bead
+from beadseg.tables import Table
 
 BAND = 512  # rows that are added at once
 BLOCK = 16  # px, side of the squares in which the background is averaged

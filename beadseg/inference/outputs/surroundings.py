@@ -10,8 +10,8 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from beadseg.inference.outputs.measure import Table
 from beadseg.inference.scratch import Scratch
+from beadseg.tables import Table
 
 AT_ONCE = 2**22  # px of the image, some 50 bytes each
 GAP = 2.0  # px between a bead and its ring, where its blurred rim is

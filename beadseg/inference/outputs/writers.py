@@ -4,16 +4,12 @@ Polygons are f32[n, 2] (y, x) in px from the centre of the first pixel; in files
 measure from its corner (ImageJ, QuPath) half a pixel is added.
 """
 
-import csv
-import datetime
 import io
-import itertools
 import json
-import math
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import imagecodecs
 import numpy as np
@@ -25,17 +21,14 @@ from beadseg.errors import BeadsegError
 from beadseg.files import open_whole, write_whole
 from beadseg.inference.outputs.columns import about
 from beadseg.inference.outputs.kinds import TABLES
-from beadseg.inference.outputs.measure import Table
 from beadseg.inference.scratch import Scratch
-from beadseg.quoting import for_cell
+from beadseg.tables import FIRST_DAY, Table, column_names, rounded, rows, write_csv
 
 LEVELS = 2**12  # of a stored probability: finer ones are noise that does not compress
-FIRST_DAY = datetime.datetime(1980, 1, 1)  # of zip files; in place of today
 CORNER = 0.5  # px, from the corner of the first pixel to its centre
 CLASS = {"name": "Bead", "color": [0, 158, 115]}
 LEVEL = 4  # of zlib
 STRIP = 256  # rows of a TIFF that are compressed at once
-ROWS = 2**13  # of a table that are text at once
 SHEET_ROWS = 2**20  # of a sheet of Excel, its heads among them
 _STATISTICS = {"n": len, "mean": np.mean, "sd": np.std, "min": min, "max": max}
 
@@ -136,7 +129,7 @@ def write_rois(
 def write_geojson(file: Path, table: Table, outlines: Iterable[np.ndarray]) -> None:
     """Writes a GeoJSON collection for QuPath: a detection a bead, with measurements."""
     names = [name for name in table if name not in ("label", "on_border")]
-    columns = [_rounded(table[name]) for name in names]
+    columns = [rounded(table[name]) for name in names]
     with open_whole(file) as content:
         separator = '{"type": "FeatureCollection", "features": [\n'
         for outline, label, *values in zip(
@@ -166,7 +159,7 @@ def write_table(file: Path, tables: Iterable[Table], dialect: str = "plain") -> 
 
     Of the kind of `kinds.TABLES` that the ending of the file says. Where a table lacks
     a column of another its cells are empty; of no table at all an empty file is made.
-    `dialect` is of `DIALECTS`, for CSV.
+    `dialect` is of `tables.DIALECTS`, for CSV.
 
     Raises:
       BeadsegError: the ending is none of these.
@@ -175,66 +168,11 @@ def write_table(file: Path, tables: Iterable[Table], dialect: str = "plain") -> 
     if kind is None:
         raise BeadsegError(f"{file}: a table ends in .{' or .'.join(TABLES)}")
     tables = list(tables)
-    names = list(dict.fromkeys(name for table in tables for name in table))
+    if kind.write is None:
+        write_csv(file, tables, dialect)
+        return
     with open_whole(file) as content:
-        if file.suffix == ".csv":
-            write_csv(content, names, tables, dialect)
-        else:
-            kind.write(content, names, tables)
-
-
-class Dialect(NamedTuple):
-    """How numbers and cells stand in a CSV file."""
-
-    separator: str
-    point: str
-    encoding: str
-    line_end: str
-
-
-DIALECTS = {
-    "plain": Dialect(",", ".", "utf-8", "\n"),
-    # What Excel opens with a double click where the decimal separator is a comma.
-    "excel-eu": Dialect(";", ",", "utf-8-sig", "\r\n"),
-}
-
-
-def write_csv(
-    content: BinaryIO, names: list[str], tables: list[Table], dialect: str = "plain"
-) -> None:
-    """As CSV, in one of `DIALECTS`."""
-    chosen = DIALECTS[dialect]
-    text = io.TextIOWrapper(content, chosen.encoding, newline="", write_through=True)
-    lines = csv.writer(text, delimiter=chosen.separator, lineterminator=chosen.line_end)
-    lines.writerow(names)
-    for table in tables:
-        rows = len(next(iter(table.values())))
-        for first in range(0, rows, ROWS):
-            part = slice(first, min(first + ROWS, rows))
-            columns = [
-                _cells(table[name][part], chosen.point)
-                if name in table
-                else [""] * (part.stop - first)
-                for name in names
-            ]
-            lines.writerows(zip(*columns, strict=True))
-    text.flush()
-    text.detach()
-
-
-def _cells(column: np.ndarray, point: str) -> list[str]:
-    values = column.tolist()
-    if column.dtype.kind == "f":
-        return ["" if v != v else f"{v:.6g}".replace(".", point) for v in values]
-    if column.dtype.kind == "b":
-        return [str(int(v)) for v in values]
-    return ["" if v is None else _cell(v, point) for v in values]
-
-
-def _cell(value: Any, point: str) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}".replace(".", point)
-    return str(for_cell(value))
+        kind.write(content, column_names(tables), tables)
 
 
 def write_parquet(content: BinaryIO, names: list[str], tables: list[Table]) -> None:
@@ -243,8 +181,8 @@ def write_parquet(content: BinaryIO, names: list[str], tables: list[Table]) -> N
     import pyarrow.parquet as pq
 
     def arrow(table: Table) -> pa.Table:
-        rows = len(next(iter(table.values()), ()))
-        columns = [table.get(name, [None] * rows) for name in names]
+        count = len(next(iter(table.values()), ()))
+        columns = [table.get(name, [None] * count) for name in names]
         arrays = [pa.array(np.asarray(column).tolist()) for column in columns]
         return pa.table(dict(zip(names, arrays, strict=True)))
 
@@ -264,11 +202,10 @@ def write_excel(content: BinaryIO, names: list[str], tables: list[Table]) -> Non
         "strings_to_formulas": False,
         "strings_to_urls": False,
     }
-    lines = itertools.chain.from_iterable(_lines(names, table) for table in tables)
     with Workbook(content, options) as book:
         book.set_properties({"created": FIRST_DAY})
         sheet = None
-        for i, line in enumerate(lines):
+        for i, line in enumerate(rows(names, tables, _numbers)):
             row = i % (SHEET_ROWS - 1)
             if row == 0:  # what does not fit goes on in another sheet
                 sheet = book.add_worksheet()
@@ -289,28 +226,8 @@ def _summary(sheet: Any, names: list[str], tables: list[Table]) -> None:
         numbers = [v for v in cells if isinstance(v, (int, float)) and v == v]
         if numbers:
             found = [of(numbers) for of in _STATISTICS.values()]
-            sheet.write_row(row, 3, _rounded(np.array(found, float)))
+            sheet.write_row(row, 3, rounded(np.array(found, float)))
 
 
-def _lines(names: list[str], table: Table) -> Iterator[list[Any]]:
-    """The rows of a table, None where a number or a column is missing."""
-    rows = len(next(iter(table.values()), ()))
-    empty = np.full(rows, None)
-    columns = [_rounded(np.asarray(table.get(name, empty))) for name in names]
-    for values in zip(*columns, strict=True):
-        yield [None if v != v else v for v in values]
-
-
-def rows_to_table(rows: list[dict[str, Any]]) -> Table:
-    """Rows as a table of columns, in the order in which names first come."""
-    names = dict.fromkeys(name for row in rows for name in row)
-    return {
-        name: np.array([row.get(name) for row in rows], dtype=object) for name in names
-    }
-
-
-def _rounded(column: np.ndarray) -> list[Any]:
-    """Numbers to six digits, for text."""
-    if column.dtype.kind != "f":
-        return column.tolist()
-    return [v if math.isnan(v) else float(f"{v:.6g}") for v in column.tolist()]
+def _numbers(column: np.ndarray) -> list[Any]:
+    return [None if v != v else v for v in rounded(column)]

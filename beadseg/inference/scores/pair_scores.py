@@ -1,7 +1,5 @@
 """Predictions against the truth, image by image: all numbers, and the CSV of them."""
 
-import csv
-import io
 import math
 from collections.abc import Collection, Mapping
 
@@ -20,7 +18,7 @@ from beadseg.inference.scores.evaluation import (
 from beadseg.inference.scores.incomplete import expected
 from beadseg.inference.scores.pairing import Pairing, read_predicted, read_truth
 from beadseg.matching import MIN_IOUS
-from beadseg.quoting import for_cell
+from beadseg.tables import Table, rows_to_table
 
 
 def evaluate(
@@ -100,14 +98,9 @@ def evaluate(
     }
 
 
-def table(result: dict) -> str:
-    """The images of `evaluate` as CSV, a row each."""
-    file = io.StringIO()
-    rows = [_row(image) for image in result["images"]]
-    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({k: for_cell(v) for k, v in row.items()} for row in rows)
-    return file.getvalue()
+def table(result: dict) -> Table:
+    """The images of `evaluate`, a row each."""
+    return rows_to_table([_row(image) for image in result["images"]])
 
 
 def _row(image: dict) -> dict:

@@ -8,6 +8,7 @@ import openpyxl
 import pytest
 
 from beadseg.data.annotations.tables import cells
+from beadseg.errors import BeadsegError
 from beadseg.inference.outputs import writers
 
 SQUARE = np.array([(0, 0), (0, 4), (4, 4), (4, 0)], np.float32)
@@ -96,3 +97,8 @@ def test_csv_for_excel_with_a_decimal_comma(tmp_path):
     written = cells((tmp_path / "a.csv").read_text("utf-8-sig"))
     writers.write_table(tmp_path / "b.csv", TABLES)
     assert written == cells((tmp_path / "b.csv").read_text("utf-8"))
+
+
+def test_another_ending_is_one_line(tmp_path):
+    with pytest.raises(BeadsegError, match="ends in .csv or .parquet or .xlsx"):
+        writers.write_table(tmp_path / "a.txt", TABLES)
