@@ -94,12 +94,6 @@ def confusions(histogram: ProbabilityHistogram) -> Confusion:
     )
 
 
-def confusion_at(histogram: ProbabilityHistogram, threshold: float) -> Confusion:
-    """Counts at the threshold of `THRESHOLDS` nearest to `threshold`, i64[...]."""
-    index = THRESHOLDS.searchsorted(nearest_threshold(threshold))
-    return Confusion(*(part[..., index] for part in confusions(histogram)))
-
-
 def completed(counts: Confusion, completeness: np.ndarray | float) -> Confusion:
     """Expected counts against complete masks, where masks label a share of the beads.
 

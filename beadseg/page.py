@@ -95,11 +95,10 @@ class Page:
         """A paragraph of running text."""
         self._add(f"<p>{_text(text)}</p>")
 
-    def items(self, texts: Sequence[str], numbered: bool = False) -> None:
-        """A list of points, or of steps to take."""
-        tag = "ol" if numbered else "ul"
+    def items(self, texts: Sequence[str]) -> None:
+        """A list of points."""
         lines = "".join(f"<li>{_text(text)}</li>" for text in texts)
-        self._add(f"<{tag}>{lines}</{tag}>")
+        self._add(f"<ul>{lines}</ul>")
 
     def callout(self, kind: str, text: str, heading: str = "") -> None:
         """A box that is seen first. kind: "good", "warn", "bad" or "note"."""

@@ -11,7 +11,6 @@ from beadseg.metrics import (
     choose_threshold,
     choose_threshold_in_spite,
     completed,
-    confusion_at,
     confusions,
     dice,
     jaccard,
@@ -35,6 +34,11 @@ def example():
     mask = (rng.random(SHAPE) < probability).astype(np.float32)
     weight = (rng.random(SHAPE) < 0.7).astype(np.float32)
     return probability, mask, weight
+
+
+def confusion_at(histogram, threshold):
+    index = THRESHOLDS.searchsorted(nearest_threshold(threshold))
+    return Confusion(*(part[..., index] for part in confusions(histogram)))
 
 
 def count(probability, mask, weight, threshold):

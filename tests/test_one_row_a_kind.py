@@ -182,10 +182,10 @@ def test_a_new_reader_reads_in_a_data_set_and_in_prediction(tmp_path, monkeypatc
     file.parent.mkdir(parents=True)
     file.write_bytes(b"P5\n50 40\n255\n" + image.tobytes())
     with pytest.raises(BeadsegError, match="put TIFF, PNG, JPEG, BMP, "):
-        scan(data, progress=False)
+        scan(data)
     monkeypatch.setitem(READERS, "PGM", Reader(rb"P5\s", (".pgm",), look, read))
     np.testing.assert_array_equal(open_pages(file)[0].read(), image)
-    assert [sample.name for sample in scan(data, progress=False).samples] == ["a"]
+    assert [sample.name for sample in scan(data).samples] == ["a"]
     assert [i.name for i in find_inputs([str(file.parent)]).images] == ["a"]
     with pytest.raises(BeadsegError, match="jpeg, bmp, .*, pgm"):
         find_inputs([str(tmp_path)])

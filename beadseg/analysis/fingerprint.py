@@ -93,14 +93,12 @@ def take_fingerprint(
     fraction: float = 0.15,
     seed: int = 42,
     bins: tuple[int, ...] = (0, 20, 50, 100),
-    progress: bool = True,
 ) -> Fingerprint:
     """Measures every readable image of a folder, without masks that are not its own.
 
     Args:
       folder: of `data.folder.scan`.
       fraction, seed, bins: of the split in which leaks are looked for.
-      progress: a bar on stderr, if that is a terminal.
     """
     rows, pictures, digests, excerpts, marked = [], [], [], {}, []
     problems = list(folder.problems)
@@ -109,7 +107,7 @@ def take_fingerprint(
         _measured(samples),
         "measuring images",
         len(samples),
-        disable=None if progress else True,
+        disable=None,
     )
     for found in bar:
         if isinstance(found, str):

@@ -75,8 +75,8 @@ class _TileBuilder(tfds.core.ShardBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
     url_infos = None  # nothing is downloaded; looking for them needs one more package
 
-    def __init__(self, pages: Pages, treatment: Treatment, progress: bool, **options):
-        self._pages, self._treatment, self._progress = pages, treatment, progress
+    def __init__(self, pages: Pages, treatment: Treatment, **options):
+        self._pages, self._treatment = pages, treatment
         self.found = _Found()
         super().__init__(file_format="array_record", **options)
 
@@ -106,7 +106,7 @@ class _TileBuilder(tfds.core.ShardBasedBuilder):
         bar = tqdm(
             total=len(self._pages),
             desc="preparing images",
-            disable=None if self._progress else True,
+            disable=None,
         )
         key = iter(range(2**62))
 
@@ -157,12 +157,11 @@ class GeneratedBeads(_TileBuilder):
     """Rendered images."""
 
 
-def open_dataset(config: ConfigDict, progress: bool = True) -> Dataset:
+def open_dataset(config: ConfigDict) -> Dataset:
     """The data set that a config asks for, built if the cache does not hold it.
 
     Args:
       config: `data` is read.
-      progress: bars on stderr, if that is a terminal.
 
     Raises:
       BeadsegError: the folder cannot be trained on, or the cache not be written.
@@ -174,9 +173,9 @@ def open_dataset(config: ConfigDict, progress: bool = True) -> Dataset:
             f"{data.tile_size}: lower the one or raise the other"
         )
     if data.dir:
-        dataset = _open_folder(data, progress)
+        dataset = _open_folder(data)
     else:
-        dataset = _open_generated(data, progress)
+        dataset = _open_generated(data)
     small = sum(min(record.shape) < data.crop for record in dataset.records)
     if small:
         note = (
@@ -198,8 +197,8 @@ class _Plan(NamedTuple):
     notes: list[str]
 
 
-def _open_folder(data: ConfigDict, progress: bool) -> Dataset:
-    folder = trusted(scan(data, progress))
+def _open_folder(data: ConfigDict) -> Dataset:
+    folder = trusted(scan(data))
     require_labels(folder)
     samples = {sample.name: sample for sample in folder.samples}
     kind, outlined = marked.kind_of(data), None
@@ -226,7 +225,7 @@ def _open_folder(data: ConfigDict, progress: bool) -> Dataset:
     if are_marks:
         settings |= {"marks": outlined.digest if outlined else "discs"}
     key = hash_json([content, settings])
-    dataset = _open(plan, key, data, progress)
+    dataset = _open(plan, key, data)
     now = [replace(r, **about_now(samples[r.image])) for r in dataset.records]
     problems = (*folder.problems, *dataset.problems)
     return replace(
@@ -245,7 +244,7 @@ def _open_folder(data: ConfigDict, progress: bool) -> Dataset:
     )
 
 
-def _open_generated(data: ConfigDict, progress: bool) -> Dataset:
+def _open_generated(data: ConfigDict) -> Dataset:
     if data.generated.count < 2:
         raise BeadsegError(
             f"data.generated.count = {data.generated.count}: training needs two "
@@ -262,7 +261,7 @@ def _open_generated(data: ConfigDict, progress: bool) -> Dataset:
         return _plan(GeneratedBeads, pages, data, pages.diameters())
 
     settings = _shaping(data) | {"generated": data.generated.to_dict()}
-    dataset = _open(plan, hash_json(settings), data, progress)
+    dataset = _open(plan, hash_json(settings), data)
     content = [record.uid for record in dataset.records]
     return replace(dataset, fingerprint=hash_json([content, settings]))
 
@@ -291,15 +290,13 @@ def _plan(
     return _Plan(builder, pages, treatment, median, smallest, [note] if note else [])
 
 
-def _open(
-    plan: Callable[[], _Plan], key: str, data: ConfigDict, progress: bool
-) -> Dataset:
+def _open(plan: Callable[[], _Plan], key: str, data: ConfigDict) -> Dataset:
     """The built data set of a key; built by `plan` where the cache does not hold it."""
     home = cache_dir(data.cache_dir) / "tiles" / hash_json([key, hash_code()])
     index = _index(home)
     if index is None:
         with writing_cache(home), build_folder(home) as temporary:
-            _build(plan(), temporary, progress)
+            _build(plan(), temporary)
         index = read_index(home)
     treatment = Treatment(**index["treatment"])
     return Dataset(
@@ -324,9 +321,9 @@ def _index(home: Path) -> dict[str, Any] | None:
         return None
 
 
-def _build(plan: _Plan, folder: Path, progress: bool) -> None:
+def _build(plan: _Plan, folder: Path) -> None:
     allow_nameless()
-    builder = plan.builder(plan.pages, plan.treatment, progress, data_dir=folder)
+    builder = plan.builder(plan.pages, plan.treatment, data_dir=folder)
     downloads = folder / "downloads"
     builder.download_and_prepare(download_dir=downloads)
     shutil.rmtree(downloads)  # tfds makes it, empty

@@ -82,9 +82,7 @@ class Task:
         return reading.open_pages(self.path)
 
 
-def gather(
-    tasks: list[Task], folder: Path, cache: Path, progress: bool
-) -> dict[Task, FileFacts]:
+def gather(tasks: list[Task], folder: Path, cache: Path) -> dict[Task, FileFacts]:
     """Facts of every file, from the index in `cache` where the file is unchanged."""
     index_path = cache / "index" / f"{hash_json(str(folder.resolve()))}.json"
     code = hash_code()
@@ -97,17 +95,14 @@ def gather(
     }
     missing = [task for task in tasks if task not in facts]
     found = ordered_map(look_into, missing)
-    bar = tqdm(found, "reading images", len(missing), disable=_hidden(progress))
+    hidden = None if missing else True  # None: tqdm hides itself off a terminal
+    bar = tqdm(found, "reading images", len(missing), disable=hidden)
     facts |= dict(zip(missing, bar, strict=True))
     if missing or len(index) != len(facts):
         entries = {keys[task]: asdict(fact) for task, fact in facts.items()}
         with writing_cache(cache):
             write_stored(index_path, {"code": code, "files": entries})
     return facts
-
-
-def _hidden(progress: bool) -> bool | None:
-    return None if progress else True  # None: tqdm hides itself off a terminal
 
 
 def _load(path: Path, code: str) -> dict[str, dict]:

@@ -44,12 +44,11 @@ class Folder(NamedTuple):
     doubts: tuple[MaskDoubt, ...] = ()  # about masks; `doubt_lines` to print
 
 
-def scan(data: ConfigDict, progress: bool = True) -> Folder:
+def scan(data: ConfigDict) -> Folder:
     """Matches the files of `data.dir` and reads those not read before.
 
     Args:
       data: `config.data`.
-      progress: a bar on stderr, if that is a terminal.
 
     Raises:
       BeadsegError: no such folder, no `images/` in it, nothing in that, a bad
@@ -74,7 +73,7 @@ def scan(data: ConfigDict, progress: bool = True) -> Folder:
         for kind in KINDS
     }
     everything = [task for of_kind in tasks.values() for task in of_kind.values()]
-    facts = gather(everything, folder, cache_dir(data.cache_dir), progress)
+    facts = gather(everything, folder, cache_dir(data.cache_dir))
     for kind in KINDS[1:]:
         for stem in sorted(files[kind].keys() - files["images"].keys()):
             problems.append(f"{files[kind][stem]}: no image of this name in images/")
@@ -112,7 +111,7 @@ def scan(data: ConfigDict, progress: bool = True) -> Folder:
     samples, note = with_discs(samples, data.point_diameter)
     if note:
         notes.append(note)
-    found = check(samples, cache_dir(data.cache_dir), progress)
+    found = check(samples, cache_dir(data.cache_dir))
     doubts = found.doubts
     if not data.check_masks:
         doubts = tuple(doubt._replace(left_out=False) for doubt in doubts)

@@ -137,7 +137,7 @@ def complete(
         for kind in FOLDERS:
             (part / kind).mkdir()
         done = {}
-        foreign = {d.image: d for d in scan(data, False).doubts if d.left_out}
+        foreign = {d.image: d for d in scan(data).doubts if d.left_out}
         for page in tqdm(pages(data, problems, only), "completing", disable=None):
             if doubt := foreign.get(page.sample.name):
                 problems.append(

@@ -55,12 +55,11 @@ class _Look(NamedTuple):
     shift: float  # px by which the mask was moved
 
 
-def prepare(config: ConfigDict, progress: bool = True) -> None:
+def prepare(config: ConfigDict) -> None:
     """Looks at the masks that a config trains on, unless that was done before.
 
     Args:
       config: of a run; `data` is read.
-      progress: a bar on stderr, if that is a terminal.
 
     Raises:
       BeadsegError: the folder is no data set, or the cache cannot be written.
@@ -69,13 +68,13 @@ def prepare(config: ConfigDict, progress: bool = True) -> None:
     kind = marked.kind_of(data)
     if not data.dir or kind == "outlines":
         return
-    samples = scan(data, progress).samples
+    samples = scan(data).samples
     masked = [sample for sample in samples if sample.mask]
     if not masked or marked.stored(data, samples) is not None:
         return
     if kind == "auto" and not may_be_marks([s.diameters for s in masked]):
         return
-    some = [look.marked for look in _looks(_some(masked), progress)]
+    some = [look.marked for look in _looks(_some(masked))]
     marks = judge_masks(some, kind)
     if not marks.are_marks:
         marked.store(data, samples, lambda: marks, ())
@@ -87,7 +86,7 @@ def prepare(config: ConfigDict, progress: bool = True) -> None:
     seen: list[MarkedImage] = []
 
     def outlines() -> Iterator[OutlinedImage]:
-        for look in _looks(masked, progress):
+        for look in _looks(masked):
             seen.append(look.marked)
             labels, drawn = outline(look.mask, look.found, diameter, marks.one_size)
             name = look.sample.name
@@ -169,9 +168,8 @@ def _some(masked: list[Sample]) -> list[Sample]:
     return chosen
 
 
-def _looks(masked: list[Sample], progress: bool) -> Iterator[_Look]:
-    bar = tqdm(masked, "looking at marks", disable=None if progress else True)
-    for sample in bar:
+def _looks(masked: list[Sample]) -> Iterator[_Look]:
+    for sample in tqdm(masked, "looking at marks", disable=None):
         try:
             image = sample.image.open()[sample.page].read()
             mask = read_labels(sample.mask.open()[sample.page])

@@ -21,8 +21,8 @@ from beadseg.partial.agreement import agree
 @pytest.fixture
 def fingerprint(settings):
     def of(folder, **more):
-        found = scan(settings(folder), progress=False)
-        return take_fingerprint(found, progress=False, **more)
+        found = scan(settings(folder))
+        return take_fingerprint(found, **more)
 
     return of
 

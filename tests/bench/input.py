@@ -41,7 +41,7 @@ def measure(folder: Path, seconds: float) -> dict[str, float]:
     config = dice.get_config()
     config.data.dir, config.data.cache_dir = str(folder / "data"), str(folder / "cache")
     started = time.monotonic()
-    dataset = open_dataset(config, progress=False)
+    dataset = open_dataset(config)
     found = {"images_prepared_per_second": 16 / (time.monotonic() - started)}
     train = splits.split(dataset.records).train
     batches = pipeline.train_batches(dataset, train, config)

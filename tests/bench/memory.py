@@ -48,7 +48,7 @@ def measure(folder: str) -> dict[str, float]:
     config.data.dir, config.data.cache_dir = f"{folder}/data", f"{folder}/cache"
     found = {"imported": _peak()}
     started = time.monotonic()
-    dataset = open_dataset(config, progress=False)
+    dataset = open_dataset(config)
     found |= {"built": _peak(), "seconds_build": time.monotonic() - started}
     sides = splits.split(dataset.records)
     batches = pipeline.train_batches(dataset, sides.train, config)

@@ -18,7 +18,7 @@ from beadseg.errors import BeadsegError
 
 
 def opened(config):
-    return open_dataset(config, progress=False)
+    return open_dataset(config)
 
 
 def content(dataset) -> list[np.ndarray]:
@@ -158,7 +158,7 @@ class Pages:
 
 def test_a_page_lost_while_building_is_named_and_the_rest_kept(tmp_path):
     treatment = Treatment(1.0, 99.0, 0.0, 1.0, 512)
-    builder = FolderBeads(Pages(), treatment, progress=False, data_dir=tmp_path)
+    builder = FolderBeads(Pages(), treatment, data_dir=tmp_path)
     builder.download_and_prepare(download_dir=tmp_path / "downloads")
     found = builder.found
     assert [record.image for record in found.records] == ["page0", "page2"]

@@ -16,7 +16,7 @@ from beadseg.errors import BeadsegError
 
 def refusal(config, *, labels: bool = False) -> str:
     with pytest.raises(BeadsegError) as caught:
-        folder = scan(config.data, progress=False)
+        folder = scan(config.data)
         if labels:
             require_labels(folder)
     line = str(caught.value)
@@ -30,7 +30,7 @@ def data(tmp_path) -> Path:
 
 
 def scanned(config):
-    return scan(config.data, progress=False)
+    return scan(config.data)
 
 
 # What is found

@@ -19,7 +19,7 @@ def dataset(config, save, save_pairs):
     ignore[:, :48] = 1
     save("ignore/a.tif", ignore)
     config.data.batch_size = 3
-    return open_dataset(config, progress=False)
+    return open_dataset(config)
 
 
 def draw(batches, count: int) -> list[dict[str, np.ndarray]]:
@@ -155,7 +155,7 @@ def test_epochs_differ_but_see_every_image_equally(config, save, grid):
         save(f"images/{i}.tif", image)
         save(f"masks/{i}.tif", labels.astype(np.uint16))
     config.data.batch_size, config.data.augment.enabled = 4, False
-    dataset = open_dataset(config, progress=False)
+    dataset = open_dataset(config)
     assert pipeline.steps_per_epoch(dataset, range(4), config) == 1
     batches = pipeline.train_batches(dataset, range(4), config)
     orders = []
@@ -173,7 +173,7 @@ def test_a_tile_is_drawn_in_proportion_to_its_area(config, save, grid, picture):
         save(f"images/{name}.tif", picture(labels))
         save(f"masks/{name}.tif", labels.astype(np.uint16))
     config.data.batch_size = 2
-    dataset = open_dataset(config, progress=False)
+    dataset = open_dataset(config)
     assert pipeline.steps_per_epoch(dataset, (0, 1), config) == math.ceil(7 / 2)
     source = pipeline._crops(dataset, (0, 1), config)
     drawn = Counter(dataset.records[i].source for i in source.numbers)
@@ -203,7 +203,7 @@ def test_padding_of_evaluation_weighs_nothing(config, save, grid, picture):
         labels = grid(4, shape)
         save(f"images/{name}.tif", picture(labels))
         save(f"masks/{name}.tif", labels.astype(np.uint16))
-    dataset = open_dataset(config, progress=False)
+    dataset = open_dataset(config)
     (batch,) = pipeline.eval_batches(dataset, (0, 1), config, 2, 16)
     height, width = batch.arrays["image"].shape[1:3]
     assert height % 16 == width % 16 == 0

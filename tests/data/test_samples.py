@@ -56,7 +56,7 @@ def test_ignored_pixels_and_those_without_data_are_unknown_to_every_reader(
     of_files = np.where(ignored, -1, labels.astype(np.int32))
     expected = np.where(np.isnan(image), -1, of_files)
 
-    folder = scan(config.data, progress=False)
+    folder = scan(config.data)
     assert not folder.problems
     np.testing.assert_array_equal(read_sample(folder.samples[0]).labels, expected)
     problems = []
@@ -64,7 +64,7 @@ def test_ignored_pixels_and_those_without_data_are_unknown_to_every_reader(
     assert not problems
     np.testing.assert_array_equal(completed.person, expected)
     config.data.tile_size = 96
-    dataset = open_dataset(config, progress=False)
+    dataset = open_dataset(config)
     np.testing.assert_array_equal(dataset[0]["labels"], expected)
     predicted = tmp_path / "predicted"
     (predicted / "labels").mkdir(parents=True)

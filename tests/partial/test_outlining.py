@@ -82,8 +82,8 @@ def folder(tmp_path):
 
 
 def test_training_learns_outlines_where_masks_are_marks(folder):
-    outlining.prepare(folder, progress=False)
-    dataset = open_dataset(folder, progress=False)
+    outlining.prepare(folder)
+    dataset = open_dataset(folder)
     assert dataset.marks
     assert dataset.bead_diameter_px == pytest.approx(8, abs=1.5)
     for i in range(2):
@@ -101,8 +101,8 @@ def marks_of_b(folder):
         file = Path(folder.data.dir) / "masks" / "b.png"
         Image.fromarray(function(np.array(Image.open(file)))).save(file)
         folder.data.masks = "marks"
-        outlining.prepare(folder, progress=False)
-        return open_dataset(folder, progress=False)
+        outlining.prepare(folder)
+        return open_dataset(folder)
 
     return change
 
@@ -138,10 +138,10 @@ def test_marks_beside_their_beads_are_moved_onto_them_and_that_is_said(
 
 def test_a_setting_takes_marks_as_they_are_or_redraws_them_unseen(folder):
     folder.data.masks = "outlines"
-    outlining.prepare(folder, progress=False)
-    as_they_are = open_dataset(folder, progress=False)
+    outlining.prepare(folder)
+    as_they_are = open_dataset(folder)
     folder.data.masks = "marks"
-    redrawn = open_dataset(folder, progress=False)
+    redrawn = open_dataset(folder)
     assert not as_they_are.marks and redrawn.marks
     areas = [
         [(d[i]["labels"] > 0).sum() for i in range(2)] for d in (as_they_are, redrawn)
@@ -150,15 +150,15 @@ def test_a_setting_takes_marks_as_they_are_or_redraws_them_unseen(folder):
     assert areas[1][1] == pytest.approx(areas[1][0], rel=0.05)
     folder.data.masks = "centres"
     with pytest.raises(BeadsegError, match="use auto, outlines, marks"):
-        open_dataset(folder, progress=False)
+        open_dataset(folder)
 
 
 def test_masks_that_are_outlines_are_looked_at_once_and_stay(folder):
     data = folder.data
-    samples = scan(data, progress=False).samples
+    samples = scan(data).samples
     outlines = judge_masks([measure_marks("a", np.zeros((9, 9), np.int32))])
     marked.store(data, samples, lambda: outlines, ())
-    outlining.prepare(folder, progress=False)
-    dataset = open_dataset(folder, progress=False)
+    outlining.prepare(folder)
+    dataset = open_dataset(folder)
     assert not dataset.marks
     assert not any("marks" in note for note in dataset.notes)

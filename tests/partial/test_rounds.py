@@ -181,7 +181,7 @@ def test_complete_masks_stay_and_images_without_a_mask_stay_out(
         f"{names[2]} = 'plate'\n{names[3]} = 'held'\n"
     )
     first = RunFolder(workdir / "round_0/run", config)
-    dataset = open_dataset(config, progress=False)
+    dataset = open_dataset(config)
     first.write("dataset.json", dataset.as_json())
     first.write("split.json", {"validation": [f"{names[3]}@0,0"]})
     first.write("summary.json", {"completeness": 0.4321})
@@ -207,7 +207,7 @@ def test_a_full_disk_while_masks_are_completed_is_told_with_the_rounds_folder(
         raise OSError(28, "No space left on device")
 
     first = RunFolder(tmp_path / "rounds/round_0/run", config)
-    first.write("dataset.json", open_dataset(config, progress=False).as_json())
+    first.write("dataset.json", open_dataset(config).as_json())
     first.write("split.json", {"validation": ["generated_00003@0,0"]})
     first.write("summary.json", {"completeness": 0.5})
     monkeypatch.setattr(completion, "write_labels", full)

@@ -66,13 +66,12 @@ class _Looked(NamedTuple):
     own: Fit | None = None
 
 
-def check(samples: Sequence[Sample], cache: Path, progress: bool) -> Checkup:
+def check(samples: Sequence[Sample], cache: Path) -> Checkup:
     """Looks at every labelled image and its mask, or remembers what was found.
 
     Args:
       samples: of a folder.
       cache: of beadseg.
-      progress: a bar on stderr, if that is a terminal.
     """
     labelled = [s for s in samples if s.labelled]
     content = [[s.name, s.digest] for s in labelled]
@@ -83,7 +82,7 @@ def check(samples: Sequence[Sample], cache: Path, progress: bool) -> Checkup:
             ordered_map(_look, labelled),
             "comparing masks",
             len(labelled),
-            disable=None if progress else True,
+            disable=None,
         )
         looked = [each for each in found if each is not None]
         doubts = [d for each in looked if (d := _doubt(each, looked)) is not None]

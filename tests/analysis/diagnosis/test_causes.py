@@ -104,8 +104,8 @@ def trained(beads_folder, tmp_path_factory):
     config = load_config("configs/base.py")
     config.data.dir = str(beads_folder)
     config.data.cache_dir = str(folder / "cache")
-    found = scan(config.data, progress=False)
-    overview = look_over(take_fingerprint(found, progress=False))
+    found = scan(config.data)
+    overview = look_over(take_fingerprint(found))
     (folder / "recommended.py").write_text(write_config(overview, beads_folder, folder))
     config = load_config(str(folder / "recommended.py"))
     config.update_from_flattened_dict(

@@ -13,9 +13,10 @@ from beadseg import models
 from beadseg.data import pipeline, splits
 from beadseg.data.builders import open_dataset
 from beadseg.metrics import (
+    THRESHOLDS,
     ProbabilityHistogram,
     best_threshold,
-    confusion_at,
+    confusions,
     jaccard,
     merge,
     pooled,
@@ -39,7 +40,7 @@ def together(runs: Sequence[Path]) -> dict[str, dict[str, float]]:
     """
     config = ConfigDict(json.loads((runs[0] / "config.json").read_text()))
     config.data.generated.damage = "none"
-    dataset = open_dataset(config, progress=False)
+    dataset = open_dataset(config)
     split = json.loads((runs[0] / "split.json").read_text())
     chosen = splits.from_json(split, dataset.records).validation
     model = models.build(config.model)
@@ -67,5 +68,5 @@ def together(runs: Sequence[Path]) -> dict[str, dict[str, float]]:
 def _scores(histogram: ProbabilityHistogram) -> dict[str, float]:
     return {
         "best": best_threshold(histogram)[1],
-        "best at 0.5": float(jaccard(confusion_at(histogram, 0.5))),
+        "best at 0.5": float(jaccard(confusions(histogram))[THRESHOLDS == 0.5][0]),
     }

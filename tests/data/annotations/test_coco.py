@@ -124,7 +124,7 @@ def test_a_file_of_many_images_lies_where_it_may(
     file = tmp_path / "data" / place
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(content))
-    folder = scan(config.data, progress=False)
+    folder = scan(config.data)
     a, b, c = folder.samples
     assert (a.beads, b.beads, c.mask) == (2, 1, None)
     (problem,) = folder.problems
@@ -137,7 +137,7 @@ def test_names_twice_and_other_sizes_are_said(config, save, picture, tmp_path):
     content = coco([square(9, 9)], a=SHAPE, b=(100, 100))
     content["images"].append(content["images"][0] | {"id": 9, "file_name": "val/a.png"})
     (tmp_path / "data" / "all.json").write_text(json.dumps(content))
-    folder = scan(config.data, progress=False)
+    folder = scan(config.data)
     assert [sample.beads for sample in folder.samples] == [1, 0]
     problems = "\n".join(folder.problems)
     assert "1 of 2 (a) has several images of one name" in problems
@@ -147,7 +147,7 @@ def test_names_twice_and_other_sizes_are_said(config, save, picture, tmp_path):
 def test_a_damaged_file_of_many_images_is_said(config, save_pairs, tmp_path):
     save_pairs([3])
     (tmp_path / "data" / "all.json").write_text('{"images": [')
-    folder = scan(config.data, progress=False)
+    folder = scan(config.data)
     assert [sample.beads for sample in folder.samples] == [3]
     assert "all.json" in folder.problems[0] and len(folder.problems) == 1
 

@@ -85,7 +85,7 @@ def test_a_folder_of_every_kind(config, save, picture, labels, tmp_path, capsys)
     ):
         assert line in printed
     config.data.dir = str(tmp_path / "new")
-    folder = scan(config.data, progress=False)
+    folder = scan(config.data)
     assert folder.problems == ()
     assert [(s.mask is not None, s.centres) for s in folder.samples] == [
         *((True, 0), (True, 0), (False, 2), (True, 0), (False, 0))

@@ -149,11 +149,11 @@ def test_a_folder_of_outlines_is_a_data_set(config, save, grid, picture, tmp_pat
         outlines = list(polygons(labels, boxes_of(labels), np.arange(1, count + 1)))
         path = tmp_path / "data" / "masks" / f"{name}.zip"
         write_rois(path, range(1, count + 1), outlines)
-    folder = scan(config.data, progress=False)
+    folder = scan(config.data)
     assert folder.problems == ()
     assert [sample.beads for sample in folder.samples] == [9, 12, 5]
     save("masks/a.tif", grid(9).astype(np.uint16))
-    (problem,) = scan(config.data, progress=False).problems
+    (problem,) = scan(config.data).problems
     assert "a.zip: of one name with a.tif, which is used instead" in problem
 
 

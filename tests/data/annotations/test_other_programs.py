@@ -83,10 +83,10 @@ def test_labelme_of_another_size_is_no_mask_of_its_image(
     save("images/a.tif", picture(np.zeros(SHAPE, np.int32)))
     file = tmp_path / "data" / "images" / "a.json"  # beside, as labelme writes it
     file.write_text(labelme({"points": ring(9, 9, 4).tolist()}, size=(32, 40)))
-    (problem,) = scan(config.data, progress=False).problems
+    (problem,) = scan(config.data).problems
     assert "32 x 40 px, but its image is 64 x 80 px" in problem
     file.write_text(labelme({"points": ring(9, 9, 4).tolist()}))
-    folder = scan(config.data, progress=False)
+    folder = scan(config.data)
     assert folder.problems == () and folder.samples[0].beads == 1
 
 
@@ -114,7 +114,7 @@ def test_masks_of_cellpose_lie_beside_their_images(config, save, picture, discs)
     path = save("images/a_cp_masks.tif", labels.astype(np.uint16))
     Image.fromarray(labels.astype(np.uint16)).save(path.with_name("b_cp_masks.png"))
     (path.parent / "a_seg.npy").write_bytes(b"\x93NUMPY")
-    folder = scan(config.data, progress=False)
+    folder = scan(config.data)
     assert [sample.beads for sample in folder.samples] == [3, 3]
     (problem,) = folder.problems
     assert "a_seg.npy" in problem and "--save_tif" in problem and "\n" not in problem

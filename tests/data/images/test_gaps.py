@@ -79,7 +79,7 @@ def test_pixels_without_data_are_unknown_in_training(config, save, grid, picture
         image[10:30, 5 : 20 + i] = value
         save(f"images/{i}.tif", image)
         save(f"masks/{i}.tif", labels.astype(np.uint16))
-    folder = scan(config.data, progress=False)
+    folder = scan(config.data)
     assert folder.problems == () and len(folder.samples) == 3
     assert any("960 pixels have no data" in note for note in folder.notes)
     for i in range(3):

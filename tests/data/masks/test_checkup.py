@@ -33,7 +33,7 @@ def look(tmp_path, **settings):
     data = base_config().data
     data.dir, data.cache_dir = str(tmp_path / "set"), str(tmp_path / "cache")
     data.update(settings)
-    return scan(data, progress=False)
+    return scan(data)
 
 
 def pictures(count: int) -> tuple[dict, dict]:
@@ -163,7 +163,7 @@ def test_the_labs_folder(real_set, tmp_path):
     data = base_config().data
     data.dir = str(real_set("brightfield_dilution_dev"))
     data.cache_dir = str(tmp_path)
-    found = scan(data, progress=False)
+    found = scan(data)
     (doubt,) = found.doubts
     assert doubt.image == "2560x_2025-05-16_00-59-00_002_grid_r3_c4"
     assert "on 1280x_2025-05-16_00-59-00_grid_r2_c7 it fits" in doubt.evidence
@@ -185,7 +185,7 @@ def test_the_labs_folder(real_set, tmp_path):
 def test_real_sets_raise_no_alarm(real_set, tmp_path, name):
     data = base_config().data
     data.dir, data.cache_dir = str(real_set(name)), str(tmp_path)
-    found = scan(data, progress=False)
+    found = scan(data)
     assert not found.doubts and not found.problems
 
 

@@ -43,7 +43,7 @@ def centres(save, picture):
 
 
 def test_images_with_points_alone_are_trained_on_as_discs(config, centres):
-    dataset = open_dataset(config, progress=False)
+    dataset = open_dataset(config)
     (note,) = [line for line in dataset.notes if "points" in line]
     assert note == (
         "images with points and no mask (2): their beads are taken for discs of 12 px "
@@ -65,16 +65,16 @@ def test_a_given_diameter_is_used_and_ignored_pixels_stay_unknown(
     ignore[:20] = 1
     save("ignore/a.tif", ignore)
     config.data.point_diameter = 9.0
-    dataset = open_dataset(config, progress=False)
+    dataset = open_dataset(config)
     assert dataset.bead_diameter_px == 9
     labels = dataset[0]["labels"]
     assert (labels[:20] == -1).all() and labels[20:].min() == 0
     config.data.point_diameter = 8.0
-    other = open_dataset(config, progress=False)
+    other = open_dataset(config)
     assert other.fingerprint != dataset.fingerprint
 
 
 def test_a_mask_comes_before_points(config, save, centres, grid):
     save("masks/a.tif", grid(4).astype(np.uint16))
-    dataset = open_dataset(config, progress=False)
+    dataset = open_dataset(config)
     assert [record.beads for record in dataset.records] == [4, len(centres)]
