@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from beadseg import telemetry, xla
+from beadseg import libraries, xla
 
 __version__ = "0.1.0"
 __all__ = ["load"]
 
-telemetry.say_nothing()
+libraries.say_nothing()
 xla.prepare()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from etils import epath
 
-from beadseg.data.owners import allow_nameless
+from beadseg.libraries import allow_nameless
 
 ROOT = Path(__file__).parents[1]
 HOMELESS = """

@@ -32,7 +32,6 @@ from beadseg.data.dataset import INDEX, SPLIT, Dataset, read_index
 from beadseg.data.folder import doubt_lines, require_labels, scan, trusted
 from beadseg.data.images.reading import ReadError
 from beadseg.data.masks import marked
-from beadseg.data.owners import allow_nameless
 from beadseg.data.pages import (
     FolderPages,
     GeneratedPages,
@@ -44,6 +43,7 @@ from beadseg.data.pages import (
 )
 from beadseg.data.tiles import RecordInfo
 from beadseg.errors import BeadsegError
+from beadseg.libraries import allow_nameless
 from beadseg.threads import ordered_map
 
 __all__ = ["Dataset", "FolderBeads", "GeneratedBeads", "open_dataset"]

@@ -22,9 +22,9 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from beadseg.data.owners import allow_nameless
 from beadseg.errors import BeadsegError, note
 from beadseg.files import disk_error, writing
+from beadseg.libraries import allow_nameless
 
 POLICIES = ocp.training.preservation_policies
 

@@ -1,15 +1,28 @@
-"""Files whose owner has no name, as in containers that run under any user's number.
+"""Habits of libraries that are put right before they are used.
 
-epath, with which tfds and orbax look at files, asks for that name and fails.
+W&B reports to its makers even offline, and onnxruntime whenever it runs a network: they
+are told not to. What the user has set in the environment stays as it is.
 """
 
 import os
 import stat
 from typing import Any
 
+SILENT = {"WANDB_ERROR_REPORTING": "false", "ORT_DISABLE_TELEMETRY": "1"}
+
+
+def say_nothing() -> None:
+    """Sets the environment that the libraries read."""
+    for name, value in SILENT.items():
+        os.environ.setdefault(name, value)
+
 
 def allow_nameless() -> None:
-    """Lets epath take the number of an owner or a group where it has no name."""
+    """Lets epath take the number of an owner or a group where it has no name.
+
+    With it tfds and orbax look at files, and fail in containers that run under any
+    user's number.
+    """
     from etils.epath import backend, stat_utils
 
     local = backend._OsPathBackend
