@@ -12,18 +12,10 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TINY = {
-    "model.width": 4,
-    "model.depth": 2,
-    "data.crop": 32,
-    "data.batch_size": 4,
-    "data.generated.count": 8,
-    "data.generated.size": 96,
-    "train.epochs": 3,
-    "train.steps_per_epoch": 6,
-    "optim.cosine": False,
-    "log.every": 4,
-    "log.wandb": "off",
+FIELDS = {
+    "train__steps_per_epoch": 6,
+    "optim__cosine": False,
+    "log__every": 4,
 }
 
 

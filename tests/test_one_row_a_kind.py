@@ -29,7 +29,7 @@ from configs import base
 from tests.inference import bright
 from tests.models import test_models
 from tests.models.dilated import Dilated
-from tests.training.tiny_run import tiny_config
+from tests.tiny import tiny_config
 
 
 def call(capsys, *arguments):
@@ -46,11 +46,18 @@ def dilated(monkeypatch):
 
 @pytest.fixture
 def config(tmp_path, dilated):
-    config = tiny_config()
-    config.model.name, config.model.width = "dilated", 4
-    config.model.heads = ("mask", "distance")
-    config.data.cache_dir = str(tmp_path / "cache")
-    return config
+    return tiny_config(
+        model__name="dilated",
+        model__heads=("mask", "distance"),
+        data__cache_dir=str(tmp_path / "cache"),
+        data__batch_size=2,
+        data__generated__count=4,
+        data__generated__size=64,
+        data__generated__modalities=("fluorescence",),
+        partial__method="none",
+        train__epochs=2,
+        log__images_every=0,
+    )
 
 
 def test_a_new_model_and_a_new_loss_train_predict_and_are_not_exported(

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tifffile
-from bright import DIAMETER, beads_image
 from scipy import ndimage
 
 import beadseg
@@ -17,6 +16,7 @@ from beadseg.inference.files import DIMMEST, Files
 from beadseg.inference.inputs import find_inputs
 from beadseg.inference.run import load_run
 from beadseg.inference.settings import Settings
+from tests.inference.bright import DIAMETER, beads_image
 
 CONTRAST = 900  # of the beads
 

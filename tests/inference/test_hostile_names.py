@@ -13,9 +13,9 @@ import time
 import numpy as np
 import pytest
 import tifffile
-from bright import beads_image
 
 from beadseg import cli
+from tests.inference.bright import beads_image
 
 NAMES = {  # on disk: in tables and as the name of outputs
     b"plain": "plain",

@@ -5,12 +5,12 @@ import re
 import numpy as np
 import pytest
 import tifffile
-from bright import DIAMETER, beads_image, write_run
 
 import beadseg
 from beadseg import cli
 from beadseg.errors import BeadsegError
 from beadseg.inference.settings import Settings
+from tests.inference.bright import DIAMETER, beads_image, write_run
 
 NAN, INFINITE = float("nan"), float("inf")
 WRONG = [

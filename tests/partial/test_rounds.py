@@ -19,7 +19,7 @@ from beadseg.partial.completion import OtherKind
 from beadseg.partial.rounds import sentence, train_rounds
 from beadseg.training.loop import Interrupted
 from beadseg.training.run_folder import RunFolder
-from configs import base
+from tests.tiny import tiny_config
 
 
 @pytest.fixture
@@ -27,18 +27,14 @@ def config(tmp_path) -> ConfigDict:
     """A small network for a folder of which half of the beads are labelled."""
     folder = tmp_path / "half"
     write_generated(folder, count=6, size=96, damage="drop_random", amount=0.5)
-    config = base.get_config()
-    config.data.dir, config.data.cache_dir = str(folder), str(tmp_path / "cache")
-    config.data.bead_diameter = 0.0
-    config.data.crop = 32
-    config.data.batch_size = 4
-    config.model.width, config.model.depth = 4, 2
-    config.model.heads = ("mask",)
-    config.train.epochs = 2
-    config.train.steps_per_epoch = 3
-    config.log.wandb = "off"
-    config.partial.rounds = 3
-    return config
+    return tiny_config(
+        data__dir=str(folder),
+        data__cache_dir=str(tmp_path / "cache"),
+        data__bead_diameter=0.0,
+        train__epochs=2,
+        train__steps_per_epoch=3,
+        partial__rounds=3,
+    )
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ import tifffile
 from beadseg.data.generated.render import generate
 from beadseg.data.generated.settings import GeneratedSettings
 
+from tests.tiny import tiny_fields
+
 ROOT = Path(__file__).parents[2]
 CONFIG = Path(__file__).with_name("sweep_of_three.py")
 SETTINGS = """
@@ -155,21 +157,15 @@ def test_an_array_with_a_task_requeued_and_one_cancelled_leaves_a_whole_sweep(
 @pytest.mark.slow
 def test_two_nodes_train_one_model_with_the_numbers_of_one_process(slurm, tmp_path):
     run, alone = tmp_path / "run", tmp_path / "alone"
-    fields = {
-        "data.cache_dir": tmp_path / "cache",
-        "data.generated.count": 4,
-        "data.generated.size": 64,
-        "data.crop": 32,
-        "data.batch_size": 4,
-        "model.width": 4,
-        "model.depth": 1,
-        "model.heads": ("mask",),
-        "train.epochs": 4,
-        "train.steps_per_epoch": 50,
-        "log.every": 2,
-        "log.images_every": 0,
-        "log.wandb": "off",
-    }
+    fields = tiny_fields(
+        data__cache_dir=tmp_path / "cache",
+        data__generated__count=4,
+        data__generated__size=64,
+        model__depth=1,
+        train__epochs=4,
+        train__steps_per_epoch=50,
+        log__images_every=0,
+    )
     settings = [f"--config={ROOT / 'configs' / 'dice.py'}"]
     settings += [f"--config.{name}={value}" for name, value in fields.items()]
     submit = [

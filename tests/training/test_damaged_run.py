@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_run import tiny_config
 
 from beadseg import cli
 from beadseg.errors import BeadsegError
@@ -16,13 +15,21 @@ from beadseg.inference.run import load_run
 from beadseg.training.loop import train
 from beadseg.training.run import Run
 from beadseg.training.tracking.tracker import read_rows
+from tests.tiny import tiny_config
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
-    config = tiny_config()
-    config.data.cache_dir = str(tmp_path_factory.mktemp("cache"))
-    return config
+    return tiny_config(
+        data__cache_dir=str(tmp_path_factory.mktemp("cache")),
+        data__batch_size=2,
+        data__generated__count=4,
+        data__generated__size=64,
+        data__generated__modalities=("fluorescence",),
+        partial__method="none",
+        train__epochs=2,
+        log__images_every=0,
+    )
 
 
 @pytest.fixture(scope="module")

@@ -17,19 +17,12 @@ from beadseg.errors import BeadsegError
 from beadseg.training import hosts
 
 ROOT = Path(__file__).parents[2]
-TINY = {
-    "model.width": 4,
-    "model.depth": 1,
-    "model.heads": ("mask",),
-    "data.crop": 32,
-    "data.batch_size": 4,
-    "data.generated.count": 8,
-    "data.generated.size": 96,
-    "train.epochs": 4,
-    "train.steps_per_epoch": 8,
-    "log.every": 4,
-    "log.images_every": 0,
-    "log.wandb": "off",
+FIELDS = {
+    "model__depth": 1,
+    "train__epochs": 4,
+    "train__steps_per_epoch": 8,
+    "log__every": 4,
+    "log__images_every": 0,
 }
 STEP = {
     "SLURM_PROCID": "3",

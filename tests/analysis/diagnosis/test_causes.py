@@ -12,6 +12,7 @@ from beadseg.analysis.diagnosis.evidence import Evidence, Seen, examine, pool
 from beadseg.analysis.recommendation import write_config
 from beadseg.config import load_config
 from tests.analysis.illness import ILLNESSES, healthy, ill
+from tests.tiny import tiny_fields
 
 
 @pytest.mark.parametrize("kind", ILLNESSES)
@@ -108,18 +109,12 @@ def trained(beads_folder, tmp_path_factory):
     overview = look_over(take_fingerprint(found))
     (folder / "recommended.py").write_text(write_config(overview, beads_folder, folder))
     config = load_config(str(folder / "recommended.py"))
-    config.update_from_flattened_dict(
-        {
-            "data.cache_dir": str(folder / "cache"),
-            "data.crop": 32,
-            "data.batch_size": 4,
-            "model.width": 4,
-            "model.depth": 2,
-            "train.epochs": 2,
-            "train.steps_per_epoch": 3,
-            "log.wandb": "off",
-        }
-    )
+    fields = {
+        "data__cache_dir": str(folder / "cache"),
+        "model__heads": config.model.heads,
+    }
+    fields |= {"train__epochs": 2, "train__steps_per_epoch": 3}
+    config.update_from_flattened_dict(tiny_fields(**fields))
     train(config, folder / "run", "run")
     return folder / "run"
 

@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import played
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +11,7 @@ from scipy.special import expit
 from beadseg.inference.outputs.measure import measure
 from beadseg.inference.pyramid import bead_scores, pyramid
 from beadseg.inference.pyramid.pyramid import Candidates, Level, Maps
+from tests.inference import played
 
 SHAPE = (192, 160)
 SCALES = (1.0, 0.5, 0.25)

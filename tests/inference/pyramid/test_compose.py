@@ -1,7 +1,6 @@
 """Beads of several levels on one grid: each there, each whole, in bands too."""
 
 import numpy as np
-import played
 import pytest
 from scipy import ndimage
 
@@ -9,6 +8,7 @@ from beadseg.inference.outputs.measure import measure
 from beadseg.inference.pyramid import pyramid
 from beadseg.inference.pyramid.compose import compose, opened
 from beadseg.inference.pyramid.pyramid import Maps
+from tests.inference import played
 
 SHAPE = (150, 202)
 DISCS = {

@@ -3,13 +3,13 @@
 import math
 
 import numpy as np
-import played
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from beadseg.errors import BeadsegError
 from beadseg.inference.pyramid import pyramid
+from tests.inference import played
 
 SIZES = (5.5, 26.0)
 

@@ -3,13 +3,13 @@
 from types import SimpleNamespace
 
 import numpy as np
-import played
 import pytest
 
 from beadseg.data.scaling import LARGEST_SCALE, SMALLEST_SCALE
 from beadseg.errors import BeadsegError
 from beadseg.inference.pyramid import bead_scores, size
 from beadseg.inference.pyramid.size import known_size
+from tests.inference import played
 
 KNOWN = 16.0  # px of the network
 SIDE = 512  # px of the image

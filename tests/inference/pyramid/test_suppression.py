@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import played
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +16,7 @@ from beadseg.inference.pyramid.suppression import (
     lens,
     select,
 )
+from tests.inference import played
 
 SHAPE = (256, 256)
 SCALES = (1.0, 0.5, 0.25, 0.125)

@@ -1,12 +1,12 @@
 """How the scores of beads are fitted: what is right, and that a score is its share."""
 
 import numpy as np
-import played
 import pytest
 from scipy.special import expit
 
 from beadseg.default_model import scores
 from beadseg.inference.pyramid import bead_scores
+from tests.inference import played
 
 SHAPE = (160, 160)
 

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import tifffile
-from bright import DIAMETER, beads_image, write_run
 from PIL import Image
 from roifile import ImagejRoi
 
@@ -17,6 +16,7 @@ from beadseg import cli
 from beadseg.errors import BeadsegError
 from beadseg.inference import predictor
 from beadseg.inference.outputs import columns, measure
+from tests.inference.bright import DIAMETER, beads_image, write_run
 
 
 def call(capsys, *arguments):
@@ -438,6 +438,7 @@ def in_bands(monkeypatch):
             patch.setattr("beadseg.inference.scratch.KEPT", 2**14)
             for module in (measure, predictor):
                 patch.setattr(module, "BAND", 64)
+            patch.setattr("beadseg.inference.outputs.writers.STRIP", 48)
             yield
 
     return patched

@@ -1,0 +1,33 @@
+"""A run so small that a step takes milliseconds: the one of all tests."""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+TINY = {
+    "model.width": 4,
+    "model.depth": 2,
+    "model.heads": ("mask",),
+    "data.crop": 32,
+    "data.batch_size": 4,
+    "data.generated.count": 8,
+    "data.generated.size": 96,
+    "train.epochs": 3,
+    "train.steps_per_epoch": 4,
+    "log.every": 2,
+    "log.wandb": "off",
+}
+
+
+def tiny_fields(**others: Any) -> dict[str, Any]:
+    """`TINY` with other values, `train__epochs=1` of `train.epochs`."""
+    return TINY | {name.replace("__", "."): value for name, value in others.items()}
+
+
+def tiny_config(**others: Any) -> ConfigDict:
+    """The config of such a run."""
+    config = base.get_config()
+    config.update_from_flattened_dict(tiny_fields(**others))
+    return config
