@@ -225,12 +225,6 @@ def _batch_unsuited(c: ConfigDict, o: Overview) -> str | None:
     return None
 
 
-def _rate(o: Overview) -> Choice:
-    return Choice(
-        2e-3, f"{STEPS} steps of {BATCH} crops, with warm-up and cosine decay"
-    )
-
-
 def _rate_unsuited(c: ConfigDict, o: Overview) -> str | None:
     rate = c.optim.learning_rate
     steps = c.train.steps_per_epoch or max(
@@ -245,22 +239,6 @@ def _rate_unsuited(c: ConfigDict, o: Overview) -> str | None:
             f"{rate * total:.2g} is below 0.3, an eighth of the recipe measured"
         )
     return None
-
-
-def _steps(o: Overview) -> Choice:
-    return Choice(STEPS // EPOCHS, f"{EPOCHS} epochs make {STEPS} steps")
-
-
-def _warmup(o: Overview) -> Choice:
-    return Choice(20, "half an epoch")
-
-
-def _cosine(o: Overview) -> Choice:
-    return Choice(True, f"decay over the {STEPS} steps")
-
-
-def _epochs(o: Overview) -> Choice:
-    return Choice(EPOCHS, "the best epochs of the benchmarks were 20 to 30")
 
 
 def _patience(o: Overview) -> Choice:
@@ -354,6 +332,10 @@ def _threshold_unsuited(c: ConfigDict, o: Overview) -> str | None:
     return None
 
 
+def _fixed(value: Any, because: str) -> Callable[[Overview], Choice]:
+    return lambda o: Choice(value, because)
+
+
 def _suits(c: ConfigDict, o: Overview) -> None:
     return None
 
@@ -395,15 +377,27 @@ RULES = (
     ),
     Rule(
         "optim.learning_rate",
-        _rate,
+        _fixed(2e-3, f"{STEPS} steps of {BATCH} crops, with warm-up and cosine decay"),
         _rate_unsuited,
         f"{_RECIPE}: 20 times the rate that the analysis calls for, and no collapse; "
         "in 144 steps of a small network 1e-4 is 0.23 behind 1e-3 on complete masks",
     ),
-    Rule("optim.warmup_steps", _warmup, _suits, _RECIPE),
-    Rule("optim.cosine", _cosine, _suits, _RECIPE),
-    Rule("train.epochs", _epochs, _suits, "best epochs 25, 20 and 30 of 30"),
-    Rule("train.steps_per_epoch", _steps, _suits, _RECIPE),
+    Rule("optim.warmup_steps", _fixed(20, "half an epoch"), _suits, _RECIPE),
+    Rule(
+        "optim.cosine", _fixed(True, f"decay over the {STEPS} steps"), _suits, _RECIPE
+    ),
+    Rule(
+        "train.epochs",
+        _fixed(EPOCHS, "the best epochs of the benchmarks were 20 to 30"),
+        _suits,
+        "best epochs 25, 20 and 30 of 30",
+    ),
+    Rule(
+        "train.steps_per_epoch",
+        _fixed(STEPS // EPOCHS, f"{EPOCHS} epochs make {STEPS} steps"),
+        _suits,
+        _RECIPE,
+    ),
     Rule(
         "train.early_stopping",
         _patience,

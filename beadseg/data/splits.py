@@ -108,7 +108,8 @@ def split(
         )
     strata = defaultdict(list)
     for name, members in units.items():
-        strata[_stratum(_beads(members, records).mean(), bins)].append(name)
+        stratum = np.digitize(_beads(members, records).mean(), bins)
+        strata[max(int(stratum) - 1, 0)].append(name)
     several = any(len({records[i].image for i in own}) > 1 for own in units.values())
     if named:
         chosen = _named(named, units)
@@ -186,10 +187,6 @@ def _beads(members: list[int], records: Sequence[RecordInfo]) -> np.ndarray:
     """Of the images of a unit: i64[N]."""
     beads = {records[i].image: records[i].beads for i in members}
     return np.array([*beads.values()])
-
-
-def _stratum(beads: float, bins: Sequence[int]) -> int:
-    return max(int(np.digitize(beads, bins)) - 1, 0)
 
 
 def _range(stratum: int, bins: Sequence[int]) -> str:

@@ -81,7 +81,8 @@ def find_inputs(
         if taken[key] > 1:
             seen[key] += 1
             images[i] = Input(f"{image.name}_{seen[key]}", image.page)
-    images = [Input(_file_name(image.name), image.page) for image in images]
+    # Names that every disk, table and page takes, with any ending of an output.
+    images = [Input(short_name(printable(i.name)), i.page) for i in images]
     lines = [f"{_some(list(where))}: {note}" for note, where in notes.items()]
     return Inputs(images, problems, [*left_out, *lines])
 
@@ -90,11 +91,6 @@ def _some(files: list[Path]) -> str:
     return printable(files[0]) + (
         f" and {len(files) - 1} more" if len(files) > 1 else ""
     )
-
-
-def _file_name(name: str) -> str:
-    """A name that every disk, table and page takes, with any ending of an output."""
-    return short_name(printable(name))
 
 
 def _expand(argument: str) -> tuple[list[Path], list[str]]:

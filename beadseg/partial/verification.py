@@ -101,7 +101,7 @@ def verify(
         "tests": kind.tests,
         "short": short,
         "wrong": len(rows) - len(checked),
-        "marks": _no_nan(asdict(marks)),
+        "marks": {k: None if v != v else v for k, v in asdict(marks).items()},
         "remarks": _remarks(checked, marks),
         "problems": problems,
         "mask_doubts": [doubt._asdict() for doubt in doubts],
@@ -175,11 +175,6 @@ def _sentence(rows, checked, whole, kind: Omission, short, least: float, run) ->
         if run is None:  # what is seen without a model are not the beads alone
             said += ", as it looks without --run"
     return said
-
-
-def _no_nan(fields: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no word for it."""
-    return {k: None if v != v else v for k, v in fields.items()}
 
 
 def _remarks(rows: list[dict], marks: Marks) -> list[str]:

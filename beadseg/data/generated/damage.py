@@ -131,13 +131,7 @@ def shift(amount, labels, beads, rng) -> np.ndarray:
     """
     turn = rng.uniform(0, 2 * np.pi)
     moves = np.rint(amount * np.array([np.sin(turn), np.cos(turn)])).astype(int)
-    result = np.zeros_like(labels)
-    to, source = [], []
-    for move, length in zip(moves, labels.shape, strict=True):
-        to.append(slice(max(move, 0), max(length + min(move, 0), 0)))
-        source.append(slice(max(-move, 0), max(length - max(move, 0), 0)))
-    result[tuple(to)] = labels[tuple(source)]
-    return result
+    return ndimage.shift(labels, moves, order=0, prefilter=False)
 
 
 def _boxes(labels: np.ndarray):

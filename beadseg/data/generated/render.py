@@ -168,10 +168,6 @@ def _conditions(settings, rng, radius, soft: bool) -> tuple[np.ndarray, np.ndarr
     return brightness, np.where(blurred, np.hypot(blur, extra), blur)
 
 
-def _changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    return np.abs(after - before) > _SEEN * before
-
-
 def _draw(settings, rng, outlines, look: Look, reach, typical, dust) -> np.ndarray:
     """The signal f32[size, size]; marks in `dust`, bool likewise, what is dust."""
     size = settings.size
@@ -186,7 +182,7 @@ def _draw(settings, rng, outlines, look: Look, reach, typical, dust) -> np.ndarr
     if look.light and rng.random() < 0.3 * chance:
         before = signal.copy()
         artefacts.add_dust(signal, rng, typical)
-        dust |= _changed(before, signal)
+        dust |= np.abs(signal - before) > _SEEN * before
     if rng.random() < 0.35 * chance:
         artefacts.add_debris(signal, rng, typical, look.dark, settings.debris)
     draw_beads(settings, rng, signal, outlines, look, reach)

@@ -83,7 +83,8 @@ def scales(
     """
     finest = 1.0
     if diameter is not None:
-        finest = scale_for(_middle(sizes), diameter, LEAST_SCALE)
+        middle = math.sqrt(2 * sizes[0] * sizes[1])  # outlines are finer above it
+        finest = scale_for(middle, diameter, LEAST_SCALE)
     found = [finest]
     least = 2 if diameter is None else 1  # coarser ones support the first
     while min(shape) * found[-1] / OCTAVE >= COARSEST:
@@ -111,10 +112,6 @@ def scale_for(
         )
     scale = known / diameter
     return 1.0 if abs(scale - 1) < NEAR_ONE else scale
-
-
-def _middle(sizes: tuple[float, float]) -> float:
-    return math.sqrt(sizes[0] * sizes[1]) * math.sqrt(2)  # outlines are finer above
 
 
 def octaves(levels: Sequence[Level]) -> np.ndarray:

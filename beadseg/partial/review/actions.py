@@ -198,7 +198,7 @@ def _fill(beads: LabelMap, rows, columns, number: int | None) -> Change:
     """Gives a bead (a new one: None) the pixels that are free or merely proposed."""
     if not len(rows):
         raise BeadsegError("that lies outside the image")
-    box = _box_of_pixels(rows, columns)
+    box = tuple(slice(int(n.min()), int(n.max()) + 1) for n in (rows, columns))
     new = number is None
     number = beads.next_id if new else number
     inside = beads.labels[box]
@@ -268,10 +268,6 @@ def _boxes_of(labels: np.ndarray, numbers: list[int]) -> list[Box]:
         if number > len(found) or found[number - 1] is None:
             raise BeadsegError(f"proposal {number} has no pixel")
     return [found[number - 1] for number in numbers]
-
-
-def _box_of_pixels(rows: np.ndarray, columns: np.ndarray) -> Box:
-    return tuple(slice(int(n.min()), int(n.max()) + 1) for n in (rows, columns))
 
 
 def _around(boxes: list[Box], shape) -> Box:
