@@ -8,6 +8,7 @@ spreadsheet, no word of a shell, no line break in a message. HTML is escaped by
 import hashlib
 import os
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 NAME_BYTES = 200  # of a name that is given endings and numbers; disks allow 255
@@ -39,6 +40,13 @@ def short_name(name: str, room: int = NAME_BYTES) -> str:
 def cut_name(name: str, room: int) -> str:
     """The first characters of a name that take at most `room` bytes."""
     return os.fsencode(name)[:room].decode(errors="ignore")
+
+
+def some_of(names: Sequence[object], most: int = 1) -> str:
+    """The first of some names, and how many more there are."""
+    more = len(names) - most
+    said = ", ".join(map(printable, names[:most]))
+    return said + (f" and {more:,} more" if more > 0 else "")
 
 
 def for_plot(text: object) -> str:

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from beadseg.commands import Subparsers
+from beadseg.quoting import some_of
 
 _LINES = 20  # images in the printed table
 
@@ -231,8 +232,7 @@ def _print(result: dict) -> None:
         ("predicted, not labelled", "without_truth"),
     ):
         if names := result[key]:
-            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            print(f"{what} ({len(names)}): {', '.join(names[:5])}{more}")
+            print(f"{what} ({len(names)}): {some_of(names, 5)}")
     for line in result["doubts"]:
         print(f"note: {line}")
     for line in result["failed"]:

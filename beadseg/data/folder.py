@@ -27,7 +27,7 @@ from beadseg.data.samples import Sample, match, with_discs
 from beadseg.data.settings_file import FILE, read_beads_toml
 from beadseg.errors import BeadsegError
 from beadseg.files import user_path, what_it_is
-from beadseg.quoting import is_printable, printable
+from beadseg.quoting import is_printable, printable, some_of
 
 _LONGEST = 230  # bytes of a name: what is made of an image has longer endings
 _PRINTED = 8  # lines of one kind
@@ -94,19 +94,19 @@ def scan(data: ConfigDict) -> Folder:
     for task in everything:
         for note in facts[task].notes:
             files_of.setdefault(note, []).append(task.path)
-    notes = [f"{_some(paths)}: {note}" for note, paths in files_of.items()]
+    notes = [f"{some_of(paths)}: {note}" for note, paths in files_of.items()]
     late = [folder / "masks" / stem for stem in files["masks"] if _late(folder, stem)]
     if late:
         notes.append(
-            f"{_some(late)}: older than the decisions of a review that was killed: run "
-            f"beadseg review {folder} and end it, before you train on them"
+            f"{some_of(late)}: older than the decisions of a review that was killed: "
+            f"run beadseg review {folder} and end it, before you train on them"
         )
     gaps = {task.path: sum(p.missing for p in facts[task].pages) for task in everything}
     gaps = {path: count for path, count in gaps.items() if count}
     if gaps:
         notes.append(
-            f"{_some(list(gaps))}: {sum(gaps.values()):,} pixels have no data (NaN or "
-            "infinite): unknown, neither bead nor background"
+            f"{some_of(list(gaps))}: {sum(gaps.values()):,} pixels have no data (NaN "
+            "or infinite): unknown, neither bead nor background"
         )
     samples, note = with_discs(samples, data.point_diameter)
     if note:
@@ -331,10 +331,6 @@ def stem_of(name: str) -> str:
     """The stem of an image file by its name, with an ending or without."""
     ending = Path(name).suffix.lower()
     return file_stem(Path(name)) if ending in (*endings(), *READERS) else name
-
-
-def _some(paths: list[Path]) -> str:
-    return f"{paths[0]}" + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
 
 
 def _first(problems: tuple[str, ...]) -> str:

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from beadseg.quoting import some_of
+
 Row = dict[str, Any]  # of images.csv
 
 ENOUGH = 5  # beads of an image, from which their size or scores say something
@@ -99,7 +101,5 @@ def mark(rows: list[Row], calibrated: bool = True) -> list[str]:
     for doubt in kinds:
         names = [row["image"] for row in rows if doubt.name in row["doubt"].split()]
         if names:
-            more = len(names) - SHOWN
-            shown = ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
-            lines.append(f"{doubt.says} ({shown}): {doubt.advice}")
+            lines.append(f"{doubt.says} ({some_of(names, SHOWN)}): {doubt.advice}")
     return lines

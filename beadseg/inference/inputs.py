@@ -19,7 +19,7 @@ from beadseg.data.images.reading import (
 )
 from beadseg.errors import BeadsegError
 from beadseg.files import user_path
-from beadseg.quoting import printable, short_name
+from beadseg.quoting import printable, short_name, some_of
 
 NAMED = 20  # files that are left out, by name in one line
 
@@ -83,14 +83,8 @@ def find_inputs(
             images[i] = Input(f"{image.name}_{seen[key]}", image.page)
     # Names that every disk, table and page takes, with any ending of an output.
     images = [Input(short_name(printable(i.name)), i.page) for i in images]
-    lines = [f"{_some(list(where))}: {note}" for note, where in notes.items()]
+    lines = [f"{some_of(list(where))}: {note}" for note, where in notes.items()]
     return Inputs(images, problems, [*left_out, *lines])
-
-
-def _some(files: list[Path]) -> str:
-    return printable(files[0]) + (
-        f" and {len(files) - 1} more" if len(files) > 1 else ""
-    )
 
 
 def _expand(argument: str) -> tuple[list[Path], list[str]]:
@@ -127,9 +121,8 @@ def _images(folder: Path) -> tuple[list[Path], list[str]]:
         (found if taken else rest).append(path)
     if not rest:
         return found, []
-    names = [path.name + "/" * path.is_dir() for path in rest[:NAMED]]
-    more = f" and {len(rest) - NAMED} more" if len(rest) > NAMED else ""
-    return found, [f"{folder}: no images, left out: {', '.join(names)}{more}"]
+    names = [path.name + "/" * path.is_dir() for path in rest]
+    return found, [f"{folder}: no images, left out: {some_of(names, NAMED)}"]
 
 
 def _names(files: list[Path]) -> dict[Path, str]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from beadseg.data.images.reading import file_stem
 from beadseg.errors import BeadsegError
+from beadseg.quoting import some_of
 
 BLANK = r"(?i)(?<![a-z])blank(?![a-z])"
 _NUMBER = re.compile(r"(?:1\s*[:/]\s*)?(\d+(?:\.\d*)?(?:[eE]\+?\d+)?)\s*[xX×]?")
@@ -201,6 +202,4 @@ def _look_up(image: Names, said: dict[str, Sample]) -> Sample | None:
 
 def some(images: Sequence[Names]) -> str:
     """The first names, to be told."""
-    more = len(images) - _SHOWN
-    shown = ", ".join(image.image for image in images[:_SHOWN])
-    return shown + (f" and {more} more" if more > 0 else "")
+    return some_of([image.image for image in images], _SHOWN)

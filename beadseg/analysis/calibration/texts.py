@@ -5,6 +5,7 @@ from typing import Any
 
 from beadseg.analysis.calibration.blank import DETECTION, QUANTIFICATION
 from beadseg.analysis.calibration.line import OFF
+from beadseg.quoting import some_of
 
 UNITS = (("per_field", "field"), ("per_mm2", "mm2"), ("per_ml", "ml"))
 
@@ -120,10 +121,8 @@ def _of_blank(blank: dict[str, Any], fields: float) -> str:
 def left_out(result: dict[str, Any]) -> list[str]:
     """A line on the images without a dilution, if there are any."""
     names = result["left_out"]
-    if not names:
-        return []
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return [f"{len(names)} images left out, no dilution: {', '.join(names[:3])}{more}"]
+    said = f"{len(names)} images left out, no dilution: {some_of(names, 3)}"
+    return [said] if names else []
 
 
 def dilution_table(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
