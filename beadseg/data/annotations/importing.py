@@ -19,7 +19,7 @@ from beadseg.data.masks.labels import read_mask, read_points
 from beadseg.data.settings_file import FILE
 from beadseg.errors import BeadsegError
 from beadseg.files import open_whole, user_path, write_whole, writing
-from beadseg.quoting import printable
+from beadseg.quoting import printable, some_of
 
 _TABLES = (".csv", ".tsv")
 _NAMED = 8  # files that are left out, by name in one line
@@ -66,9 +66,8 @@ def import_labels(
             rows.append(_import(stem, files, output, problems))
     notes = []
     if rest:
-        named = ", ".join(printable(path.name) for path in rest[:_NAMED])
-        more = f" and {len(rest) - _NAMED} more" if len(rest) > _NAMED else ""
-        notes = [f"no images and no labels of one, left out: {named}{more}"]
+        named = some_of([path.name for path in rest], _NAMED)
+        notes = [f"no images and no labels of one, left out: {named}"]
     settings = source / FILE
     if settings.is_file():
         _copy(settings, output / FILE)
