@@ -155,7 +155,7 @@ def test_a_new_output_and_a_new_table_are_in_help_flags_and_folder(
     monkeypatch.setitem(TABLES, "tsv", TableKind("with tabs", lines))
     _, told, _ = call(capsys, "predict", "--help")
     told = " ".join(told.split())
-    assert "GeoJSON (QuPath), centres and tables" in told
+    assert "GeoJSON (QuPath), centres, tables" in told
     assert "rois,geojson,centres" in told and "tsv: with tabs" in told
 
     run = bright.write_run(tmp_path / "run")

@@ -44,7 +44,7 @@ from beadseg.inference.scratch import Scratch, is_large
 from beadseg.inference.settings import FILE, Settings
 from beadseg.quoting import printable
 from beadseg.sweep.claims import Claims
-from beadseg.tables import Table, rows_to_table
+from beadseg.tables import rows_to_table
 
 TASKS = ".tasks"  # what several processes share, see `beadseg.inference.shares`
 CLAIMS = f"{TASKS}/claims"

@@ -17,12 +17,13 @@ from beadseg.files import LOCK, folder_lock, is_left_over, write_whole, writing
 from beadseg.inference import doubts
 from beadseg.inference.outputs import writers
 from beadseg.inference.outputs.kinds import Predicted, choices, write_outputs
-from beadseg.inference.outputs.measure import Table, measure
+from beadseg.inference.outputs.measure import measure
 from beadseg.inference.outputs.surroundings import surroundings
 from beadseg.inference.records import DONE, record_of, write_record
 from beadseg.inference.scores.pairing import Pair, Pairing, read_predicted
 from beadseg.inference.settings import FILE
 from beadseg.quoting import printable, short_name
+from beadseg.tables import Table, rows_to_table
 
 
 class Labelled(NamedTuple):
@@ -74,7 +75,7 @@ def measure_labels(
             notes += [f"{row['image']}: {note}"] if note else []
         lines = doubts.mark(rows, calibrated=False)
         writers.write_table(output / "beads.csv", tables)
-        columns = [writers.rows_to_table(rows)] if rows else []
+        columns = [rows_to_table(rows)] if rows else []
         writers.write_table(output / "images.csv", columns)
     return {
         "output": str(output),

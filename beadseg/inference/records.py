@@ -9,7 +9,7 @@ import numpy as np
 
 from beadseg import old_names
 from beadseg.files import read_file, write_whole
-from beadseg.inference.outputs.measure import Table
+from beadseg.tables import Table
 
 DONE = ".done"  # the folder
 

@@ -10,13 +10,13 @@ import time
 import numpy as np
 import pytest
 import tifffile
-from bright import beads_image, write_run
-from test_predict_command import call
 
 from beadseg import cli
 from beadseg.commands import predict
 from beadseg.inference import batch, inputs, shares
 from beadseg.sweep.claims import Claims
+from tests.commands.test_predict import call
+from tests.inference.bright import beads_image, write_run
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ import tifffile
 
 from beadseg.data.generated.render import generate
 from beadseg.data.generated.settings import GeneratedSettings
-
 from tests.tiny import tiny_fields
 
 ROOT = Path(__file__).parents[2]

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from beadseg.inference.outputs.measure import Table
 from beadseg.inference.records import read_record, record_of
 from beadseg.quoting import printable
+from beadseg.tables import Table
 
 COLUMNS = ("diameter_px", "circularity", "mean_intensity", "on_border", "score")
 NO_GROUP = "no group"

@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 import tifffile
-from bright import beads_image
 
 from beadseg import cli
 from beadseg.data.images.reading import open_pages
+from tests.inference.bright import beads_image
 
 
 def call(capsys, *arguments):
