@@ -118,7 +118,9 @@ def boundary(logits: jax.Array, mask: jax.Array, weight: jax.Array) -> jax.Array
     return _mean(each, weight * edge)
 
 
-def depth(logits: jax.Array, distance: jax.Array, weight: jax.Array) -> jax.Array:
+def distance_loss(
+    logits: jax.Array, distance: jax.Array, weight: jax.Array
+) -> jax.Array:
     """Binary cross-entropy of the "distance" head with its soft target: f32[B].
 
     `distance` is 0..1, see `beadseg.data.targets.distance`; below 0 it is unknown.
@@ -126,7 +128,7 @@ def depth(logits: jax.Array, distance: jax.Array, weight: jax.Array) -> jax.Arra
     return bce(logits, distance, jnp.where(distance < 0.0, 0.0, weight))
 
 
-def likelihood(
+def forward_bce(
     logits: jax.Array,
     mask: jax.Array,
     weight: jax.Array,
@@ -171,16 +173,16 @@ def expected_dice(
     return (sizes - overlap) / jnp.where(total > 0.0, total, 1.0)
 
 
-def likelihood_dice(
+def forward_bce_dice(
     logits: jax.Array,
     mask: jax.Array,
     weight: jax.Array,
     *,
     completeness: jax.Array | float = 1.0,
 ) -> jax.Array:
-    """Half `likelihood`, half `expected_dice`: f32[B]."""
+    """Half `forward_bce`, half `expected_dice`: f32[B]."""
     options = {"completeness": completeness}
-    return 0.5 * likelihood(logits, mask, weight, **options) + 0.5 * expected_dice(
+    return 0.5 * forward_bce(logits, mask, weight, **options) + 0.5 * expected_dice(
         logits, mask, weight, **options
     )
 
@@ -235,9 +237,9 @@ LOSSES: dict[str, Callable[..., jax.Array]] = {
     "dice": dice,
     "tversky": tversky,
     "combined": combined,
-    "likelihood": likelihood,
+    "forward_bce": forward_bce,
     "expected_dice": expected_dice,
-    "likelihood_dice": likelihood_dice,
+    "forward_bce_dice": forward_bce_dice,
     "nnpu": nnpu,
     "exclusive": exclusive,
 }
@@ -281,7 +283,7 @@ def total_loss(
     value = loss(outputs["mask"], mask, weight, **chosen)
     share, coarse_mask, coarse_weight = 1.0, mask, weight
     for level, logits in enumerate(outputs.get("deep", ()), start=1):
-        coarse_mask, coarse_weight = _halve(coarse_mask, coarse_weight)
+        coarse_mask, coarse_weight = _pool(coarse_mask, coarse_weight)
         value += 0.5**level * loss(logits, coarse_mask, coarse_weight, **chosen)
         share += 0.5**level
     value = value / share
@@ -290,7 +292,9 @@ def total_loss(
     if "boundary" in options:
         value += options["boundary"] * boundary(outputs["mask"], mask, weight)
     if "distance" in outputs and distance is not None:
-        value += options["distance"] * depth(outputs["distance"], distance, weight)
+        value += options["distance"] * distance_loss(
+            outputs["distance"], distance, weight
+        )
     return value
 
 
@@ -328,7 +332,7 @@ def _near(x: jax.Array) -> jax.Array:
     return nn.max_pool(x, (1, BOUNDARY_WIDTH), padding="SAME")
 
 
-def _halve(mask: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _pool(mask: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Means of 2x2 known pixels; an odd last row or column is joined by unknown."""
     rest = [(0, 0), *((0, size % 2) for size in mask.shape[1:3]), (0, 0)]
     bead, total = jnp.where(weight > 0, weight * mask, 0), weight

@@ -2,13 +2,14 @@
 
 `beadseg train --config=dice` is the same; `dice` is the configs/dice.py that comes
 with beadseg. Trains on the images of --config.data.dir=DIR, or on generated beads; all
-points of a config file with `sweep(add)`, such as configs/sweep_loss.py. The same
-command goes on where a run or a sweep was stopped. With --config.partial.rounds=3 the
-model completes the masks of DIR, up to three times, and is trained again on those.
+points of a config file with `sweep(add)`, such as configs/sweep_loss.py. The
+same command continues where a run or a sweep was stopped. With
+--config.partial.self_training=3 the model completes the masks of DIR, up to three
+times, and is trained again on those.
 
 `srun python -m beadseg.main --processes=2 ...` trains one model on two nodes; where
 nothing tells them their place, each gets --process=0 or 1 and --coordinator=HOST:PORT.
-A run may go on with another number of processes.
+A run may continue with another number of processes.
 """
 
 import os
@@ -58,14 +59,16 @@ def main(argv: list[str]) -> None:
     file = config_flags.get_config_filename(flags.FLAGS["config"])
     name = Path(file.split(":")[0]).stem
     sweep = command.sweep_of(file, config)
-    if sweep is not None and config.partial.rounds:
-        raise BeadsegError(f"config.partial.rounds is for one run, and {file} a sweep")
+    if sweep is not None and config.partial.self_training:
+        raise BeadsegError(
+            f"config.partial.self_training is for one run, and {file} a sweep"
+        )
     if DRY_RUN.value:
         print(command.dry_run(sweep or command.Sweep([{}], None), config))
         return
     several = PROCESSES.value > 1
-    if several and (sweep is not None or config.partial.rounds):
-        what = "a sweep" if sweep is not None else "config.partial.rounds"
+    if several and (sweep is not None or config.partial.self_training):
+        what = "a sweep" if sweep is not None else "config.partial.self_training"
         raise BeadsegError(
             f"--processes={PROCESSES.value} train one model, not {what}: start {what} "
             "without it"
@@ -76,22 +79,22 @@ def main(argv: list[str]) -> None:
         outlining.prepare(config)
         sys.exit(command.run(sweep, config, folder, name, share))
     workdir = Path(WORKDIR.value or default_workdir(name, config))
-    if config.partial.rounds:
-        from beadseg.partial import rounds
+    if config.partial.self_training:
+        from beadseg.partial import self_training
 
-        print(f"folder of rounds: {workdir}")
-        record = rounds.train_rounds(config, workdir, workdir.name)
-        print(rounds.sentence(record))
+        print(f"self-training folder: {workdir}")
+        record = self_training.self_train(config, workdir, workdir.name)
+        print(self_training.sentence(record))
         print(f"curves, samples and checkpoints: {workdir / record['best']}")
         return
     place = None
     if several:
         numbers = (PROCESSES.value, PROCESS.value, COORDINATOR.value)
         place = hosts.place(*numbers, os.environ)
-    with hosts.together(place):
+    with hosts.distributed_session(place):
         print(f"run folder: {workdir}")
         if not (workdir / "summary.json").exists():
-            hosts.in_turn(lambda: outlining.prepare(config))
+            hosts.primary_first(lambda: outlining.prepare(config))
         summary = train(config, workdir, workdir.name)
         print("\n".join([*cautions(summary), sentence(summary)]))
         print(f"curves, samples and checkpoints: {workdir}")

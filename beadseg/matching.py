@@ -29,7 +29,7 @@ class Overlaps(NamedTuple):
     row: np.ndarray  # i64[P], index into truth
     column: np.ndarray  # i64[P], index into predicted
     shared: np.ndarray  # i64[P], px
-    doubtful: np.ndarray  # bool[M], mostly on unknown pixels: not wrong if unmatched
+    ignored: np.ndarray  # bool[M], mostly on unknown pixels: not wrong if unmatched
 
     @property
     def iou(self) -> np.ndarray:
@@ -39,7 +39,7 @@ class Overlaps(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """Beads found, invented and missed; add them with `total`."""
+    """True and false positives, false negatives; add them with `total`."""
 
     true_positive: int
     false_positive: int
@@ -63,9 +63,9 @@ class Errors(NamedTuple):
     is split if two predictions lie in it with more than half of their area.
     """
 
-    found: np.ndarray  # true
-    missed: np.ndarray  # true, neither merged nor split
-    invented: np.ndarray  # predicted, without a part in a merger or split
+    true_positive: np.ndarray  # true
+    false_negative: np.ndarray  # true, neither merged nor split
+    false_positive: np.ndarray  # predicted, without a part in a merger or split
     merged: np.ndarray  # true, several under one prediction
     split: np.ndarray  # true, in several predictions
     mergers: np.ndarray  # predicted, over several true beads
@@ -114,7 +114,7 @@ def overlaps(truth: np.ndarray, predicted: np.ndarray) -> Overlaps:
         row=rows[pairs] - 1,
         column=columns[pairs] - 1,
         shared=shared[pairs],
-        doubtful=(2 * hidden > areas)[1:],
+        ignored=(2 * hidden > areas)[1:],
     )
 
 
@@ -134,7 +134,7 @@ def match(
     iou = found.iou
     near = iou >= min_iou
     row, column, score = _assign(found.row[near], found.column[near], iou[near])
-    ignored = int(found.doubtful.sum() - found.doubtful[column].sum())
+    ignored = int(found.ignored.sum() - found.ignored[column].sum())
     return Match(
         _counts(len(found.truth), len(found.predicted) - ignored, score),
         found.truth[row],
@@ -183,9 +183,9 @@ def errors(found: Overlaps, matched: Match) -> Errors:
     right_too = np.isin(found.predicted, matched.predicted)
     split &= ~merged
     return Errors(
-        found=found.truth[right & ~merged & ~split],
-        missed=found.truth[~right & ~merged & ~split],
-        invented=found.predicted[~right_too & ~merger & ~part & ~found.doubtful],
+        true_positive=found.truth[right & ~merged & ~split],
+        false_negative=found.truth[~right & ~merged & ~split],
+        false_positive=found.predicted[~right_too & ~merger & ~part & ~found.ignored],
         merged=found.truth[merged],
         split=found.truth[split],
         mergers=found.predicted[merger],

@@ -135,7 +135,7 @@ def choose_threshold(counts: Confusion, slack: float = 0.0) -> tuple[float, floa
     return float(THRESHOLDS[chosen]), float(values[chosen])
 
 
-def choose_threshold_in_spite(
+def choose_threshold_partial(
     right: np.ndarray, found: np.ndarray, slack: float = 0.0
 ) -> float:
     """The threshold of the largest precision times recall (Lee and Liu 2003).

@@ -8,10 +8,32 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 # Fields of a config, by dotted names; and values of fields.
-FIELDS: dict[str, str] = {}
-VALUES: dict[str, dict[str, str]] = {}
+FIELDS: dict[str, str] = {
+    "partial.rounds": "partial.self_training",
+    "train.shares_of_start": "train.weight_interpolation",
+}
+VALUES: dict[str, dict[str, str]] = {
+    "loss.name": {"likelihood": "forward_bce", "likelihood_dice": "forward_bce_dice"},
+    "partial.method": {
+        "likelihood": "forward_bce",
+        "likelihood_dice": "forward_bce_dice",
+    },
+}
 # Columns of tables, and keys of metrics.jsonl and summary.json.
-COLUMNS: dict[str, str] = {}
+COLUMNS: dict[str, str] = {
+    "major_px": "major_axis_px",
+    "minor_px": "minor_axis_px",
+    "major_um": "major_axis_um",
+    "minor_um": "minor_axis_um",
+    "probability": "mean_probability",
+    "count_corrected": "edge_corrected_count",
+    "diameter_iqr_px": "iqr_diameter_px",
+    "diameter_iqr_um": "iqr_diameter_um",
+    "jaccard_at_half": "jaccard_at_0.5",
+    "best_jaccard_at_half": "best_jaccard_at_0.5",
+    "missed": "false_negative",
+    "invented": "false_positive",
+}
 
 
 def point(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import numpy as np
 from beadseg.files import open_whole
 from beadseg.quoting import for_cell
 
-Table = dict[str, np.ndarray]  # a column a name
+Table = dict[str, np.ndarray]  # one column per name
 
 FIRST_DAY = datetime.datetime(1980, 1, 1)  # of zip files; in place of today
 ROWS = 2**13  # that are text at once

@@ -29,13 +29,13 @@ def get_config() -> ConfigDict:
     data.bead_diameter = FieldReference(24.0, field_type=object)
     data.tile_size = 512  # px; larger images are cut into tiles of this size
     data.crop = 128  # px, side of a training crop
-    data.batch_size = 8  # crops a step, over all devices
+    data.batch_size = 8  # crops per step, over all devices
     data.seed = 0  # of batches and augmentation: members of a sweep share them
     data.workers = 0  # processes that prepare batches (10 s to start); 0: threads
     data.validation_fraction = 0.15  # of the labelled images; two, if four have masks
     data.split_seed = 42  # of the split
     data.validation = ()  # images, or groups, that validate; (): drawn by density
-    data.density_bins = (0, 20, 50, 100)  # beads an image: lower edges of strata
+    data.density_bins = (0, 20, 50, 100)  # beads per image: lower edges of strata
 
     data.normalise = normalise = ConfigDict()
     normalise.low = 1.0  # percentile of the image that becomes 0
@@ -86,12 +86,12 @@ def get_config() -> ConfigDict:
     loss.distance = 0.3  # weight of the distance head, where the model has it
 
     c.partial = partial = ConfigDict()  # for masks that label only part of the beads
-    partial.method = "auto"  # the loss where they fall short, or "none"; losses.py
+    partial.method = "auto"  # the loss where they are incomplete, or "none"; losses.py
     partial.completeness = placeholder(float)  # share labelled; None: read or estimated
     partial.audit = 0.3  # share of the epochs after which it is estimated
-    partial.suspect = 0.75  # estimate below which masks are taken to fall short
-    partial.enough = 0.9  # completeness, where told, from which they are complete
-    partial.rounds = 0  # times that the model completes the masks and trains again
+    partial.suspect = 0.75  # estimate below which masks are taken as incomplete
+    partial.enough = 0.9  # completeness, where given, from which they are complete
+    partial.self_training = 0  # rounds of completing the masks and training again
     partial.accept = 0.95  # expected precision of the beads it accepts in between
     partial.parent = ""  # of a round: the run whose model completed its masks
 
@@ -114,14 +114,14 @@ def get_config() -> ConfigDict:
     train.early_stopping = 20  # evaluations without a better score; 0: off
     train.parallel = "jit"  # over all local devices; or "pmap"
     train.threshold = placeholder(float)  # None: chosen on validation data
-    # With init_from: mixed into the best weights at the end, where validation gains.
-    train.shares_of_start = (0.25, 0.5, 0.75, 1.0)
+    # With init_from: shares of the starting weights to try at the end (WiSE-FT).
+    train.weight_interpolation = (0.25, 0.5, 0.75, 1.0)
 
     c.sweep = sweep = ConfigDict()  # how a config file with sweep(add) is run
     sweep.search = "all"  # points; "halving": in rounds; "optuna": as space() allows
     sweep.trials = 20  # points drawn from space() by "optuna" or, if "all", at random
     sweep.rounds = 3  # halving: all points train for a part of the epochs, then fewer
-    sweep.keep = 0.34  # halving: share that goes on to the next round
+    sweep.keep = 0.34  # halving: share that continues to the next round
     sweep.over_members = "auto"  # loop, streams, unroll, vmap; auto: measured
     sweep.at_once = 0  # members of a group trained together; 0: as many as fit
     sweep.lease = 180.0  # s without a sign of life before another process takes over

@@ -1,4 +1,4 @@
-"""Fine-tuning: the model that comes with beadseg goes on with a few labelled images.
+"""Fine-tuning: the model that comes with beadseg continues with a few labelled images.
 
 python -m beadseg.main --config=configs/finetune.py --config.data.dir=DIR
 
@@ -28,7 +28,7 @@ def get_config() -> ConfigDict:
     c.optim.learning_rate = 3e-4
     c.optim.warmup_steps = 20
     c.train.threshold = None  # of the own images
-    c.train.shares_of_start = (0.25, 0.5, 0.75, 1.0)
+    c.train.weight_interpolation = (0.25, 0.5, 0.75, 1.0)
     # After the first epoch: it knows beads, and has not learnt yet what masks lack.
     c.partial.audit = 0.01
     c.train.steps_per_epoch = 40

@@ -13,13 +13,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from beadseg.errors import BeadsegError  # noqa: E402
 from beadseg.inference import batch  # noqa: E402
 from beadseg.inference.shares import Shares  # noqa: E402
+from beadseg.quoting import counted  # noqa: E402
 from beadseg.sweep.claims import Claims  # noqa: E402
 from beadseg.sweep.folder import SweepView  # noqa: E402
 from beadseg.sweep.points import describe  # noqa: E402
 
 
 def status(path: Path) -> tuple[list[str], bool]:
-    """A line a member and one for all, and whether some have failed."""
+    """One line per member and one for all, and whether some have failed."""
     if (path / batch.TASKS).exists():
         return _of_prediction(path)
     sweep = SweepView(path)
@@ -60,7 +61,7 @@ def _of_prediction(path: Path) -> tuple[list[str], bool]:
     lines.append(
         f"{shares.count - len(left)} of {shares.count} shares finished, "
         f"{len(running)} running, {len(left) - len(running)} waiting, "
-        f"{len(failed)} images failed"
+        f"{counted(len(failed), 'image')} failed"
     )
     return lines, bool(failed)
 

@@ -34,7 +34,7 @@ from ml_collections import config_flags  # noqa: E402
 from beadseg import main as beadseg_main  # noqa: E402  (defines --config, --workdir)
 from beadseg.errors import BeadsegError  # noqa: E402
 from beadseg.files import write_whole, writing  # noqa: E402
-from beadseg.quoting import is_printable  # noqa: E402
+from beadseg.quoting import counted, is_printable  # noqa: E402
 
 SCHEDULER = flags.DEFINE_enum("scheduler", None, ["slurm", "pbs"], "of the cluster")
 PBS = flags.DEFINE_enum(
@@ -143,7 +143,7 @@ def _prediction(arguments: list[str]) -> Job:
         from beadseg.inference import shares  # jax takes seconds
 
         about = shares.prepare(*predict.found(options), NODES.value)
-        print(f"{about['images']:,} images in {about['shares']:,} shares")
+        print(f"{counted(about['images'], 'image')} in {about['shares']:,} shares")
 
     command = shlex.join([PYTHON.value, "-m", "beadseg.cli", *arguments])
     path = shlex.quote(str(ROOT))  # the clone is found from any folder
@@ -163,8 +163,10 @@ def _together() -> int:
     file = config_flags.get_config_filename(flags.FLAGS["config"])
     if command.sweep_of(file, config) is not None:
         return 1
-    if config.partial.rounds:
-        raise BeadsegError("config.partial.rounds are for one node: leave --nodes out")
+    if config.partial.self_training:
+        raise BeadsegError(
+            "config.partial.self_training is for one node: leave --nodes out"
+        )
     return NODES.value
 
 

@@ -20,7 +20,7 @@ FRAMES, CROPS = 2, 2
 
 
 def draw(random: np.random.Generator, beads: int) -> tuple[np.ndarray, np.ndarray]:
-    """Dark beads of 7 px on bright, uneven ground; u8[H, W, 3] and a mask of discs.
+    """Dark beads of 7 px on bright, uneven background; u8[H, W, 3] and a mask of discs.
 
     The discs are not the outlines: their radius is another in each image.
     """

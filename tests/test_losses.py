@@ -12,12 +12,12 @@ from beadseg.losses import (
     bce,
     boundary,
     combined,
-    depth,
     dice,
+    distance_loss,
     exclusive,
     expected_dice,
     focal,
-    likelihood,
+    forward_bce,
     loss_options,
     nnpu,
     total_loss,
@@ -201,7 +201,7 @@ class TestDepth:
         _, _, weight = example
         share = np.random.default_rng(1).uniform(0.05, 0.95, SHAPE).astype(np.float32)
         logits = np.log(share / (1 - share))
-        slope = jax.grad(lambda x: depth(x, share, weight).sum())(logits)
+        slope = jax.grad(lambda x: distance_loss(x, share, weight).sum())(logits)
         np.testing.assert_allclose(slope, 0, atol=1e-7)
 
     def test_unknown_distances_have_no_influence_and_gradients_are_finite(
@@ -238,7 +238,7 @@ class TestPartial:
         p = sigmoid(logits)
         each = -np.where(mask > 0, np.log(p), np.log(1 - 0.3 * p))
         expected = (each * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3))
-        found = likelihood(*example, completeness=0.3)
+        found = forward_bce(*example, completeness=0.3)
         np.testing.assert_allclose(found, expected, rtol=1e-4)
 
     def test_the_best_probability_is_that_of_a_bead_not_of_a_label(self):
@@ -248,7 +248,7 @@ class TestPartial:
         probability = np.linspace(0.01, 0.99, 99)
         values = [
             float(
-                likelihood(
+                forward_bce(
                     jnp.full(labelled.shape, np.float32(np.log(p / (1 - p)))),
                     labelled,
                     np.ones_like(labelled),
@@ -260,8 +260,8 @@ class TestPartial:
         assert probability[np.argmin(values)] == pytest.approx(bead, abs=0.011)
 
     def test_on_complete_masks_they_are_plain_losses(self, example):
-        plain = {"likelihood": bce, "expected_dice": dice, "exclusive": bce}
-        plain |= {"likelihood_dice": combined, "nnpu": bce}
+        plain = {"forward_bce": bce, "expected_dice": dice, "exclusive": bce}
+        plain |= {"forward_bce_dice": combined, "nnpu": bce}
         for name in PARTIAL:
             found = LOSSES[name](*example, completeness=1.0)
             np.testing.assert_allclose(found, plain[name](*example), rtol=1e-4)

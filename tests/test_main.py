@@ -91,7 +91,7 @@ def test_one_command_trains_and_leaves_a_run_that_explains_itself(command, tmp_p
         assert (workdir / picture).read_bytes().startswith(b"\x89PNG")
     again = run(command(workdir))
     assert again.returncode == 0
-    assert "come to its end before" in again.stdout
+    assert "already finished" in again.stdout
 
 
 @pytest.mark.slow
@@ -145,7 +145,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(command, tmp_path, number):
     assert process.returncode == 128 + number
     line = next(x for x in errors.splitlines() if x.startswith("error: "))
     assert f"stopped by {number.name} and saved at step" in line
-    assert "the same command goes on from there" in line
+    assert "the same command continues from there" in line
     saved = int(line.split("at step ")[1].split()[0])
     done = run(command(workdir, train__epochs=saved // 6 + 1))
     assert done.returncode == 0, done.stderr

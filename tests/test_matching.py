@@ -153,10 +153,10 @@ def test_images_without_beads_have_metrics(counts, expected):
 def test_predictions_mostly_on_unknown_pixels_are_right_or_ignored():
     truth = discs()
     truth[:, :90] = -1  # all of the first disc
-    assert overlaps(truth, discs()).doubtful.tolist() == [True] + 4 * [False]
+    assert overlaps(truth, discs()).ignored.tolist() == [True] + 4 * [False]
     assert match(truth, discs(), 0.95).counts[:3] == (4, 0, 0)
     truth[:, 61:90] = discs()[:, 61:90]  # a little less than half of it is known
-    assert overlaps(truth, discs()).doubtful.tolist() == [True] + 4 * [False]
+    assert overlaps(truth, discs()).ignored.tolist() == [True] + 4 * [False]
     found = match(truth, discs(), 0.95)
     assert found.counts == Counts(5, 0, 0, 5.0)  # what is known of it is right
     truth[truth == 1] = 0
@@ -201,9 +201,9 @@ def test_errors_are_named():
     found = overlaps(truth, predicted)
     named = errors(found, match(found))
     assert {kind: labels.tolist() for kind, labels in named._asdict().items()} == {
-        "found": [1, 6, 7],
-        "missed": [2, 8],
-        "invented": [7, 9],
+        "true_positive": [1, 6, 7],
+        "false_negative": [2, 8],
+        "false_positive": [7, 9],
         "merged": [4, 5],
         "split": [3],
         "mergers": [4],

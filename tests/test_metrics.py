@@ -9,7 +9,7 @@ from beadseg.metrics import (
     accuracy,
     best_threshold,
     choose_threshold,
-    choose_threshold_in_spite,
+    choose_threshold_partial,
     completed,
     confusions,
     dice,
@@ -138,12 +138,12 @@ def test_a_threshold_from_partial_masks_is_nearly_the_best_of_complete_ones(shar
     )
     right = np.asarray(counts.true_positive)[0] / share
     found = np.asarray(counts.true_positive + counts.false_positive)[0]
-    threshold = choose_threshold_in_spite(right, found)
+    threshold = choose_threshold_partial(right, found)
     complete = probability_histogram(probability, bead.astype(np.float32), everywhere)
     best = best_threshold(complete)[1]
     reached = float(jaccard(confusion_at(complete, threshold))[0])
     assert reached > 0.98 * best
-    assert choose_threshold_in_spite(3 * right, found) == threshold
+    assert choose_threshold_partial(3 * right, found) == threshold
 
 
 def test_the_nearest_threshold_is_exact():

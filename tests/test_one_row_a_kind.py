@@ -210,10 +210,10 @@ def test_a_new_cause_is_printed_stored_and_on_the_page(tmp_path, monkeypatch, ca
     config = base.get_config().to_json_best_effort()
     (run / "config.json").write_text(config)
     row = {"kind": "validation", "epoch": 1, "jaccard": 0.5, "loss": 0.5}
-    row |= {"jaccard_at_half": 0.5, "threshold": 0.5, "step": 1}
+    row |= {"jaccard_at_0.5": 0.5, "threshold": 0.5, "step": 1}
     (run / "metrics.jsonl").write_text(json.dumps(row) + "\n")
     code, out, _ = call(capsys, "diagnose", run, "--json", tmp_path / "result.json")
-    assert code == 1 and f"1. {title} (99%)" in out
+    assert code == 1 and f"1. {title} (99 %)" in out
     (finding,) = json.loads((tmp_path / "result.json").read_text())["findings"]
     assert finding["cause"] == "short" and finding["because"] == "1 evaluations."
     assert f"{title} (99 %)" in (run / "diagnosis.html").read_text()

@@ -15,6 +15,7 @@ from beadseg.data.images.gaps import fill
 from beadseg.data.samples import Sample, read_sample
 from beadseg.errors import BeadsegError
 from beadseg.page import BLUE, GREY, ORANGE, Page
+from beadseg.quoting import counted, percent
 from beadseg.training.completeness import PARTIAL, TRUSTED
 
 _SHOWN = 6  # images with outlines
@@ -113,7 +114,7 @@ def findings(fingerprint: Fingerprint, o: Overview) -> list[tuple[str, str, str]
         add("warn", "Copies", f"{pairs}, {such}.")
     if o.partial:
         text = (
-            f"Of the beads that are seen without masks about {100 * o.labelled:.0f} % "
+            f"Of the beads that are seen without masks about {percent(o.labelled)} "
             "are labelled: a perfect model scores a Jaccard of about "
             f"{o.labelled:.2f} on these masks. Complete them (`beadseg complete`), or "
             "train with the losses made for it."
@@ -121,7 +122,7 @@ def findings(fingerprint: Fingerprint, o: Overview) -> list[tuple[str, str, str]
         add("bad", "Masks are partial", text)
     elif o.labelled_images and o.seen < TRUSTED:
         text = (
-            f"Only {100 * o.seen:.0f} % of the labelled objects are seen by the "
+            f"Only {percent(o.seen)} of the labelled objects are seen by the "
             "mask-free estimate: it cannot say how complete these masks are."
         )
         add("note", "Completeness unknown", text)
@@ -159,12 +160,12 @@ def findings(fingerprint: Fingerprint, o: Overview) -> list[tuple[str, str, str]
     shifted = [r.name for r in fingerprint.rows if is_shifted(r) and r not in beside]
     if len(shifted) > max(0.2 * o.labelled_images, 0):
         text = (
-            f"{len(shifted)} masks lie beside the slopes of their images, such as "
-            f"{shifted[0]}."
+            f"{counted(len(shifted), 'mask lies', 'masks lie')} beside the slopes of "
+            f"their images, such as {shifted[0]}."
         )
         add("warn", "Masks are shifted", text)
     if o.saturated > 0.005:
-        text = f"{100 * o.saturated:.1f} % of the pixels are at the upper end"
+        text = f"{percent(o.saturated, 1)} of the pixels are at the upper end"
         add("warn", "Saturation", f"{text}: expose less.")
     if o.signal_to_noise < 5:
         add("warn", "Noisy images", f"Signal to noise is {o.signal_to_noise:.1f}.")
@@ -188,12 +189,12 @@ def _numbers(page: Page, o: Overview) -> None:
         else "pixel size unknown"
     )
     labels = f"{o.labelled_images} with masks, {o.point_images} with points"
-    share = f"{100 * o.labelled:.0f} %" if np.isfinite(o.labelled) else "–"
+    share = percent(o.labelled) if np.isfinite(o.labelled) else "–"
     page.numbers(
         [
             ("images", o.images, labels),
-            ("objects an image", _round(o.objects), f"from {o.source}"),
-            ("coverage", f"{100 * o.coverage:.1f} %", "of the pixels"),
+            ("objects per image", _round(o.objects), f"from {o.source}"),
+            ("coverage", percent(o.coverage, 1), "of the pixels"),
             ("diameter", size, um),
             ("labelled", share, "of the beads seen"),
         ]
@@ -208,7 +209,7 @@ def _regime(page: Page, o: Overview, found: Regime, fingerprint: Fingerprint) ->
     )
     caption = (
         "Each dot an image, the cross their median; the boxes are the two references. "
-        f"Distances in doublings: {_round(found.from_sparse, 1)} from sparse, "
+        f"Log2 distances: {_round(found.from_sparse, 1)} from sparse, "
         f"{_round(found.from_dense, 1)} from dense."
     )
     points = np.array([objects_of(row, o.source) for row in fingerprint.rows])
@@ -230,7 +231,7 @@ def _regime(page: Page, o: Overview, found: Regime, fingerprint: Fingerprint) ->
         )
         if o.objects > 0 and o.coverage > 0:
             axes.loglog([o.objects], [100 * o.coverage], "P", ms=11, color="black")
-        axes.set_xlabel("objects an image")
+        axes.set_xlabel("objects per image")
         axes.set_ylabel("coverage, %")
         axes.set_xlim(0.4, max(500, 1.5 * points[:, 0].max() if len(points) else 0))
         axes.set_ylim(0.09, 110)
@@ -290,7 +291,7 @@ def _spread(page: Page, fingerprint, o: Overview) -> None:
     if not len(diameters):
         diameters = np.array([r.diameter_px for r in rows if r.diameter_px > 0])
     data = (
-        ([objects_of(r, o.source)[0] for r in rows], "objects an image"),
+        ([objects_of(r, o.source)[0] for r in rows], "objects per image"),
         ([100 * objects_of(r, o.source)[1] for r in rows], "coverage, %"),
         (diameters, "diameter, px"),
     )
@@ -303,12 +304,12 @@ def _spread(page: Page, fingerprint, o: Overview) -> None:
 
 
 _QUALITY = (
-    ("contrast", "contrast", 100, "%", "beads against the ground beside them"),
+    ("contrast", "contrast", 100, "%", "beads against the background beside them"),
     ("signal to noise", "signal_to_noise", 1, "", "above 5 is comfortable"),
     ("noise", "noise", 100, "%", "standard deviation, of the range"),
     ("sharpest edges", "edge_px", 1, "px", "standard deviation of their blur"),
     ("shading", "shading", 100, "%", "change of the light over an image"),
-    ("texture of the ground", "texture", 100, "%", "beyond noise and shading"),
+    ("texture of the background", "texture", 100, "%", "beyond noise and shading"),
     ("saturated pixels", "saturated", 100, "%", "at the upper end"),
     ("bits in use", "bits", 1, "", "of what the file type could hold"),
 )
@@ -360,11 +361,14 @@ def _masks(page: Page, fingerprint, o: Overview, samples) -> None:
         low = [r for r in fingerprint.rows if r.labelled is not None]
         low = sorted((r for r in low if r.labelled < PARTIAL), key=lambda r: r.labelled)
         text = (
-            f"Of the beads seen without masks {100 * o.labelled:.0f} % are labelled "
-            f"(median over images); {100 * o.seen:.0f} % of the labelled ones are seen."
+            f"Of the beads seen without masks {percent(o.labelled)} are labelled "
+            f"(median over images); {percent(o.seen)} of the labelled ones are seen."
         )
         if low:
-            text += f" {len(low)} images are below {100 * PARTIAL:.0f} %."
+            text += (
+                f" {counted(len(low), 'image is', 'images are')} below "
+                f"{percent(PARTIAL)}."
+            )
         page.paragraph(text)
     worst = sorted(rows, key=_defects, reverse=True)[:3]
     worst = [row for row in worst if _defects(row)]
@@ -460,11 +464,11 @@ def _images(page: Page, fingerprint, o: Overview) -> None:
                 f"{row.shape[0]}×{row.shape[1]}",
                 row.mask.objects if row.mask else row.points,
                 row.count,
-                f"{100 * objects_of(row, o.source)[1]:.1f} %",
+                percent(objects_of(row, o.source)[1], 1),
                 float(np.median(row.mask.diameters))
                 if row.mask and row.mask.objects
                 else row.diameter_px,
-                None if row.labelled is None else f"{100 * row.labelled:.0f} %",
+                None if row.labelled is None else percent(row.labelled),
             )
             for row in rows
         ],

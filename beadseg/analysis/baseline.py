@@ -16,6 +16,7 @@ from beadseg.analysis.overview import Overview
 from beadseg.analysis.recommendation import FILE
 from beadseg.config import base_config
 from beadseg.page import GREY, Page
+from beadseg.quoting import percent
 from beadseg.training.completeness import TRUSTED
 
 SETTINGS, DATA = 0.3, 0.2  # Jaccard above which, below which
@@ -54,7 +55,7 @@ def baseline_config(folder: Path, overview: Overview, epochs: int = 20) -> Confi
     return c
 
 
-def judge(
+def verdict_of(
     curve: list[dict[str, Any]], overview: Overview, folder: Path, told: bool
 ) -> Verdict:
     """The verdict of a baseline.
@@ -68,7 +69,7 @@ def judge(
     """
     scores = [row["jaccard"] for row in curve]
     best = max(scores)
-    at_half = max(row["jaccard_at_half"] for row in curve)
+    at_half = max(row["jaccard_at_0.5"] for row in curve)
     known = told or not (overview.seen < TRUSTED)
     on = _measured_on(overview, told)
     settings = f"{folder.resolve().name}-analysis/{FILE}"
@@ -163,7 +164,7 @@ def write_page(
     trained = [row for row in rows if row["kind"] == "train_epoch"]
     with page.plot("Jaccard after each epoch; the lines are 0.2 and 0.3.") as axes:
         axes.plot(epochs, [row["jaccard"] for row in curve], label="validation")
-        half = [row["jaccard_at_half"] for row in curve]
+        half = [row["jaccard_at_0.5"] for row in curve]
         axes.plot(epochs, half, "--", label="validation, threshold 0.5")
         axes.plot(
             [row["epoch"] for row in trained],
@@ -184,7 +185,7 @@ def write_page(
             + [
                 f"{row[name]:.3f}"
                 for name in (
-                    *("jaccard", "jaccard_at_half", "threshold"),
+                    *("jaccard", "jaccard_at_0.5", "threshold"),
                     *("precision", "recall", "loss"),
                 )
             ]
@@ -204,8 +205,7 @@ def _rising(scores: list[float]) -> bool:
 def _measured_on(overview: Overview, told: bool) -> str:
     if overview.partial:
         return (
-            f" (corrected: masks label about {100 * overview.labelled:.0f} % of the "
-            "beads)"
+            f" (corrected: masks label about {percent(overview.labelled)} of the beads)"
         )
     return " (corrected for the completeness in beads.toml)" if told else ""
 
@@ -213,4 +213,4 @@ def _measured_on(overview: Overview, told: bool) -> str:
 def _share(overview: Overview) -> str:
     if overview.seen < TRUSTED or overview.labelled != overview.labelled:
         return "completeness of the masks unknown"
-    return f"about {100 * overview.labelled:.0f} % of the beads seen are labelled"
+    return f"about {percent(overview.labelled)} of the beads seen are labelled"

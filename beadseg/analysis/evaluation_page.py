@@ -10,18 +10,19 @@ from beadseg import colours, matching
 from beadseg.data.images.gaps import fill
 from beadseg.data.images.reading import ReadError
 from beadseg.data.masks.labels import UNKNOWN
-from beadseg.inference.scores.evaluation import ERRORS
+from beadseg.inference.scores.evaluation import ERROR_WORDS, ERRORS
 from beadseg.inference.scores.pairing import Pair, read_predicted, read_truth
 from beadseg.matching import MIN_IOUS
 from beadseg.page import Page
+from beadseg.quoting import counted, percent
 
 WORST = 12  # images that are shown
 _WINDOW = 512  # px, side of the part shown of a big image: the one with most errors
 _SHOWN = 560  # px, about the side of a picture, so that outlines are seen
 LEGEND = (
-    (colours.BEAD, "found"),
-    (colours.MISSED, "missed"),
-    (colours.INVENTED, "invented"),
+    (colours.TRUE_POSITIVE, "true positive"),
+    (colours.FALSE_NEGATIVE, "false negative"),
+    (colours.FALSE_POSITIVE, "false positive"),
     (colours.MERGED, "merged"),
     (colours.SPLIT, "split"),
     (colours.UNKNOWN, "unknown"),
@@ -62,14 +63,21 @@ def write_page(result: dict, pairs: dict[str, Pair], file: Path) -> None:
 
 def _lead(result: dict) -> str:
     pooled, count = result["pooled"], len(result["images"])
-    images = "image" if count == 1 else "images"
     beads = f"{pooled['beads']:.0f}"
-    found = f"{pooled['predicted']:.0f} beads found where {beads} are labelled"
+    found = (
+        f"{counted(pooled['predicted'], 'bead')} predicted where {beads} are labelled"
+    )
     if any(i.get("completeness") not in (None, 1.0) for i in result["images"]):
-        found = f"{pooled['predicted']:.0f} beads found where {beads} are expected"
-    lead = f"{found}, in {count} {images}."
+        found = (
+            f"{counted(pooled['predicted'], 'bead')} predicted where {beads} are "
+            "expected"
+        )
+    lead = f"{found}, in {counted(count, 'image')}."
     if "errors" in pooled:
-        parts = [f"{number:.0f} {kind}" for kind, number in pooled["errors"].items()]
+        parts = [
+            counted(number, *ERROR_WORDS[kind])
+            for kind, number in pooled["errors"].items()
+        ]
         lead += f" Of the errors: {', '.join(parts)}."
     return lead
 
@@ -78,7 +86,7 @@ def _numbers(page: Page, result: dict) -> None:
     pooled, mean = result["pooled"], result["mean_of_images"]
     detection = pooled["detection"]
     tiles = [
-        ("Count error", f"{mean['count_error']:.1%}", "mean of images"),
+        ("Count error", percent(mean["count_error"], 1), "mean of images"),
         ("F1 of centres", f"{detection['f1']:.3f}", _within(result)),
     ]
     if "ap" in pooled:
@@ -92,7 +100,11 @@ def _numbers(page: Page, result: dict) -> None:
     if pooled["diameter_error"] is not None:
         size = f"{pooled['predicted_median_diameter']:.1f} px"
         tiles.append(
-            ("Diameter error", f"{pooled['diameter_error']:+.1%}", f"median {size}")
+            (
+                "Diameter error",
+                percent(pooled["diameter_error"], 1, sign=True),
+                f"median {size}",
+            )
         )
     page.numbers(tiles)
 
@@ -117,19 +129,19 @@ def _overlap(page: Page, pooled: dict) -> None:
     ) as axes:
         for name, row in zip(names, rows, strict=True):
             axes.plot(MIN_IOUS, pooled[row], marker="o", markersize=4, label=name)
-        axes.set(xlabel="IoU from which a bead counts as found", ylim=(0, 1.02))
+        axes.set(xlabel="IoU from which a bead is a true positive", ylim=(0, 1.02))
         axes.legend(ncols=5, loc="lower left")
 
 
 def _images(page: Page, images: list[dict]) -> None:
     masks = any("ap" in image for image in images)
-    header = ["image", "beads", "found", "count error"]
+    header = ["image", "beads", "predicted", "count error"]
     header += ["Jaccard", "F1 at 0.5", "AP at 0.5", "PQ"] if masks else []
     header += ["centres F1", "diameter error"]
     rows = []
     for image in _worst_first(images):
         row = [image["name"], *(f"{image[k]:.0f}" for k in ("beads", "predicted"))]
-        row.append(f"{image['count_error']:+.1%}")
+        row.append(percent(image["count_error"], 1, sign=True))
         if "ap" in image:
             values = [image["jaccard"], *(image[k][0] for k in ("f1", "ap", "pq"))]
             row += [f"{value:.3f}" for value in values]
@@ -137,7 +149,7 @@ def _images(page: Page, images: list[dict]) -> None:
             row += [None] * 4
         row.append(f"{image['detection']['f1']:.3f}")
         error = image["diameter_error"]
-        rows.append([*row, None if error is None else f"{error:+.1%}"])
+        rows.append([*row, None if error is None else percent(error, 1, sign=True)])
     page.table(header, rows, "The worst first.")
 
 
@@ -151,7 +163,11 @@ def _pictures(page: Page, images: list[dict], pairs: dict, masks: bool) -> None:
             page.callout("bad", str(error))
             continue
         errors = image.get("errors", {})
-        said = [f"{errors[kind]:.0f} {kind}" for kind in ERRORS if errors.get(kind)]
+        said = [
+            counted(errors[kind], *ERROR_WORDS[kind])
+            for kind in ERRORS
+            if errors.get(kind)
+        ]
         pictures.append((drawn, f"{image['name']}: {', '.join(said) or 'no error'}"))
         if "errors" not in image:
             score = image["detection"]["f1"]
@@ -161,8 +177,8 @@ def _pictures(page: Page, images: list[dict], pairs: dict, masks: bool) -> None:
 
 def _meanings(page: Page, result: dict) -> None:
     meanings = [
-        f"Centres: a predicted centre counts as found {_within(result)} of a true one, "
-        "one to one.",
+        f"Centres: a predicted centre is a true positive {_within(result)} of a true "
+        "one, one to one.",
         "Count error: of beads predicted against labelled; its mean over images takes "
         "no account of the sign.",
         "Diameter: of the disc of equal area, median over beads that do not touch the "
@@ -173,8 +189,9 @@ def _meanings(page: Page, result: dict) -> None:
             "Pooled: counts of all images are added up and divided once.",
             "IoU: shared area over joint area of a predicted and a true bead, matched "
             "one to one so that most match.",
-            "AP: found / (found + invented + missed). PQ: sum of the IoU of the found, "
-            "over found + half of the others.",
+            "AP: "
+            "TP / (TP + FP + FN). PQ: sum of the IoU of the true positives / (TP + FP "
+            "/ 2 + FN / 2).",
             "Boundary F1: of the pixels on outlines, within "
             f"{result['tolerance']:g} px.",
             "Merged: one prediction covers more than half of several true beads. "
@@ -207,14 +224,14 @@ def draw_errors(pair: Pair) -> np.ndarray:
     named = matching.errors(found, matching.match(found))
     if centres is None:
         drawn = [
-            (predicted, matching.match(found).predicted, colours.BEAD),
-            (truth, named.missed, colours.MISSED),
-            (predicted, named.invented, colours.INVENTED),
+            (predicted, matching.match(found).predicted, colours.TRUE_POSITIVE),
+            (truth, named.false_negative, colours.FALSE_NEGATIVE),
+            (predicted, named.false_positive, colours.FALSE_POSITIVE),
             (truth, named.merged, colours.MERGED),
             (truth, named.split, colours.SPLIT),
         ]
     else:
-        drawn = [(predicted, found.predicted, colours.BEAD)]
+        drawn = [(predicted, found.predicted, colours.TRUE_POSITIVE)]
     wrong = np.zeros(truth.shape, bool)
     for labels, which, _ in drawn[1:]:
         wrong |= np.isin(labels, which)
@@ -235,7 +252,7 @@ def draw_errors(pair: Pair) -> np.ndarray:
         top, left = (s.start for s in window)
         for y, x in np.round((centres - (top, left) + 0.5) * zoom).astype(int):
             mark = np.s_[max(y - 2, 0) : max(y + 3, 0), max(x - 2, 0) : max(x + 3, 0)]
-            picture[mark] = colours.MISSED
+            picture[mark] = colours.FALSE_NEGATIVE
     return np.round(255 * np.clip(picture, 0, 1)).astype(np.uint8)
 
 

@@ -22,7 +22,7 @@ from beadseg.data.folder import Folder, trusted
 from beadseg.data.images.gaps import fill
 from beadseg.data.images.reading import ReadError
 from beadseg.data.masks.checkup import MaskDoubt
-from beadseg.data.masks.marks import MarkedImage, Marks, judge_masks, measure_marks
+from beadseg.data.masks.marks import MarkedImage, Marks, kind_of_masks, measure_marks
 from beadseg.data.samples import Sample, read_sample
 from beadseg.errors import BeadsegError
 from beadseg.inference.estimate import Estimate, estimate
@@ -132,7 +132,7 @@ def take_fingerprint(
         tuple(problems),
         folder.notes,
         excerpts,
-        judge_masks(marked),
+        kind_of_masks(marked),
         folder.doubts,
     )
 

@@ -23,13 +23,15 @@ class ImageFacts:
     bits: float | None  # depth really used: log2 of the steps in use; None: floats
     saturated: float  # share of the pixels at the upper end, where they pile up
     range: float  # 0.5th to 99.5th percentile, in the units of the file
-    contrast: float  # beads against the ground beside them, -1..1; > 0: brighter
+    contrast: float  # beads against the background beside them, -1..1; > 0: brighter
     noise: float  # standard deviation, share of the range
-    signal_to_noise: float  # root mean square of beads against the ground, over noise
+    signal_to_noise: (
+        float  # root mean square of beads against the background, over noise
+    )
     edge_px: float  # deviation of the blur of the sharpest edges; nan without any
-    shading: float  # of the ground, over the image, share of the range
-    ground: float  # 0 dark, 1 bright
-    texture: float  # deviation of the ground beyond noise and shading
+    shading: float  # of the background, over the image, share of the range
+    background: float  # 0 dark, 1 bright
+    texture: float  # deviation of the background beyond noise and shading
 
 
 def measure_image(page: np.ndarray, inside: np.ndarray) -> ImageFacts:
@@ -50,7 +52,7 @@ def measure_image(page: np.ndarray, inside: np.ndarray) -> ImageFacts:
     outside = ~ndimage.binary_dilation(inside, iterations=2)
     if outside.mean() < 0.02:
         outside = ~inside if (~inside).any() else np.ones_like(inside)
-    light, ground, texture = _light(scaled, outside, noise)
+    light, background, texture = _light(scaled, outside, noise)
     flat = scaled - light
     beads = flat[inside]
     strong = float(np.sqrt(np.mean(beads**2))) if beads.size else 0.0
@@ -66,7 +68,7 @@ def measure_image(page: np.ndarray, inside: np.ndarray) -> ImageFacts:
         signal_to_noise=min(strong / max(noise, 1e-4), 999.0),
         edge_px=_edge(scaled, noise),
         shading=float(light.max() - light.min()),
-        ground=ground,
+        background=background,
         texture=texture,
     )
 
@@ -122,7 +124,7 @@ def _noise(scaled: np.ndarray) -> float:
 
 
 def _light(scaled, outside, noise) -> tuple[np.ndarray, float, float]:
-    """A surface of second order through the ground, its level and its texture."""
+    """A surface of second order through the background, its level and its texture."""
     height, width = scaled.shape
     rows = np.linspace(0, height, _GRID + 1).astype(int)
     columns = np.linspace(0, width, _GRID + 1).astype(int)
@@ -130,9 +132,9 @@ def _light(scaled, outside, noise) -> tuple[np.ndarray, float, float]:
     for i in range(_GRID):
         for j in range(_GRID):
             box = slice(rows[i], rows[i + 1]), slice(columns[j], columns[j + 1])
-            ground = scaled[box][outside[box]]
-            if ground.size >= 12:
-                points.append((i, j, np.median(ground), ground.std()))
+            background = scaled[box][outside[box]]
+            if background.size >= 12:
+                points.append((i, j, np.median(background), background.std()))
     level = float(np.median(scaled[outside]))
     if len(points) < 8:
         return np.full_like(scaled, level), level, 0.0

@@ -21,7 +21,7 @@ _MOVES = 8  # px, how far outlines are looked for
 
 @dataclass(frozen=True)
 class MaskFacts:
-    """Numbers of one mask; lists have an entry a bead."""
+    """Numbers of one mask; lists have one entry per bead."""
 
     objects: int
     coverage: float  # of the known pixels
@@ -29,7 +29,7 @@ class MaskFacts:
     diameters: tuple[float, ...]  # px, of the disc of equal area, whole beads
     circularity: float  # median of 4 pi area / perimeter^2; nan without shaped beads
     aspect: float  # median of long over short axis
-    branches: float  # mean of skeleton branch points a bead
+    branches: float  # mean of skeleton branch points per bead
     spacing: float  # median distance to the next centre, mean diameters; nan below 2
     touching: float  # share of the beads that touch another
     holes: int
@@ -73,7 +73,7 @@ def measure_mask(labels: np.ndarray, image: np.ndarray) -> MaskFacts:
     whole, circularity = ~shapes["on_border"], shapes["circularity"]
     usual = float(np.median(diameter[whole] if whole.any() else diameter))
     shaped = whole & (area >= SHAPED)
-    aspect = shapes["major_px"] / np.maximum(shapes["minor_px"], 1e-9)
+    aspect = shapes["major_axis_px"] / np.maximum(shapes["minor_axis_px"], 1e-9)
     offset, gain = find_offset(index, image, usual)
     boxes = ndimage.find_objects(index)
     return MaskFacts(

@@ -13,7 +13,7 @@ class Overview:
     """Medians over images, unless said otherwise; nan where nothing can be said."""
 
     images: int
-    labelled_images: int  # with a mask that has beads, and ground
+    labelled_images: int  # with a mask that has beads, and background
     point_images: int
     source: str  # of counts and sizes: "masks", "points" or "the estimate"
     objects: float  # an image
@@ -29,9 +29,9 @@ class Overview:
     branches: float  # skeleton branch points an object, mean
     spacing: float  # diameters, to the next centre
     touching: float  # share of the beads
-    contrast: float  # of beads against the ground, > 0: brighter
+    contrast: float  # of beads against the background, > 0: brighter
     mixed_polarity: bool  # beads are brighter in some images, darker in others
-    ground: float  # 0 dark, 1 bright
+    background: float  # 0 dark, 1 bright
     shading: float  # share of the range
     texture: float
     noise: float
@@ -107,7 +107,7 @@ def look_over(fingerprint: Fingerprint) -> Overview:
         touching=of_masks("touching"),
         contrast=_median(contrast),
         mixed_polarity=bool(len(strong) and 0.15 < (strong > 0).mean() < 0.85),
-        ground=of_images("ground"),
+        background=of_images("background"),
         shading=of_images("shading"),
         texture=of_images("texture"),
         noise=of_images("noise"),

@@ -2,7 +2,7 @@
 
 The references are those of the domain-shift analysis: mitochondria in electron
 micrographs, for which the first settings were tuned, and microbeads under a light
-microscope. Distances are in doublings beyond the reference's range. Coverage weighs
+microscope. Distances are log2 ratios beyond the reference's range. Coverage weighs
 twice, for it does not depend on how large a part of the sample an image shows.
 """
 
@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from beadseg.analysis.overview import Overview
+from beadseg.quoting import percent
 
 
 class Reference(NamedTuple):
@@ -29,7 +30,7 @@ _BETWEEN = 1.3  # ratio of the distances below which neither is near
 
 
 class Regime(NamedTuple):
-    """Which kind, and how far from each in doublings; nan where nothing is known."""
+    """Which kind, and the log2 distance from each; nan where nothing is known."""
 
     name: str  # "sparse", "dense", "between" or "unknown"
     from_sparse: float
@@ -73,7 +74,7 @@ def sentence(found: Regime) -> str:
     like = {"sparse": "sparse, like mitochondria", "dense": "dense, like beads"}
     near, far = sorted((found.from_sparse, found.from_dense))
     return (
-        f"The data are {like[found.name]}: {near:.1f} doublings from that reference, "
+        f"The data are {like[found.name]}: {near:.1f} log2 units from that reference, "
         f"{far:.1f} from the other."
     )
 
@@ -81,12 +82,12 @@ def sentence(found: Regime) -> str:
 def table(overview: Overview) -> list[tuple[str, str, str, str, str]]:
     """The table of the analysis: what, sparse, dense, measured, what it means."""
     o = overview
-    positive = f"{100 * o.coverage:.0f} % of the pixels are bead"
+    positive = f"{percent(o.coverage)} of the pixels are bead"
     balanced = 0.2 <= o.coverage <= 0.8
-    if o.ground > 0.6:
-        ground = "bright"
+    if o.background > 0.6:
+        background = "bright"
     else:
-        ground = "dark" if o.ground < 0.35 else "grey"
+        background = "dark" if o.background < 0.35 else "grey"
     uneven = o.shading > 0.15
     kind = "brighter" if o.contrast > 0.05 else "darker"
     if abs(o.contrast) <= 0.05:
@@ -95,7 +96,7 @@ def table(overview: Overview) -> list[tuple[str, str, str, str, str]]:
         kind = "brighter in some images, darker in others"
     return [
         (
-            "objects an image",
+            "objects per image",
             "2-3",
             "20-100",
             f"{o.objects:.0f} ({o.fewest:.0f}-{o.most:.0f}), from {o.source}",
@@ -107,7 +108,7 @@ def table(overview: Overview) -> list[tuple[str, str, str, str, str]]:
             "coverage",
             "5-15 %",
             "30-60 %",
-            f"{100 * o.coverage:.1f} %",
+            percent(o.coverage, 1),
             f"{positive}: "
             + (
                 "classes are balanced, no loss needs a focus on the rarer"
@@ -126,8 +127,8 @@ def table(overview: Overview) -> list[tuple[str, str, str, str, str]]:
             "background",
             "uniform, dark",
             "variable",
-            f"{ground}, light varies by {100 * o.shading:.0f} %, texture "
-            f"{100 * o.texture:.0f} %",
+            f"{background}, light varies by {percent(o.shading)}, texture "
+            f"{percent(o.texture)}",
             "uneven light: flatten it before anything else"
             if uneven
             else "light is even enough to be left alone",
@@ -151,7 +152,7 @@ def _shape(o: Overview) -> str:
         return f"{size} px across, shape unknown without masks"
     return (
         f"circularity {o.circularity:.2f}, aspect {_number(o.aspect)}, "
-        f"{o.branches:.2f} branch points each, {100 * o.touching:.0f} % touch"
+        f"{o.branches:.2f} branch points each, {percent(o.touching)} touch"
     )
 
 

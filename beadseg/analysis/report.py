@@ -11,7 +11,7 @@ from beadseg.errors import BeadsegError
 from beadseg.files import read_json
 from beadseg.losses import LOSSES, loss_options
 from beadseg.page import BLUE, GREY, Page
-from beadseg.quoting import printable
+from beadseg.quoting import percent, printable
 from beadseg.training.run_folder import flatten
 from beadseg.training.tracking.summary import (
     NO_HELP,
@@ -34,7 +34,7 @@ _SETTINGS = ("seed", "init_from", "model.", "optim.", "train.", "partial.", "dat
 _SETTINGS += ("data.batch_size", "data.crop", "data.bead_diameter", "data.normalise.")
 _SCORES = {
     "jaccard": "Jaccard",
-    "jaccard_at_half": "Jaccard at threshold 0.5",
+    "jaccard_at_0.5": "Jaccard at threshold 0.5",
     "jaccard_mean_of_images": "Jaccard, mean of images",
     "dice": "Dice",
     "accuracy": "accuracy",
@@ -43,7 +43,7 @@ _SCORES = {
     "f1": "F1 of the beads",
     "bead_precision": "precision of the beads",
     "bead_recall": "recall of the beads",
-    "count_error": "count error of an image",
+    "count_error": "count error per image",
     "diameter_error": "error of the median diameter",
     "loss": "loss",
 }
@@ -123,7 +123,7 @@ def _lead(summary: dict, best: dict | None) -> str:
     except (KeyError, TypeError, ValueError):
         pass
     if best is None:
-        return "No epoch has come to its end yet."
+        return "No epoch is finished yet."
     return (
         f"Best validation Jaccard so far {best['jaccard']:.3f}, at epoch "
         f"{best.get('epoch', '?')}."
@@ -133,9 +133,7 @@ def _lead(summary: dict, best: dict | None) -> str:
 def _missing(run: Path, files: _Files, best: dict | None) -> list[str]:
     missing = list(files.damaged)
     if not files.content["summary"]:
-        missing.append(
-            "Training has not come to its end: the same command goes on where it was."
-        )
+        missing.append("Training is not finished: the same command continues it.")
     if best is None:
         missing.append("There is no validation yet, so there are no scores or curves.")
     if not (run / "samples.png").exists():
@@ -168,7 +166,7 @@ def _numbers(page: Page, summary: dict, best: dict | None) -> None:
     tiles = [("Jaccard", f"{best['jaccard']:.3f}", f"epoch {best.get('epoch', '?')}")]
     if best.get("f1") is not None:
         tiles.append(("F1", f"{best['f1']:.3f}", "beads"))
-        tiles.append(("Count error", f"{best['count_error']:.1%}", "of an image"))
+        tiles.append(("Count error", percent(best["count_error"], 1), "per image"))
     for key, name in (
         ("dice", "Dice"),
         ("precision", "Precision"),

@@ -23,6 +23,7 @@ from beadseg.data.scaling import (
     SMALLEST_SCALE,
     wanted_diameter,
 )
+from beadseg.quoting import percent
 
 DIAMETER = 24.0  # px of the median bead, as the network sees it
 BATCH = 8
@@ -109,7 +110,7 @@ def _seen_side(o: Overview, setting: float | str | None = None) -> float:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+    return percent(share)
 
 
 def _loss(o: Overview) -> Choice:

@@ -25,7 +25,7 @@ def add(commands: Subparsers) -> None:
 def run(options: argparse.Namespace) -> dict:
     """Looks at the data, trains, judges; returns the verdict with its numbers."""
 
-    from beadseg.analysis.baseline import baseline_config, judge, write_page
+    from beadseg.analysis.baseline import baseline_config, verdict_of, write_page
     from beadseg.analysis.fingerprint import take_fingerprint
     from beadseg.analysis.overview import look_over
     from beadseg.config import base_config
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> dict:
     rows = read_rows(workdir / "metrics.jsonl")
     curve = [row for row in rows if row["kind"] == "validation"]
     told = any(sample.completeness is not None for sample in folder.samples)
-    verdict = judge(curve, overview, options.dir, told)
+    verdict = verdict_of(curve, overview, options.dir, told)
     doubts = tuple(f"{line[0].upper()}{line[1:]}." for line in cautions(summary))
     verdict = verdict._replace(checks=(*doubts, *verdict.checks))
     write_page(workdir / "baseline.html", verdict, rows, overview)

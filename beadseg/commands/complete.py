@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 from beadseg.commands import Subparsers, detection
+from beadseg.quoting import counted, percent
 
 
 def add(commands: Subparsers) -> None:
@@ -51,9 +52,9 @@ def run(options: argparse.Namespace) -> dict:
     for line in result["problems"]:
         print(line)
     print(
-        f"{result['images']} images with {result['labelled']} labelled beads, of which "
-        f"the model finds {result['agreed']}; {result['proposed']} proposals, about "
-        f"{result['expected']:.0f} of them expected to be right"
+        f"{counted(result['images'], 'image')} with {result['labelled']} labelled "
+        f"beads, of which the model finds {result['agreed']}; {result['proposed']} "
+        f"proposals, about {result['expected']:.0f} of them expected to be right"
     )
     if result["omission"] in KINDS:
         print(f"missing are {KINDS[result['omission']]} above all")
@@ -65,7 +66,7 @@ def run(options: argparse.Namespace) -> dict:
     if options.accept is not None and result["accepted"]:
         print(
             f"accepted {result['accepted']} at {result['asked_precision']:g}, of which "
-            f"{result['expected_precision']:.1%} are expected to be right"
+            f"{percent(result['expected_precision'], 1)} are expected to be right"
         )
     elif options.accept is not None:
         print(_none_accepted(result))

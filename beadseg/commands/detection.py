@@ -8,6 +8,7 @@ from typing import Any
 from beadseg.errors import BeadsegError
 from beadseg.files import read_json
 from beadseg.inference.settings import FILE, POLARITIES, Settings
+from beadseg.quoting import counted, percent
 
 SHOWN = 20  # images in the printed table
 
@@ -92,11 +93,12 @@ def _lines(result: dict[str, Any]) -> list[str]:
     width = max([len(row["image"]) for row in rows[:SHOWN]], default=5)
     lines = []
     if rows:
-        lines.append(f"{'image':{width}}  beads  corrected  diameter  coverage")
+        lines.append(f"{'image':{width}}  beads  edge-corrected  diameter   coverage")
     for row in rows[:SHOWN]:
         lines.append(
-            f"{row['image']:{width}}  {row['count']:5d}  {row['count_corrected']:9.1f}"
-            f"  {_diameter(row):>8}  {row['coverage']:8.1%}"
+            f"{row['image']:{width}}  {row['count']:5d}  "
+            f"{row['edge_corrected_count']:14.1f}  {_diameter(row):>8}  "
+            f"{percent(row['coverage'], 1):>9}"
         )
     if len(rows) > SHOWN:
         lines.append(f"... and {len(rows) - SHOWN} more in the table of images")
@@ -104,7 +106,7 @@ def _lines(result: dict[str, Any]) -> list[str]:
     skipped = f", {result['skipped']} of them before" if result["skipped"] else ""
     failed = f", {len(result['failed'])} failed" if result["failed"] else ""
     lines.append(
-        f"{beads:,} beads in {len(rows)} image{'' if len(rows) == 1 else 's'}{skipped}"
+        f"{counted(beads, 'bead')} in {counted(len(rows), 'image')}{skipped}"
         f"{failed}: {result['output']} ({result['seconds']:.1f} s)"
     )
     return lines

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 from beadseg.commands import Subparsers
+from beadseg.quoting import percent
 
 
 def add(commands: Subparsers) -> None:
@@ -32,14 +33,14 @@ def run(options: argparse.Namespace) -> dict:
     """Looks, ranks, prints and writes a page; returns the causes and their numbers."""
     from beadseg.analysis.diagnosis.causes import CAUSES, diagnose
     from beadseg.analysis.diagnosis.page import write_page
-    from beadseg.analysis.diagnosis.run_evidence import look_into
+    from beadseg.analysis.diagnosis.run_evidence import examine_run
     from beadseg.analysis.fingerprint import plain
     from beadseg.errors import BeadsegError
 
     if options.images < 1:
         raise BeadsegError(f"--images {options.images}: give at least 1")
     folder = options.folder
-    looked = look_into(folder, options.data, options.images)
+    looked = examine_run(folder, options.data, options.images)
     e = looked.evidence
     found = [
         finding._replace(command=_filled(finding.command, folder, looked.config))
@@ -54,7 +55,9 @@ def run(options: argparse.Namespace) -> dict:
         where = "" if e.rows else " in the curves"
         print(f"No cause shows{where}: the numbers are those of a healthy run.")
     for number, finding in enumerate(found, 1):
-        print(f"{number}. {CAUSES[finding.cause].title} ({finding.confidence:.0%})")
+        print(
+            f"{number}. {CAUSES[finding.cause].title} ({percent(finding.confidence)})"
+        )
         print(f"   {finding.because}")
         print(f"   {finding.remedy}")
         print(f"   {finding.command}")
@@ -66,7 +69,15 @@ def run(options: argparse.Namespace) -> dict:
         "exit_code": int(bool(found)),
     }
     if e.rows:
-        counts = ("truth", "found", "missed", "invented", "merged", "split", "specks")
+        counts = (
+            "truth",
+            "true_positive",
+            "false_negative",
+            "false_positive",
+            "merged",
+            "split",
+            "specks",
+        )
         result |= {name: int(e.total(name)) for name in counts}
         result |= {"jaccard": e.jaccard_at(e.threshold), "best_jaccard": e.best[0]}
     return plain(result)

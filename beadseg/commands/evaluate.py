@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from beadseg.commands import Subparsers
-from beadseg.quoting import some_of
+from beadseg.quoting import counted, percent, some_of
 
 _LINES = 20  # images in the printed table
 
@@ -17,11 +17,12 @@ def add(commands: Subparsers) -> None:
         help="compare predicted beads with labelled ones",
         description="Compares predictions with the truth, file by file of the same "
         "name: pixels, beads, counts and sizes. Unknown pixels (label -1, or ignore/) "
-        "count neither for nor against. Where masks are told to label only a share of "
-        "the beads (beads.toml of TRUTH, or --completeness), numbers are those "
-        "expected against complete ones; where nobody told, a few masks are looked at "
-        "beside their images, and what seems incomplete is said. Images that the run "
-        "of the prediction was trained on are named, and the others are scored apart.",
+        "count neither for nor against. Where "
+        "masks are given to label only a share of the beads (beads.toml of TRUTH, or "
+        "--completeness), numbers are those expected against complete ones; where "
+        "nothing is given, a few masks are compared with their images, and what seems "
+        "incomplete is said. Images that the run of the prediction was trained on are "
+        "named, and the others are scored apart.",
     )
     parser.add_argument(
         "predicted", type=Path, help="a prediction folder, or label images, or one"
@@ -33,14 +34,14 @@ def add(commands: Subparsers) -> None:
         "--distance",
         type=float,
         metavar="PX",
-        help="within which a centre counts as found (half the median bead diameter)",
+        help="within which a centre is a true positive (half the median bead diameter)",
     )
     parser.add_argument(
         "--completeness",
         type=float,
         metavar="C",
-        help="share of the true beads that the masks label, 0 to 1 (as beads.toml of "
-        "TRUTH tells, else 1)",
+        help="share of the true beads that the masks label, 0 to 1 (as "
+        "in beads.toml of TRUTH, else 1)",
     )
     parser.add_argument(
         "--run",
@@ -126,23 +127,24 @@ def _incomplete(result: dict, check) -> list[str]:
     if short:
         mean = sum(short) / len(short)
         lines.append(
-            f"the masks of {len(short)} of {len(images)} images are told to label "
-            f"{mean:.0%} of the beads: all numbers are those expected against complete "
-            "masks, if beads were left out at random"
+            f"the masks of {len(short)} of {counted(len(images), 'image')} label, as "
+            f"given, {percent(mean)} of the beads: all numbers are those expected "
+            "against complete masks, if beads were left out at random"
         )
     if check is not None:
         lines.append(
-            f"the masks seem to label only about {check.completeness:.0%} of the beads "
-            f"({check.low:.0%} to {check.high:.0%}, from {check.images} images without "
-            "their masks), so a perfect prediction looks full of false beads; against "
-            f"complete masks: {_scores(result['if_incomplete'])}. Say how complete "
-            "they are with --completeness (1: complete)"
+            f"the masks seem to label only about {percent(check.completeness)} of the "
+            f"beads ({percent(check.low)} to {percent(check.high)}, from "
+            f"{check.images} images without their masks), so a perfect prediction "
+            "looks full of false beads; against complete masks: "
+            f"{_scores(result['if_incomplete'])}. Say how complete they are with "
+            "--completeness (1: complete)"
         )
     return lines
 
 
 def _doubts(result: dict, truth: Path, gone: tuple[Path, ...]) -> list[str]:
-    """What else makes the numbers doubtful."""
+    """Further warnings about the numbers."""
     from beadseg.data.masks.provenance import proposed
     from beadseg.inference.scores.pairing import dataset_of
 
@@ -152,8 +154,8 @@ def _doubts(result: dict, truth: Path, gone: tuple[Path, ...]) -> list[str]:
     trained = sum(image["trained_on"] for image in images)
     if trained:
         line = (
-            f"{trained} of {len(images)} images were trained on by the run of the "
-            "prediction: scores on them say little about others"
+            f"{trained} of {counted(len(images), 'image was', 'images were')} trained "
+            "on by the run of the prediction: scores on them say little about others"
         )
         if result["held_out"]:
             others = len(images) - trained
@@ -163,7 +165,7 @@ def _doubts(result: dict, truth: Path, gone: tuple[Path, ...]) -> list[str]:
     for run in gone:
         lines.append(
             f"the prediction was made by {run}, which is not there: give its folder "
-            "with --run to be told whether it was trained on these images"
+            "with --run to learn whether it was trained on these images"
         )
     return [line for line in lines if line]
 
@@ -172,15 +174,17 @@ def _scores(found: dict) -> str:
     parts = [f"centres F1 {found['detection']['f1']:.3f}"]
     if "ap" in found:
         parts = [f"Jaccard {found['jaccard']:.3f}", f"F1 {found['f1'][0]:.3f}", *parts]
-    return ", ".join([*parts, f"count {found['count_error']:+.1%}"])
+    return ", ".join([*parts, f"count {percent(found['count_error'], 1, sign=True)}"])
 
 
 def _print(result: dict) -> None:
     pooled, images = result["pooled"], result["images"]
+    from beadseg.inference.scores.evaluation import ERROR_WORDS
+
     masks = "ap" in pooled
     width = max(len("image"), *(len(image["name"]) for image in images[:_LINES]))
     heads = ("Jaccard", "F1", "AP", "PQ") if masks else ()
-    heads = ("beads", "found", *heads, "centres F1", "diameter")
+    heads = ("beads", "predicted", *heads, "centres F1", "diameter")
     print("  ".join([f"{'image':{width}}", *heads]))
     for image in images[:_LINES]:
         cells = [f"{image[key]:.0f}" for key in ("beads", "predicted")]
@@ -191,12 +195,12 @@ def _print(result: dict) -> None:
             cells += ["-"] * 4
         error = image["diameter_error"]
         cells.append(f"{image['detection']['f1']:.3f}")
-        cells.append("-" if error is None else f"{error:+.1%}")
+        cells.append("-" if error is None else percent(error, 1, sign=True))
         cells = [f"{c:>{len(h)}}" for c, h in zip(cells, heads, strict=True)]
         print("  ".join([f"{image['name']:{width}}", *cells]))
     if len(images) > _LINES:
         print(f"... and {len(images) - _LINES} more: see --json or -o")
-    print(f"\n{len(images)} {'image' if len(images) == 1 else 'images'} pooled")
+    print(f"\n{counted(len(images), 'image')} pooled")
     if masks:
         from beadseg.matching import MIN_IOUS
 
@@ -209,7 +213,10 @@ def _print(result: dict) -> None:
         for key in ("precision", "recall", "f1", "ap", "pq"):
             values = "  ".join(f"{value:5.3f}" for value in pooled[key])
             print(f"  {key.upper() if len(key) == 2 else key:10}  {values}")
-        said = [f"{number:.0f} {kind}" for kind, number in pooled["errors"].items()]
+        said = [
+            counted(number, *ERROR_WORDS[kind])
+            for kind, number in pooled["errors"].items()
+        ]
         print(f"  errors      {', '.join(said)}")
     detection, given = pooled["detection"], result["distance"]
     print(
@@ -219,13 +226,14 @@ def _print(result: dict) -> None:
     )
     print(
         f"  count       {pooled['predicted']:.0f} for {pooled['beads']:.0f} "
-        f"({pooled['count_error']:+.1%}); mean error of an image "
-        f"{result['mean_of_images']['count_error']:.1%}"
+        f"({percent(pooled['count_error'], 1, sign=True)}); mean error per image "
+        f"{percent(result['mean_of_images']['count_error'], 1)}"
     )
     if pooled["diameter_error"] is not None:
         print(
             f"  diameter    median {pooled['predicted_median_diameter']:.1f} px for "
-            f"{pooled['median_diameter']:.1f} px ({pooled['diameter_error']:+.1%})"
+            f"{pooled['median_diameter']:.1f} px "
+            f"({percent(pooled['diameter_error'], 1, sign=True)})"
         )
     for what, key in (
         ("labelled, not predicted", "without_prediction"),

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from beadseg.commands import Subparsers
+from beadseg.quoting import counted
 
 
 def add(commands: Subparsers) -> None:
@@ -51,7 +52,8 @@ def run(options: argparse.Namespace) -> dict:
         amount=options.amount,
     )
     print(
-        f"{result['images']} images with {result['beads']} beads, of which "
-        f"{result['labelled']} are labelled, in {options.dir}"
+        f"{counted(result['images'], 'image')} with "
+        f"{counted(result['beads'], 'bead')}, of which {result['labelled']} are "
+        f"labelled, in {options.dir}"
     )
     return result

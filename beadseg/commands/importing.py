@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from beadseg.commands import Subparsers
+from beadseg.quoting import counted
 
 SHOWN = 50  # images, a line each
 
@@ -50,8 +51,8 @@ def run(options: argparse.Namespace) -> dict:
     beads = sum(row["beads"] or 0 for row in rows)
     labelled = sum(row["beads"] is not None for row in rows)
     print(
-        f"{len(rows)} images, {labelled} of them with labels, {beads:,} beads: "
-        f"{options.output}"
+        f"{counted(len(rows), 'image')}, {labelled} of them with labels, "
+        f"{counted(beads, 'bead')}: {options.output}"
     )
     return result | {"exit_code": 1 if result["problems"] else 0}
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from beadseg.commands import Subparsers, detection
+from beadseg.quoting import counted
 
 
 def add(commands: Subparsers) -> None:
@@ -39,14 +40,17 @@ def add(commands: Subparsers) -> None:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Measures all images; returns a dict an image, and lines on what failed."""
+    """Measures all images; returns one dict per image, and lines on what failed."""
     from beadseg.inference.measured import measure_labels
     from beadseg.inference.scores.pairing import pair_images
 
     pairing = pair_images(options.labels, options.images)
     if without := pairing.without_prediction:
         some = ", ".join(without[:3]) + (", ..." if len(without) > 3 else "")
-        print(f"note: no labels of {len(without)} images ({some})", file=sys.stderr)
+        print(
+            f"note: no labels of {counted(len(without), 'image')} ({some})",
+            file=sys.stderr,
+        )
     result = measure_labels(pairing, options.output, options.pixel_size)
     detection.print_result(options, result)
     return result | {"exit_code": 1 if result["failed"] else 0}

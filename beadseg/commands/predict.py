@@ -122,7 +122,7 @@ class _Columns(argparse.Action):
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Predicts all images; returns a dict an image, and lines on what failed."""
+    """Predicts all images; returns one dict per image, and lines on what failed."""
     from beadseg.inference.batch import predict_batch
     from beadseg.inference.shares import predict_task
 

@@ -13,7 +13,7 @@ def add(commands: Subparsers) -> None:
         "report",
         help="one page of a run or a sweep: curves, images, settings, leaderboard",
         description="Writes one HTML page of a run or a sweep, also of one that has "
-        "not come to its end. For an analysis it names the page that is there.",
+        "not finished. For an analysis it names the page that is there.",
     )
     parser.add_argument(
         "folder", metavar="RUN_OR_SWEEP", type=Path, help="a run, sweep or analysis"

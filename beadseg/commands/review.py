@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from beadseg.commands import Subparsers
+from beadseg.quoting import counted
 
 
 def add(commands: Subparsers) -> None:
@@ -55,7 +56,7 @@ def run(options: argparse.Namespace) -> dict:
             page.unlink(missing_ok=True)
     said = [
         *result["problems"],
-        f"{result['reviewed']} of {result['images']} images done, "
+        f"{result['reviewed']} of {counted(result['images'], 'image')} done, "
         f"{result['undecided']} proposals undecided",
     ]
     try:

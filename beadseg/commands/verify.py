@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from beadseg.commands import Subparsers, detection
+from beadseg.quoting import percent
 
 
 def add(commands: Subparsers) -> None:
@@ -59,9 +60,9 @@ def run(options: argparse.Namespace) -> dict:
             continue
         sign = "ok   " if row["passes"] else "SHORT"
         print(
-            f"{sign} {row['image']:<{width}}  {row['completeness']:4.0%} "
-            f"({row['low']:.0%} to {row['high']:.0%}), {row['labelled']} labelled, "
-            f"about {row['missing']:.0f} missing"
+            f"{sign} {row['image']:<{width}}  {percent(row['completeness']):>5} "
+            f"({percent(row['low'])} to {percent(row['high'])}), {row['labelled']} "
+            f"labelled, about {row['missing']:.0f} missing"
         )
     for line in (*result["doubts"], *result["problems"], *result["remarks"]):
         print(line)

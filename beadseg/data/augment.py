@@ -42,7 +42,7 @@ def augment(
         return sample(image, labels, where, crop)
     where = draw_crop(image.shape, rng, settings, crop)
     pixels, labels = sample(image, labels, where, crop)
-    return relight(pixels, rng, settings), labels
+    return augment_intensity(pixels, rng, settings), labels
 
 
 def draw_crop(
@@ -84,7 +84,7 @@ def sample(
     return crop_image, labels[nearest]
 
 
-def relight(
+def augment_intensity(
     image: np.ndarray, rng: np.random.Generator, settings: ConfigDict
 ) -> np.ndarray:
     """Blur, brightness, gamma, inversion and noise: in the order light meets them."""

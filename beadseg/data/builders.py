@@ -36,14 +36,15 @@ from beadseg.data.pages import (
     FolderPages,
     GeneratedPages,
     Pages,
+    Preprocessing,
     Tiles,
-    Treatment,
     about_now,
     cut,
 )
 from beadseg.data.tiles import RecordInfo
 from beadseg.errors import BeadsegError
 from beadseg.libraries import allow_nameless
+from beadseg.quoting import counted
 from beadseg.threads import ordered_map
 
 __all__ = ["Dataset", "FolderBeads", "GeneratedBeads", "open_dataset"]
@@ -75,7 +76,7 @@ class _TileBuilder(tfds.core.ShardBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
     url_infos = None  # nothing is downloaded; looking for them needs one more package
 
-    def __init__(self, pages: Pages, treatment: Treatment, **options):
+    def __init__(self, pages: Pages, treatment: Preprocessing, **options):
         self._pages, self._treatment = pages, treatment
         self.found = _Found()
         super().__init__(file_format="array_record", **options)
@@ -179,8 +180,8 @@ def open_dataset(config: ConfigDict) -> Dataset:
     small = sum(min(record.shape) < data.crop for record in dataset.records)
     if small:
         note = (
-            f"{small} of {len(dataset)} tiles are smaller than data.crop = "
-            f"{data.crop} px: mirrored at their edges to fill it"
+            f"{small} of {counted(len(dataset), 'tile is', 'tiles are')} smaller than "
+            f"data.crop = {data.crop} px: mirrored at their edges to fill it"
         )
         return replace(dataset, notes=(*dataset.notes, note))
     return dataset
@@ -191,7 +192,7 @@ class _Plan(NamedTuple):
 
     builder: type[_TileBuilder]
     pages: Pages
-    treatment: Treatment
+    treatment: Preprocessing
     bead_diameter_px: float | None
     smallest_bead: float | None
     notes: list[str]
@@ -285,7 +286,9 @@ def _plan(
     scale, note = scaling.choose_scale(diameters, data.bead_diameter)
     median = float(np.median(diameters)) if len(diameters) else None
     low, high, flatten = (data.normalise[k] for k in ("low", "high", "flatten"))
-    treatment = Treatment(low, high, flatten * (median or 0.0), scale, data.tile_size)
+    treatment = Preprocessing(
+        low, high, flatten * (median or 0.0), scale, data.tile_size
+    )
     smallest = scaling.smallest_bead(of_images)
     return _Plan(builder, pages, treatment, median, smallest, [note] if note else [])
 
@@ -298,7 +301,7 @@ def _open(plan: Callable[[], _Plan], key: str, data: ConfigDict) -> Dataset:
         with writing_cache(home), build_folder(home) as temporary:
             _build(plan(), temporary)
         index = read_index(home)
-    treatment = Treatment(**index["treatment"])
+    treatment = Preprocessing(**index["treatment"])
     return Dataset(
         directory=home / index["builder"],
         records=tuple(index["records"]),
@@ -333,8 +336,8 @@ def _build(plan: _Plan, folder: Path) -> None:
     notes = list(plan.notes)
     if found.lost:
         notes.append(
-            f"{found.lost} of {found.beads} beads are too small for a pixel after "
-            "resampling and are lost: raise data.bead_diameter"
+            f"{found.lost} of {counted(found.beads, 'bead is', 'beads are')} too small "
+            "for a pixel after resampling and are lost: raise data.bead_diameter"
         )
     index = {
         "builder": Path(builder.data_dir).relative_to(folder).as_posix(),

@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 
 from beadseg.data.cache import check_files, read_stored
 from beadseg.data.tiles import RecordInfo, dequantise
+from beadseg.quoting import counted
 
 SPLIT = "records"  # the one split of the tfds builders
 INDEX = "records.json"
@@ -52,7 +53,7 @@ class Dataset:
         return {k: v for k, v in vars(self).items() if k != "_tiles"}
 
     def __repr__(self) -> str:
-        return f"Dataset({len(self)} tiles, {self.fingerprint})"
+        return f"Dataset({counted(len(self), 'tile')}, {self.fingerprint})"
 
     def _pixel_size(self) -> float | None:
         """Of the files, um, where all agree within 2 %."""

@@ -27,7 +27,7 @@ from beadseg.data.samples import Sample, match, with_discs
 from beadseg.data.settings_file import FILE, read_beads_toml
 from beadseg.errors import BeadsegError
 from beadseg.files import user_path, what_it_is
-from beadseg.quoting import is_printable, printable, some_of
+from beadseg.quoting import counted, is_printable, printable, some_of
 
 _LONGEST = 230  # bytes of a name: what is made of an image has longer endings
 _PRINTED = 8  # lines of one kind
@@ -105,7 +105,8 @@ def scan(data: ConfigDict) -> Folder:
     gaps = {path: count for path, count in gaps.items() if count}
     if gaps:
         notes.append(
-            f"{some_of(list(gaps))}: {sum(gaps.values()):,} pixels have no data (NaN "
+            f"{some_of(list(gaps))}: "
+            f"{counted(sum(gaps.values()), 'pixel has', 'pixels have')} no data (NaN "
             "or infinite): unknown, neither bead nor background"
         )
     samples, note = with_discs(samples, data.point_diameter)

@@ -1,4 +1,4 @@
-"""Which files stay on one side of the split: as told, and crops of one frame."""
+"""Which files stay on one side of the split: as given, and crops of one frame."""
 
 import re
 from collections import Counter
@@ -9,6 +9,7 @@ from beadseg.data.frames import frame_of, joined
 from beadseg.data.samples import Sample
 from beadseg.data.settings_file import BeadsToml
 from beadseg.errors import BeadsegError
+from beadseg.quoting import counted
 
 
 def given_groups(pattern: str, settings: BeadsToml) -> Callable[[str], str]:
@@ -90,7 +91,7 @@ def keep_frames_together(
     how = "by their names" if by_name else "by edges that go on"
     return changed, (
         f"crops of one frame stay on one side of the split: "
-        f"{sum(size[f] for f in frames)} images of {len(frames)} frames ({how}), such "
-        f"as {some[0]} and {some[1]}; name groups in beads.toml or with "
-        "data.group_pattern to have it otherwise"
+        f"{counted(sum(size[f] for f in frames), 'image')} of "
+        f"{counted(len(frames), 'frame')} ({how}), such as {some[0]} and {some[1]}; "
+        "name groups in beads.toml or with data.group_pattern to have it otherwise"
     )

@@ -48,7 +48,7 @@ class Pages(Protocol):
     def load(self, index: int) -> Page: ...
 
 
-class Treatment(NamedTuple):
+class Preprocessing(NamedTuple):
     """What is done to every page of a data set."""
 
     low: float  # percentile
@@ -223,7 +223,7 @@ class Tiles(NamedTuple):
     lost: int  # of them, those too small for a pixel after resampling
 
 
-def cut(page: Page, treatment: Treatment) -> Tiles:
+def cut(page: Page, treatment: Preprocessing) -> Tiles:
     """Normalises, resamples and cuts a page."""
     scale = treatment.scale * page.scale
     image, low, high = scaling.prepare(

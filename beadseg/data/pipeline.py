@@ -153,8 +153,8 @@ def train_batches(
     Returns:
       An iterator of {"image", "mask", "weight"} and the targets that
       `config.model.heads` ask for: f32[B, H, W, 1], see `beadseg.data.targets`. Where
-      masks are told to be incomplete, also "completeness", f32[B, 1, 1, 1]: 0 of those
-      that nobody told about.
+      masks are given as incomplete, also "completeness", f32[B, 1, 1, 1]: 0 of those
+      without a given completeness.
     """
     data = config.data
     source = _crops(dataset, indices, config)
@@ -211,7 +211,7 @@ class _Crops:
 
     dataset: Dataset
     numbers: tuple[int, ...]
-    told: bool  # whether batches say how complete each mask is told to be
+    given: bool  # whether batches hold the given completeness of each mask
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -219,7 +219,7 @@ class _Crops:
     def __getitem__(self, index: int) -> Batch:
         number = self.numbers[index]
         tile = self.dataset[number]
-        if self.told:
+        if self.given:
             share = self.dataset.records[number].completeness or 0.0
             tile["completeness"] = np.full((1, 1, 1), share, np.float32)
         return tile

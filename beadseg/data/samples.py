@@ -17,6 +17,7 @@ from beadseg.data.masks.labels import (
 )
 from beadseg.data.settings_file import BeadsToml
 from beadseg.errors import BeadsegError
+from beadseg.quoting import counted
 
 SMALLEST_DISC = 2.0  # px; one of less across has no shape
 
@@ -119,8 +120,8 @@ def match(
     for kind, fact in known.items():
         if images and fact.pages and len(fact.pages) != len(images):
             problems.append(
-                f"{tasks[kind].path}: {len(fact.pages)} pages, but its image has "
-                f"{len(images)}: only pages that both have are matched"
+                f"{tasks[kind].path}: {counted(len(fact.pages), 'page')}, but its "
+                f"image has {len(images)}: only pages that both have are matched"
             )
     samples = []
     for number, page in enumerate(images):

@@ -96,7 +96,7 @@ class PreparedWindows:
     ):
         self.shape = scaled_shape(page.shape, scale)
         self._page = page
-        self._ground = (
+        self._shading = (
             _coarse_background(page, flatten_sigma) if flatten_sigma else None
         )
         self._low, self._high = _span(
@@ -150,17 +150,17 @@ class PreparedWindows:
     def _values(self, rows: slice, columns: slice) -> np.ndarray:
         """Of the page, less its background."""
         values = as_floats(self._page[rows, columns])
-        if self._ground is None:
+        if self._shading is None:
             return values
         height, width = self._page.shape
         top, bottom, _ = rows.indices(height)
         left, right, _ = columns.indices(width)
         down, across = (
-            c / n for c, n in zip(self._ground.shape, (height, width), strict=True)
+            c / n for c, n in zip(self._shading.shape, (height, width), strict=True)
         )
         box = (left * across, top * down, right * across, bottom * down)
-        ground = _resize(self._ground, values.shape, Image.Resampling.BICUBIC, box)
-        return values - ground
+        shading = _resize(self._shading, values.shape, Image.Resampling.BICUBIC, box)
+        return values - shading
 
 
 def _resampled_span(first: int, last: int, new: int, old: int):
@@ -247,7 +247,7 @@ def background(values: np.ndarray, sigma: float) -> np.ndarray:
 
     A mean takes no side between dark and bright beads, as an opening or a rolling
     ball does. It follows the beads as well where sigma is near their size: use three
-    diameters or more. It is subtracted, not divided by: a black ground is no light
+    diameters or more. It is subtracted, not divided by: a black background is no light
     to divide by.
 
     Args:

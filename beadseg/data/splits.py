@@ -86,7 +86,7 @@ def split(
         units on two, and more where they are of several densities. Of few units with
         several images each, those are chosen that hold about this share of the beads.
       seed: of the choice.
-      bins: lower edges of the densities, beads an image.
+      bins: lower edges of the densities, beads per image.
       named: the groups that validate; none: they are chosen.
 
     Raises:

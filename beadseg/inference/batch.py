@@ -38,7 +38,7 @@ from beadseg.inference.files import Files
 from beadseg.inference.inputs import Input, Inputs
 from beadseg.inference.outputs import writers
 from beadseg.inference.outputs.kinds import OUTPUTS, Predicted, choices, write_outputs
-from beadseg.inference.predictor import Predictor, Seen
+from beadseg.inference.predictor import NetworkOutput, Predictor
 from beadseg.inference.records import DONE, read_record, record_of, write_record
 from beadseg.inference.scratch import Scratch, is_large
 from beadseg.inference.settings import FILE, Settings
@@ -70,7 +70,7 @@ def predict_batch(
     """Predicts images into a prediction folder.
 
     Returns:
-      "images" (a dict an image), "failed" (lines), "notes" and "doubts" (likewise),
+      "images" (one dict per image), "failed" (lines), "notes" and "doubts" (likewise),
       "skipped" (done before), "seconds".
 
     Raises:
@@ -127,7 +127,7 @@ def predict_images(
 
     Args:
       files: of all images of the batch.
-      bar: goes on by one an image.
+      bar: goes on by one per image.
     """
     failed: list[str] = []
     with (
@@ -203,7 +203,7 @@ def _look(
     predictor: Predictor,
     options: Options,
     files: Files,
-) -> Seen:
+) -> NetworkOutput:
     allocate = np.zeros
     if is_large(pixels.shape):
         allocate = partial(Scratch, options.output)
@@ -287,7 +287,7 @@ def check_same(predictor: Predictor, options: Options) -> None:
         before = read_json(output / FILE)
     except (OSError, ValueError):
         raise BeadsegError(
-            f"{output}: holds no prediction to go on with: give another folder with -o"
+            f"{output}: holds no prediction to continue: give another folder with -o"
         ) from None
     for name, value in settings.items():
         was = before.get(name)
@@ -310,7 +310,7 @@ def _holds_files(options: Options) -> bool:
     if holds and not options.resume:
         raise BeadsegError(
             f"{options.output}: holds files already: give another folder with -o, or "
-            "go on in it with --resume"
+            "continue it with --resume"
         )
     return holds
 

@@ -1,11 +1,11 @@
-"""What makes counts doubtful: a line for each kind, with the images it concerns."""
+"""Warnings about counts: a line for each kind, with the images it concerns."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from beadseg.quoting import some_of
+from beadseg.quoting import percent, some_of
 
 Row = dict[str, Any]  # of images.csv
 
@@ -67,7 +67,7 @@ DOUBTS = (
     ),
     Doubt(
         "coverage",
-        f"beads cover more than {FULL:.0%}: what lies between them may be counted",
+        f"beads cover more than {percent(FULL)}: what lies between them may be counted",
         "look at the overlays, and try --threshold or --polarity",
         lambda row, usual: row["coverage"] > FULL,
     ),

@@ -61,14 +61,14 @@ class Prediction:
 
     labels: np.ndarray  # i32[H, W], 0 background; a bead hidden by others has no px
     probability: np.ndarray  # f32[H, W]
-    table: Table  # a row a bead, see `beadseg.inference.measure`
+    table: Table  # one row per bead, see `beadseg.inference.measure`
     image: dict[str, Any]  # count, density, ...: one row of images.csv
     uncertainty: np.ndarray | None  # f32[H, W], spread over runs and symmetries
     boxes: np.ndarray  # i64[N, 4], first and last + 1 row, first and last + 1 column
 
 
 @dataclass(frozen=True)
-class Seen:
+class NetworkOutput:
     """An image after the networks: what is left needs none of them."""
 
     image: np.ndarray  # [H, W], gaps filled
@@ -151,7 +151,7 @@ class Predictor:
         pixel_size: float | None = None,
         least_span: float = 0.0,
         allocate: Allocate = np.zeros,
-    ) -> Seen:
+    ) -> NetworkOutput:
         """What the networks say of an image [H, W], and which regions are beads.
 
         Args:
@@ -175,7 +175,9 @@ class Predictor:
         beads, score = self._select(levels, image.shape, settings, asked)
         if missing is not None:
             notes = (*notes, gaps.note(int(missing.sum()), missing.size))
-        return Seen(image, missing, levels, beads, score, threshold, notes, allocate)
+        return NetworkOutput(
+            image, missing, levels, beads, score, threshold, notes, allocate
+        )
 
     def pyramid(self, image: np.ndarray, finer: bool = False) -> list[Level]:
         """All levels down to the pixels of an image [H, W], before any is scored.
@@ -247,7 +249,9 @@ class Predictor:
         chosen = chosen[np.lexsort((found.x[chosen], found.y[chosen]))]
         return found.take(chosen), score[chosen]
 
-    def finish(self, seen: Seen, pixel_size: float | None = None) -> Prediction:
+    def finish(
+        self, seen: NetworkOutput, pixel_size: float | None = None
+    ) -> Prediction:
         """The rest of `predict`, which may run on another thread."""
         shape = seen.image.shape
         band = None if seen.allocate is np.zeros else BAND
@@ -400,7 +404,7 @@ class Predictor:
 
     @property
     def bead_options(self) -> dict[str, float]:
-        """What `find_beads` is told of these runs."""
+        """Options of `find_beads` for these runs."""
         run = self.runs[0]
         if run.sizes is not None:
             return options_of_range(*run.sizes)
@@ -437,7 +441,7 @@ def _leave_out(probability: np.ndarray, missing: np.ndarray) -> None:
         probability[rows] = np.where(lost[rows], 0, probability[rows])
 
 
-def _main_scale(seen: Seen) -> float:
+def _main_scale(seen: NetworkOutput) -> float:
     """Of the level that most of the beads' area comes from."""
     covered = np.bincount(seen.beads.level, seen.beads.diameter**2, len(seen.levels))
     return seen.levels[int(covered.argmax())].scale

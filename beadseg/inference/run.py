@@ -85,7 +85,7 @@ def load_runs(paths: list[Path], top: int | None = None) -> list[Run]:
     """Reads runs; of a sweep the best `top` members (1), of rounds the best.
 
     Args:
-      paths: folders of runs, sweeps or rounds; none: the default model.
+      paths: folders of runs, sweeps or self-training; none: the default model.
       top: members of each sweep, by their place in its leaderboard.
 
     Raises:
@@ -257,7 +257,7 @@ def _weights(path: Path) -> tuple[Weights, list[str]]:
             "until the first epoch is done"
         )
     weights = Weights(state["params"], state["statistics"] or {})
-    note = f"{path}: training has not come to its end; using its best checkpoint"
+    note = f"{path}: training is not finished; using its best checkpoint"
     return weights, [note]
 
 
@@ -299,7 +299,7 @@ def _other_version(path: Path, version: str, reason: str) -> BeadsegError:
 
 
 def _best_round(path: Path) -> Path:
-    """The best run of a folder of rounds; another folder as it is."""
+    """The best run of a self-training folder; another folder as it is."""
     record = _read(path, ROUNDS) if path.is_dir() else None
     try:
         if record is None:
@@ -309,8 +309,8 @@ def _best_round(path: Path) -> Path:
         return path / record["best"]
     except (KeyError, TypeError) as error:
         raise BeadsegError(
-            f"{path / ROUNDS}: does not say which round is the best: run the command "
-            "of the rounds again"
+            f"{path / ROUNDS}: does not say which round is the best: run the "
+            "command of the self-training again"
         ) from error
 
 
@@ -321,7 +321,7 @@ def _members(path: Path) -> list[Path] | None:
         if (path / "members").is_dir() and not (path / "config.json").exists():
             raise BeadsegError(
                 f"{path}: this sweep has no {LEADERBOARD} yet: run its command again "
-                "until it has come to its end, or give a folder of its members/"
+                "until it is finished, or give a folder of its members/"
             )
         return None
     try:

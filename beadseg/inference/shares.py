@@ -14,7 +14,7 @@ share writes the tables. No file depends on who wrote it: they have the bytes th
 process gives.
 
 A plan for 1,000 tasks, 100,000 images and 16,667 shares, of what was measured with
-`strace -f` on one task (all outputs, some 25 beads an image) and with a folder of as
+`strace -f` on one task (all outputs, some 25 beads per image) and with a folder of as
 many shares on a local disk; not yet run on a cluster:
 
 start    15,000 calls of each task to load Python's packages, 2,200 of them opens: 15
@@ -65,7 +65,7 @@ from beadseg.inference.batch import (
 from beadseg.inference.files import Files
 from beadseg.inference.inputs import Input, Inputs
 from beadseg.inference.predictor import Predictor
-from beadseg.quoting import printable
+from beadseg.quoting import counted, printable
 from beadseg.sweep.claims import Claims
 
 LISTING = "inputs.json.gz"
@@ -157,7 +157,10 @@ def predict_task(predictor: Predictor, options: Options, task: int) -> dict[str,
                 before = len(inputs.images) - own
                 found = join(inputs, predictor, options, failed, before, started)
                 shares.finish(last, [])
-    lines = [f"task {task} of {shares.tasks}: {own} of {len(inputs.images)} images"]
+    lines = [
+        f"task {task} of {shares.tasks}: {own} of "
+        f"{counted(len(inputs.images), 'image')}"
+    ]
     if not found:
         lines.append(f"another task writes the tables, or has: {options.output}")
         found = {"output": str(options.output), "failed": failed}

@@ -16,12 +16,12 @@ from beadseg.models.norms import (
     MOMENTUM,
     NORMALISE,
     Norm,
-    map_channels,
     normalise_batch,
+    scale_and_bias,
     standardise_kernel,
     stem_norm,
 )
-from beadseg.models.primitives import convolve, double, per_channel, shift
+from beadseg.models.primitives import add_bias, convolve, per_channel, up_conv
 
 
 class Convolution(nn.Module):
@@ -61,7 +61,7 @@ class Convolution(nn.Module):
         if kind in NORMALISE:
             x = NORMALISE[kind](x)
             x = x * per_channel(gain, x)
-        x = shift(x, bias)
+        x = add_bias(x, bias)
         return nn.relu(x) if self.relu else x
 
     def _normalise_batch(self, x, gain, bias):
@@ -70,7 +70,7 @@ class Convolution(nn.Module):
         variance = self.variable("batch_stats", "var", jnp.ones, shape)
         if not self.norm.train:
             gain = gain / jnp.sqrt(variance.value + EPSILON)
-            x = map_channels(x, gain, bias - mean.value * gain)
+            x = scale_and_bias(x, gain, bias - mean.value * gain)
             return nn.relu(x) if self.relu else x
         axis_name = self.norm.axis_name
         x, *now = normalise_batch(x, gain, bias, self.relu, axis_name)
@@ -80,7 +80,7 @@ class Convolution(nn.Module):
         return x
 
 
-class Double(nn.Module):
+class UpConv(nn.Module):
     """Doubles height and width: a 2x2 transposed convolution of stride 2."""
 
     features: int
@@ -91,7 +91,7 @@ class Double(nn.Module):
         initial = nn.initializers.lecun_normal()
         kernel = self.param("kernel", initial, (x.shape[-1], 4 * self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        return shift(double(x, kernel.astype(self.dtype)), bias)
+        return add_bias(up_conv(x, kernel.astype(self.dtype)), bias)
 
 
 def gather_pixels(x: jax.Array) -> jax.Array:
@@ -119,7 +119,7 @@ class AttentionGate(nn.Module):
         query = nn.Dense(self.features, dtype=self.dtype, name="below")(below)
         key = nn.Dense(self.features, False, dtype=self.dtype, name="skip")
         hidden = nn.relu(query + key(gather_pixels(skip)))
-        return skip * nn.sigmoid(Double(1, self.dtype, name="weights")(hidden))
+        return skip * nn.sigmoid(UpConv(1, self.dtype, name="weights")(hidden))
 
 
 class PlainBlock(nn.Module):

@@ -113,7 +113,7 @@ def _normalise_batch(x, gain, bias, relu, axis_name):
 
 def _standardise(x, gain, bias, mean, deviation):
     gain = gain / deviation
-    return map_channels(x, gain, bias - mean * gain)
+    return scale_and_bias(x, gain, bias - mean * gain)
 
 
 def _normalise_batch_backward(relu, axis_name, saved, gradients):
@@ -128,7 +128,7 @@ def _normalise_batch_backward(relu, axis_name, saved, gradients):
     means = _over_devices(jnp.stack([of_bias, of_gain]), x, axis_name)
     slope = -gain * means[1] / jnp.square(deviation)
     offset = -gain * means[0] / deviation - mean * slope
-    of_x = map_channels(gradient, gain / deviation, offset)
+    of_x = scale_and_bias(gradient, gain / deviation, offset)
     of_x = of_x + wide * per_channel(slope, wide)
     return of_x.astype(x.dtype), of_gain, of_bias
 
@@ -142,7 +142,7 @@ def _over_devices(sums: jax.Array, x: jax.Array, axis_name: str | None) -> jax.A
     return means if axis_name is None else jax.lax.pmean(means, axis_name)
 
 
-def map_channels(x: jax.Array, gain: jax.Array, bias: jax.Array) -> jax.Array:
+def scale_and_bias(x: jax.Array, gain: jax.Array, bias: jax.Array) -> jax.Array:
     """x [B, H, W, C] * gain [C] + bias [C], in the dtype of `x`."""
     return x * per_channel(gain, x) + per_channel(bias, x)
 

@@ -87,17 +87,17 @@ convolve.defvjp(_convolve_forward, _convolve_backward)
 
 
 @jax.custom_vjp
-def halve(x: jax.Array) -> jax.Array:
+def max_pool(x: jax.Array) -> jax.Array:
     """The maximum of each 2x2 square of pixels: [B, 2 H, 2 W, C] -> [B, H, W, C].
 
     The first of equal maxima has the gradient. The gradient of `nn.max_pool` is far
     slower on a CPU, and that of a maximum over a reshaped axis is NaN where it is
     compared with a maximum that was computed another way.
     """
-    return _halve(x)[0]
+    return _max_pool(x)[0]
 
 
-def _halve(x):
+def _max_pool(x):
     a, b, c, d = (x[:, i::2, j::2] for i in (0, 1) for j in (0, 1))
     top, below = jnp.maximum(a, b), jnp.maximum(c, d)
     place = jnp.where(
@@ -106,7 +106,7 @@ def _halve(x):
     return jnp.maximum(top, below), jax.lax.optimization_barrier(place)
 
 
-def _halve_backward(place, gradient):
+def _max_pool_backward(place, gradient):
     batch, height, width, channels = gradient.shape
     places = jnp.arange(4, dtype=jnp.int8).reshape(1, 1, 2, 1, 2, 1)
     place = jnp.expand_dims(place, (2, 4))
@@ -114,11 +114,11 @@ def _halve_backward(place, gradient):
     return (gradient.reshape(batch, 2 * height, 2 * width, channels),)
 
 
-halve.defvjp(_halve, _halve_backward)
+max_pool.defvjp(_max_pool, _max_pool_backward)
 
 
 @jax.custom_vjp
-def double(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def up_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """The 2x2 transposed convolution of stride 2.
 
     x [B, H, W, C], kernel [C, 2 * 2 * D] -> [B, 2 H, 2 W, D]. A matrix product that
@@ -130,11 +130,11 @@ def double(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return squares.swapaxes(2, 3).reshape(batch, 2 * height, 2 * width, -1)
 
 
-def _double_forward(x, kernel):
-    return double(x, kernel), (x, kernel)
+def _up_conv_forward(x, kernel):
+    return up_conv(x, kernel), (x, kernel)
 
 
-def _double_backward(saved, gradient):
+def _up_conv_backward(saved, gradient):
     x, kernel = saved
     rows = gradient.reshape(*x.shape[:2], 2, -1)
     pixels = x.reshape(-1, x.shape[-1])
@@ -146,7 +146,7 @@ def _double_backward(saved, gradient):
     return sum(of_x).reshape(x.shape), jnp.concatenate(of_kernel, 1)
 
 
-double.defvjp(_double_forward, _double_backward)
+up_conv.defvjp(_up_conv_forward, _up_conv_backward)
 
 
 def sum_pixels(x: jax.Array) -> jax.Array:
@@ -173,13 +173,13 @@ def per_channel(numbers: jax.Array, x: jax.Array) -> jax.Array:
 
 
 @jax.custom_vjp
-def shift(x: jax.Array, bias: jax.Array) -> jax.Array:
+def add_bias(x: jax.Array, bias: jax.Array) -> jax.Array:
     """x [B, H, W, C] + bias [C]."""
     return x + per_channel(bias, x)
 
 
-def _shift_backward(bias, gradient):
+def _add_bias_backward(bias, gradient):
     return gradient, sum_pixels(gradient).astype(bias.dtype)
 
 
-shift.defvjp(lambda x, bias: (shift(x, bias), bias), _shift_backward)
+add_bias.defvjp(lambda x, bias: (add_bias(x, bias), bias), _add_bias_backward)

@@ -9,17 +9,17 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from beadseg.errors import BeadsegError
-from beadseg.models.blocks import Double, PlainBlock, drop_channels
+from beadseg.models.blocks import PlainBlock, UpConv, drop_channels
 from beadseg.models.network import Network
 from beadseg.models.norms import NORMS, Norm
-from beadseg.models.primitives import halve
+from beadseg.models.primitives import max_pool
 
 DEEPEST = 10  # halvings: of 1024 px a pixel is left
 WIDEST = 2**15  # channels at the bottom
 
 
 class UNet(Network, kw_only=True):
-    """Halves the image `depth` times and doubles it again, with skip connections.
+    """Pools the image `depth` times and enlarges it again, with skip connections.
 
     Level i has `width * 2**i` channels. Images of any size are padded at the bottom and
     the right to a multiple of `2**depth` by repeating the edge, and the result is cut.
@@ -102,7 +102,7 @@ class UNet(Network, kw_only=True):
         for i in range(self.depth):
             x = self._block(i, norm, f"encoder_{i}", stem=i == 0)(x)
             skips.append(x)
-            x = halve(x)
+            x = max_pool(x)
         x = self._block(self.depth, norm, "bottom")(x)
         deep = []
         for i in reversed(range(self.depth)):
@@ -110,7 +110,7 @@ class UNet(Network, kw_only=True):
             if self.gate is not None:
                 features = max(skip.shape[-1] // 2, 1)
                 skip = self.gate(features, self.dtype, name=f"gate_{i}")(skip, x)
-            x = Double(skip.shape[-1], self.dtype, name=f"double_{i}")(x)
+            x = UpConv(skip.shape[-1], self.dtype, name=f"double_{i}")(x)
             drop = None
             if train and dropout_keys is not None:
                 drop = partial(

@@ -1,1 +1,1 @@
-"""Half-labelled beads: audit them, train in spite of them, complete and review them."""
+"""Half-labelled beads: audit, train with, complete and review them."""

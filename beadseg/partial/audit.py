@@ -40,7 +40,7 @@ KINDS = {  # in which beads that are missing may differ from labelled ones, in w
 }
 
 
-class Guess(NamedTuple):
+class CompletenessEstimate(NamedTuple):
     """Completeness as one way of looking finds it."""
 
     completeness: float
@@ -49,7 +49,7 @@ class Guess(NamedTuple):
     missing: float  # beads, expected
 
 
-class Seen(NamedTuple):
+class VisibleBeads(NamedTuple):
     """The beads of an image that are surely seen, labelled or missing."""
 
     beads: np.ndarray  # BEAD_TABLE[N], measured as they are seen
@@ -61,20 +61,20 @@ class Audit(NamedTuple):
 
     labelled: int
     by_count: float  # completeness: beads of the mask over components of the image
-    mask_free: Guess
-    model: Guess | None
+    mask_free: CompletenessEstimate
+    model: CompletenessEstimate | None
     missing: np.ndarray  # i32[H, W], the beads that look missing, by the best way
-    seen: Seen
+    seen: VisibleBeads
     shift: float  # px by which the mask lies beside its beads in the worst corner
     marked: MarkedImage  # the mask as discs on beads
 
     @property
-    def best(self) -> Guess:
+    def best(self) -> CompletenessEstimate:
         """By the model where there is one."""
         return self.model or self.mask_free
 
 
-class Omission(NamedTuple):
+class Missingness(NamedTuple):
     """Whether the beads that are missing are of a kind."""
 
     kind: str  # of KINDS, "random", or "unknown" where there are too few
@@ -83,7 +83,7 @@ class Omission(NamedTuple):
 
 def audit(
     image: np.ndarray,
-    person: np.ndarray,
+    manual: np.ndarray,
     predict: Any | None = None,
     settings: Any = None,
 ) -> Audit:
@@ -95,25 +95,27 @@ def audit(
       predict: as of `beadseg.partial.completion`; None: without a model.
       settings: of the default model, see `beadseg.inference.estimate`.
     """
-    labelled = len(np.unique(person[person > 0]))
+    labelled = len(np.unique(manual[manual > 0]))
     found = estimate(image, settings)
-    agreement = agree(image, person, found)
-    person = agreement.mask
+    agreement = agree(image, manual, found)
+    manual = agreement.mask
     missing, free = _mask_free(found, agreement, labelled)
     seen, model = sure_labels(found), None
     if predict is not None:
         seen, probability, threshold = predict(image)
-        proposed = propose(person, seen, probability, threshold)
+        proposed = propose(manual, seen, probability, threshold)
         missing = proposed.labels
         scores = np.array([p.score for p in proposed.beads.values()])
-        whole = _run_together(seen, np.maximum(person, 0))
+        whole = _run_together(seen, np.maximum(manual, 0))
         held = whole.beads_in(np.bincount(missing[missing > 0])[list(proposed.beads)])
         agreed = min(proposed.agreed, labelled)
-        model = _guess("model", labelled, agreed, scores, held, whole.hidden)
+        model = _completeness_estimate(
+            "model", labelled, agreed, scores, held, whole.hidden
+        )
     count = components(image)
     by_count = min(labelled / count, 1.0) if count else 1.0
-    looked = look(image, seen, person, missing)
-    marked = measure_marks("", person, pairs(person, found.labels))
+    looked = look(image, seen, manual, missing)
+    marked = measure_marks("", manual, pairs(manual, found.labels))
     shift = agreement.shift()
     return Audit(labelled, by_count, free, model, missing, looked, shift, marked)
 
@@ -125,7 +127,7 @@ def components(image: np.ndarray) -> int:
     return int(ndimage.label(image > threshold_otsu(np.asarray(image, np.float32)))[1])
 
 
-def omission(images: list[Seen], seed: int = 0) -> Omission:
+def missingness(images: list[VisibleBeads], seed: int = 0) -> Missingness:
     """Tests whether the beads that are missing differ from those that are labelled.
 
     Dim, blurred and crowded: Mann-Whitney tests of the ranks within each image. Region:
@@ -136,7 +138,7 @@ def omission(images: list[Seen], seed: int = 0) -> Omission:
     fates = [a.is_missing for a in chosen]
     gone = np.concatenate(fates) if fates else np.zeros(0, bool)
     if min(gone.sum(), (~gone).sum()) < FEWEST:
-        return Omission("unknown", {})
+        return Missingness("unknown", {})
     effects, chances = {}, {}
     for kind, field, sign in (
         ("dim", "brightness", -1),
@@ -157,23 +159,23 @@ def omission(images: list[Seen], seed: int = 0) -> Omission:
         corrected[kind] = worst
     tests = {kind: (effects[kind], corrected[kind]) for kind in KINDS}
     sure = [k for k in KINDS if corrected[k] < LEVEL and effects[k] > 0.1]
-    return Omission(max(sure, key=effects.get) if sure else "random", tests)
+    return Missingness(max(sure, key=effects.get) if sure else "random", tests)
 
 
-def pooled(audits: list[Audit]) -> Guess:
+def pooled(audits: list[Audit]) -> CompletenessEstimate:
     """Completeness of all masks together, by the best way."""
     labelled = sum(a.labelled for a in audits)
     missing = sum(a.best.missing for a in audits)
     every = labelled + missing
     if not every:
-        return Guess(1.0, 1.0, 1.0, 0.0)
+        return CompletenessEstimate(1.0, 1.0, 1.0, 0.0)
     weights = np.array([a.labelled + a.best.missing for a in audits]) / every
     spread = np.array([(a.best.high - a.best.low) / 2 for a in audits])
     # Half of the spread is of the way of looking, the same in all images.
     chance = float(np.sqrt(((weights * spread) ** 2).sum()))
     half = np.hypot(chance, 0.5 * float((weights * spread).sum()))
     c = labelled / every
-    return Guess(c, max(c - half, 0.0), min(c + half, 1.0), missing)
+    return CompletenessEstimate(c, max(c - half, 0.0), min(c + half, 1.0), missing)
 
 
 class _Whole(NamedTuple):
@@ -190,9 +192,9 @@ class _Whole(NamedTuple):
         return self.share + (1 - self.share) * np.maximum(areas / self.area, 1.0)
 
 
-def _run_together(found: np.ndarray, person: np.ndarray) -> _Whole:
-    mine, theirs, shared = overlaps(found, person)
-    areas, areas_of_person = (np.bincount(a.ravel()) for a in (found, person))
+def _run_together(found: np.ndarray, manual: np.ndarray) -> _Whole:
+    mine, theirs, shared = overlaps(found, manual)
+    areas, areas_of_person = (np.bincount(a.ravel()) for a in (found, manual))
     union = areas[mine] + areas_of_person[theirs] - shared
     alone = np.unique(mine[shared >= SAME * union])
     if not len(alone):
@@ -206,8 +208,8 @@ def _run_together(found: np.ndarray, person: np.ndarray) -> _Whole:
 
 
 def look(
-    image: np.ndarray, seen: np.ndarray, person: np.ndarray, missing: np.ndarray
-) -> Seen:
+    image: np.ndarray, seen: np.ndarray, manual: np.ndarray, missing: np.ndarray
+) -> VisibleBeads:
     """Measures the beads seen that are labelled or missing.
 
     Both as they are seen: an outline drawn by hand gives another brightness and blur
@@ -222,11 +224,11 @@ def look(
     beads = describe_beads(seen, image)
     labelled, gone = (
         np.bincount(np.where(part > 0, seen, 0).ravel(), minlength=seen.max() + 1)
-        for part in (person, missing)
+        for part in (manual, missing)
     )
     labelled, gone = labelled[beads["label"]], gone[beads["label"]]
     judged = labelled + gone > 0
-    return Seen(beads[judged], (gone > labelled)[judged])
+    return VisibleBeads(beads[judged], (gone > labelled)[judged])
 
 
 def sure_labels(found: Estimate) -> np.ndarray:
@@ -238,7 +240,7 @@ def sure_labels(found: Estimate) -> np.ndarray:
 
 def _mask_free(
     found: Estimate, agreement: Agreement, labelled: int
-) -> tuple[np.ndarray, Guess]:
+) -> tuple[np.ndarray, CompletenessEstimate]:
     """Beads of the estimate that look missing, i32[H, W], and the completeness."""
     _, index = number_beads(found.labels)
     first = max(int(agreement.mask.max(initial=0)), 0) + 1
@@ -247,17 +249,19 @@ def _mask_free(
     missing = np.where(agreement.mask == 0, numbers[index], 0)
     scores = found.scores.astype(float)
     again = scores[agreement.labelled].sum()
-    return missing, _guess("mask-free", labelled, again, scores[agreement.missing])
+    return missing, _completeness_estimate(
+        "mask-free", labelled, again, scores[agreement.missing]
+    )
 
 
-def _guess(
+def _completeness_estimate(
     way: str,
     labelled: int,
     again: float,
     scores: np.ndarray,
     held: np.ndarray | float = 1.0,
     hidden: float = 0.0,
-) -> Guess:
+) -> CompletenessEstimate:
     """Completeness from labelled beads, those seen again, and others that are seen.
 
     `again` may count each by its score, as the others count. `held` is how many beads
@@ -268,7 +272,7 @@ def _guess(
     variance = (scores * (1 - scores) * held**2).sum()
     if not labelled:
         none = 0.0 if expected >= 0.5 else 1.0
-        return Guess(none, none, none, float(expected))
+        return CompletenessEstimate(none, none, none, float(expected))
     rng = np.random.default_rng(0)
     seen = min(again, labelled)
     if way == "model":  # which sees a bead or does not: of few that says little
@@ -282,10 +286,12 @@ def _guess(
     c, missing = estimate_completeness(again, expected), expected * labelled / again
     tail = (1 - CONFIDENCE) / 2
     low, high = np.clip(np.quantile(drawn, (tail, 1 - tail)), 0, 1)
-    return Guess(c, float(min(low, c)), float(max(high, c)), float(missing))
+    return CompletenessEstimate(
+        c, float(min(low, c)), float(max(high, c)), float(missing)
+    )
 
 
-def _togetherness(images: list[Seen], seed: int) -> tuple[float, float]:
+def _togetherness(images: list[VisibleBeads], seed: int) -> tuple[float, float]:
     """Excess of neighbours of the same fate over shuffled fates, and its chance."""
     pairs, fates = [], []
     for a in images:

@@ -87,16 +87,16 @@ def read_layers(folder: Path, name: str, about: Mapping[str, Any]):
       BeadsegError: one is missing, damaged, or does not fit `read_proposals`.
     """
     files = [folder / kind / f"{name}.tif" for kind in ("person", "proposals")]
-    person, proposals = map(_read_labels, files)
-    if person.shape != proposals.shape:
-        shapes = f"{proposals.shape} px, but the person's mask is {person.shape}"
+    manual, proposals = map(_read_labels, files)
+    if manual.shape != proposals.shape:
+        shapes = f"{proposals.shape} px, but the manual mask is {manual.shape}"
         raise damaged(files[1], shapes)
     told = set(map(int, about["beads"]))
-    if both := told & set(np.unique(person).tolist()):
+    if both := told & set(np.unique(manual).tolist()):
         raise damaged(files[1], f"bead {min(both)} is a person's as well")
     if unknown := set(np.unique(proposals).tolist()) - told - {0}:
         raise damaged(files[1], f"nothing is said of bead {min(unknown)}")
-    return person, proposals
+    return manual, proposals
 
 
 def read_provenance(folder: Path, name: str) -> dict[str, Any]:

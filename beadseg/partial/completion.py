@@ -23,11 +23,11 @@ from beadseg.errors import BeadsegError
 from beadseg.files import LOCK, folder_lock, is_left_over, name_beside, write_whole
 from beadseg.inference.settings import AUTO
 from beadseg.partial.alignment import aligned
-from beadseg.partial.audit import Seen, look, omission
+from beadseg.partial.audit import VisibleBeads, look, missingness
 from beadseg.partial.calibration import calibrate
 from beadseg.partial.completed import FOLDERS, write_labels
 from beadseg.partial.proposals import SAME, Proposed, certain, propose, strictest
-from beadseg.partial.review.book import Book
+from beadseg.partial.review.annotation_log import AnnotationLog
 from beadseg.partial.review.derived import save
 from beadseg.quoting import cut_name
 
@@ -47,7 +47,7 @@ class Page(NamedTuple):
 
     sample: Sample
     image: np.ndarray  # [H, W]
-    person: np.ndarray  # i32[H, W], -1 unknown; all 0 where there is no mask
+    manual: np.ndarray  # i32[H, W], -1 unknown; all 0 where there is no mask
 
 
 def load_predict(run: Path | None, settings: Any = None) -> Predict:
@@ -84,11 +84,11 @@ def pages(
         if only is not None and sample.name not in only:
             continue
         try:
-            image, person, _ = read_sample(sample, _mask_or_none_labelled)
+            image, manual, _ = read_sample(sample, _mask_or_none_labelled)
         except ReadError as error:
             problems.append(str(error))
             continue
-        yield Page(sample, image, person)
+        yield Page(sample, image, manual)
 
 
 def _mask_or_none_labelled(sample: Sample, points: np.ndarray | None) -> np.ndarray:
@@ -143,7 +143,7 @@ def complete(
                 problems.append(
                     f"{doubt.file}: {doubt.evidence}; its beads are not taken along"
                 )
-                page = page._replace(person=np.minimum(page.person, 0))
+                page = page._replace(manual=np.minimum(page.manual, 0))
             done[page.sample.name] = _one(page, part, run, predict, data.stack)
         if not done:
             raise BeadsegError(f"{data.dir}: no image can be read")
@@ -152,7 +152,7 @@ def complete(
         known = _score(part, done)
         result = _accept(part, done, accept) | {
             "calibrated_on": known,
-            "omission": omission([d.seen for d in done.values()]).kind,
+            "omission": missingness([d.seen for d in done.values()]).kind,
         }
         part.chmod(0o755)
         alone.close()
@@ -181,10 +181,10 @@ def _remove_leftovers(output: Path) -> None:
 def _one(page: Page, part: Path, run: str, predict: Predict, stack: str) -> "_Done":
     labels, probability, threshold = predict(page.image)
     # Beads whose labels lie beside them are labelled: none is proposed again.
-    person, move = aligned(page.person, labels)
-    found = propose(person, labels, probability, threshold)
+    manual, move = aligned(page.manual, labels)
+    found = propose(manual, labels, probability, threshold)
     if move is not None:
-        found = _beside(found, page.person)
+        found = _beside(found, page.manual)
     sample = page.sample
     source = sample.image.path
     if sample.name == sample.source:
@@ -202,21 +202,21 @@ def _one(page: Page, part: Path, run: str, predict: Predict, stack: str) -> "_Do
         "channel": sample.image.channel if sample.name == sample.source else None,
         "threshold": threshold,
     }
-    write_labels(part / "person" / f"{sample.name}.tif", page.person)
+    write_labels(part / "person" / f"{sample.name}.tif", page.manual)
     write_labels(part / "proposals" / f"{sample.name}.tif", found.labels)
-    seen = look(fill(page.image)[0], labels, person, found.labels)
+    seen = look(fill(page.image)[0], labels, manual, found.labels)
     return _Done(sample.group, found._replace(labels=None), about, seen)
 
 
-def _beside(found: Proposed, person: np.ndarray) -> Proposed:
+def _beside(found: Proposed, manual: np.ndarray) -> Proposed:
     """Proposals off the pixels of a mask; those that it hides by half are left out."""
-    labels = np.where(person == 0, found.labels, 0)
+    labels = np.where(manual == 0, found.labels, 0)
     whole, left = (
         np.bincount(a.ravel(), minlength=found.labels.max() + 1)
         for a in (found.labels, labels)
     )
     kept = [n for n in found.beads if left[n] >= SAME * whole[n]]
-    after = int(person.max())  # moving may have lost the last numbers of the mask
+    after = int(manual.max())  # moving may have lost the last numbers of the mask
     beads = {n + after: found.beads[n] for n in kept}
     labels = np.where(np.isin(labels, kept), labels + after, 0).astype(np.int32)
     return found._replace(labels=labels, beads=beads)
@@ -226,7 +226,7 @@ class _Done(NamedTuple):
     group: str
     found: Proposed  # without its labels
     about: dict[str, Any]  # of proposals/NAME.json, but the beads
-    seen: Seen
+    seen: VisibleBeads
 
 
 def _check_kind(done: dict[str, _Done], run: str) -> None:
@@ -267,12 +267,12 @@ def _accept(
     least = certain(scores, accept) if accept is not None and scores else None
     accepted = 0
     for name, one in done.items():
-        book = Book(part, name)
+        annotations = AnnotationLog(part, name)
         sure = [n for n, p in one.found.beads.items() if least and p.score >= least]
         if sure:
             by = f"expected precision {accept}"
-            book.act({"do": "accept", "ids": sure, "by": by})
-        save(book)
+            annotations.act({"do": "accept", "ids": sure, "by": by})
+        save(annotations)
         accepted += len(sure)
     chosen = [s for s in scores if least and s >= least]
     return {

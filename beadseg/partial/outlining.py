@@ -25,7 +25,7 @@ from beadseg.data.masks.marked import OutlinedImage
 from beadseg.data.masks.marks import (
     MarkedImage,
     centres,
-    judge_masks,
+    kind_of_masks,
     mark_centres,
     may_be_marks,
     measure_marks,
@@ -75,7 +75,7 @@ def prepare(config: ConfigDict) -> None:
     if kind == "auto" and not may_be_marks([s.diameters for s in masked]):
         return
     some = [look.marked for look in _looks(_some(masked))]
-    marks = judge_masks(some, kind)
+    marks = kind_of_masks(some, kind)
     if not marks.are_marks:
         marked.store(data, samples, lambda: marks, ())
         return
@@ -92,7 +92,7 @@ def prepare(config: ConfigDict) -> None:
             name = look.sample.name
             yield OutlinedImage(name, labels, drawn, look.unmarked, look.shift)
 
-    marked.store(data, samples, lambda: judge_masks(seen, "marks"), outlines())
+    marked.store(data, samples, lambda: kind_of_masks(seen, "marks"), outlines())
 
 
 def outline(

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from beadseg.data.masks.beads import number_beads
+from beadseg.quoting import percent
 
 SAME = 0.5  # of the smaller of two beads: from this overlap on they are one
 SLIVER = 0.2  # of the usual area: less, inside the image, is no bead
@@ -42,7 +43,7 @@ class Compared(NamedTuple):
 
 
 def propose(
-    person: np.ndarray, found: np.ndarray, probability: np.ndarray, threshold: float
+    manual: np.ndarray, found: np.ndarray, probability: np.ndarray, threshold: float
 ) -> Proposed:
     """Finds the beads that a mask lacks; never on a pixel that it labels or ignores.
 
@@ -57,11 +58,11 @@ def propose(
       probability: f[H, W].
       threshold: of the probability.
     """
-    known, overlap = _known(person, found)
-    areas = np.bincount(np.maximum(person, 0).ravel())
-    labelled = np.unique(person[person > 0])
-    seen = np.unique(person[(person > 0) & (found > 0)])
-    both = np.bincount(np.where(found > 0, np.maximum(person, 0), 0).ravel())
+    known, overlap = _known(manual, found)
+    areas = np.bincount(np.maximum(manual, 0).ravel())
+    labelled = np.unique(manual[manual > 0])
+    seen = np.unique(manual[(manual > 0) & (found > 0)])
+    both = np.bincount(np.where(found > 0, np.maximum(manual, 0), 0).ravel())
     agreed = sum(2 * both[n] >= areas[n] for n in seen)
     odds = np.clip(probability, 1e-6, 1 - 1e-6)
     odds = odds / (1 - odds) * (1 - threshold) / threshold
@@ -70,19 +71,19 @@ def propose(
     sizes = sizes[sizes > 0]
     usual = float(np.median(sizes)) if len(sizes) else 1.0
     spread = _spread(sizes, usual)
-    labels = np.zeros(person.shape, np.int32)
+    labels = np.zeros(manual.shape, np.int32)
     beads: dict[int, Proposal] = {}
     right, wrong = [], []
 
     def scored(box, part, kept: float) -> tuple[float, float, float]:
         """Score, mean probability, and spreads by which the size is unusual."""
         mean, strange = float(certain[box][part].mean()), 0.0
-        if not _cut_off(box, person.shape):
+        if not _cut_off(box, manual.shape):
             away = abs(np.log(part.sum() / usual))
             strange = max(away / spread - _USUAL, 0.0)
         return mean * kept * float(np.exp(-0.5 * strange**2)), mean, strange
 
-    first = int(max(person.max(initial=0), 0)) + 1
+    first = int(max(manual.max(initial=0), 0)) + 1
     for index, box in enumerate(ndimage.find_objects(found)):
         number = index + 1
         if box is None:
@@ -93,14 +94,14 @@ def propose(
                 score = scored(box, whole, 1.0)[0]
                 (right if overlap[number] >= SAME else wrong).append(score)
             continue
-        part = whole & (person[box] == 0)
+        part = whole & (manual[box] == 0)
         if not part.any():
             continue
         pieces, count = ndimage.label(part)
         if count > 1:
             part = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
         area, kept = int(part.sum()), part.sum() / whole.sum()
-        sliver = area < SLIVER * usual and not _cut_off(box, person.shape)
+        sliver = area < SLIVER * usual and not _cut_off(box, manual.shape)
         if kept < SAME or sliver:
             continue
         score, mean, strange = scored(box, part, kept)
@@ -111,7 +112,7 @@ def propose(
     return Proposed(labels, beads, *count, tuple(right), tuple(wrong))
 
 
-def compare(person: np.ndarray, found: np.ndarray) -> Compared:
+def compare(manual: np.ndarray, found: np.ndarray) -> Compared:
     """Which beads found are labelled, and which labelled ones are found.
 
     Two beads are the same if they share `SAME` of the smaller: marks drawn too small,
@@ -127,8 +128,8 @@ def compare(person: np.ndarray, found: np.ndarray) -> Compared:
     """
     ids, index = number_beads(found)
     area = np.bincount(index.ravel(), minlength=len(ids) + 1)
-    area_person = np.bincount(np.maximum(person, 0).ravel())
-    mine, theirs, shared = overlaps(index, person)
+    area_person = np.bincount(np.maximum(manual, 0).ravel())
+    mine, theirs, shared = overlaps(index, manual)
     smaller = np.minimum(area[mine], area_person[np.maximum(theirs, 0)])
     same = (theirs > 0) & (shared >= SAME * smaller)
     labelled = np.zeros(len(ids) + 1, bool)
@@ -157,26 +158,26 @@ def strictest(proposals: list[float]) -> float:
     return next(usable, PRECISIONS[-1])
 
 
-def overlaps(found: np.ndarray, person: np.ndarray) -> tuple[np.ndarray, ...]:
+def overlaps(found: np.ndarray, manual: np.ndarray) -> tuple[np.ndarray, ...]:
     """Each bead found with each of the person's under it, -1 unknown; pixels shared."""
-    both = (found > 0) & (person != 0)
+    both = (found > 0) & (manual != 0)
     pairs, shared = np.unique(
-        np.stack([found[both], np.maximum(person[both], -1)]),
+        np.stack([found[both], np.maximum(manual[both], -1)]),
         axis=1,
         return_counts=True,
     )
     return *pairs, shared
 
 
-def _known(person: np.ndarray, found: np.ndarray) -> tuple[set[int], dict[int, float]]:
+def _known(manual: np.ndarray, found: np.ndarray) -> tuple[set[int], dict[int, float]]:
     """Beads of the model that the person has labelled, or that unknown pixels cover.
 
     And of those on labelled beads the largest intersection over union with one.
     """
     area_found = np.bincount(found.ravel())
-    area_person = np.bincount(np.maximum(person, 0).ravel())
+    area_person = np.bincount(np.maximum(manual, 0).ravel())
     known, overlap = set(), {}
-    for mine, theirs, shared in zip(*overlaps(found, person), strict=True):
+    for mine, theirs, shared in zip(*overlaps(found, manual), strict=True):
         mine, least = int(mine), area_found[mine]
         if theirs > 0:
             least = min(least, area_person[theirs])
@@ -206,5 +207,5 @@ def _reason(mean, area, usual, strange, kept) -> str:
     if strange:
         said += f", unlike the usual {common:.0f} px"
     if kept < 0.9:
-        said += f"; {1 - kept:.0%} of it is labelled as other beads"
+        said += f"; {percent(1 - kept)} of it is labelled as other beads"
     return said

@@ -1,4 +1,4 @@
-"""Whether masks that nobody told about look complete: a look at a few of them."""
+"""Whether masks without a given completeness look complete: a look at a few of them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -29,7 +29,7 @@ def spot_check(pairs: Sequence[Pair]) -> SpotCheck | None:
     Nor is anything said where few beads are labelled, or images are not there.
 
     Args:
-      pairs: whose masks nobody told about.
+      pairs: whose masks have no given completeness.
     """
     pairs = [pair for pair in pairs if pair.mask is not None and pair.image is not None]
     places = np.linspace(0, len(pairs) - 1, min(IMAGES, len(pairs))).round().astype(int)

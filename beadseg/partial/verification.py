@@ -13,7 +13,7 @@ from beadseg.config import base_config
 from beadseg.data.folder import doubt_lines, scan, stem_of
 from beadseg.data.images.gaps import fill
 from beadseg.data.masks.marked import BESIDE
-from beadseg.data.masks.marks import Marks, judge_masks
+from beadseg.data.masks.marks import Marks, kind_of_masks
 from beadseg.data.settings_file import write_completeness
 from beadseg.errors import BeadsegError
 from beadseg.files import writing
@@ -21,13 +21,14 @@ from beadseg.page import Page
 from beadseg.partial.audit import (
     KINDS,
     Audit,
-    Guess,
-    Omission,
+    CompletenessEstimate,
+    Missingness,
     audit,
-    omission,
+    missingness,
     pooled,
 )
 from beadseg.partial.completion import load_predict, pages
+from beadseg.quoting import counted, percent
 from beadseg.tables import rows_to_table, write_csv
 
 PICTURES = 6  # on the page: the least complete
@@ -77,21 +78,21 @@ def verify(
         if page.sample.mask is None:
             continue
         if kind := wrong.get(page.sample.name):
-            rows.append(_wrong_row(page.sample, page.person, kind))
+            rows.append(_wrong_row(page.sample, page.manual, kind))
             continue
         image, _ = fill(page.image)
-        found = audit(image, page.person, predict, settings)
+        found = audit(image, page.manual, predict, settings)
         audits.append(found)
         marked.append(replace(found.marked, name=page.sample.name))
         rows.append(_row(page.sample, found, least))
-        seen.append((rows[-1], _overlay(image, page.person, found.missing)))
+        seen.append((rows[-1], _overlay(image, page.manual, found.missing)))
         seen = sorted(seen, key=lambda pair: pair[0]["completeness"])[:PICTURES]
     if not rows:
         hint = f" (the first problem: {problems[0]})" if problems else ""
         raise BeadsegError(f"{folder}: no image has a mask that can be read{hint}")
-    whole = pooled(audits) if audits else Guess(None, None, None, 0.0)
-    kind = omission([a.seen for a in audits])
-    marks = judge_masks(marked)
+    whole = pooled(audits) if audits else CompletenessEstimate(None, None, None, 0.0)
+    kind = missingness([a.seen for a in audits])
+    marks = kind_of_masks(marked)
     checked = [row for row in rows if not row["wrong"]]
     short = sum(not row["passes"] for row in checked)
     result = {
@@ -144,32 +145,33 @@ def _row(sample, found: Audit, least: float) -> dict[str, Any]:
     return row | {"wrong": ""}
 
 
-def _wrong_row(sample, person: np.ndarray, kind: str) -> dict[str, Any]:
+def _wrong_row(sample, manual: np.ndarray, kind: str) -> dict[str, Any]:
     """Of a mask that is not this image's: how complete it is means nothing."""
-    labelled = len(np.unique(person[person > 0]))
+    labelled = len(np.unique(manual[manual > 0]))
     known = {"image": sample.name, "file": sample.source, "labelled": labelled}
     return dict.fromkeys(_FIELDS) | known | {"passes": False, "wrong": kind}
 
 
-def _rounded(guess: Guess) -> dict[str, float | None]:
+def _rounded(guess: CompletenessEstimate) -> dict[str, float | None]:
     return {
         field: value if value is None else round(value, 1 if field == "missing" else 4)
         for field, value in guess._asdict().items()
     }
 
 
-def _sentence(rows, checked, whole, kind: Omission, short, least: float, run) -> str:
+def _sentence(rows, checked, whole, kind: Missingness, short, least: float, run) -> str:
     wrong = len(rows) - len(checked)
     if not checked:
         if wrong == 1:
             return "the only mask does not belong to its image"
-        return f"none of the {wrong} masks belongs to its image"
+        return f"none of the {counted(wrong, 'mask')} belongs to its image"
     said = (
-        f"the masks label {whole.completeness:.0%} of the beads ({whole.low:.0%} to "
-        f"{whole.high:.0%}); {short} of {len(checked)} are below {least:.0%}"
+        f"the masks label {percent(whole.completeness)} of the beads "
+        f"({percent(whole.low)} to {percent(whole.high)}); {short} of {len(checked)} "
+        f"are below {percent(least)}"
     )
     if wrong:
-        said += f", and {wrong} more {'is' if wrong == 1 else 'are'} wrong, not counted"
+        said += f", and {counted(wrong, 'more is', 'more are')} wrong, not counted"
     if short and kind.kind in _WORDS:
         said += f"; missing are {_WORDS[kind.kind]}"
         if run is None:  # what is seen without a model are not the beads alone
@@ -196,25 +198,28 @@ def _remarks(rows: list[dict], marks: Marks) -> list[str]:
 
 
 def _percent(share: float | None) -> str | None:
-    return None if share is None else f"{share:.0%}"
+    return None if share is None else percent(share)
 
 
 def _capital(sentence: str) -> str:
     return f"{sentence[0].upper()}{sentence[1:]}."
 
 
-def _overlay(image: np.ndarray, person: np.ndarray, missing: np.ndarray) -> np.ndarray:
+def _overlay(image: np.ndarray, manual: np.ndarray, missing: np.ndarray) -> np.ndarray:
     """Image with labelled beads outlined in green and missing ones in orange."""
     step = max(1, round(max(image.shape) / _SIDE))
-    image, person, missing = (a[::step, ::step] for a in (image, person, missing))
+    image, manual, missing = (a[::step, ::step] for a in (image, manual, missing))
     low, high = np.percentile(image, [1, 99.5])
     grey = np.clip((image - low) / max(high - low, 1e-9), 0, 1)
     picture = np.repeat(0.85 * grey[..., None], 3, -1)
     larger = max(1, _SIDE // (2 * max(grey.shape)))
-    picture, person, missing = (
-        a.repeat(larger, 0).repeat(larger, 1) for a in (picture, person, missing)
+    picture, manual, missing = (
+        a.repeat(larger, 0).repeat(larger, 1) for a in (picture, manual, missing)
     )
-    for labels, colour in ((person, colours.BEAD), (missing, colours.MISSED)):
+    for labels, colour in (
+        (manual, colours.TRUE_POSITIVE),
+        (missing, colours.FALSE_NEGATIVE),
+    ):
         picture[find_boundaries(labels, mode="inner") & (labels > 0)] = colour
     return picture
 
@@ -224,7 +229,9 @@ def _write_page(result, seen, folder, run, least, file: Path) -> None:
     passed = sum(row["passes"] for row in result["images"])
     known = result["completeness"] is not None
     share = (
-        f"90 % interval: {result['low']:.0%} to {result['high']:.0%}" if known else ""
+        f"90 % interval: {percent(result['low'])} to {percent(result['high'])}"
+        if known
+        else ""
     )
     page.numbers(
         [
@@ -252,7 +259,9 @@ def _write_page(result, seen, folder, run, least, file: Path) -> None:
         page.command(f"beadseg complete {source}{of} -o {completed}")
         page.command(f"beadseg review {completed}")
     elif passed == len(result["images"]) and not result["problems"]:
-        page.callout("good", f"Every mask labels {least:.0%} of its beads or more.")
+        page.callout(
+            "good", f"Every mask labels {percent(least)} of its beads or more."
+        )
     for remark in result["remarks"]:
         page.callout("warn", _capital(remark))
     if result["tests"]:
@@ -272,8 +281,8 @@ def _write_page(result, seen, folder, run, least, file: Path) -> None:
         [
             (
                 picture,
-                f"{row['image']}: {row['completeness']:.0%}. Green: labelled; orange: "
-                "looks missing.",
+                f"{row['image']}: {percent(row['completeness'])}. Green: labelled; "
+                "orange: looks missing.",
             )
             for row, picture in seen
         ]
@@ -288,7 +297,7 @@ def _write_page(result, seen, folder, run, least, file: Path) -> None:
                 row["labelled"],
                 f"{row['missing']:.0f}",
                 _percent(row["completeness"]),
-                f"{row['low']:.0%} – {row['high']:.0%}",
+                f"{percent(row['low'])} – {percent(row['high'])}",
                 *(_percent(row[way]) for way in ("by_count", "mask_free", "model")),
             ]
             if not row["wrong"]

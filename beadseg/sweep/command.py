@@ -9,6 +9,7 @@ import jax
 from ml_collections import ConfigDict
 
 from beadseg.errors import BeadsegError
+from beadseg.quoting import counted
 from beadseg.sweep import plan, programs
 from beadseg.sweep.dashboard import log_leaderboard
 from beadseg.sweep.folder import SweepFolder
@@ -90,9 +91,9 @@ def dry_run(sweep: Sweep, config: ConfigDict) -> str:
         how = config.sweep.over_members
         together = plan.at_once(cost, how, config.sweep.at_once or count, memory)
         lines.append(
-            f"group {number}: {describe(group.static) or 'all alike'}; {count} members,"
-            f" {together} at once, {cost.parameters:,} parameters, "
-            f"{_bytes(cost.step_bytes + together * cost.state_bytes)}"
+            f"group {number}: {describe(group.static) or 'all alike'}; "
+            f"{counted(count, 'member')}, {together} at once, {cost.parameters:,} "
+            f"parameters, {_bytes(cost.step_bytes + together * cost.state_bytes)}"
         )
         if first.train.steps_per_epoch:
             steps = first.train.steps_per_epoch * first.train.epochs
@@ -116,7 +117,7 @@ def summary(sweep: Sweep, config: ConfigDict) -> str:
     every = configs(config, sweep.points)
     count = len(plan.groups(every, range(len(every))))
     programs_ = "one compiled program" if count == 1 else f"{count} compiled programs"
-    return f"{len(every)} members in {programs_}"
+    return f"{counted(len(every), 'member')} in {programs_}"
 
 
 def _how(config: ConfigDict) -> str:
@@ -129,7 +130,10 @@ def _how(config: ConfigDict) -> str:
 
 def _told(outcome: Outcome) -> str:
     done = [r for r in outcome.results if r.state == "finished"]
-    lines = [f"{len(done)} of {len(outcome.results)} members have come to their end"]
+    lines = [
+        f"{len(done)} of {counted(len(outcome.results), 'member has', 'members have')} "
+        "finished"
+    ]
     for r in outcome.results:
         if r.state == "failed":
             lines.append(f"member {r.member} ended alone: {r.reason}")

@@ -35,6 +35,6 @@ def log_leaderboard(folder: SweepFolder, results: list[Result]) -> None:
             run.summary["best_jaccard"] = results[0].jaccard
             run.summary["best_member"] = results[0].member
         run.finish()
-    except Exception as error:  # whatever it is, the sweep has come to its end
+    except Exception as error:  # whatever it is, the sweep is finished
         reason = str(error).strip().split("\n")[0][:120]
         print(f"note: W&B did not take the leaderboard ({reason})", flush=True)

@@ -34,7 +34,7 @@ class DeviceGroup:
     ) -> Iterator[tuple[Run, Callable[[], None]]]:
         """The members with what makes each take the batch, in turn or all at once."""
         if self._how == "loop":
-            yield from ((run, functools.partial(run.take, batch)) for run in due)
+            yield from ((run, functools.partial(run.train_step, batch)) for run in due)
             return
         for steps in (self.compiled.steps, self.compiled.partial):
             chosen = [run for run in due if run.steps is steps]
@@ -45,7 +45,7 @@ class DeviceGroup:
             pairs = program([r.state for r in chosen], [r.hp for r in chosen], batch)
             for run, (state, sums) in zip(chosen, pairs, strict=True):
                 spent += time.monotonic() - begin
-                yield run, functools.partial(run.stepped, state, sums)
+                yield run, functools.partial(run.after_step, state, sums)
                 begin = time.monotonic()
             for run in chosen:
                 run.clock.step.seconds += spent / len(chosen)
@@ -65,7 +65,7 @@ class DeviceGroups:
         self._folder = folder
         self._data: dict[str, Data] = {}
         self._compiled: dict[str, list[DeviceGroup]] = {}
-        self._modes: dict[str, programs.How] = {}
+        self._modes: dict[str, programs.ExecutionMode] = {}
 
     def data(self, config: ConfigDict) -> Data:
         """What the members of a group learn from."""
@@ -96,23 +96,25 @@ class DeviceGroups:
             ]
         return self._compiled[name]
 
-    def _mode(self, config: ConfigDict, data: Data, members: int) -> programs.How:
+    def _mode(
+        self, config: ConfigDict, data: Data, members: int
+    ) -> programs.ExecutionMode:
         how = config.sweep.over_members
         if how != "auto":
-            return programs.How(how, "as config.sweep.over_members says", {})
+            return programs.ExecutionMode(how, "as config.sweep.over_members says", {})
         kind = jax.devices()[0].device_kind.replace(" ", "-").replace("/", "-")
         # The settings on which the speed of a step depends.
         speed = [config.model.to_dict(), config.data.batch_size, config.data.crop]
         name = f"{hash_json(speed)[:8]}-{kind}"
         if name not in self._modes:
-            before = self._folder.read_how(name)
+            before = self._folder.read_mode(name)
             if before is None:
                 steps = data.epoch_steps * config.train.epochs * members
                 seconds = steps * plan.cost(config).flop / plan.device_speed()
                 chosen = programs.choose(config, members, seconds)
-                self._folder.write_how(name, chosen._asdict())
+                self._folder.write_mode(name, chosen._asdict())
             else:
-                chosen = programs.How(**before)
+                chosen = programs.ExecutionMode(**before)
             self._modes[name] = chosen
             print(f"members run as {chosen.over_members}: {chosen.why}")
         return self._modes[name]

@@ -6,7 +6,7 @@ members/NNN/     a run folder each; `failed.json` in it if the member ended alon
 claims/          who trains which member now
 how/             how members of a group run on a kind of device, and why
 launch/          batch script and logs, where a cluster runs it
-leaderboard.csv  a row a member, best first; made anew whenever a member ends
+leaderboard.csv  one row per member, best first; made anew whenever a member ends
 report.html      curves, effects of the hyperparameters, what to try next
 """
 
@@ -126,7 +126,7 @@ class SweepFolder(SweepView):
     """A folder that belongs to one base config and its points."""
 
     def __init__(self, path: Path, name: str, base: ConfigDict, points: list[Point]):
-        """Makes the folder, or opens it to go on.
+        """Makes the folder, or opens it to continue.
 
         Raises:
           BeadsegError: it cannot be written, or belongs to another sweep.
@@ -192,11 +192,11 @@ class SweepFolder(SweepView):
             if self.results() == results:
                 return results
 
-    def read_how(self, key: str) -> dict[str, Any] | None:
+    def read_mode(self, key: str) -> dict[str, Any] | None:
         """How a group was found to run best before."""
         return _whole(self.path / "how" / f"{key}.json")
 
-    def write_how(self, key: str, how: dict[str, Any]) -> None:
+    def write_mode(self, key: str, how: dict[str, Any]) -> None:
         """Keeps how a group runs, so that it goes on so after an interruption."""
         self.write(f"how/{key}.json", how)
 
@@ -227,7 +227,7 @@ class SweepFolder(SweepView):
 def _damaged(file: Path, reason: object) -> BeadsegError:
     return BeadsegError(
         f"{file}: damaged ({reason}): move this one file away and run the same command "
-        "again, which goes on with the members that are there"
+        "again, which continues with the members that are there"
     )
 
 

@@ -24,7 +24,7 @@ from beadseg.training.state import TRACED, check_ranges
 
 # Read on the host alone, between two steps or before the first.
 HOST = {f"train.{name}" for name in ("early_stopping", "threshold")} | {
-    *("init_from", "train.shares_of_start"),
+    *("init_from", "train.weight_interpolation"),
     *(f"plateau.{name}" for name in ("enabled", "factor", "patience")),
 }
 # Of the peak that matrix products reach here; measured on UNets of width 8 to 16.

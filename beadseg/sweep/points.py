@@ -170,10 +170,10 @@ def configs(base: ConfigDict, points: Sequence[Point]) -> list[ConfigDict]:
 def apply(base: ConfigDict, point: Point, where: str) -> ConfigDict:
     """A copy of `base` with the fields of a point."""
     for field in point:
-        if field == "partial.rounds":
+        if field == "partial.self_training":
             raise BeadsegError(
-                f"{where}: partial.rounds is for one run: train the best point of the "
-                "sweep with --config.partial.rounds"
+                f"{where}: partial.self_training is for one run: train the best point "
+                "of the sweep with --config.partial.self_training"
             )
         if field.startswith(_NOT_POINTS):
             raise BeadsegError(

@@ -33,7 +33,7 @@ GAIN = 1.05  # a way other than in turn has to be faster by this much
 STREAMS = 4  # steps side by side, at most: each has its own activations
 
 
-class How(NamedTuple):
+class ExecutionMode(NamedTuple):
     """How members run, and why."""
 
     over_members: str
@@ -108,18 +108,18 @@ def check(how: str) -> None:
         )
 
 
-def choose(config: ConfigDict, members: int, seconds: float) -> How:
+def choose(config: ConfigDict, members: int, seconds: float) -> ExecutionMode:
     """Measures the ways for `members` of a group that takes some `seconds` in turn.
 
     On a CPU the network is replaced by its first levels, where nearly all of the time
     goes: compiling three forms of the whole would take minutes.
     """
     if members == 1:
-        return How("loop", "one member", {})
+        return ExecutionMode("loop", "one member", {})
     ways = [name for name in OVER_MEMBERS if name != "streams" or _has_streams()]
     if seconds < BUDGET:
-        why = f"in turn it takes some {seconds:.0f} s: too short to measure other ways"
-        return How("streams" if "streams" in ways else "loop", why, {})
+        why = f"in turn it takes about {seconds:.0f} s: too short to measure other ways"
+        return ExecutionMode("streams" if "streams" in ways else "loop", why, {})
     stand_in = config.copy_and_resolve_references()
     if jax.default_backend() == "cpu":
         stand_in.model.update(models.MODELS[config.model.name].stand_in)
@@ -133,12 +133,12 @@ def choose(config: ConfigDict, members: int, seconds: float) -> How:
         except jax.errors.JaxRuntimeError:
             continue  # no memory for it
     if not rates:
-        return How("loop", "nothing else fits into memory", {})
+        return ExecutionMode("loop", "nothing else fits into memory", {})
     best = max(rates, key=lambda n: rates[n] * (GAIN if n == "loop" else 1.0))
     told = ", ".join(f"{name} {rate:.2f}" for name, rate in rates.items())
     where = jax.devices()[0].device_kind
-    why = f"measured on {where}, member-steps a second: {told}"
-    return How(best, why, rates)
+    why = f"measured on {where}, member-steps per second: {told}"
+    return ExecutionMode(best, why, rates)
 
 
 def _has_streams() -> bool:

@@ -7,6 +7,7 @@ import jax
 from ml_collections import ConfigDict
 
 from beadseg.errors import BeadsegError, note
+from beadseg.quoting import counted
 from beadseg.sweep import plan
 from beadseg.sweep.claims import Claims
 from beadseg.sweep.folder import SweepFolder
@@ -116,7 +117,10 @@ class Queue:
             )
             return
         width = self._width[plan.group_key(tasks[0].config)] = len(tasks) // 2
-        note(f"no memory for {len(tasks)} members at once: going on with {width}")
+        note(
+            f"no memory for {counted(len(tasks), 'member')} at once: continuing with "
+            f"{width}"
+        )
 
     def _todo(self) -> list[Task]:
         """What is to be done, group by group, this process's own share first."""

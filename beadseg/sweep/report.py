@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from beadseg.page import COLOURS, GREY, Page
-from beadseg.quoting import for_plot
+from beadseg.quoting import counted, for_plot
 from beadseg.sweep.folder import Result, SweepView
 from beadseg.sweep.points import Point, describe
 
@@ -115,7 +115,7 @@ def advice(results: Sequence[Result]) -> list[str]:
 
 
 def write_report(path: Path) -> Path:
-    """Writes `report.html` in a sweep folder, of all that has come to its end.
+    """Writes `report.html` in a sweep folder, of all members that have finished.
 
     Raises:
       BeadsegError: there is no sweep in the folder, or it cannot be written.
@@ -143,15 +143,18 @@ def write_report(path: Path) -> Path:
 
 def _lead(results: list[Result], done: list[Result]) -> str:
     if not done:
-        return f"None of {len(results)} members has come to its end yet."
-    told = f"{len(done)} of {len(results)} members have come to their end. "
+        return f"None of {counted(len(results), 'member')} has finished yet."
+    told = (
+        f"{len(done)} of {counted(len(results), 'member has', 'members have')} "
+        "finished. "
+    )
     settings, measure = settings_of(done), f"validation {done[0].measure}"
     best = settings[0]
     if len(done) == len(settings):
         told += f"Best: {describe(done[0].point) or 'the base settings'}, {measure} "
         told += f"{done[0].score:.3f}"
         return told + ("." if len(done) == 1 else ", by one seed: chance may decide.")
-    seeds = f"{measure} {best.told} over {len(best.members)} seeds"
+    seeds = f"{measure} {best.given} over {len(best.members)} seeds"
     if len(settings) == 1:
         return f"{told}{best}: mean {seeds}."
     if winner(settings):
@@ -178,7 +181,7 @@ def _settings(page: Page, settings: list[Setting]) -> None:
     page.section("Settings")
     page.table(
         ["setting", "seeds", f"mean of best {settings[0].members[0].measure}"],
-        [[str(s), len(s.members), s.told] for s in settings],
+        [[str(s), len(s.members), s.given] for s in settings],
         "Mean over seeds, with its 95 % interval (Student's t). Those whose intervals "
         "overlap cannot be told apart.",
     )
@@ -252,7 +255,7 @@ def _parallel(page: Page, done: list[Result]) -> None:
     scores = np.array([r.score for r in done])
     span = max(scores.max() - scores.min(), 1e-9)
     with page.plot(
-        "A line a member, from its settings to its score; the best are strongest.",
+        "One line per member, from its settings to its score; the best are strongest.",
         height=3.8,
     ) as axes:
         for i in reversed(range(len(done))):

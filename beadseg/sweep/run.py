@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from beadseg.data import pipeline
 from beadseg.errors import BeadsegError, note
 from beadseg.files import remove_leftovers
+from beadseg.quoting import counted
 from beadseg.sweep import programs
 from beadseg.sweep.claims import Claims
 from beadseg.sweep.device_groups import DeviceGroup, DeviceGroups
@@ -154,7 +155,7 @@ class _Worker:
         return True
 
     def _train(self, tasks: list[Task]) -> None:
-        """Trains members of one group until each has come to its end."""
+        """Trains members of one group until each is finished."""
         config = tasks[0].config
         try:
             data = self._groups.data(config)
@@ -271,8 +272,8 @@ class _Worker:
             for run in runs:
                 run.save()
             raise Interrupted(
-                f"stopped by {signal.name}, {len(runs)} members saved in "
-                f"{self.folder.path}: the same command goes on from there",
+                f"stopped by {signal.name}, {counted(len(runs), 'member')} saved in "
+                f"{self.folder.path}: the same command continues from there",
                 signal,
             )
 
@@ -280,5 +281,5 @@ class _Worker:
 def _news(runs: dict[int, _Member]) -> str:
     best = max((m.run.best for m in runs.values()), default=-1)
     if best < 0 or not any(m.run.news for m in runs.values()):
-        return f"{len(runs)} members"
-    return f"{len(runs)} members, best validation Jaccard {best:.3f}"
+        return counted(len(runs), "member")
+    return f"{counted(len(runs), 'member')}, best validation Jaccard {best:.3f}"

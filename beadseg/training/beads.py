@@ -81,7 +81,7 @@ class BeadSums(NamedTuple):
 
 
 def options(config: ConfigDict, dataset: Dataset) -> dict[str, float]:
-    """What `find_beads` is told of a run, as prediction tells it."""
+    """Options of `find_beads` for a run, as in prediction."""
     size = dataset.bead_diameter_px
     seen = None if size is None else size * dataset.scale
     sizes = tuple(config.data.generated.sizes)
@@ -167,7 +167,7 @@ def compare(
         np.array(ndimage.center_of_mass(np.ones(x.shape), x, of)).reshape(-1, 2)
         for x, of in ((labels, overlaps.truth), (found, overlaps.predicted))
     ]
-    matched = matching.match_points(*centres, mark_diameter / 2, overlaps.doubtful)
+    matched = matching.match_points(*centres, mark_diameter / 2, overlaps.ignored)
     return TileBeads(image, matched.counts, np.zeros(0), np.zeros(0))
 
 

@@ -191,7 +191,7 @@ class Checkpoints:
                 failure = OSError(None, _first_line(error))
             raise BeadsegError(
                 f"{self._folder}: no checkpoint can be written ({failure.strerror}): "
-                "free space and run the same command again, which goes on from the "
+                "free space and run the same command again, which continues from the "
                 "last whole one, or give another folder with --workdir"
             ) from failure
 
@@ -242,7 +242,7 @@ def _score(metrics: Any) -> float | None:
 def _unreadable(where: str, error: Exception) -> BeadsegError:
     return BeadsegError(
         f"{where}: this checkpoint cannot be read ({_first_line(error)}): delete that "
-        "folder to go on without it"
+        "folder to continue without it"
     )
 
 

@@ -27,7 +27,7 @@ from beadseg.metrics import (
     Confusion,
     ProbabilityHistogram,
     choose_threshold,
-    choose_threshold_in_spite,
+    choose_threshold_partial,
     completed,
     confusions,
     jaccard,
@@ -97,7 +97,7 @@ class Evaluation(NamedTuple):
             "loss": self.loss,
             "threshold": self.threshold,
             **ratios(self.counts),
-            "jaccard_at_half": float(jaccard(self.counts_at_half)),
+            "jaccard_at_0.5": float(jaccard(self.counts_at_half)),
             "jaccard_mean_of_images": float(np.mean(list(self.images.values()))),
             "bead_share": self.bead_share,
             "best_threshold": self.best_threshold,
@@ -160,8 +160,8 @@ def evaluate(
     best, _ = choose_threshold(counts)
     threshold, _ = choose_threshold(counts, SLACK if marks else 0.0)
     if min(shares.values()) < 1.0:
-        best = _threshold_in_spite(images, shares)
-        threshold = _threshold_in_spite(images, shares, SLACK if marks else 0.0)
+        best = _threshold_partial(images, shares)
+        threshold = _threshold_partial(images, shares, SLACK if marks else 0.0)
     if config.train.threshold is not None:
         threshold = nearest_threshold(config.train.threshold)
     found = None
@@ -218,7 +218,7 @@ def _beads(dataset, config, chosen, threshold, completeness, marks) -> BeadSums:
     return beads.add_up(tiles, completeness)
 
 
-def _threshold_in_spite(
+def _threshold_partial(
     images, completeness: dict[str, float], slack: float = 0.0
 ) -> float:
     right = found = 0.0
@@ -226,7 +226,7 @@ def _threshold_in_spite(
         counts = confusions(images[name])
         right = right + counts.true_positive / share
         found = found + counts.true_positive + counts.false_positive
-    return choose_threshold_in_spite(right, found, slack)
+    return choose_threshold_partial(right, found, slack)
 
 
 def _at(counts: Confusion, threshold: float) -> Confusion:

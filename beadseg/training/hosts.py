@@ -3,8 +3,8 @@
 srun, mpiexec or a person starts the same command in each, with --processes. Each draws
 its rows of every batch, and all take the same steps in the same order, so that none
 waits for what another does not do. What has to be decided, the first decides for all
-(`told`). It alone prints and writes the run folder; its checkpoints orbax writes from
-all of them.
+(`broadcast_from_primary`). It alone prints and writes the run folder; its checkpoints
+orbax writes from all of them.
 """
 
 import json
@@ -39,7 +39,9 @@ LAUNCHERS = {
 }
 WAIT = 300  # s until all processes must be there
 _PORTS = range(61440, 65536)  # above those that Linux gives to connections
-_PIECE = 4096  # bytes; `told` sends multiples: each size is compiled once
+_PIECE = (
+    4096  # bytes; `broadcast_from_primary` sends multiples: each size is compiled once
+)
 # In what XLA says, as one of several kinds of error, when another process is gone.
 _GONE = re.compile(r"gloo|nccl|coordination|heartbeat|peer", re.IGNORECASE)
 
@@ -52,7 +54,7 @@ class Place(NamedTuple):
     coordinator: str  # HOST:PORT where process 0 is reached
 
 
-class Told(BeadsegError):
+class SharedError(BeadsegError):
     """An error that every process raises: one of the first, or seen by each."""
 
     everywhere = True
@@ -112,7 +114,7 @@ def _coordinator(environment: Mapping[str, str]) -> str | None:
 
 
 @contextmanager
-def together(place: Place | None) -> Iterator[None]:
+def distributed_session(place: Place | None) -> Iterator[None]:
     """Trains within it as one of several processes; None: as the only one.
 
     All leave it together. An error that the others cannot know of ends this process
@@ -127,12 +129,12 @@ def together(place: Place | None) -> Iterator[None]:
     _connect(place)
     try:
         _check_devices()
-        told(lambda: None)  # connects the devices while none is busy
+        broadcast_from_primary(lambda: None)  # connects the devices while none is busy
         yield
     except BaseException as error:
-        leave(error)
+        abort(error)
         jax.distributed.shutdown()
-        if not leads():
+        if not is_primary():
             sys.exit(_exit_code(error))
         raise
     jax.distributed.shutdown()
@@ -187,15 +189,15 @@ def _check_devices() -> None:
     found = Counter(device.process_index for device in jax.devices())
     if len(set(found.values())) > 1:
         counts = ", ".join(f"{n} in process {i}" for i, n in sorted(found.items()))
-        raise Told(f"devices: {counts}: give all processes the same number")
+        raise SharedError(f"devices: {counts}: give all processes the same number")
 
 
-def leads() -> bool:
+def is_primary() -> bool:
     """Whether this process is the first: it prints and writes."""
     return jax.process_index() == 0
 
 
-def told(make: Callable[[], Any]) -> Any:
+def broadcast_from_primary(make: Callable[[], Any]) -> Any:
     """What `make` returns in the first process; only there it is called.
 
     Returns:
@@ -207,27 +209,27 @@ def told(make: Callable[[], Any]) -> Any:
     if jax.process_count() == 1:
         return make()
     answer = {}
-    if leads():
+    if is_primary():
         try:
             answer = {"value": make()}
         except BeadsegError as error:
             answer = {"error": str(error)}
     answer = json.loads(_of_first(json.dumps(answer).encode()))
     if "error" in answer:
-        raise Told(answer["error"])
+        raise SharedError(answer["error"])
     return answer["value"]
 
 
-def in_turn(make: Callable[[], T]) -> T:
+def primary_first(make: Callable[[], T]) -> T:
     """Calls `make` in the first process, and when it is done in the others."""
     first: list[T] = []
-    told(lambda: first.append(make()))
+    broadcast_from_primary(lambda: first.append(make()))
     return first[0] if first else make()
 
 
 def check_alike(name: str, value: Any, advice: str) -> None:
     """Raises BeadsegError where `value` is not what it is in the first process."""
-    first = told(lambda: value)
+    first = broadcast_from_primary(lambda: value)
     if first != value:
         raise BeadsegError(f"{name} is {value!r}, but {first!r} in process 0: {advice}")
 
@@ -262,7 +264,7 @@ class Stop:
         return signal.Signals(found) if found else None
 
 
-def leave(error: BaseException) -> None:
+def abort(error: BaseException) -> None:
     """Ends this process at once if others know nothing of `error`; else does nothing.
 
     They are in the middle of a step, and notice that it is gone. Whatever it closed
@@ -276,7 +278,7 @@ def leave(error: BaseException) -> None:
     elif isinstance(error, Exception) and _GONE.search(str(error)):
         print(
             f"error: {who}: another has ended, and says why where it prints "
-            f"({_first_line(error)}): the same command goes on from the last "
+            f"({_first_line(error)}): the same command continues from the last "
             "checkpoint",
             file=sys.stderr,
         )
@@ -298,7 +300,7 @@ def _exit_code(error: BaseException) -> int:
 def _of_first(content: bytes) -> bytes:
     size = int(multihost_utils.broadcast_one_to_all(np.int32(len(content))))
     padded = np.zeros(-(-size // _PIECE) * _PIECE, np.uint8)
-    if leads():
+    if is_primary():
         padded[:size] = np.frombuffer(content, np.uint8)
     return multihost_utils.broadcast_one_to_all(padded)[:size].tobytes()
 

@@ -47,19 +47,19 @@ def train(config: ConfigDict, workdir: Path, name: str) -> dict[str, Any]:
 
 def _train(config: ConfigDict, workdir: Path, name: str, alone: ExitStack):
     started = time.monotonic()
-    wandb_mode.ask_early(config.log.wandb if hosts.leads() else "off")
-    folder = hosts.in_turn(lambda: _open_folder(workdir, config, alone))
-    done = hosts.told(lambda: _outcome(folder))
+    wandb_mode.ask_early(config.log.wandb if hosts.is_primary() else "off")
+    folder = hosts.primary_first(lambda: _open_folder(workdir, config, alone))
+    done = hosts.broadcast_from_primary(lambda: _outcome(folder))
     if done is not None and done.get("epochs") == config.train.epochs:
-        print(f"{folder.path}: this run has come to its end before")
+        print(f"{folder.path}: this run is already finished")
         return done
-    data = hosts.in_turn(lambda: open_data(config))
+    data = hosts.primary_first(lambda: open_data(config))
     hosts.check_alike(
         "fingerprint of the images",
         data.dataset.fingerprint,
         "give all the same code and the same files in --config.data.dir",
     )
-    programs = hosts.in_turn(lambda: compile_programs(config, data))
+    programs = hosts.primary_first(lambda: compile_programs(config, data))
     rows = programs.steps.rows
     batches = pipeline.train_batches(data.dataset, data.sides.train, config, rows)
     try:
@@ -69,7 +69,7 @@ def _train(config: ConfigDict, workdir: Path, name: str, alone: ExitStack):
                 _steps(run, batches, interrupts, started)
             return run.finish()
         except BaseException as error:
-            hosts.leave(error)
+            hosts.abort(error)
             raise
         finally:
             run.close()
@@ -79,11 +79,11 @@ def _train(config: ConfigDict, workdir: Path, name: str, alone: ExitStack):
 
 def _open_folder(workdir: Path, config: ConfigDict, alone: ExitStack) -> RunFolder:
     hyperparameters(config)  # what is out of range is said before a folder is made
-    return RunFolder(workdir, config, hosts.leads(), alone)
+    return RunFolder(workdir, config, hosts.is_primary(), alone)
 
 
 def _outcome(folder: RunFolder) -> dict[str, Any] | None:
-    """The summary of a run that has come to its end, if it and the weights are whole.
+    """The summary of a finished run, if it and the weights are whole.
 
     What is damaged is written anew from the checkpoints.
     """
@@ -107,7 +107,7 @@ def _steps(run: Run, batches, interrupts: Interrupts, started: float) -> None:
         while not run.over():
             with run.clock.data:
                 batch = next(batches)
-            run.take(batch)
+            run.train_step(batch)
             if run.step == first + 1:
                 run.fetch()
                 seconds = time.monotonic() - started
@@ -121,8 +121,8 @@ def _steps(run: Run, batches, interrupts: Interrupts, started: float) -> None:
                 run.save()
                 raise Interrupted(
                     f"stopped by {signal.name} and saved at step {run.step} of "
-                    f"{run.total_steps} in {run.folder.path}: the same command goes on "
-                    "from there",
+                    f"{run.total_steps} in {run.folder.path}: the "
+                    "same command continues from there",
                     signal,
                 )
 
@@ -138,7 +138,7 @@ def forget_start(bar: tqdm) -> None:
 def progress_bar(total: int, unit: str = "step", initial: int = 0) -> tqdm:
     """Of training; of several processes, the first shows it."""
     return tqdm(
-        disable=not hosts.leads(),
+        disable=not hosts.is_primary(),
         total=total,
         initial=initial,
         unit=unit,

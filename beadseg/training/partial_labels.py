@@ -27,10 +27,11 @@ from beadseg.data.tiles import RecordInfo
 from beadseg.errors import BeadsegError
 from beadseg.losses import LOSSES, loss_options
 from beadseg.matching import overlaps
+from beadseg.quoting import percent
 from beadseg.training import hosts
 from beadseg.training.completeness import COMPLETE, estimate_completeness
 
-AUTO = "likelihood"  # best of those tried with 80 % of generated beads left out
+AUTO = "forward_bce"  # best of those tried with 80 % of generated beads left out
 LATEST = 0.3  # of the epochs: what is not judged by then is judged as it looks
 TILES = 48  # audited, at most
 SAME = 0.5  # of the smaller of bead and mark, that they share
@@ -153,8 +154,8 @@ def counted_images(
     mean = float(np.mean(list(shares.values())))
     if known.rest is None and not known.given or mean == 1.0:
         return shares, "on known pixels"
-    how = "as told" if shares.keys() <= known.given.keys() else "as estimated"
-    return shares, f"corrected for masks that are {mean:.0%} complete, {how}"
+    how = "as given" if shares.keys() <= known.given.keys() else "as estimated"
+    return shares, f"corrected for masks that are {percent(mean)} complete, {how}"
 
 
 def audit_after(
@@ -193,13 +194,13 @@ def audit_after(
             marks = dataset[record]["labels"]
             height, width = marks.shape
             tiles.append((found[row, :height, :width, 0], marks))
-    share, sharp = hosts.told(lambda: list(audit_tiles(tiles)))
+    share, sharp = hosts.broadcast_from_primary(lambda: list(audit_tiles(tiles)))
     if share < config.partial.suspect:
         return share if sharp or epoch == last else None
     if share < config.partial.enough and epoch == last:
         # So early, complete masks look so too.
         print(
-            f"the masks may label only {share:.0%} of the beads, seen from epoch "
+            f"the masks may label only {percent(share)} of the beads, seen from epoch "
             f"{epoch}; trained as if complete: beadseg verify looks closer"
         )
     return None
@@ -250,7 +251,7 @@ def find_objects(probability: Map, labels: Map, threshold: float) -> Objects:
     same = both.column[both.shared >= SAME * smaller]
     marks = np.bincount(same, minlength=len(area))
     certainty = ndimage.mean(probability, objects, both.predicted)
-    kept = ~both.doubtful & (area > 2)
+    kept = ~both.ignored & (area > 2)
     return Objects(*(np.asarray(v, float)[kept] for v in (certainty, marks, area)))
 
 

@@ -4,7 +4,7 @@ A plain run is one `Run`; a sweep is several that share data, compiled steps and
 batches. Both are the same code from the first step to the summary.
 
 A checkpoint is written before the next batch is drawn, so that the iterator in it
-stands where the state stands: a run that was killed goes on to the same bits.
+stands where the state stands: a killed run continues to the same bits.
 """
 
 import math
@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 from beadseg.data import pipeline
 from beadseg.errors import BeadsegError
+from beadseg.quoting import percent
 from beadseg.training import hosts
 from beadseg.training.beads import pixels_of
 from beadseg.training.checkpoints import Checkpoints
@@ -78,7 +79,7 @@ class Run:
         self._programs, self.steps = programs, programs.steps
         self._pending: TrainSums | None = None
         self._last_row: dict[str, Any] | None = None
-        hosts.told(lambda: check_data(folder, data))
+        hosts.broadcast_from_primary(lambda: check_data(folder, data))
         self.hp = self.steps.place(hyperparameters(config))
         state = self.steps.place(programs.create(self.hp))
         self._checkpoints = Checkpoints(folder.path / "checkpoints")
@@ -91,12 +92,14 @@ class Run:
             if at is not None:
                 progress, at = self._checkpoints.restore_latest(progress, batches)
             elif config.init_from:
-                start = hosts.in_turn(lambda: keep_start(config.init_from, folder.path))
+                start = hosts.primary_first(
+                    lambda: keep_start(config.init_from, folder.path)
+                )
                 state = start_from(state, start, config.init_from)
                 progress = progress._replace(state=self.steps.place(state))
             self._tracker = Tracker(folder, config, name, at or 0)
         except BaseException as error:
-            hosts.leave(error)
+            hosts.abort(error)
             self._checkpoints.close()
             raise
         self.state, self._window, self._epoch = progress
@@ -106,7 +109,7 @@ class Run:
             train = [data.dataset.records[i] for i in data.sides.train]
             given = data.labels.given_in(train)
             if given is not None:
-                self._correct_for(given, "as told")
+                self._correct_for(given, "as given")
         self._choose_steps()
 
     @property
@@ -142,13 +145,13 @@ class Run:
         """All rows of `metrics.jsonl` so far."""
         return self._tracker.rows
 
-    def take(self, batch: dict[str, Any]) -> None:
+    def train_step(self, batch: dict[str, Any]) -> None:
         """One training step, and all that is due after it."""
         with self.clock.step:
             state, sums = self.steps.train(self.state, self.hp, batch)
-        self.stepped(state, sums)
+        self.after_step(state, sums)
 
-    def stepped(self, state: TrainState, sums: TrainSums) -> None:
+    def after_step(self, state: TrainState, sums: TrainSums) -> None:
         """Takes over the outcome of a step; logs, evaluates and saves when it is time.
 
         The sums of the step before are fetched only now, while this one runs.
@@ -199,13 +202,15 @@ class Run:
         best, of_start = mix_with_start(
             best.state,
             self.folder.path,
-            self.config.train.shares_of_start,
+            self.config.train.weight_interpolation,
             self.best,
             self.steps.place,
             lambda state: self._validate(state, look=False).score,
         )
         found = self._validate(best, bool(self.config.log.images_every))
-        return hosts.told(lambda: self._conclude(best, step, found, of_start, epochs))
+        return hosts.broadcast_from_primary(
+            lambda: self._conclude(best, step, found, of_start, epochs)
+        )
 
     def close(self) -> None:
         """Waits for what is being written and lets go of folder and logs."""
@@ -252,7 +257,9 @@ class Run:
         with self.clock.evaluation:
             found = self._validate(self.state, look)
             # Processors of other kinds may round otherwise.
-            loss, score = hosts.told(lambda: [found.loss, found.score])
+            loss, score = hosts.broadcast_from_primary(
+                lambda: [found.loss, found.score]
+            )
             self.state = after_evaluation(
                 self.state,
                 np.float32(loss),
@@ -305,9 +312,9 @@ class Run:
         self.best = float(state.stopping.best)
         self._choose_steps()
         print(
-            f"the masks label {completeness:.0%} of the beads, {how}: trained in spite "
-            f"of it ({self.data.labels.method}; --config.partial.method=none: as if "
-            "complete)"
+            f"the masks label {percent(completeness)} of the beads, {how}: trained "
+            f"with the loss for partial labels ({self.data.labels.method}; "
+            "--config.partial.method=none: as if complete)"
         )
 
     def _choose_steps(self) -> None:

@@ -1,4 +1,4 @@
-"""What a run learns from and is measured on, and what makes its scores doubtful."""
+"""What a run learns from and is measured on, and warnings about its scores."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +10,7 @@ from beadseg.data.builders import open_dataset
 from beadseg.data.dataset import Dataset
 from beadseg.data.masks.provenance import proposed
 from beadseg.errors import BeadsegError
+from beadseg.quoting import counted
 from beadseg.training.partial_labels import PartialLabels, known_labels
 from beadseg.training.run_folder import RunFolder
 
@@ -22,7 +23,7 @@ class Data(NamedTuple):
     sides: splits.Split
     epoch_steps: int
     labels: PartialLabels
-    cautions: tuple[str, ...]  # what makes its scores doubtful
+    cautions: tuple[str, ...]  # warnings about its scores
 
     @property
     def marks(self) -> bool:
@@ -91,8 +92,9 @@ def _cautions(
         )
     elif len(groups) == 1:
         lines.append(
-            f"validation rests on one group ({groups.pop()}, {len(images)} images): "
-            "its scores say little about others; label images of more groups"
+            f"validation rests on one group ({groups.pop()}, "
+            f"{counted(len(images), 'image')}): its scores say little about others; "
+            "label images of more groups"
         )
     if config.data.dir:
         circular = proposed(Path(config.data.dir).expanduser(), images)

@@ -26,15 +26,16 @@ from beadseg import __version__, old_names
 from beadseg.errors import BeadsegError, note
 from beadseg.files import folder_lock, read_json, remove_leftovers, write_whole, writing
 
-# A run goes on with other values of these; they change no number that it computes.
+# A run may continue with other values of these; they change no number that it computes.
 FREE_FIELDS = (
     ("data.workers", "data.cache_dir", "log.wandb", "log.project", "log.group")
     + ("sweep.search", "sweep.trials", "sweep.rounds", "sweep.keep")
     + ("sweep.over_members", "sweep.at_once", "sweep.lease")
-    + ("partial.rounds", "partial.parent")
+    + ("partial.self_training", "partial.parent")
 )
 CONFIG = "config.json"
-ROUNDS = "rounds.json"  # in a folder of rounds, whose runs lie below (partial.rounds)
+# in a self-training folder, whose runs lie below (partial.self_training)
+ROUNDS = "rounds.json"
 PACKAGES = (
     ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "scipy")
     + ("tensorflow-datasets", "array-record", "ml-collections", "tifffile", "wandb")
@@ -43,7 +44,7 @@ PACKAGES = (
 
 
 class RunFolder:
-    """A folder that belongs to one config; made, or opened to go on."""
+    """A folder that belongs to one config; made, or opened to continue."""
 
     def __init__(
         self,
@@ -93,8 +94,8 @@ class RunFolder:
             if name == CONFIG or isinstance(error, OSError):
                 raise BeadsegError(
                     f"{file}: cannot be read ({error}): move this one file away, and "
-                    "the same command with the settings of this run goes on in the "
-                    "folder"
+                    "the same command with the settings of this run continues "
+                    "in the folder"
                 ) from error
             note(f"{file}: damaged ({error}): it is written anew")
             return None
@@ -147,7 +148,7 @@ def default_workdir(name: str, config: ConfigDict) -> Path:
     for field in old_names.first_names(dict.fromkeys((*FREE_FIELDS, "train.epochs"))):
         settings.pop(field)
     text = json.dumps(settings, sort_keys=True)
-    if config.partial.rounds:  # a folder of runs, not a run
+    if config.partial.self_training:  # a folder of runs, not a run
         name += "-rounds"
     return Path("runs") / f"{name}-{hashlib.blake2b(text.encode()).hexdigest()[:6]}"
 

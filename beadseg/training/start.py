@@ -35,7 +35,7 @@ def start_of(source: str) -> Weights:
     if not (folder / WEIGHTS).exists():
         raise BeadsegError(
             f'config.init_from = "{source}": it holds no {WEIGHTS}: give the folder of '
-            "a run that has come to its end"
+            "a finished run"
         )
     return read_weights(folder / WEIGHTS)
 
@@ -63,7 +63,7 @@ def start_from(state: TrainState, start: Weights, source: str) -> TrainState:
 def keep_start(source: str, folder: Path) -> Weights:
     """The weights to begin with, kept beside the run: they may change or go."""
     start = start_of(source)
-    if hosts.leads():
+    if hosts.is_primary():
         write_weights(folder / START, *start)
     return start
 
@@ -90,13 +90,13 @@ def mix_with_start(
       It, and what the summary says of that; nothing where the start was random.
     """
     file = folder / START
-    if not hosts.told(file.exists):
+    if not hosts.broadcast_from_primary(file.exists):
         return best, {}
     start, states, scores = read_weights(file), {0.0: best}, {0.0: score}
     for share in {*shares, 1.0}:
-        states[share] = place(toward_start(jax.device_get(best), start, share))
+        states[share] = place(interpolate_weights(jax.device_get(best), start, share))
         found = score_of(states[share])
-        scores[share] = hosts.told(lambda found=found: found)
+        scores[share] = hosts.broadcast_from_primary(lambda found=found: found)
     share = max((0.0, *shares), key=lambda share: (scores[share], share))
     return states[share], {
         "share_of_start": share,
@@ -105,7 +105,7 @@ def mix_with_start(
     }
 
 
-def toward_start(state: TrainState, start: Weights, share: float) -> TrainState:
+def interpolate_weights(state: TrainState, start: Weights, share: float) -> TrainState:
     """The `state` with `share` of the weights and statistics that it started from.
 
     A network that went on with few images has forgotten some of what it knew; on the

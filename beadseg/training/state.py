@@ -63,7 +63,7 @@ class TrainState(NamedTuple):
 
     `key` is u32[2], folded with `step` at each use. `statistics` are the running means
     and variances of the norms that keep them, else empty. `completeness` is what the
-    masks are taken to label of the beads, f32: 1 until it is told or estimated.
+    masks are taken to label of the beads, f32: 1 until it is given or estimated.
     """
 
     step: jax.Array
@@ -160,7 +160,7 @@ def after_evaluation(
 def with_completeness(
     state: TrainState, completeness: float, config: ConfigDict
 ) -> TrainState:
-    """The state from which training goes on in spite of gaps in the masks.
+    """The state from which training continues with partial labels.
 
     The plateau and early stopping begin anew: losses and scores before were others.
     """
@@ -193,9 +193,9 @@ def check_ranges(config: ConfigDict) -> None:
         "partial.audit": (0.0, 1.0),
         "partial.enough": (0.0, 1.0),
         "partial.suspect": (0.0, 1.0),
-        "partial.rounds": (0, 100),
+        "partial.self_training": (0, 100),
         "partial.accept": (0.5, 1.0),
-        "train.shares_of_start": (0.0, 1.0),
+        "train.weight_interpolation": (0.0, 1.0),
     }
     flat = config.to_dict()
     for field, (low, high) in ranges.items():

@@ -160,7 +160,7 @@ def make_eval_step(
 
 def _losses(config, outputs, batch, hp, state) -> jax.Array:
     completeness = state.completeness
-    if "completeness" in batch:  # 0 where nobody has told
+    if "completeness" in batch:  # 0 where not given
         told = batch["completeness"]
         completeness = jnp.where(told > 0.0, told, completeness)
     targets = {

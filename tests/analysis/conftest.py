@@ -29,7 +29,7 @@ def dense() -> Overview:
         images=40, labelled_images=40, point_images=0, source="masks", objects=50.0,
         fewest=30.0, most=80.0, coverage=0.45, diameter_px=48.0, spread=1.3,
         pixel_size=0.2, side_px=512.0, circularity=0.95, aspect=1.05, branches=0.0,
-        spacing=1.02, touching=0.6, contrast=0.5, mixed_polarity=False, ground=0.2,
+        spacing=1.02, touching=0.6, contrast=0.5, mixed_polarity=False, background=0.2,
         shading=0.05, texture=0.02, noise=0.01, signal_to_noise=40.0, edge_px=1.2,
         saturated=0.0, bits=8.0, labelled=0.98, seen=0.95,
     )  # fmt: skip

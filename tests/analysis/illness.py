@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.segmentation import expand_labels
 
-from beadseg.analysis.diagnosis.evidence import Evidence, Seen, pool
+from beadseg.analysis.diagnosis.evidence import Evidence, ExaminedImage, pool
 from beadseg.analysis.fingerprint import Pair
 from beadseg.data.generated.render import generate
 from beadseg.data.generated.settings import GeneratedSettings
@@ -39,7 +39,7 @@ KNOWN = {"expected_diameter": 22.0, "labelled": 0.97, "seen": 0.95}
 
 def predict(
     image, labels, rng, name="image", *, miss=0.03, blur=0.8, shrink=0.0
-) -> Seen:
+) -> ExaminedImage:
     """A good network's answer: `shrink` px are taken off every bead."""
     field = ndimage.gaussian_filter(rng.normal(size=labels.shape), 4)
     field *= 0.5 / field.std()  # px by which outlines waver
@@ -52,7 +52,9 @@ def predict(
     probability = sure * _step(depth / (0.6 * blur))
     probability += np.abs(rng.normal(0, 0.01, labels.shape))
     predicted = np.where(depth > 0, _nearest(kept), 0)
-    return Seen(name, image, labels, _unit(probability), predicted.astype(np.int32))
+    return ExaminedImage(
+        name, image, labels, _unit(probability), predicted.astype(np.int32)
+    )
 
 
 def curves(rng, *, best=0.85, epochs=20) -> dict:
@@ -121,7 +123,7 @@ def _threshold(seed, rng):
 def _silent(seed, rng):
     for image, labels in scenes(seed):
         noise = np.abs(rng.normal(0.05, 0.02, labels.shape))
-        yield Seen("image", image, labels, _unit(noise), np.zeros_like(labels))
+        yield ExaminedImage("image", image, labels, _unit(noise), np.zeros_like(labels))
 
 
 def _learnt_in_vain(seed, rng):
@@ -129,7 +131,7 @@ def _learnt_in_vain(seed, rng):
     seen = []
     for image, labels in scenes(seed):
         level = np.clip(rng.normal(0.36, 0.01, labels.shape), 0, 1)
-        seen.append(Seen("image", image, labels, _unit(level), labels > 2))
+        seen.append(ExaminedImage("image", image, labels, _unit(level), labels > 2))
     epoch = np.arange(1, 13)
     flat = 0.13 + rng.normal(0, 0.002, 12)
     falls = 0.6 + 0.3 * np.exp(-epoch / 4)
@@ -298,7 +300,7 @@ def _rate_high(seed, rng):
 def _blown_up(seed, rng):
     """Weights are gone after a few steps: all is bead, whatever comes in."""
     seen = [
-        Seen("image", image, labels, np.ones_like(image), np.ones_like(labels))
+        ExaminedImage("image", image, labels, np.ones_like(image), np.ones_like(labels))
         for image, labels in scenes(seed)
     ]
     epoch = np.arange(1, 13)
@@ -371,7 +373,7 @@ def _rows(epoch, score, half, loss, train, train_loss) -> dict:
     numbers = range(len(epoch))
     return {
         "curve": tuple(
-            row("validation", i, jaccard=score, jaccard_at_half=half, loss=loss)
+            row("validation", i, jaccard=score, **{"jaccard_at_0.5": half}, loss=loss)
             for i in numbers
         ),
         "training": tuple(

@@ -12,7 +12,7 @@ def inside() -> np.ndarray:
 
 
 def render(inside, *, noise=0.02, shade=0.0, blur=1.0, sign=1.0) -> np.ndarray:
-    """f64[200, 200]: ground 0.5, beads 0.4 above (or below)."""
+    """f64[200, 200]: background 0.5, beads 0.4 above (or below)."""
     image = 0.5 + sign * 0.4 * ndimage.gaussian_filter(inside.astype(float), blur)
     image += shade * np.linspace(-0.5, 0.5, 200)
     return image + np.random.default_rng(0).normal(0, noise, inside.shape)

@@ -23,7 +23,7 @@ from pathlib import Path
 from tests.bench.record import RESULTS, keep
 from tests.real_data import real_set
 
-FIELDS = ("best_jaccard", "best_jaccard_at_half", "final_jaccard", "best_epoch")
+FIELDS = ("best_jaccard", "best_jaccard_at_0.5", "final_jaccard", "best_epoch")
 
 
 def run(name: str, recipe: str, seed: int, split_seed: int, extra: list[str]) -> dict:

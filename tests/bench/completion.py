@@ -29,7 +29,7 @@ from beadseg.data.masks.labels import read_labels
 from beadseg.partial.completed import names
 from beadseg.partial.completion import Predict, complete, load_predict
 from beadseg.partial.proposals import certain
-from beadseg.partial.review.book import Book
+from beadseg.partial.review.annotation_log import AnnotationLog
 from tests.bench.partial import ROWS, make
 from tests.bench.record import keep
 from tests.partial.book_mask import book_mask
@@ -50,9 +50,9 @@ class Judged(NamedTuple):
     right_whole: np.ndarray  # bool[N]: right, and of such a bead
 
 
-def judge(truth: np.ndarray, book: Book) -> Judged:
+def judge(truth: np.ndarray, book: AnnotationLog) -> Judged:
     """Compares the proposals of an image with the truth."""
-    person = np.unique(truth[(book_mask(book) > 0) & (truth > 0)])
+    manual = np.unique(truth[(book_mask(book) > 0) & (truth > 0)])
     areas = np.bincount(truth.ravel())
     cut = on_border(truth)
     scores, right, right_whole = [], [], []
@@ -62,15 +62,15 @@ def judge(truth: np.ndarray, book: Book) -> Judged:
         union = areas[under] + own.sum() - shared
         hits = under[2 * shared >= union]
         scores.append(facts["score"])
-        right.append(bool(len(hits)) and hits[0] not in person)
+        right.append(bool(len(hits)) and hits[0] not in manual)
         right_whole.append(right[-1] and hits[0] not in cut)
     beads = np.unique(truth[truth > 0])
     return Judged(
         len(beads),
-        len(person),
+        len(manual),
         np.array(scores),
         np.array(right, bool),
-        tuple(len(np.setdiff1d(some, cut)) for some in (beads, person)),
+        tuple(len(np.setdiff1d(some, cut)) for some in (beads, manual)),
         np.array(right_whole, bool),
     )
 
@@ -138,7 +138,7 @@ def measure(data: str, row: str, run: str, predict: Predict, options) -> dict:
         images = []
         for name in names(new):
             truth = next((folder / "truth").glob(f"{name}.*"))
-            images.append(judge(read_labels(truth), Book(new, name)))
+            images.append(judge(read_labels(truth), AnnotationLog(new, name)))
     right = np.concatenate([image.right for image in images])
     missing = sum(image.beads - image.labelled for image in images)
     return {

@@ -22,7 +22,8 @@ DIAMETERS = (4, 5, 6, 8, 10, 12, 16, 24, 40)  # px
 FINE = 8  # subpixels a side of a pixel
 ACROSS = 6  # beads a side of an image
 BLUR, NOISE = 0.8, 3.0  # px of sigma; grey levels of 100 contrast
-# Brightness of the middle and of the rim, the outer fifth of the radius; ground is 0.
+# Brightness of the middle and of the rim, the outer fifth of the radius; background is
+# 0.
 KINDS = {
     "bright": (100, 100),
     "dark": (-100, -100),

@@ -2,7 +2,7 @@
 
   python -m tests.bench.gpu [--out runs/gpu] [--minutes 9] [--only step members]
 
-Where the time ends it stops, and the same command goes on from there: what is found
+Where the time ends it stops, and the same command continues from there: what is found
 lies in OUT/gpu.json, its picture in OUT/gpu.png, what is trained in OUT/runs. A case
 that did not end in two calls is left out. A machine that has jax (0.10 to 0.12) and
 nothing else needs no network: first where there is one, by the same Python, then there
@@ -224,7 +224,7 @@ def one_step(name: str, side: int, size: Size) -> dict:
 
 @functools.cache
 def ceiling(side: int) -> tuple[float, float]:
-    """Operations and bytes a second of a product of bf16 matrices, and of a copy."""
+    """Operations and bytes per second of a product of bf16 matrices, and of a copy."""
     import jax
     import jax.numpy as jnp
 
@@ -382,7 +382,7 @@ def draw(cases: dict, file: Path) -> None:
     for how, points in ways.items():
         sweep.plot(*zip(*sorted(points), strict=True), "o-", label=how)
     sweep.set_xscale("log", base=2)
-    sweep.set(yscale="log", xlabel="members", title="member-steps a second")
+    sweep.set(yscale="log", xlabel="members", title="member-steps per second")
     if ways:
         sweep.legend(frameon=False)
     for name, case in cases.get("predict", {}).items():
@@ -423,7 +423,7 @@ def main() -> None:
         )
     for part in options.only:
         if not call(part, options, found, until):
-            sys.exit(f"the time is over in {part}: the same command goes on")
+            sys.exit(f"the time is over in {part}: the same command continues")
     failed = sum(
         "error" in c for part in found["cases"].values() for c in part.values()
     )

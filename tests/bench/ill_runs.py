@@ -1,7 +1,8 @@
 """Small runs that are really trained, each ill by one setting or one fault of its data.
 
 The images are generated: 24 of 128 px, beads of about 20 px. A network of width 8 and
-depth 3 takes 16 steps an epoch, 14 epochs; a run takes half a minute on two cores. What
+depth 3 takes 16 steps per epoch, 14 epochs; a run takes half a minute on two cores.
+What
 is wrong is wrong in the way of a lab: a rate, a loss, masks left half done, one person
 who draws too wide, copies, images of another magnification. All but a few are of one
 kind of microscope, fluorescence: what so small a network learns of several kinds from
@@ -18,7 +19,7 @@ import tifffile
 from scipy import ndimage
 
 from beadseg.analysis.diagnosis.causes import diagnose
-from beadseg.analysis.diagnosis.run_evidence import look_into
+from beadseg.analysis.diagnosis.run_evidence import examine_run
 from beadseg.data.generated.damage import damage_labels
 from beadseg.data.generated.render import GeneratedImage, generate
 from beadseg.data.generated.settings import GeneratedSettings
@@ -252,7 +253,7 @@ def causes(kind: str, folder: Path, seed: int) -> list[tuple[str, float]]:
     run = folder / "run"
     config = prepare(kind, folder / "data", seed)
     train(config, run, kind)
-    found = diagnose(look_into(run).evidence)
+    found = diagnose(examine_run(run).evidence)
     return [(finding.cause, round(finding.confidence, 2)) for finding in found]
 
 

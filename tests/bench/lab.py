@@ -12,7 +12,7 @@ model that was trained without its frame:
   python -m beadseg.main --config=configs/finetune.py --config.data.dir=CROPS
   beadseg predict CROPS --run RUN
 
---keep holds what was trained and predicted: the same command goes on there.
+--keep holds what was trained and predicted: the same command continues there.
 
 A centre is right within 2 px of a connected piece of the mask, a piece found within 2
 px of a centre, as in `tests.bench.real_sets`. Some masks lie beside their beads, by up

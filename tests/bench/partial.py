@@ -4,7 +4,7 @@
   BEADSEG_REAL_DATA=DIR python -m tests.bench.partial emps_spheres_dev none drop_dim:0.5
   python -m tests.bench.partial generated --all --small   # every row, two CPU cores
   ... python -m tests.bench.partial emps_spheres_dev --all --recipe finetune --small
-  ... --config.partial.rounds=2    # Jaccard of each round, kept apart
+  ... --config.partial.self_training=2    # Jaccard of each round, kept apart
 
 A cell makes a data set whose masks lack beads, trains on it with the masks that lack
 them on both sides of the split (nothing sees the complete ones), and judges the run's
@@ -140,7 +140,7 @@ def cell(name: str, row: str, seed: int, options: argparse.Namespace, extra) -> 
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         minutes = (time.monotonic() - started) / 60
         runs = [run]
-        if (run / ROUNDS).exists():  # --config.partial.rounds=N
+        if (run / ROUNDS).exists():  # --config.partial.self_training=N
             record = json.loads((run / ROUNDS).read_text())
             runs = [run / entry["run"] for entry in record["rounds"]]
             run = run / record["best"]
@@ -182,7 +182,7 @@ def _completed(folder: Path, run: Path) -> dict:
     """Beads accepted for all images, against the truth."""
     from beadseg.config import base_config
     from beadseg.partial.completion import complete, load_predict
-    from beadseg.partial.review.book import Book
+    from beadseg.partial.review.annotation_log import AnnotationLog
 
     data = base_config().data
     data.dir = str(folder)
@@ -190,7 +190,7 @@ def _completed(folder: Path, run: Path) -> dict:
     done = complete(data, new, str(run), load_predict(run), ACCEPT)
     right = wrong = labelled = 0
     for file in sorted((new / "images").iterdir()):
-        book = Book(new, file.stem)
+        book = AnnotationLog(new, file.stem)
         truth = read_labels(next((folder / "truth").glob(f"{file.stem}.*")))
         accepted = np.where(
             np.isin(book.map.labels, [n for n, b in book.map.beads.items() if b.score]),
@@ -263,7 +263,7 @@ def main() -> None:
         return draw(options.draw, RESULTS / "partial.png")
     size = "_small" if options.small else ""
     recipe = "" if options.recipe == "dice" else f"_{options.recipe}"
-    rounds = "_rounds" * any("partial.rounds" in field for field in extra)
+    rounds = "_rounds" * any("partial.self_training" in field for field in extra)
     name = f"partial_{options.data}{recipe}{size}{rounds}"
     file = RESULTS / f"{name}.json"
     kept = json.loads(file.read_text())["cells"] if file.exists() else []

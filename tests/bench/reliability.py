@@ -28,9 +28,9 @@ import numpy as np
 
 from beadseg.errors import BeadsegError
 from beadseg.partial.completed import names
-from beadseg.partial.review.book import Book
+from beadseg.partial.review.annotation_log import AnnotationLog
 from beadseg.partial.review.derived import save
-from beadseg.partial.review.desk import Desk
+from beadseg.partial.review.session import ReviewSession
 from tests.bench.record import RESULTS, keep
 from tests.partial import test_desk, test_review_requests, test_strokes
 from tests.partial.conftest import make_completed
@@ -41,7 +41,7 @@ ACTIONS = (DRAW, {"do": "accept", "ids": [5]}, {"do": "reject", "ids": [7]})
 ACTIONS += ({"do": "undo"}, {"do": "redo"}, {"do": "reviewed", "value": True})
 
 
-def _same(one: Book, other: Book) -> bool:
+def _same(one: AnnotationLog, other: AnnotationLog) -> bool:
     same = np.array_equal(one.map.labels, other.map.labels)
     return same and one.map.beads == other.map.beads and one.version == other.version
 
@@ -60,8 +60,8 @@ def review_killed(folder: Path) -> Iterator[bool]:
         answered = sum(server.act(a, i)[0] == 200 for i, a in enumerate(ACTIONS))
         time.sleep(wait.uniform(0, 0.7))
         server.stop(signal.SIGKILL)
-        Desk(new).close()
-        kept, book = _derived(new), Book(new, "a")
+        ReviewSession(new).close()
+        kept, book = _derived(new), AnnotationLog(new, "a")
         save(book)
         yield answered == book.version == len(ACTIONS) and kept == _derived(new)
 
@@ -72,7 +72,7 @@ def review_disk_full(folder: Path) -> Iterator[bool]:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     for room in range(len(json.dumps(DRAW)) + 1):
         log.unlink(missing_ok=True)
-        book = Book(folder / "new", "a")
+        book = AnnotationLog(folder / "new", "a")
         book.act(ACTIONS[1])
         before, refused = log.read_bytes(), False
         resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + room, limits[1]))
@@ -84,7 +84,7 @@ def review_disk_full(folder: Path) -> Iterator[bool]:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         clean = log.read_bytes() == before
         book.act(DRAW)
-        yield refused and clean and _same(book, Book(folder / "new", "a"))
+        yield refused and clean and _same(book, AnnotationLog(folder / "new", "a"))
 
 
 def review_disk_fails(folder: Path) -> Iterator[bool]:
@@ -94,7 +94,7 @@ def review_disk_fails(folder: Path) -> Iterator[bool]:
     for code in (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS):
         for times in (1, 2, 3):
             log.unlink(missing_ok=True)
-            book, left = Book(folder / "new", "a"), [code] * times
+            book, left = AnnotationLog(folder / "new", "a"), [code] * times
 
             def fails(descriptor: int, left=left) -> None:
                 if left:
@@ -105,15 +105,15 @@ def review_disk_fails(folder: Path) -> Iterator[bool]:
                 while left:
                     with contextlib.suppress(OSError):
                         book.act(DRAW)
-                none = Book(folder / "new", "a").version == 0
+                none = AnnotationLog(folder / "new", "a").version == 0
                 book.act(DRAW)
-            yield none and _same(book, Book(folder / "new", "a"))
+            yield none and _same(book, AnnotationLog(folder / "new", "a"))
 
 
 def review_bits(folder: Path) -> Iterator[bool]:
     """A bit of the saved decisions is flipped: it is said, and no file changes."""
     new, pick = make_completed(folder / "new", "a"), random.Random(0)
-    book = Book(new, "a")
+    book = AnnotationLog(new, "a")
     for action in ACTIONS:
         book.act(action)
     save(book)
@@ -124,7 +124,7 @@ def review_bits(folder: Path) -> Iterator[bool]:
         content[pick.randrange(len(content))] ^= 1 << pick.randrange(8)
         log.write_bytes(content)
         try:
-            Book(new, "a")
+            AnnotationLog(new, "a")
             yield False
         except BeadsegError as error:
             yield str(log) in str(error) and _derived(new) == kept
@@ -135,9 +135,9 @@ def review_bad_files(folder: Path) -> Iterator[bool]:
     for number, spoil in enumerate(test_desk.DAMAGE.values()):
         new = make_completed(folder / str(number), "a", "b")
         for name in names(new):
-            save(Book(new, name))
+            save(AnnotationLog(new, name))
         spoil(new)
-        desk = Desk(new)
+        desk = ReviewSession(new)
         desk.decide("b", {"do": "reviewed", "value": True}, 0)
         try:
             desk.all_of("a")
@@ -176,7 +176,7 @@ def review_strokes(folder: Path) -> Iterator[bool]:
             (new / "decisions" / "a.jsonl").write_text(json.dumps(action) + "\n")
             started = time.process_time()
             with contextlib.suppress(BeadsegError):
-                Book(new, "a")
+                AnnotationLog(new, "a")
             yield time.process_time() - started < test_strokes.LIMIT
             shutil.rmtree(new)
 

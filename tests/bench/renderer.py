@@ -31,7 +31,7 @@ def _make(settings: GeneratedSettings, start: int, stop: int) -> float:
 
 
 def _draw(outlines, look, size: int, reach: float) -> tuple[np.ndarray, float]:
-    signal = np.full((size, size), look.ground, np.float32)
+    signal = np.full((size, size), look.background, np.float32)
     plain = GeneratedSettings(texture=0.0)
     begin = time.perf_counter()
     draw_beads(plain, np.random.default_rng(0), signal, outlines, look, reach)

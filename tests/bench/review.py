@@ -22,7 +22,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from beadseg.data.cache import hash_file
 from beadseg.partial.completed import FOLDERS, write_labels
-from beadseg.partial.review.book import Book
+from beadseg.partial.review.annotation_log import AnnotationLog
 from beadseg.partial.review.derived import save
 from tests.bench.record import keep
 from tests.partial.test_review import CHROMIUM, FLAGS, Server
@@ -68,7 +68,7 @@ def make(folder: Path, side: int, beads: int) -> None:
     rng = np.random.default_rng(0)
     across = int(np.ceil(np.sqrt(beads)))
     pitch = side / across
-    person, proposals = np.zeros((2, side, side), np.int32)
+    manual, proposals = np.zeros((2, side, side), np.int32)
     image = rng.normal(2000, 200, (side, side)).astype(np.float32)
     scores = {}
     for number in range(1, beads + 1):
@@ -83,11 +83,11 @@ def make(folder: Path, side: int, beads: int) -> None:
         inside = (rows < side) & (columns < side)
         at, height = (rows[inside], columns[inside]), height[disc][inside]
         image[at] += rng.uniform(5000, 9000) * np.sqrt(height)
-        (proposals if number % 2 else person)[at] = number
+        (proposals if number % 2 else manual)[at] = number
         if number % 2:
             scores[str(number)] = round(float(rng.beta(6, 1)), 4)
     tifffile.imwrite(folder / "images" / "a.tif", image.clip(0).astype(np.uint16))
-    write_labels(folder / "person" / "a.tif", person)
+    write_labels(folder / "person" / "a.tif", manual)
     write_labels(folder / "proposals" / "a.tif", proposals)
     about = {
         "image": "a.tif",
@@ -96,7 +96,7 @@ def make(folder: Path, side: int, beads: int) -> None:
         "beads": {n: {"score": s, "reason": "bench"} for n, s in scores.items()},
     }
     (folder / "proposals" / "a.json").write_text(json.dumps(about))
-    save(Book(folder, "a"))  # as beadseg complete does
+    save(AnnotationLog(folder, "a"))  # as beadseg complete does
 
 
 def press(page: Page, key: str, through_server: bool) -> float:

@@ -3,7 +3,7 @@
   python -m tests.bench.sweep [--members 8] [--steps 40 200] [--write]
 
 Both begin as a user types them, with nothing compiled and the data set in its cache.
-The speed of the sweep is that of its members' own logs, in member-steps a second,
+The speed of the sweep is that of its members' own logs, in member-steps per second,
 against the single compiled step called again and again in this process. In short runs
 the start counts for more, in long ones the checkpoints for less. Then what W&B
 (offline) adds to the time of a sweep of twice the members, in turns with one without;

@@ -210,7 +210,7 @@ def test_beads_on_the_edge_count_for_the_part_that_is_the_image_s(folder, calibr
     with open(out / "images.csv", newline="") as table:
         rows = list(csv.DictReader(table))
     for row in rows:
-        row["count_corrected"] = 0.9 * int(row["count"])
+        row["edge_corrected_count"] = 0.9 * int(row["count"])
     with open(out / "images.csv", "w", newline="") as table:
         lines = csv.DictWriter(table, rows[0])
         lines.writeheader()
@@ -306,7 +306,7 @@ def test_counts_that_are_none_are_one_line(folder, calibrate, count):
     [
         ("image,dilution\na,10\nb,thin\n", "line 3: 'thin' is no dilution"),
         ("a,10\na,20\n", "line 2: a stands there twice"),
-        ("a\nb\n", "line 1: has 1 columns"),
+        ("a\nb\n", "line 1: has 1 column"),
         ("a,1,2,3\n", "line 1: has 4 columns"),
         ("other,10\n", "gives no image a dilution"),
         ("", "gives no image a dilution"),

@@ -104,7 +104,7 @@ def test_what_is_no_label_is_left_out_and_is_no_failure(
     assert run(folder, "-o", tmp_path / "new") == 0
     printed = capsys.readouterr()
     assert "a: 5 beads from a_cp_masks.tif (pixels)" in printed.out
-    assert "1 images, 1 of them with labels" in printed.out
+    assert "1 image, 1 of them with labels" in printed.out
     assert "left out:" in printed.err and "obj.names" in printed.err
     assert (tmp_path / "new" / "beads.toml").exists()
 

@@ -72,7 +72,7 @@ def test_names_of_other_tools_and_large_ids_are_understood(folders, tmp_path, ca
     out = tmp_path / "out"
     code, lines, errors = call(capsys, "measure", masks, photos, "-o", out)
     assert code == 0 and lines[-1].startswith("25 beads in 1 image")
-    assert any("no labels of 1 images (b)" in line for line in errors)
+    assert any("no labels of 1 image (b)" in line for line in errors)
 
 
 def test_two_files_belong_together_and_a_mask_is_separated(folders, tmp_path, capsys):

@@ -105,7 +105,7 @@ def test_a_run_cut_short_has_a_page_that_says_so(run_folder, kept):
         (run_folder / name).unlink()
     report(run_folder)
     page = (run_folder / "report.html").read_text()
-    assert "Training has not come to its end" in page
+    assert "Training is not finished" in page
     assert ("no validation yet" in page) == (kept >= 1)
 
 

@@ -1,4 +1,6 @@
-"""`evaluate` on masks that nobody told about: short ones are named, whole ones pass."""
+"""`evaluate` on masks without a given completeness: short ones are named, whole ones
+pass.
+"""
 
 import json
 

@@ -31,7 +31,7 @@ def test_masks_that_fall_short_are_said_shown_and_written(folder, tmp_path, caps
     assert stop.value.code == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("SHORT generated_00000")
-    assert any("1 of 2 are below 90%" in line for line in lines)
+    assert any("1 of 2 are below 90 %" in line for line in lines)
     table = (output / "completeness.csv").read_text()
     rows = list(csv.DictReader(table.splitlines()))
     assert [row["passes"] for row in rows] == ["False", "True"]
@@ -66,7 +66,7 @@ def test_the_mask_of_another_image_counts_for_nothing(tmp_path, capsys):
     assert stop.value.code == 1
     said = capsys.readouterr().out
     assert said.startswith("WRONG generated_00000  other image")
-    assert "0 of 2 are below 90%, and 1 more is wrong, not counted" in said
+    assert "0 of 2 are below 90 %, and 1 more is wrong, not counted" in said
     result = verify(folder, tmp_path / "again", None, 0.9, False)
     assert result["completeness"] > 0.95 and result["wrong"] == 1
     assert result["images"][0]["completeness"] is None

@@ -1,4 +1,4 @@
-"""Small data sets on disk: bright discs on a dark, noisy ground."""
+"""Small data sets on disk: bright discs on a dark, noisy background."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from beadseg.data.augment import Crop, augment, draw_crop, relight, sample
+from beadseg.data.augment import Crop, augment, augment_intensity, draw_crop, sample
 
 CROP = 64
 
@@ -152,7 +152,9 @@ def test_the_same_seed_gives_the_same_crop(scene, settings):
 def test_brightness_scales(still, rng):
     still.brightness = 0.2
     image = rng.random((16, 16), dtype=np.float32) + 0.1
-    factors = [(relight(image, rng, still) / image).ravel() for _ in range(200)]
+    factors = [
+        (augment_intensity(image, rng, still) / image).ravel() for _ in range(200)
+    ]
     assert all(np.ptp(f) < 1e-5 for f in factors)
     drawn = [f[0] for f in factors]
     assert 0.8 <= min(drawn) < 0.82 and 1.18 < max(drawn) <= 1.2
@@ -162,7 +164,7 @@ def test_gamma_keeps_signs_and_the_ends(still, rng):
     still.gamma = 0.5
     image = np.array([[-0.5, 0.0, 0.25, 1.0]], np.float32)
     for _ in range(20):
-        lit = relight(image, rng, still)
+        lit = augment_intensity(image, rng, still)
         np.testing.assert_array_equal(np.sign(lit), np.sign(image))
         assert lit[0, 3] == 1
         assert np.exp(-0.5) <= np.log(lit[0, 2]) / np.log(0.25) <= np.exp(0.5)
@@ -171,14 +173,16 @@ def test_gamma_keeps_signs_and_the_ends(still, rng):
 def test_noise_has_at_most_the_given_deviation(still, rng):
     still.noise = 0.1
     image = np.zeros((64, 64), np.float32)
-    deviations = [relight(image, rng, still).std() for _ in range(100)]
+    deviations = [augment_intensity(image, rng, still).std() for _ in range(100)]
     assert min(deviations) < 0.01 and 0.09 < max(deviations) < 0.105
 
 
 def test_inversion_swaps_dark_and_bright(still, rng):
     still.invert = 1.0
     image = rng.random((8, 8), dtype=np.float32)
-    np.testing.assert_allclose(relight(image, rng, still), 1 - image, atol=1e-6)
+    np.testing.assert_allclose(
+        augment_intensity(image, rng, still), 1 - image, atol=1e-6
+    )
 
 
 def test_everything_at_once_stays_float32_and_finite(settings, rng):

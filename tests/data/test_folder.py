@@ -188,7 +188,7 @@ def test_page_counts_that_differ_are_named(config, save, grid, picture):
     path = save("masks/s.tif", labels[0].astype(np.uint16))
     folder = scanned(config)
     assert folder.problems == (
-        f"{path}: 1 pages, but its image has 2: only pages that both have are matched",
+        f"{path}: 1 page, but its image has 2: only pages that both have are matched",
     )
     assert [s.mask is not None for s in folder.samples] == [True, False]
 

@@ -8,7 +8,7 @@ from beadseg.data import scaling
 from beadseg.data.generated.render import GeneratedImage
 from beadseg.data.masks.beads import BEAD_TABLE
 from beadseg.data.masks.labels import UNKNOWN
-from beadseg.data.pages import GeneratedPages, Page, Treatment, cut
+from beadseg.data.pages import GeneratedPages, Page, Preprocessing, cut
 from beadseg.data.tiles import dequantise
 from beadseg.errors import BeadsegError
 
@@ -140,7 +140,7 @@ def test_a_page_is_normalised_as_it_is_and_then_resampled(page_scale, set_scale,
     image = rng.normal(1000, 50, (96, 128)).astype(np.float32)
     image[20:40, 20:40] += 300
     page = Page(image, np.zeros(image.shape, np.int32), None, about(), page_scale)
-    treatment = Treatment(1.0, 99.5, 0.0, set_scale, 512)
+    treatment = Preprocessing(1.0, 99.5, 0.0, set_scale, 512)
     ((info, arrays),) = cut(page, treatment).records
     assert info.scale == page_scale * set_scale
     bottom, top = np.percentile(image, (1, 99.5))

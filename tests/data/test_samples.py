@@ -62,7 +62,7 @@ def test_ignored_pixels_and_those_without_data_are_unknown_to_every_reader(
     problems = []
     completed = next(pages(config.data, problems))
     assert not problems
-    np.testing.assert_array_equal(completed.person, expected)
+    np.testing.assert_array_equal(completed.manual, expected)
     config.data.tile_size = 96
     dataset = open_dataset(config)
     np.testing.assert_array_equal(dataset[0]["labels"], expected)

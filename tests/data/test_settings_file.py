@@ -52,13 +52,13 @@ def test_only_completeness_changes(tmp_path, text):
 
 def test_one_number_for_all_goes_on_for_the_others(tmp_path):
     file = tmp_path / "beads.toml"
-    file.write_text("completeness = 0.8765 # as told\nchannel = 1\n")
+    file.write_text("completeness = 0.8765 # as given\nchannel = 1\n")
     write_completeness(tmp_path, {"a": 1.0}, stem_of, ["a", "b"])
     assert tomllib.loads(file.read_text()) == {
         "channel": 1,
         "completeness": {"a": 1.0, "b": 0.8765},
     }
-    assert "# as told" in file.read_text()
+    assert "# as given" in file.read_text()
 
 
 def test_a_name_with_its_ending_stays_the_same_entry(tmp_path):

@@ -47,9 +47,9 @@ def test_distance_is_that_to_the_nearest_other_pixel_by_the_largest_of_the_bead(
         worst = np.abs(found[inside] - expected[inside] / deepest).max()
         assert worst * deepest < 2 - np.sqrt(2) + 1e-5
     assert whole >= 3
-    ground, near = labels == 0, expected < RING - 0.6
-    assert (found[ground & near] == 0).all()
-    assert (found[ground & (expected > RING)] == UNKNOWN_DISTANCE).all()
+    background, near = labels == 0, expected < RING - 0.6
+    assert (found[background & near] == 0).all()
+    assert (found[background & (expected > RING)] == UNKNOWN_DISTANCE).all()
 
 
 def test_touching_beads_are_parted_where_they_touch(discs):

@@ -26,7 +26,9 @@ def predictor():
 
 
 def field(shape, discs, *, contrast=CONTRAST, noise=NOISE, seed=0) -> np.ndarray:
-    """Even discs (y, x, diameter) with an edge of a px on an even ground, u8[H, W]."""
+    """Even discs (y, x, diameter) with an edge of a px on an even background, u8[H,
+    W].
+    """
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     image = np.full(shape, GROUND, np.float32)
     contrasts = np.broadcast_to(contrast, len(discs))

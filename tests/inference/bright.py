@@ -90,7 +90,7 @@ def write_run(
     return folder
 
 
-def beads_image(diameter=DIAMETER, count=5, pitch=1.6, level=1000, ground=100):
+def beads_image(diameter=DIAMETER, count=5, pitch=1.6, level=1000, background=100):
     """`count` x `count` bright discs on a grid, none at the border, and their labels.
 
     u16[H, W] and i32[H, W]; centres are in the middle of squares of pitch * diameter.
@@ -103,4 +103,4 @@ def beads_image(diameter=DIAMETER, count=5, pitch=1.6, level=1000, ground=100):
     inside = off[:, None] ** 2 + off**2 <= (diameter / 2) ** 2
     ids = row[:, None] * count + row + 1
     labels = np.where(inside, ids, 0).astype(np.int32)
-    return np.where(inside, level, ground).astype(np.uint16), labels
+    return np.where(inside, level, background).astype(np.uint16), labels

@@ -10,13 +10,13 @@ from flax import linen as nn
 
 from beadseg.models.norms import EPSILON, normalise_batch
 from beadseg.models.primitives import (
+    add_bias,
     convolve,
     convolve_plain,
-    double,
-    halve,
+    max_pool,
     per_channel,
-    shift,
     sum_pixels,
+    up_conv,
 )
 
 
@@ -55,14 +55,14 @@ def test_halve_equals_max_pooling(height, width):
     def pool(x):
         return nn.max_pool(x, (2, 2), (2, 2))
 
-    assert_same(halve, pool, draw(2, height, width, 3))
+    assert_same(max_pool, pool, draw(2, height, width, 3))
 
 
 def test_halve_gives_the_gradient_of_a_tie_to_one_pixel():
     x = jnp.zeros((1, 4, 4, 2))
-    gradient = jax.jit(jax.grad(lambda x: halve(nn.relu(x) + 1.0 * x).sum()))(x)
+    gradient = jax.jit(jax.grad(lambda x: max_pool(nn.relu(x) + 1.0 * x).sum()))(x)
     assert np.isfinite(gradient).all()
-    ties = jax.grad(lambda x: halve(x).sum())(x)
+    ties = jax.grad(lambda x: max_pool(x).sum())(x)
     squares = ties.reshape(1, 2, 2, 2, 2, 2).sum((2, 4))
     np.testing.assert_array_equal(squares, 1)
 
@@ -78,7 +78,7 @@ def test_double_equals_a_transposed_convolution(height, width):
             x, square, (2, 2), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
         )
 
-    assert_same(double, plain, x, kernel)
+    assert_same(up_conv, plain, x, kernel)
 
 
 SHAPES = [(2, 7, 5, 3), (1, 1, 1, 4), (3, 16, 6, 16), (2, 32, 8, 300), (8, 48, 64, 1)]
@@ -98,7 +98,7 @@ def test_shift_adds_the_bias_of_each_channel(shape):
     def plain(x, bias):
         return x + bias.reshape(1, 1, 1, -1)
 
-    assert_same(shift, plain, draw(*shape), draw(shape[-1], seed=1))
+    assert_same(add_bias, plain, draw(*shape), draw(shape[-1], seed=1))
 
 
 @pytest.mark.parametrize("relu", [True, False])

@@ -20,20 +20,20 @@ def make_completed(folder: Path, *names: str) -> Path:
     """Images of these names: beads 1..3 by a person, 4..7 proposed, falling scores."""
     for kind in FOLDERS:
         (folder / kind).mkdir(parents=True)
-    person, proposals = np.zeros((2, 64, 80), np.int32)
+    manual, proposals = np.zeros((2, 64, 80), np.int32)
     for number, x in enumerate((10, 26, 42), 1):
-        disc(person, 12, x, 6, number)
+        disc(manual, 12, x, 6, number)
     for number, x in enumerate((10, 26, 42, 58), 4):
         disc(proposals, 40, x, 6, number)
     rng = np.random.default_rng(0)
-    image = (800 * ((person + proposals) > 0) + rng.normal(200, 20, person.shape)).clip(
+    image = (800 * ((manual + proposals) > 0) + rng.normal(200, 20, manual.shape)).clip(
         0
     )
     scores = {4: 0.999, 5: 0.97, 6: 0.8, 7: 0.55}
     for name in names:
         file = folder / "images" / f"{name}.tif"
         tifffile.imwrite(file, image.astype(np.uint16))
-        write_labels(folder / "person" / f"{name}.tif", person)
+        write_labels(folder / "person" / f"{name}.tif", manual)
         write_labels(folder / "proposals" / f"{name}.tif", proposals)
         about = {
             "image": file.name,
@@ -56,10 +56,10 @@ def completed(tmp_path) -> Path:
 @pytest.fixture
 def pair(tmp_path) -> Path:
     """A folder of the images `a` and `b`, saved as `beadseg complete` leaves them."""
-    from beadseg.partial.review.book import Book
+    from beadseg.partial.review.annotation_log import AnnotationLog
     from beadseg.partial.review.derived import save
 
     folder = make_completed(tmp_path / "pair", "a", "b")
     for name in ("a", "b"):
-        save(Book(folder, name))
+        save(AnnotationLog(folder, name))
     return folder

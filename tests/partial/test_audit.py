@@ -8,7 +8,7 @@ from beadseg.data.generated.damage import damage_labels
 from beadseg.data.generated.render import GeneratedSettings, generate
 from beadseg.partial import audit as auditing
 from beadseg.partial.agreement import agree
-from beadseg.partial.audit import audit, components, omission, pooled
+from beadseg.partial.audit import audit, components, missingness, pooled
 from beadseg.partial.proposals import compare
 
 IMAGES = 4
@@ -110,8 +110,8 @@ def test_marks_too_small_too_large_or_beside_their_beads_are_the_same_bead(
 ):
     centres = [(18, 18), (18, 58), (58, 18)]
     found = draw_discs(centres, 10)
-    person = draw_discs([(y + shift, x) for y, x in centres[1:]], radius)
-    compared = compare(person, found)
+    manual = draw_discs([(y + shift, x) for y, x in centres[1:]], radius)
+    compared = compare(manual, found)
     assert compared.labelled.tolist() == [False, True, True]
     assert compared.missing.tolist() == [True, False, False]
     assert compared.found.tolist() == [1, 2]
@@ -119,12 +119,12 @@ def test_marks_too_small_too_large_or_beside_their_beads_are_the_same_bead(
 
 def test_beads_compare_in_any_numbering_and_not_on_unknown_pixels():
     found = 5 * draw_discs([(18, 18), (18, 58), (58, 18), (58, 58)], 10)
-    person = np.zeros_like(found)
-    person[found == 5], person[found == 10] = 70000, -1  # labelled, and unknown
+    manual = np.zeros_like(found)
+    manual[found == 5], manual[found == 10] = 70000, -1  # labelled, and unknown
     # The third: two neighbours have 3/8 of it each, and much more beside it.
-    person[45:72, :17] = 1
-    person[45:72, 20:46] = 2
-    compared = compare(person, found)
+    manual[45:72, :17] = 1
+    manual[45:72, 20:46] = 2
+    compared = compare(manual, found)
     assert compared.labelled.tolist() == [True, False, False, False]
     assert compared.missing.tolist() == [False, False, False, True]
     assert compared.found.tolist() == [70000]
@@ -146,7 +146,9 @@ def test_beads_are_labelled_however_their_marks_are_drawn(drawn, kind):
 @pytest.mark.parametrize("kind", ["random", "dim", "blurred", "crowded", "outside"])
 @pytest.mark.parametrize("with_model", [True, False])
 def test_the_kind_of_omission_is_named(drawn, kind, with_model):
-    found = omission([a.seen for a in audits(drawn, f"drop_{kind}", 0.5, with_model)])
+    found = missingness(
+        [a.seen for a in audits(drawn, f"drop_{kind}", 0.5, with_model)]
+    )
     assert found.kind == {"outside": "region"}.get(kind, kind)
     for effect, chance in found.tests.values():
         assert -1 <= effect <= 1 and 0 <= chance <= 1
@@ -154,7 +156,7 @@ def test_the_kind_of_omission_is_named(drawn, kind, with_model):
 
 def test_beads_drawn_smaller_than_they_are_seen_are_not_of_a_kind(drawn):
     found = audits(drawn, "drop_random", 0.5, erode=2)
-    assert omission([a.seen for a in found]).kind == "random"
+    assert missingness([a.seen for a in found]).kind == "random"
 
 
 def test_beads_that_a_model_runs_together_are_counted_by_their_area():
@@ -175,9 +177,9 @@ def test_beads_that_a_model_runs_together_are_counted_by_their_area():
     rng, errors = np.random.default_rng(0), []
     for _ in range(20):
         kept = 1 + rng.permutation(60)[:30]
-        person = np.where(np.isin(truth, kept), truth, 0)
+        manual = np.where(np.isin(truth, kept), truth, 0)
         model = merged, np.where(truth > 0, 0.98, 0.02), 0.5
-        found = audit(image, person, lambda _, model=model: model)
+        found = audit(image, manual, lambda _, model=model: model)
         errors.append(found.model.completeness - 0.5)
     assert abs(np.mean(errors)) < 0.03
     assert np.abs(errors).max() < 0.1
@@ -185,7 +187,7 @@ def test_beads_that_a_model_runs_together_are_counted_by_their_area():
 
 def test_complete_masks_say_nothing_about_a_kind(drawn):
     found = audits(drawn, "none", 0.0)
-    assert omission([a.seen for a in found]).kind == "unknown"
+    assert missingness([a.seen for a in found]).kind == "unknown"
     assert all(a.best.completeness > 0.97 for a in found)
 
 

@@ -14,7 +14,7 @@ from beadseg.files import folder_lock
 from beadseg.partial import completed, completion
 from beadseg.partial.completion import complete
 from beadseg.partial.proposals import certain, propose, strictest
-from beadseg.partial.review.book import Book
+from beadseg.partial.review.annotation_log import AnnotationLog
 from configs import base
 from tests.partial.book_mask import book_mask
 from tests.partial.conftest import disc
@@ -30,11 +30,11 @@ def beads(*places) -> np.ndarray:
 
 
 def test_beads_that_the_mask_lacks_are_proposed_and_no_others():
-    person = beads((16, 16), (16, 50))
+    manual = beads((16, 16), (16, 50))
     found = beads((17, 16), (16, 49), (45, 30), (45, 70))
     probability = np.where(found > 0, 0.9, 0.05)
     probability[found == 4] = 0.6
-    proposed = propose(person, found, probability, 0.5)
+    proposed = propose(manual, found, probability, 0.5)
     assert proposed.labelled == proposed.agreed == 2
     np.testing.assert_array_equal(proposed.labels > 0, found > 2)
     assert list(proposed.beads) == [3, 4]
@@ -50,20 +50,20 @@ def test_the_score_is_half_at_the_threshold_of_the_run():
 
 
 def test_no_proposal_lies_on_a_labelled_or_unknown_pixel():
-    person = beads((16, 16))
-    person[40:] = -1
+    manual = beads((16, 16))
+    manual[40:] = -1
     found = beads((16, 28), (44, 40), (30, 70))
-    proposed = propose(person, found, np.full(SHAPE, 0.9), 0.5)
-    assert not (proposed.labels[person != 0] > 0).any()
+    proposed = propose(manual, found, np.full(SHAPE, 0.9), 0.5)
+    assert not (proposed.labels[manual != 0] > 0).any()
     assert {n for n in np.unique(proposed.labels) if n} == set(proposed.beads)
 
 
 def test_a_strange_size_lowers_the_score():
-    person = beads((12, 12), (12, 40), (12, 68))
+    manual = beads((12, 12), (12, 40), (12, 68))
     found = np.zeros(SHAPE, np.int32)
     disc(found, 45, 20, 4, 1)
     disc(found, 45, 60, 7, 2)
-    proposed = propose(person, found, np.full(SHAPE, 0.95), 0.5)
+    proposed = propose(manual, found, np.full(SHAPE, 0.95), 0.5)
     small, usual = proposed.beads.values()
     assert usual.score == pytest.approx(0.95)
     assert small.score < 0.5 * usual.score
@@ -80,11 +80,11 @@ def test_those_accepted_have_the_expected_precision_on_average():
 
 
 def test_beads_found_on_labelled_ones_are_scored_like_proposals():
-    person = beads((16, 16), (16, 50), (45, 70))
+    manual = beads((16, 16), (16, 50), (45, 70))
     found = beads((16, 17), (16, 58), (45, 30))
-    found[45:, 60:80] = 4  # half of a labelled bead, and ground
+    found[45:, 60:80] = 4  # half of a labelled bead, and background
     probability = np.where(found > 0, 0.9, 0.0)
-    proposed = propose(person, found, probability, 0.5)
+    proposed = propose(manual, found, probability, 0.5)
     assert proposed.right == pytest.approx((0.9,))
     # Of the bead 8 px off too little is shared to be the same.
     assert len(proposed.wrong) == 1
@@ -129,10 +129,10 @@ def test_from_half_to_all_with_the_persons_beads_untouched(data, tmp_path):
     assert result["accepted"] == result["proposed"] > 10
     assert result["expected_precision"] >= 0.99 and not result["problems"]
     for file in (source / "images").iterdir():
-        person = tifffile.imread(source / "masks" / file.name)
+        manual = tifffile.imread(source / "masks" / file.name)
         truth = tifffile.imread(source / "truth" / file.name)
         mask = tifffile.imread(new / "masks" / file.name)
-        np.testing.assert_array_equal(mask[person > 0], person[person > 0])
+        np.testing.assert_array_equal(mask[manual > 0], manual[manual > 0])
         np.testing.assert_array_equal(mask > 0, truth > 0)
         assert (new / "images" / file.name).read_bytes() == file.read_bytes()
         told = json.loads((new / "provenance" / f"{file.stem}.json").read_text())
@@ -140,9 +140,9 @@ def test_from_half_to_all_with_the_persons_beads_untouched(data, tmp_path):
         states = {(b["origin"], b["state"]) for b in told["beads"].values()}
         assert states == {("person", "kept"), ("model", "accepted")}
     assert (new / "beads.toml").read_text() == "pixel_size = 0.5\n"
-    book = Book(new, file.stem)
-    book.act({"do": "undo"})
-    np.testing.assert_array_equal(book_mask(book), person)
+    annotations = AnnotationLog(new, file.stem)
+    annotations.act({"do": "undo"})
+    np.testing.assert_array_equal(book_mask(annotations), manual)
 
 
 def test_undecided_proposals_are_unknown_not_background(data, tmp_path):
@@ -224,10 +224,10 @@ def test_beads_of_another_image_are_named_and_not_taken_along(tmp_path):
     result = complete(data, output, "default", completion.load_predict(None), None)
     (problem,) = result["problems"]
     assert "belongs to another image" in problem and str(masks[0]) in problem
-    person = [
+    manual = [
         tifffile.imread(output / "person" / f"generated_0000{i}.tif") for i in range(3)
     ]
-    assert not person[0].any() and person[1].any() and person[2].any()
+    assert not manual[0].any() and manual[1].any() and manual[2].any()
 
 
 def test_beads_whose_mask_lies_beside_them_are_not_proposed_again(tmp_path):
@@ -249,9 +249,9 @@ def test_beads_whose_mask_lies_beside_them_are_not_proposed_again(tmp_path):
     assert not result["problems"]
     assert result["agreed"] >= 0.85 * result["labelled"]
     proposed = tifffile.imread(tmp_path / "completed" / "proposals" / file.name)
-    person = tifffile.imread(tmp_path / "completed" / "person" / file.name)
-    np.testing.assert_array_equal(person, beside)
-    assert not ((proposed > 0) & (person > 0)).any()
+    manual = tifffile.imread(tmp_path / "completed" / "person" / file.name)
+    np.testing.assert_array_equal(manual, beside)
+    assert not ((proposed > 0) & (manual > 0)).any()
     again = set(np.unique(truth[proposed > 0])) - {0, truth.max()}
     assert len(again) <= 0.15 * result["labelled"]  # only those moved off the image
 

@@ -12,9 +12,9 @@ import pytest
 import tifffile
 
 from beadseg.errors import BeadsegError
-from beadseg.partial.review.book import Book
+from beadseg.partial.review.annotation_log import AnnotationLog
 from beadseg.partial.review.derived import save, stands
-from beadseg.partial.review.desk import Desk
+from beadseg.partial.review.session import ReviewSession
 
 REFUSED = {"do": "draw", "y": 20, "x": 68, "ry": 5, "rx": 5}
 NEXT = [
@@ -24,7 +24,7 @@ NEXT = [
 SIZE = len(json.dumps(REFUSED)) + 1
 
 
-def same(one: Book, other: Book) -> bool:
+def same(one: AnnotationLog, other: AnnotationLog) -> bool:
     arrays = np.array_equal(one.map.labels, other.map.labels)
     return arrays and one.map.beads == other.map.beads and one.version == other.version
 
@@ -35,23 +35,26 @@ def test_a_disk_that_is_full_anywhere_in_a_line_keeps_nothing_of_it(
     completed, before, room
 ):
     log = completed / "decisions" / "a.jsonl"
-    book = Book(completed, "a")
+    annotations = AnnotationLog(completed, "a")
     for number in range(before):
-        book.act({"do": "accept", "ids": [4 + number]})
+        annotations.act({"do": "accept", "ids": [4 + number]})
     content = log.read_bytes() if before else b""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(content) + room, limits[1]))
     try:
         for _ in range(2):
             with pytest.raises(OSError) as raised:
-                book.act(REFUSED)
+                annotations.act(REFUSED)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert raised.value.errno == errno.EFBIG
-    assert log.read_bytes() == content and book.version == before
+    assert log.read_bytes() == content and annotations.version == before
     for action in NEXT:
-        book.act(action)
-    assert same(Book(completed, "a"), book) and book.version == before + 2
+        annotations.act(action)
+    assert (
+        same(AnnotationLog(completed, "a"), annotations)
+        and annotations.version == before + 2
+    )
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.EDQUOT, errno.ENOSPC])
@@ -59,8 +62,8 @@ def test_a_disk_that_is_full_anywhere_in_a_line_keeps_nothing_of_it(
 def test_a_decision_that_does_not_reach_the_disk_is_in_no_file(
     completed, monkeypatch, code, times
 ):
-    book = Book(completed, "a")
-    book.act({"do": "accept", "ids": [4]})
+    annotations = AnnotationLog(completed, "a")
+    annotations.act({"do": "accept", "ids": [4]})
     real, left = os.fsync, [code] * times
 
     def fsync(descriptor):
@@ -70,69 +73,69 @@ def test_a_decision_that_does_not_reach_the_disk_is_in_no_file(
 
     monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(OSError):
-        book.act(REFUSED)
-    assert Book(completed, "a").version == 1
+        annotations.act(REFUSED)
+    assert AnnotationLog(completed, "a").version == 1
     while left:
         with pytest.raises(OSError):
-            book.act(REFUSED)
+            annotations.act(REFUSED)
     for action in [REFUSED, *NEXT]:
-        book.act(action)
-    assert same(Book(completed, "a"), book) and book.version == 4
+        annotations.act(action)
+    assert same(AnnotationLog(completed, "a"), annotations) and annotations.version == 4
 
 
 def test_what_cannot_even_be_cut_off_is_cut_off_by_the_next_line(
     completed, monkeypatch
 ):
-    book = Book(completed, "a")
-    book.act({"do": "accept", "ids": [4]})
+    annotations = AnnotationLog(completed, "a")
+    annotations.act({"do": "accept", "ids": [4]})
     log = completed / "decisions" / "a.jsonl"
     whole = log.read_bytes()
     with log.open("ab") as file:
         file.write(b'{"do": "acc')
-    book = Book(completed, "a")
+    annotations = AnnotationLog(completed, "a")
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(5, "bad")))
         with pytest.raises(OSError):
-            book.act(REFUSED)
-    book.act({"do": "undo"})
+            annotations.act(REFUSED)
+    annotations.act({"do": "undo"})
     assert log.read_bytes() == whole + b'{"do": "undo"}\n'
 
 
 def test_a_log_cut_anywhere_in_its_last_line_loses_that_line_at_most(completed):
-    book = Book(completed, "a")
+    annotations = AnnotationLog(completed, "a")
     for action in ({"do": "accept", "ids": [4]}, REFUSED):
-        book.act(action)
+        annotations.act(action)
     log = completed / "decisions" / "a.jsonl"
     whole = log.read_bytes()
     first = whole.index(b"\n") + 1
     for end in range(first, len(whole)):
         log.write_bytes(whole[:end])
-        cut = Book(completed, "a")
+        cut = AnnotationLog(completed, "a")
         assert cut.version == 1 + (end == len(whole) - 1)
         assert log.read_bytes() == whole[:end]  # who reads writes nothing
         cut.act({"do": "reject", "ids": [7]})
-        assert same(Book(completed, "a"), cut)
+        assert same(AnnotationLog(completed, "a"), cut)
         assert log.read_bytes().startswith(whole[:first])
     for tail in (b"\0" * 300, b"\xff\xfe", b"[1, 2]", b"7"):
         log.write_bytes(whole + tail)
-        after = Book(completed, "a")
+        after = AnnotationLog(completed, "a")
         after.act({"do": "undo"})
         assert log.read_bytes() == whole + b'{"do": "undo"}\n'
 
 
 def test_a_line_of_another_program_is_kept(completed):
-    book = Book(completed, "a")
-    book.act({"do": "accept", "ids": [4]})
+    annotations = AnnotationLog(completed, "a")
+    annotations.act({"do": "accept", "ids": [4]})
     log = completed / "decisions" / "a.jsonl"
     with log.open("ab") as file:
         file.write(b'{"do": "undo"}\n')
     content = log.read_bytes()
     with pytest.raises(BeadsegError, match="another program"):
-        book.act(REFUSED)
+        annotations.act(REFUSED)
     log.write_bytes(b"")
     with pytest.raises(BeadsegError, match="another program"):
-        book.act(REFUSED)
-    assert log.read_bytes() == b"" and book.version == 1 and content
+        annotations.act(REFUSED)
+    assert log.read_bytes() == b"" and annotations.version == 1 and content
 
 
 def flipped(content: bytes, old: bytes, new: bytes) -> bytes:
@@ -160,15 +163,15 @@ DAMAGE = {
 
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_damage_is_one_line_and_takes_nothing(completed, kind):
-    book = Book(completed, "a")
+    annotations = AnnotationLog(completed, "a")
     for action in (NEXT[1], REFUSED | {"turn": 0.5}, {"do": "accept", "ids": [6]}):
-        book.act(action)
-    save(book)
+        annotations.act(action)
+    save(annotations)
     log = completed / "decisions" / "a.jsonl"
     log.write_bytes(DAMAGE[kind](log.read_bytes()))
     files = {p: p.read_bytes() for p in completed.rglob("*") if p.is_file()}
     with pytest.raises(BeadsegError, match="decisions/a.jsonl") as raised:
-        Book(completed, "a")
+        AnnotationLog(completed, "a")
     said = str(raised.value)
     assert "\n" not in said and not re.search("delete|remove|begin again", said)
     assert files == {p: p.read_bytes() for p in completed.rglob("*") if p.is_file()}
@@ -218,26 +221,26 @@ STALE = {
 
 @pytest.mark.parametrize("kind", STALE)
 def test_what_is_derived_is_made_to_stand_for_all_decisions(completed, kind):
-    book = Book(completed, "a")
-    save(book)
+    annotations = AnnotationLog(completed, "a")
+    save(annotations)
     old = derived(completed)
     for action in [REFUSED, *NEXT]:
-        book.act(action)
-    save(book)
+        annotations.act(action)
+    save(annotations)
     right = derived(completed)
     STALE[kind](completed, old)
-    desk = Desk(completed)
-    assert desk.close()["problems"] == []
+    session = ReviewSession(completed)
+    assert session.close()["problems"] == []
     assert derived(completed) == right
     assert stands(completed, "a")["decisions"] == 3
 
 
 def test_a_mask_that_somebody_edited_is_set_aside(completed):
-    save(Book(completed, "a"))
+    save(AnnotationLog(completed, "a"))
     mask = completed / "masks" / "a.tif"
     right = mask.read_bytes()
     tifffile.imwrite(mask, np.full((64, 80), 9, np.uint16))
-    Desk(completed).close()
+    ReviewSession(completed).close()
     assert mask.read_bytes() == right
     (kept,) = (completed / "changed" / "masks").iterdir()
     assert (tifffile.imread(kept) == 9).all()

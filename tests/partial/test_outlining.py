@@ -8,7 +8,7 @@ from scipy import ndimage
 from beadseg.data.builders import open_dataset
 from beadseg.data.folder import scan
 from beadseg.data.masks import marked
-from beadseg.data.masks.marks import judge_masks, measure_marks
+from beadseg.data.masks.marks import kind_of_masks, measure_marks
 from beadseg.data.masks.points import discs
 from beadseg.errors import BeadsegError
 from beadseg.partial import outlining
@@ -156,7 +156,7 @@ def test_a_setting_takes_marks_as_they_are_or_redraws_them_unseen(folder):
 def test_masks_that_are_outlines_are_looked_at_once_and_stay(folder):
     data = folder.data
     samples = scan(data).samples
-    outlines = judge_masks([measure_marks("a", np.zeros((9, 9), np.int32))])
+    outlines = kind_of_masks([measure_marks("a", np.zeros((9, 9), np.int32))])
     marked.store(data, samples, lambda: outlines, ())
     outlining.prepare(folder)
     dataset = open_dataset(folder)

@@ -15,9 +15,9 @@ import pytest
 import tifffile
 
 from beadseg.errors import BeadsegError
-from beadseg.partial.review.book import Book
-from beadseg.partial.review.desk import Desk
+from beadseg.partial.review.annotation_log import AnnotationLog
 from beadseg.partial.review.server import serve
+from beadseg.partial.review.session import ReviewSession
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = Path("/usr/bin/chromium")
@@ -123,8 +123,8 @@ def test_a_kill_at_any_moment_loses_no_decision_that_was_answered(completed):
     running.stop(signal.SIGKILL)  # masks are written in the background: now or never
     with (completed / "decisions" / "a.jsonl").open("ab") as log:
         log.write(b'{"do": "acc')  # as if the fourth had been under way
-    book = Book(completed, "a")
-    assert answered == book.version == 3
+    annotations = AnnotationLog(completed, "a")
+    assert answered == annotations.version == 3
     again = Server(completed)
     status, content = again.ask("/api/images")
     assert json.loads(content)["images"][0]["counts"]["accepted"] == 3
@@ -153,7 +153,7 @@ def test_ctrl_c_as_soon_as_the_address_is_told_ends_it(completed):
 
 def test_a_port_that_is_taken_and_a_folder_in_review_are_told(server, completed):
     with pytest.raises(BeadsegError, match="being reviewed by another"):
-        Desk(completed)
+        ReviewSession(completed)
     server.stop()
     port = int(server.host.split(":")[1])
     other = http.client.socket.socket()
@@ -168,22 +168,22 @@ def test_a_full_disk_is_told_and_nothing_is_decided(completed, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    desk = Desk(completed)
+    session = ReviewSession(completed)
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         said = "No space left.*free space or make it wri"
         with pytest.raises(BeadsegError, match=said):
-            desk.decide("a", {"do": "accept", "ids": [4]}, 0)
-    assert desk.all_of("a")["version"] == 0
-    assert desk.decide("a", {"do": "accept", "ids": [5]}, 0)["version"] == 1
-    desk.close()
-    assert [a["ids"] for a in Book(completed, "a").log.actions] == [[5]]
+            session.decide("a", {"do": "accept", "ids": [4]}, 0)
+    assert session.all_of("a")["version"] == 0
+    assert session.decide("a", {"do": "accept", "ids": [5]}, 0)["version"] == 1
+    session.close()
+    assert [a["ids"] for a in AnnotationLog(completed, "a").log.actions] == [[5]]
 
 
 def test_a_changed_image_is_left_out_and_told(completed):
     tifffile.imwrite(completed / "images" / "a.tif", np.zeros((9, 9), np.uint8))
     with pytest.raises(BeadsegError, match="has changed since"):
-        Desk(completed)
+        ReviewSession(completed)
 
 
 @pytest.fixture
@@ -249,8 +249,8 @@ def test_a_person_accepts_rejects_draws_and_undoes(browser, server, completed):
     page.mouse.move(x + 5 * scale, y)
     page.mouse.up()
     settled(page, 10)
-    book = Book(completed, "a")
-    states = {n: b.state for n, b in book.map.beads.items() if n > 3}
+    annotations = AnnotationLog(completed, "a")
+    states = {n: b.state for n, b in annotations.map.beads.items() if n > 3}
     assert states == {
         4: "accepted",
         5: "accepted",
@@ -258,7 +258,7 @@ def test_a_person_accepts_rejects_draws_and_undoes(browser, server, completed):
         7: "rejected",
         8: "kept",
     }
-    rows, columns = np.nonzero(book.map.labels == 8)
+    rows, columns = np.nonzero(annotations.map.labels == 8)
     assert abs(rows.mean() - 19.5) < 1 and abs(columns.mean() - 69.5) < 1
     assert abs(np.sqrt(len(rows) / np.pi) - 5) < 0.7
     page.keyboard.press("z")
@@ -269,7 +269,7 @@ def test_a_person_accepts_rejects_draws_and_undoes(browser, server, completed):
     settled(page, 12)
     page.keyboard.press("Enter")
     settled(page, 13)
-    assert Book(completed, "a").reviewed
+    assert AnnotationLog(completed, "a").reviewed
     assert page.inner_text("#saved") == "saved"
     assert not page.problems
 
@@ -313,7 +313,7 @@ def test_the_second_window_is_told(browser, server, completed):
     second.keyboard.press("r")
     second.wait_for_selector("#banner:not([hidden])")
     assert "another window" in second.inner_text("#banner")
-    assert Book(completed, "a").version == 1
+    assert AnnotationLog(completed, "a").version == 1
     second.click("#banner button")
     second.wait_for_selector("body[data-ready=a]")
     second.keyboard.press("r")
@@ -322,4 +322,4 @@ def test_the_second_window_is_told(browser, server, completed):
     second.keyboard.press("a")
     second.wait_for_selector("#banner:not([hidden])")
     assert "does not answer" in second.inner_text("#banner")
-    assert Book(completed, "a").version == 2
+    assert AnnotationLog(completed, "a").version == 2

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from beadseg.partial.review.book import Book
+from beadseg.partial.review.annotation_log import AnnotationLog
 from beadseg.partial.review.browser import open_browser
 from tests.partial.conftest import make_completed
 from tests.partial.test_review import Server
@@ -256,11 +256,11 @@ def test_every_end_saves_all(completed, how):
     server.process.send_signal(how if how != signal.SIGINT else signal.SIGHUP)
     said, _ = server.process.communicate(timeout=90)
     assert server.process.returncode == 0
-    assert "1 of 1 images done" in said
+    assert "1 of 1 image done" in said
     told = json.loads((completed / "provenance" / "a.json").read_text())
     assert told["decisions"] == 2 and told["reviewed"]
     assert "a = 1.0" in (completed / "beads.toml").read_text()
-    assert Book(completed, "a").version == 2
+    assert AnnotationLog(completed, "a").version == 2
 
 
 def test_a_closed_terminal_ends_it_with_all_saved(completed, tmp_path):

@@ -200,10 +200,10 @@ def test_pbs_starts_a_process_of_one_run_on_each_node(
 
 
 def test_rounds_on_several_nodes_are_refused(tmp_path):
-    flags = ("--nodes=2", "--config.partial.rounds=2", "--dry-run")
+    flags = ("--nodes=2", "--config.partial.self_training=2", "--dry-run")
     done = submit(tmp_path, "--scheduler=slurm", *flags, config="dice.py")
     assert done.returncode == 2
-    assert "config.partial.rounds are for one node" in done.stderr
+    assert "config.partial.self_training is for one node" in done.stderr
 
 
 def test_status_tells_who_is_where_and_why_one_failed(tiny, tmp_path):

@@ -109,7 +109,7 @@ def small(tiny):
 def test_too_little_memory_halves_the_members_and_names_one_that_never_fits(
     small, tmp_path, monkeypatch, capsys
 ):
-    take, opened = Run.take, []
+    take, opened = Run.train_step, []
 
     def limited(run, batch):
         if run.member == 2 or len(opened) > 1:
@@ -129,11 +129,13 @@ def test_too_little_memory_halves_the_members_and_names_one_that_never_fits(
     assert [(r.member, r.state) for r in found.results[2:]] == [(2, "failed")]
     assert "no memory for this member even alone" in found.results[2].reason
     assert [r.state for r in found.results[:2]] == ["finished", "finished"]
-    assert "no memory for 3 members at once: going on with 1" in capsys.readouterr().err
+    assert (
+        "no memory for 3 members at once: continuing with 1" in capsys.readouterr().err
+    )
 
 
 def test_a_shared_folder_that_vanishes_is_waited_for(small, tmp_path, monkeypatch):
-    take, failures = Run.take, [OSError(116, "Stale file handle")] * 2
+    take, failures = Run.train_step, [OSError(116, "Stale file handle")] * 2
 
     def sometimes(run, batch):
         if failures:

@@ -97,7 +97,10 @@ def test_a_point_changes_its_fields_and_no_other():
         ({"optim.learning_rate": "fast"}, "point 0 .*learning_rate"),
         ({"log.every": 3}, "log.every says how a sweep is run"),
         ({"data.workers": 3}, "data.workers says how a sweep is run"),
-        ({"partial.rounds": 2}, "point 0 .*partial.rounds is for one run"),
+        (
+            {"partial.self_training": 2},
+            "point 0 .*partial.self_training is for one run",
+        ),
     ],
 )
 def test_a_field_that_cannot_be_swept_is_named(point, words):

@@ -189,19 +189,19 @@ def test_of_checkpoints_the_last_good_one_is_taken(
 def stopped_at(config, folder, more):
     """A run that was interrupted some steps after its second epoch."""
     at = 2 * config.train.steps_per_epoch + more
-    taken = Run.take
+    taken = Run.train_step
 
     def take(self, batch):
         taken(self, batch)
         if self.step == at:
             os.kill(os.getpid(), 15)
 
-    Run.take = take
+    Run.train_step = take
     try:
         with pytest.raises(BeadsegError, match="saved at step"):
             train(config, folder, "run")
     finally:
-        Run.take = taken
+        Run.train_step = taken
 
 
 def test_where_all_checkpoints_are_damaged_it_is_one_line(run, config):

@@ -87,8 +87,8 @@ def test_a_place_that_cannot_be_is_answered_in_one_line(given, environment, word
 
 
 def test_alone_a_process_decides_for_itself():
-    assert hosts.told(lambda: {"any": object}) == {"any": object}
-    assert hosts.in_turn(lambda: 7) == 7
+    assert hosts.broadcast_from_primary(lambda: {"any": object}) == {"any": object}
+    assert hosts.primary_first(lambda: 7) == 7
     stop = hosts.Stop()
     assert stop(None) is None
     assert stop(signal.SIGTERM) is signal.SIGTERM
@@ -174,7 +174,7 @@ def test_two_processes_come_to_an_end_and_one_writes(command, tmp_path):
     assert json.loads((workdir / "summary.json").read_text())["final_epoch"] == 1
     again = Processes(command(workdir, **fields), tmp_path)
     assert again.codes() == [0, 0]
-    assert "come to its end before" in again.output(0)
+    assert "already finished" in again.output(0)
 
     other = ["--config.train.epochs=2"]
     processes = Processes(command(workdir, **fields), tmp_path, [], other)
@@ -197,7 +197,7 @@ def test_an_error_of_all_is_said_once(command, tmp_path):
     ("fields", "words"),
     [
         ({"config": "sweep_seeds.py"}, "not a sweep"),
-        ({"partial.rounds": 1}, "not config.partial.rounds"),
+        ({"partial.self_training": 1}, "not config.partial.self_training"),
         ({}, "--coordinator=HOST:PORT"),
     ],
 )
@@ -220,8 +220,8 @@ def test_who_waits_in_vain_says_so_in_one_line():
         "import sys\n"
         "from beadseg.training import hosts\n"
         "hosts.WAIT = 2\n"
-        "with hosts.together(hosts.Place(int(sys.argv[1]), 2, sys.argv[2])):\n"
-        "    pass\n"
+        "with hosts.distributed_session(hosts.Place(int(sys.argv[1]), 2, "
+        "sys.argv[2])):\n    pass\n"
     )
     for process in range(2):
         place = (str(process), f"localhost:{_free_port()}")
@@ -243,7 +243,7 @@ def test_a_port_that_another_program_has_is_named():
         taken.listen()
         place = hosts.Place(0, 2, f"localhost:{taken.getsockname()[1]}")
         with pytest.raises(BeadsegError, match=place.coordinator):
-            with hosts.together(place):
+            with hosts.distributed_session(place):
                 raise AssertionError
 
 

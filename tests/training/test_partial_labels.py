@@ -41,7 +41,7 @@ def test_validation_counts_complete_masks_where_there_are_some():
 def test_validation_is_corrected_for_what_is_told_and_estimated():
     shares, sentence = counted_images(["b", "c"], KnownCompleteness({"b": 0.5}, 0.7))
     assert shares == {"b": 0.5, "c": 0.7}
-    assert sentence == "corrected for masks that are 60% complete, as estimated"
+    assert sentence == "corrected for masks that are 60 % complete, as estimated"
     shares, sentence = counted_images(["a"], KnownCompleteness({}, None))
     assert shares == {"a": 1.0} and sentence == "on known pixels"
 
@@ -50,7 +50,7 @@ def test_what_is_told_decides_whether_masks_are_judged(tiny):
     tiny.data.dir = "some"
     known = look_up(tiny, [Record("a", 1.0), Record("b", 0.5)])
     assert known.given == {"a": 1.0, "b": 0.5}
-    assert not known.audited and known.method == "likelihood"
+    assert not known.audited and known.method == "forward_bce"
     assert look_up(tiny, [Record("a", 1.0)]).method is None
     assert look_up(tiny, [Record("a")]).audited == (0,)
     tiny.partial.completeness = 0.4
@@ -71,7 +71,7 @@ def test_generated_masks_are_known_to_be_complete_unless_damaged(tiny):
 @pytest.mark.parametrize("method", ["magic", "dice"])
 def test_a_method_that_takes_no_completeness_is_refused(tiny, method):
     tiny.partial.method = method
-    with pytest.raises(BeadsegError, match=f"{method}.*auto, none, likelihood"):
+    with pytest.raises(BeadsegError, match=f"{method}.*auto, none, forward_bce"):
         method_of(tiny)
 
 
@@ -162,4 +162,4 @@ def test_masks_found_complete_change_not_a_bit_and_told_gaps_are_said(tiny, tmp_
     assert outcomes["auto"][0]["completeness"] == 1.0
     told = outcomes["told"][0]
     assert told["completeness"] == 0.5
-    assert told["validation"] == "corrected for masks that are 50% complete, as told"
+    assert told["validation"] == "corrected for masks that are 50 % complete, as given"

@@ -5,7 +5,7 @@ import pytest
 from beadseg import models
 from beadseg.errors import BeadsegError
 from beadseg.training.loop import train
-from beadseg.training.start import START, start_from, start_of, toward_start
+from beadseg.training.start import START, interpolate_weights, start_from, start_of
 from beadseg.training.state import create_state, hyperparameters
 from beadseg.training.tracking.summary import sentence
 from beadseg.training.weights import WEIGHTS, Weights, read_weights, write_weights
@@ -78,7 +78,7 @@ def test_on_the_way_to_the_start_weights_are_means_and_new_heads_stay(
     del trained.params["head_mask"]
     state = state_of(tiny)
     start = Weights(trained.params, trained.statistics)
-    mixed = toward_start(state, start, 0.25)
+    mixed = interpolate_weights(state, start, 0.25)
     jax.tree.map(
         lambda ours, end, begin: np.testing.assert_allclose(
             ours, 0.75 * end + 0.25 * begin, atol=1e-6

@@ -99,8 +99,8 @@ def test_early_stopping_counts_evaluations_since_the_best(tiny):
         ("model.dropout", 1.0),
         ("loss.mix", 1.5),
         ("seed", -1),
-        ("train.shares_of_start", (0.5, 1.5)),
-        ("train.shares_of_start", ("half",)),
+        ("train.weight_interpolation", (0.5, 1.5)),
+        ("train.weight_interpolation", ("half",)),
     ],
 )
 def test_a_number_out_of_range_is_named(tiny, field, value):

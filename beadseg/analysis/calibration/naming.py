@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from beadseg.data.images.reading import file_stem
 from beadseg.errors import BeadsegError
-from beadseg.quoting import some_of
+from beadseg.quoting import counted, some_of
 
 BLANK = r"(?i)(?<![a-z])blank(?![a-z])"
 _NUMBER = re.compile(r"(?:1\s*[:/]\s*)?(\d+(?:\.\d*)?(?:[eE]\+?\d+)?)\s*[xX×]?")
@@ -178,8 +178,8 @@ def _rows(file: Path) -> list[tuple[int, list[str]]]:
             continue
         if len(cells) not in (2, 3):
             raise BeadsegError(
-                f"{file}: line {lines.line_num}: has {len(cells)} columns: give two, "
-                "image,dilution, or three, image,dilution,replicate"
+                f"{file}: line {lines.line_num}: has {counted(len(cells), 'column')}: "
+                "give two, image,dilution, or three, image,dilution,replicate"
             )
         if mark != ",":
             cells[1] = cells[1].replace(",", ".")

@@ -14,6 +14,7 @@ from beadseg.analysis.calibration.texts import (
     of_stray,
 )
 from beadseg.page import BLUE, GREEN, GREY, ORANGE, RED, Page
+from beadseg.quoting import counted, percent
 
 _ROWS = 60  # counts in a table of the page
 
@@ -78,7 +79,7 @@ def _numbers(page: Page, result: dict[str, Any]) -> None:
         tiles.append(("Detection", f"{blank['detection']:.3g}", "beads per field"))
         tiles.append(("Quantification", f"{blank['quantification']:.3g}", "per field"))
     beads = sum(row["count"] for row in result["dilutions"])
-    tiles.append(("Beads", f"{beads:,}", f"{len(result['images'])} images"))
+    tiles.append(("Beads", f"{beads:,}", counted(len(result["images"]), "image")))
     page.numbers(tiles)
 
 
@@ -204,7 +205,9 @@ def _units(page: Page, result: dict[str, Any]) -> None:
             unit["count"],
             unit["per_field"],
             f"{unit['poisson'][0]:.3g} to {unit['poisson'][1]:.3g}",
-            None if unit.get("residual") is None else f"{unit['residual']:+.1%}",
+            None
+            if unit.get("residual") is None
+            else percent(unit["residual"], 1, sign=True),
         ]
         for unit in units[:_ROWS]
     ]
@@ -214,24 +217,24 @@ def _units(page: Page, result: dict[str, Any]) -> None:
 
 
 def _meanings(result: dict[str, Any]) -> list[str]:
-    counted = result["counted"]
+    independent = result["counted"]
     return [
-        f"Independent counts are {counted}s. Crops of one frame share drop, place and "
-        "light: they are counted together and are no replicates of each other.",
+        f"Independent counts are {independent}s. Crops of one frame share drop, place "
+        "and light: they are counted together and are no replicates of each other.",
         "Poisson: the exact 95 % interval of the mean behind a count (Garwood 1936). "
         "It holds where beads lie at random and nothing else varies; of 0 beads it "
         "ends at 3.7.",
-        f"Between: what {counted}s of one dilution vary beyond that, as a coefficient "
-        "of variation that all dilutions share (negative binomial, Breslow 1984), with "
-        "Student's t for how surely it is known (Satterthwaite 1946).",
+        f"Between: what {independent}s of one dilution vary beyond that, as a "
+        "coefficient of variation that all dilutions share (negative binomial, Breslow "
+        "1984), with Student's t for how surely it is known (Satterthwaite 1946).",
         "Line: log count over log concentration, fitted as a regression of counts with "
         "log link, weighted by their variance mean + a mean²; a from the scatter about "
         "the line. Fields of no bead enter as counts of 0. The level of the blank is "
         "added to the line, not taken from the counts.",
         "Clumping: the share of beads counted falls as exp(-k concentration). "
-        f"Dilutions that lose more than {OFF:.0%} by it are left out of the line where "
-        "the loss is more than chance, and so is a thinnest dilution off the line of "
-        "the others.",
+        f"Dilutions that lose more than {percent(OFF)} by it are left out of the line "
+        "where the loss is more than chance, and so is a thinnest dilution off the "
+        "line of the others.",
         "Blank level: all beads over all fields of blanks. Limit of detection: "
         f"{DETECTION:g} sigma of the blank above its level, limit of quantification "
         f"{QUANTIFICATION:g} (IUPAC). Sigma: the standard deviation between blanks, "

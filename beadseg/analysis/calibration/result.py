@@ -22,6 +22,7 @@ from beadseg.analysis.calibration.line import (
 )
 from beadseg.analysis.calibration.series import Image, Series, Unit
 from beadseg.analysis.calibration.texts import UNITS, says, sentence
+from beadseg.quoting import counted
 
 UNEVEN = 0.01  # chance below which counts vary more than Poisson's distribution says
 
@@ -246,9 +247,10 @@ def _limits(
     crops = len(series.images) - len(series.frames)
     if crops:
         said.append(
-            f"{len(series.images)} images are parts of {len(series.frames)} frames "
-            f"(such as {_example(series)}): the parts of a frame are counted together, "
-            "for they are no replicates; --frame names frames another way"
+            f"{counted(len(series.images), 'image is', 'images are')} parts of "
+            f"{counted(len(series.frames), 'frame')} (such as {_example(series)}): the "
+            "parts of a frame are counted together, for they are no replicates; "
+            "--frame names frames another way"
         )
     if varies is None:
         said.append(
@@ -268,8 +270,8 @@ def _limits(
     dilutions = {unit.dilution for unit in diluted}
     if line is not None and len(dilutions) < LEAST:
         said.append(
-            f"{len(dilutions)} dilutions: from {LEAST} on it can be told where the "
-            "line bends"
+            f"{counted(len(dilutions), 'dilution')}: from {LEAST} on it can be told "
+            "where the line bends"
         )
     if line is not None and not line.df:
         said.append(

@@ -21,6 +21,7 @@ from beadseg.data.annotations.tables import cells
 from beadseg.data.frames import frame_of
 from beadseg.data.images.reading import file_stem
 from beadseg.errors import BeadsegError
+from beadseg.quoting import counted
 
 Rows = list[dict[str, Any]]  # of images.csv
 TABLES = ("images.csv", "images.parquet")
@@ -28,7 +29,7 @@ TABLES = ("images.csv", "images.parquet")
 
 @dataclass(frozen=True)
 class Optics:
-    """What is told of the images; None: not told."""
+    """What is known of the images; None: unknown."""
 
     pixel_size: float | None = None  # um, instead of what the table says
     area: float | None = None  # mm2 of an image
@@ -79,7 +80,8 @@ def read_rows(folder: Path) -> Rows:
     """The rows of the table of images in a prediction folder.
 
     Returns:
-      A dict an image, with at least "image" and "count"; texts, or numbers of Parquet.
+      One dict per image, with at least "image" and "count"; texts, or numbers of
+      Parquet.
 
     Raises:
       BeadsegError: there is no such table, or it is damaged, or a count is none.
@@ -238,7 +240,7 @@ def _edges(rows: Rows) -> np.ndarray:
     sums: dict[tuple, list[float]] = defaultdict(lambda: [0.0, 0.0])
     shapes = [(_number(r.get("height")), _number(r.get("width"))) for r in rows]
     for row, shape in zip(rows, shapes, strict=True):
-        corrected = _number(row.get("count_corrected"))
+        corrected = _number(row.get("edge_corrected_count"))
         sums[shape][0] += row["count"] if corrected is None else corrected
         sums[shape][1] += row["count"]
     shares = {s: own / seen if own and seen else 1.0 for s, (own, seen) in sums.items()}
@@ -276,8 +278,8 @@ def _areas(rows: Rows, optics: Optics, limits: list[str]) -> _Areas:
     if mm2 is None and any(sizes):
         lacking = len(sizes) - sum(map(bool, sizes))
         limits.append(
-            f"{lacking} of {len(sizes)} images have no pixel size: no beads per mm2; "
-            "give --pixel-size or --area"
+            f"{lacking} of {counted(len(sizes), 'image has', 'images have')} no pixel "
+            "size: no beads per mm2; give --pixel-size or --area"
         )
     if optics.volume is not None:
         if mm2 is not None:  # the images show the same depth

@@ -5,18 +5,19 @@ from typing import Any
 
 from beadseg.analysis.calibration.blank import DETECTION, QUANTIFICATION
 from beadseg.analysis.calibration.line import OFF
-from beadseg.quoting import some_of
+from beadseg.quoting import counted, percent, some_of
 
 UNITS = (("per_field", "field"), ("per_mm2", "mm2"), ("per_ml", "ml"))
 
 
 def sentence(result: dict[str, Any]) -> str:
     """The one to read if nothing else is."""
-    line, counted = result["line"], f"{result['counted']}s"
+    line = result["line"]
     beads = sum(row["count"] for row in result["dilutions"])
     units = sum(row["replicates"] or row["frames"] for row in result["dilutions"])
     what = (
-        f"{beads:,} beads in {units} {counted} of {len(result['dilutions'])} dilutions"
+        f"{counted(beads, 'bead')} in {counted(units, result['counted'])} of "
+        f"{counted(len(result['dilutions']), 'dilution')}"
     )
     if line is None:
         return f"{what}: no line"
@@ -47,13 +48,13 @@ def says(result: dict[str, Any]) -> list[str]:
         more = "more than" if spread["more_than_poisson"] else "no more than"
         told.append(
             f"{result['counted']}s of a dilution vary {more} Poisson's distribution "
-            f"says (CV beyond it {spread['cv']:.0%}, chi-squared "
+            f"says (CV beyond it {percent(spread['cv'])}, chi-squared "
             f"{spread['chi_squared_by_df']:.1f} per degree of freedom, p "
             f"{spread['p']:.2g})"
         )
     if (within := result["within_frames"]) and within["more_than_poisson"]:
         told.append(
-            f"the crops of a frame vary by {within['cv']:.0%} beyond Poisson's "
+            f"the crops of a frame vary by {percent(within['cv'])} beyond Poisson's "
             "distribution: beads lie unevenly in it"
         )
     if line := result["line"]:
@@ -75,18 +76,18 @@ def says(result: dict[str, Any]) -> list[str]:
 
 def of_clumping(clumping: dict[str, Any]) -> str:
     """What clumping takes, and from where on."""
-    low, high = (f"{max(end, 0):.0%}" for end in clumping["interval"])
+    low, high = (percent(max(end, 0)) for end in clumping["interval"])
     lost = (
-        f"{max(clumping['lost'], 0):.0%} of the beads ({low} to {high}) are lost at "
-        f"{clumping['dilution']:g}x, where they touch or hide each other"
+        f"{percent(max(clumping['lost'], 0))} of the beads ({low} to {high}) are lost "
+        f"at {clumping['dilution']:g}x, where they touch or hide each other"
     )
     if clumping["bends_at"] is None:
         return f"no bend by clumping is certain: {lost}"
     if not clumping["left_out"]:
         return f"{lost}, and too few dilutions are thinner to leave it out"
     return (
-        f"{lost}; {OFF:.0%} are from {clumping['per_field']:.3g} beads per field on: "
-        f"count at {clumping['count_from']:g}x or thinner"
+        f"{lost}; {percent(OFF)} are from {clumping['per_field']:.3g} beads per field "
+        f"on: count at {clumping['count_from']:g}x or thinner"
     )
 
 
@@ -99,8 +100,8 @@ def of_stray(stray: dict[str, Any]) -> str:
     )
     return (
         f"{stray['dilution']:g}x ({stray['per_field']:.3g} beads per field) is "
-        f"{abs(stray['deviation']):.0%} {side} the line of the others and left out of "
-        f"it: {reason}"
+        f"{percent(abs(stray['deviation']))} {side} the line of the others and left "
+        f"out of it: {reason}"
     )
 
 
@@ -121,7 +122,7 @@ def _of_blank(blank: dict[str, Any], fields: float) -> str:
 def left_out(result: dict[str, Any]) -> list[str]:
     """A line on the images without a dilution, if there are any."""
     names = result["left_out"]
-    said = f"{len(names)} images left out, no dilution: {some_of(names, 3)}"
+    said = f"{counted(len(names), 'image')} left out, no dilution: {some_of(names, 3)}"
     return [said] if names else []
 
 
@@ -142,7 +143,10 @@ def dilution_table(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
         cells += [_ends(row["between"])] if between else []
         cells += [f"{row[name]:.3g}" for name, _ in units]
         residual = row["residual"]
-        cells += ["" if residual is None else f"{residual:+.1%}", _remark(row, result)]
+        cells += [
+            "" if residual is None else percent(residual, 1, sign=True),
+            _remark(row, result),
+        ]
         lines.append(cells)
     return header, lines
 

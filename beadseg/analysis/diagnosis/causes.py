@@ -31,7 +31,7 @@ class Finding(NamedTuple):
 
 def wrong_beads(row: Row) -> float:
     """Beads of an image that are not what its labels say."""
-    return row.missed + row.invented + row.merged
+    return row.false_negative + row.false_positive + row.merged
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ CAUSES: dict[str, Cause] = {
         "Missing beads: threshold too high",
         "Lower the threshold.",
         image_signs.threshold,
-        shows=lambda r: r.missed,
+        shows=lambda r: r.false_negative,
         with_probability=True,
     ),
     "partial_masks": Cause(
@@ -104,7 +104,7 @@ CAUSES: dict[str, Cause] = {
         "Masks lack beads, so the network learns to leave some out. Complete them, or "
         "train with the losses made for it (`partial.method`).",
         image_signs.partial,
-        shows=lambda r: r.beadlike + r.missed,
+        shows=lambda r: r.beadlike + r.false_negative,
     ),
     "scattered": Cause(
         "Scattered false positives",

@@ -4,6 +4,7 @@ import numpy as np
 
 from beadseg.analysis.diagnosis.evidence import Evidence
 from beadseg.analysis.diagnosis.signs import TRAIN, Sign, beyond, in_vain
+from beadseg.quoting import counted, percent
 
 _BLOWN = 10.0  # times the worst training loss: no validation loss of a sound run
 
@@ -17,15 +18,15 @@ def overfitting(e: Evidence) -> Sign | None:
     lowest = int(losses.argmin())
     rise = losses[-tail:].mean() / max(losses[lowest], 1e-6) - 1
     fell = learnt[-tail:].mean() < 0.97 * learnt[min(lowest, len(learnt) - 1)]
-    gap = e.training[-1]["jaccard"] - e.curve[-1]["jaccard_at_half"]
+    gap = e.training[-1]["jaccard"] - e.curve[-1]["jaccard_at_0.5"]
     if _fallen(e) is not None or rise < 0.15 or not fell or gap < 0.1:
         return None
     return Sign(
         max(beyond(rise, 0.15, 0.6), beyond(gap, 0.1, 0.3)),
-        f"Validation loss rose by {100 * rise:.0f} % after epoch "
-        f"{e.curve[lowest]['epoch']} while training loss went on falling; Jaccard "
+        f"Validation loss rose by {percent(rise)} after epoch "
+        f"{e.curve[lowest]['epoch']} while training loss kept falling; Jaccard "
         f"{e.training[-1]['jaccard']:.2f} in training, "
-        f"{e.curve[-1]['jaccard_at_half']:.2f} in validation.",
+        f"{e.curve[-1]['jaccard_at_0.5']:.2f} in validation.",
         f"{TRAIN} --config.model.dropout=0.3 --config.data.augment.enabled=True",
     )
 
@@ -89,7 +90,7 @@ def disagreement(e: Evidence) -> Sign | None:
         return None
     return Sign(
         beyond(fell, 0.03, 0.1),
-        f"Loss went on falling after epoch {e.curve[top]['epoch']}, in validation too, "
+        f"Loss kept falling after epoch {e.curve[top]['epoch']}, in validation too, "
         f"but Jaccard fell from {scores[top]:.2f} to {scores[-tail:].mean():.2f}: what "
         "is learnt from the training masks is not what the validation masks show.",
         "beadseg analyze DIR",
@@ -156,11 +157,11 @@ def rate_low(e: Evidence) -> Sign | None:
     # Else the weights are of an early epoch.
     late = 3 * _top(e) >= len(scores) or scores[-1] == max(scores)
     if e.undecided and not e.silent and not in_vain(e) and late:
-        beads, ground = e.unsure_share("positive", "negative")
+        beads, background = e.unsure_share("positive", "negative")
         return Sign(
             0.97,
-            f"After {len(e.curve)} epochs nothing is told for sure: "
-            f"{100 * beads:.0f} % of the pixels on beads and {100 * ground:.0f} % of "
+            f"After {counted(len(e.curve), 'epoch')} nothing is certain: "
+            f"{percent(beads)} of the pixels on beads and {percent(background)} of "
             f"those off them have a probability of 0.2 to 0.8 (rate {rate:g}).",
             command,
         )
@@ -178,7 +179,7 @@ def rate_low(e: Evidence) -> Sign | None:
         return None
     return Sign(
         beyond(gain / max(spread, 1e-6), 0.2, 0.35),
-        f"After {len(scores)} epochs Jaccard is {scores[-1]:.2f} and still rising "
-        f"steadily, by {gain:.2f} from one third to the next (rate {rate:g}).",
+        f"After {counted(len(scores), 'epoch')} Jaccard is {scores[-1]:.2f} and still "
+        f"rising steadily, by {gain:.2f} from one third to the next (rate {rate:g}).",
         command,
     )

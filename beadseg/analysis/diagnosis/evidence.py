@@ -27,7 +27,7 @@ _RIM = 4  # px of an image's border, where networks see less
 _EDGES = 6.0  # px beyond which two outlines are not compared
 
 
-class Seen(NamedTuple):
+class ExaminedImage(NamedTuple):
     """A validation image and what the network makes of it."""
 
     name: str
@@ -44,19 +44,19 @@ class Row(NamedTuple):
     diameter: float  # px, median of the labelled beads; nan without
     truth: int
     predicted: int
-    found: int
+    true_positive: int
     located: int  # labelled beads with a prediction on them, whatever its outline
-    missed: int
-    invented: int
+    false_negative: int
+    false_positive: int
     merged: int  # labelled beads under one prediction with another
     split: int  # labelled beads cut into several predictions
     specks: int  # tiny components of the predicted mask off the labels
-    beadlike: int  # invented ones of the size and contrast of the found
+    beadlike: int  # false positives of the size and contrast of true ones
     positive: np.ndarray  # i64[LEVELS], pixels on labelled beads by probability
     negative: np.ndarray  # i64[LEVELS], off them
-    ground_positive: int  # pixels over the threshold
-    missed_probability: float  # sum over missed beads of their mean probability
-    found_probability: float  # the same of the found
+    positive_pixels: int  # pixels over the threshold
+    false_negative_probability: float  # sum over missed beads of their mean probability
+    true_positive_probability: float  # the same of the found
     unsure: float  # pixels of middling probability
     outline: float  # pixels of predicted outline
     outline_error: float  # px, sum over the outline of found beads
@@ -120,7 +120,9 @@ class Evidence:
 
     @property
     def undecided(self) -> bool:
-        """Whether beads and ground, not only edges, are neither one nor the other."""
+        """Whether beads and background, not only edges, are neither one nor the
+        other.
+        """
         return bool(min(self.unsure_share("positive", "negative")) > 0.5)
 
     def unsure_share(self, *names: str) -> list[float]:
@@ -144,7 +146,7 @@ class Evidence:
     def predicted_share(self) -> float:
         """Predicted over labelled pixels."""
         labelled = sum(int(row.positive.sum()) for row in self.rows)
-        return self.total("ground_positive") / max(labelled, 1)
+        return self.total("positive_pixels") / max(labelled, 1)
 
     @property
     def silent(self) -> bool:
@@ -152,21 +154,25 @@ class Evidence:
         return bool(self.total("truth")) and self.predicted_share < 0.1
 
     @property
-    def found_probability(self) -> float:
-        return self.total("found_probability") / max(self.total("found"), 1)
+    def true_positive_probability(self) -> float:
+        return self.total("true_positive_probability") / max(
+            self.total("true_positive"), 1
+        )
 
     @property
-    def missed_probability(self) -> float:
-        return self.total("missed_probability") / max(self.total("missed"), 1)
+    def false_negative_probability(self) -> float:
+        return self.total("false_negative_probability") / max(
+            self.total("false_negative"), 1
+        )
 
     @property
-    def ground_probability(self) -> float:
+    def background_probability(self) -> float:
         negative = sum((row.negative for row in self.rows), np.zeros(LEVELS, np.int64))
         middle = (np.arange(LEVELS) + 0.5) / LEVELS
         return float((negative * middle).sum() / max(negative.sum(), 1))
 
 
-def examine(seen: Seen, threshold: float) -> Row:
+def examine(seen: ExaminedImage, threshold: float) -> Row:
     """The numbers of one image."""
     labels, predicted = seen.labels, seen.predicted
     known = labels >= 0
@@ -180,8 +186,8 @@ def examine(seen: Seen, threshold: float) -> Row:
     level = np.clip((seen.probability * LEVELS).astype(int), 0, LEVELS - 1)
     over = (seen.probability >= threshold) & known
     means = _means(seen.probability, labels, overlaps.truth)
-    hit = np.isin(overlaps.truth, wrong.found)
-    missed = np.isin(overlaps.truth, wrong.missed)
+    hit = np.isin(overlaps.truth, wrong.true_positive)
+    missed = np.isin(overlaps.truth, wrong.false_negative)
     error, pixels = _outline_error(labels, predicted, loose)
     flat = predicted > 0
     outline = flat & ~ndimage.binary_erosion(flat)
@@ -199,19 +205,19 @@ def examine(seen: Seen, threshold: float) -> Row:
         diameter=diameter,
         truth=len(overlaps.truth),
         predicted=len(overlaps.predicted),
-        found=len(wrong.found),
+        true_positive=len(wrong.true_positive),
         located=len(loose.truth),
-        missed=len(wrong.missed),
-        invented=len(wrong.invented),
+        false_negative=len(wrong.false_negative),
+        false_positive=len(wrong.false_positive),
         merged=len(wrong.merged),
         split=len(wrong.split),
         specks=_specks(over, inside, diameter),
         beadlike=_beadlike(seen, overlaps, wrong, diameter),
         positive=np.bincount(level[inside], minlength=LEVELS),
         negative=np.bincount(level[known & ~inside], minlength=LEVELS),
-        ground_positive=int(over.sum()),
-        missed_probability=float(means[missed].sum()),
-        found_probability=float(means[hit].sum()),
+        positive_pixels=int(over.sum()),
+        false_negative_probability=float(means[missed].sum()),
+        true_positive_probability=float(means[hit].sum()),
         unsure=float((unsure & known).sum()),
         outline=float(outline.sum()),
         outline_error=error,
@@ -223,7 +229,7 @@ def examine(seen: Seen, threshold: float) -> Row:
     )
 
 
-def pool(images: Iterable[Seen], threshold: float, **more: Any) -> Evidence:
+def pool(images: Iterable[ExaminedImage], threshold: float, **more: Any) -> Evidence:
     """Evidence from images, one at a time, and from what else is known of the run."""
     return Evidence(
         tuple(examine(seen, threshold) for seen in images), threshold, **more
@@ -236,9 +242,9 @@ def _means(values: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> np.ndarra
     return np.asarray(ndimage.mean(values, np.maximum(labels, 0), ids))
 
 
-def _between(probability: np.ndarray, ground: np.ndarray) -> np.ndarray:
-    """Pixels that are neither bead nor like most of the ground."""
-    usual = float(np.median(probability[ground])) if ground.any() else 0.0
+def _between(probability: np.ndarray, outside: np.ndarray) -> np.ndarray:
+    """Pixels that are neither bead nor like most of the background."""
+    usual = float(np.median(probability[outside])) if outside.any() else 0.0
     level = (probability - usual) / max(1 - usual, 1e-6)
     return (level > _UNSURE[0]) & (level < _UNSURE[1])
 
@@ -254,19 +260,21 @@ def _specks(over: np.ndarray, inside: np.ndarray, diameter: float) -> int:
     return int(np.sum((on == 0) & (area < np.pi / 4 * size**2)))
 
 
-def _beadlike(seen: Seen, overlaps, wrong, diameter: float) -> int:
-    """Invented beads of the size of the labelled, as sure and as strong in contrast."""
-    if not len(wrong.invented) or not len(wrong.found):
+def _beadlike(seen: ExaminedImage, overlaps, wrong, diameter: float) -> int:
+    """False positives of the size of the labelled, as sure and as strong in
+    contrast.
+    """
+    if not len(wrong.false_positive) or not len(wrong.true_positive):
         return 0
     area = dict(zip(overlaps.predicted, overlaps.predicted_area, strict=True))
     usual = np.pi / 4 * diameter**2
-    sized = [i for i in wrong.invented if 0.4 * usual < area[i] < 2.5 * usual]
+    sized = [i for i in wrong.false_positive if 0.4 * usual < area[i] < 2.5 * usual]
     if not sized:
         return 0
     size = max(4 * diameter, 8)
     local = np.abs(seen.image - background(seen.image, size)).astype(np.float32)
-    strength = np.median(_means(local, seen.labels, wrong.found))
-    sure = np.median(_means(seen.probability, seen.labels, wrong.found))
+    strength = np.median(_means(local, seen.labels, wrong.true_positive))
+    sure = np.median(_means(seen.probability, seen.labels, wrong.true_positive))
     strong = _means(local, seen.predicted, np.array(sized)) > 0.5 * strength
     certain = _means(seen.probability, seen.predicted, np.array(sized)) > 0.7 * sure
     return int(np.sum(strong & certain))
@@ -301,11 +309,11 @@ def _outline_error(labels, predicted, matched) -> tuple[float, float]:
     return total, float(pixels)
 
 
-def _light(seen: Seen, ids: np.ndarray) -> np.ndarray:
+def _light(seen: ExaminedImage, ids: np.ndarray) -> np.ndarray:
     """How bright beads are around each labelled one, as a share of the range.
 
     What a single bead is like averages out; the light that falls on them stays, and
-    on a dark ground only beads show it.
+    on a dark background only beads show it.
     """
     if not len(ids):
         return np.zeros(0)

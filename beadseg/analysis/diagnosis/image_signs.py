@@ -8,11 +8,12 @@ import numpy as np
 
 from beadseg.analysis.diagnosis.evidence import Evidence
 from beadseg.analysis.diagnosis.signs import SKILL, TRAIN, Sign, beyond, in_vain
+from beadseg.quoting import counted, percent
 from beadseg.training.completeness import PARTIAL, TRUSTED
 
 
 def background_loss(e: Evidence) -> Sign | None:
-    half = e.curve[-1]["jaccard_at_half"] if e.curve else 1.0
+    half = e.curve[-1]["jaccard_at_0.5"] if e.curve else 1.0
     learning = e.undecided and not in_vain(e)
     if e.skill >= SKILL or not (e.silent or half < 0.02 and not learning):
         return None
@@ -42,19 +43,19 @@ def background_calibration(e: Evidence) -> Sign | None:
 def threshold(e: Evidence) -> Sign | None:
     best, threshold = e.best
     gain = best - e.jaccard_at(e.threshold)
-    lost = e.share("missed")
+    lost = e.share("false_negative")
     if e.silent or gain < 0.04 or threshold >= e.threshold:
         return None
     if lost < 0.05 and e.predicted_share > 0.85 or e.skill < SKILL:
         return None
-    if e.missed_probability < max(3 * e.ground_probability, 0.1):
+    if e.false_negative_probability < max(3 * e.background_probability, 0.1):
         return None
     return Sign(
         beyond(gain, 0.04, 0.2),
         f"Threshold {e.threshold:.2f} gives a Jaccard of "
         f"{e.jaccard_at(e.threshold):.2f}, {threshold:.2f} would give {best:.2f}; "
-        f"missed beads have a mean probability of {e.missed_probability:.2f}, the "
-        f"ground {e.ground_probability:.2f}.",
+        f"missed beads have a mean probability of {e.false_negative_probability:.2f}, "
+        f"the background {e.background_probability:.2f}.",
         f"beadseg predict IMAGES --run RUN --threshold {threshold:.2f}",
     )
 
@@ -79,18 +80,19 @@ def partial(e: Evidence) -> Sign | None:
             (
                 beyond(PARTIAL - e.labelled, 0.0, 0.3),
                 "of the beads seen without masks in training images "
-                f"{100 * e.labelled:.0f} % are labelled",
+                f"{percent(e.labelled)} are labelled",
             )
         )
     missed = 1 - e.share("located")
     flat = e.best[0] - e.jaccard_at(e.threshold) < 0.04
-    unknown = e.missed_probability < 0.5 * e.threshold
-    if missed > 0.12 and flat and unknown and e.total("missed") >= 3:
+    unknown = e.false_negative_probability < 0.5 * e.threshold
+    if missed > 0.12 and flat and unknown and e.total("false_negative") >= 3:
         signs.append(
             (
                 beyond(missed, 0.12, 0.4) - (0 if short else 0.03),
-                f"{100 * missed:.0f} % of the labelled beads are missed with a "
-                f"probability of {e.missed_probability:.2f}, which no threshold mends",
+                f"{percent(missed)} of the labelled beads are missed with a "
+                f"probability of {e.false_negative_probability:.2f}, which no "
+                "threshold mends",
             )
         )
     if not signs:
@@ -123,7 +125,7 @@ def seams(e: Evidence) -> Sign | None:
     value = float(np.median(seams))
     return Sign(
         beyond(value, 0.95, 0.97),
-        f"Along straight lines {100 * value:.0f} % of the pixels on beads jump in "
+        f"Along straight lines {percent(value)} of the pixels on beads jump in "
         "probability: tiles were joined with too little overlap.",
         "beadseg predict IMAGES --run RUN",
     )
@@ -156,7 +158,7 @@ def outlines(e: Evidence) -> Sign | None:
     size = "too small" if ratio < 0.85 else "too large" if ratio > 1.18 else "off"
     return Sign(
         beyond(worst, limit, 2 * limit),
-        f"Beads are found ({100 * e.share('located'):.0f} %) but their outlines are "
+        f"Beads are found ({percent(e.share('located'))}) but their outlines are "
         f"{size}: {error:.1f} px away on average, area {ratio:.2f} of the labelled.",
         f"{TRAIN} --config.loss.boundary=1.0 --config.model.deep_supervision=True",
     )
@@ -168,7 +170,7 @@ def merges(e: Evidence) -> Sign | None:
         return None
     return Sign(
         beyond(share, 0.15, 0.3),
-        f"{100 * share:.0f} % of the labelled beads lie under one prediction with "
+        f"{percent(share)} of the labelled beads lie under one prediction with "
         "another.",
         f"{TRAIN} --config.model.heads=\"('mask','distance')\"",
     )
@@ -180,7 +182,7 @@ def splits(e: Evidence) -> Sign | None:
         return None
     return Sign(
         beyond(share, 0.08, 0.3),
-        f"{100 * share:.0f} % of the labelled beads are cut into several predictions.",
+        f"{percent(share)} of the labelled beads are cut into several predictions.",
         f"{TRAIN} --config.model.heads=\"('mask','distance')\"",
     )
 
@@ -190,7 +192,9 @@ def scale(e: Evidence) -> Sign | None:
     if not rows or not np.isfinite(e.expected_diameter):
         return None
     ratio = np.array([row.diameter / e.expected_diameter for row in rows])
-    score = np.array([2 * r.found / max(r.truth + r.predicted, 1) for r in rows])
+    score = np.array(
+        [2 * r.true_positive / max(r.truth + r.predicted, 1) for r in rows]
+    )
     off = (ratio < 0.6) | (ratio > 1.7)
     weak = score[off].mean() if off.any() else 1.0
     good = 0.9 if off.mean() > 0.5 else score[~off].mean()
@@ -199,8 +203,9 @@ def scale(e: Evidence) -> Sign | None:
     usual = float(np.median(ratio[off]))
     return Sign(
         0.995 if off.mean() > 0.5 else beyond(good - weak, 0.15, 0.4),
-        f"In {off.sum()} of {len(rows)} images beads are {usual:.1f} times as large as "
-        f"those learnt ({e.expected_diameter:.0f} px); there F1 is {weak:.2f}.",
+        f"In {off.sum()} of {counted(len(rows), 'image')} beads are {usual:.1f} times "
+        f"as large as those learnt ({e.expected_diameter:.0f} px); there F1 is "
+        f"{weak:.2f}.",
         "beadseg predict IMAGES --run RUN --diameter auto",
     )
 

@@ -6,9 +6,10 @@ import numpy as np
 
 from beadseg import colours, matching
 from beadseg.analysis.diagnosis.causes import CAUSES, Cause, Finding
-from beadseg.analysis.diagnosis.evidence import LEVELS, Evidence, Seen
+from beadseg.analysis.diagnosis.evidence import LEVELS, Evidence, ExaminedImage
 from beadseg.analysis.views import view
 from beadseg.page import GREY, Page
+from beadseg.quoting import counted, percent
 from beadseg.training.completeness import PARTIAL, TRUSTED
 
 _WORST = 3  # images a cause
@@ -19,7 +20,7 @@ def write_page(
     name: str,
     findings: list[Finding],
     evidence: Evidence,
-    images: tuple[Seen, ...],
+    images: tuple[ExaminedImage, ...],
     notes: tuple[str, ...],
 ) -> None:
     """Writes the page of what was found in the run `name`."""
@@ -31,18 +32,30 @@ def write_page(
         lead = f"No cause shows{where}: the numbers are those of a healthy run."
     page = Page(f"Diagnosis of {name}", lead)
     if evidence.rows:
-        truth, found = evidence.total("truth"), evidence.total("found")
+        truth, found = evidence.total("truth"), evidence.total("true_positive")
         best, at = evidence.best
         known = "pixels"
         if evidence.seen >= TRUSTED and evidence.labelled < PARTIAL:
-            known += f"; masks label {100 * evidence.labelled:.0f} %"
+            known += f"; masks label {percent(evidence.labelled)}"
         page.numbers(
             [
                 ("Jaccard", f"{evidence.jaccard_at(evidence.threshold):.2f}", known),
                 ("best", f"{best:.2f}", f"at threshold {at:.2f}"),
-                ("labelled", f"{truth:.0f}", f"beads in {len(evidence.rows)} images"),
-                ("found", f"{found:.0f}", f"{100 * evidence.share('found'):.0f} %"),
-                ("invented", f"{evidence.total('invented'):.0f}", "off the masks"),
+                (
+                    "labelled",
+                    f"{truth:.0f}",
+                    f"beads in {counted(len(evidence.rows), 'image')}",
+                ),
+                (
+                    "true positives",
+                    f"{found:.0f}",
+                    percent(evidence.share("true_positive")),
+                ),
+                (
+                    "false positives",
+                    f"{evidence.total('false_positive'):.0f}",
+                    "off the masks",
+                ),
             ]
         )
     for note in notes:
@@ -51,7 +64,7 @@ def write_page(
         page.callout("good", "No cause shows.")
     for finding in findings:
         title = CAUSES[finding.cause].title
-        page.section(f"{title} ({100 * finding.confidence:.0f} %)")
+        page.section(f"{title} ({percent(finding.confidence)})")
         page.paragraph(finding.because)
         page.paragraph(f"What to do: {finding.remedy}")
         page.command(finding.command)
@@ -85,29 +98,31 @@ def _pictures(page: Page, cause: Cause, evidence: Evidence, images) -> None:
     for i in order:
         seen, row = images[i], evidence.rows[i]
         caption = (
-            f"{seen.name}: {row.found} of {row.truth} found, {row.invented} invented, "
-            f"{row.merged} merged, {row.split} split"
+            f"{seen.name}: {row.true_positive} true positives of {row.truth} beads, "
+            f"{row.false_positive} false positives, {row.merged} merged, {row.split} "
+            "split"
         )
         shown.append((draw(seen), caption))
         if cause.with_probability:
             shown.append((view(seen.probability), f"{seen.name}: probability"))
     page.pictures(shown, 20.0 if len(shown) < 3 else 10.0)
     page.paragraph(
-        "Outlines: green found, orange missed, red invented, blue merged, violet split."
+        "Outlines: green true positive, orange false negative, red false positive, "
+        "blue merged, violet split."
     )
 
 
-def draw(seen: Seen) -> np.ndarray:
+def draw(seen: ExaminedImage) -> np.ndarray:
     """uint8[h, w, 3]: the image with what became of each bead."""
     overlaps = matching.overlaps(seen.labels, seen.predicted)
     wrong = matching.errors(overlaps, matching.match(overlaps))
     layers = []
     for labels, ids, colour in (
-        (seen.labels, wrong.found, colours.BEAD),
+        (seen.labels, wrong.true_positive, colours.TRUE_POSITIVE),
         (seen.predicted, wrong.mergers, colours.MERGED),
         (seen.predicted, wrong.parts, colours.SPLIT),
-        (seen.labels, wrong.missed, colours.MISSED),
-        (seen.predicted, wrong.invented, colours.INVENTED),
+        (seen.labels, wrong.false_negative, colours.FALSE_NEGATIVE),
+        (seen.predicted, wrong.false_positive, colours.FALSE_POSITIVE),
     ):
         chosen = np.where(np.isin(labels, ids), labels, 0)
         layers.append((chosen, tuple(int(255 * part) for part in colour)))
@@ -136,9 +151,9 @@ def _table(page: Page, e: Evidence) -> None:
         [
             "image",
             "labelled",
-            "found",
-            "missed",
-            "invented",
+            "true positives",
+            "false negatives",
+            "false positives",
             "merged",
             "split",
             "specks",
@@ -147,9 +162,9 @@ def _table(page: Page, e: Evidence) -> None:
             (
                 r.name,
                 r.truth,
-                r.found,
-                r.missed,
-                r.invented,
+                r.true_positive,
+                r.false_negative,
+                r.false_positive,
                 r.merged,
                 r.split,
                 r.specks,

@@ -12,7 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from beadseg import old_names
-from beadseg.analysis.diagnosis.evidence import Evidence, Seen, pool
+from beadseg.analysis.diagnosis.evidence import Evidence, ExaminedImage, pool
 from beadseg.analysis.fingerprint import find_duplicates, share_labelled
 from beadseg.analysis.image_facts import thumbnail
 from beadseg.config import base_config
@@ -27,16 +27,18 @@ _MASKS = 8  # training tiles whose masks are compared with the estimate
 _PICTURES = 400  # tiles of each side among which copies are looked for
 
 
-class Looked(NamedTuple):
+class RunEvidence(NamedTuple):
     """A run as far as it could be looked into."""
 
     evidence: Evidence
-    images: tuple[Seen, ...]
+    images: tuple[ExaminedImage, ...]
     config: ConfigDict
     notes: tuple[str, ...]  # what could not be computed, and why
 
 
-def look_into(run: Path, data: Path | None = None, most: int = LOOKED_AT) -> Looked:
+def examine_run(
+    run: Path, data: Path | None = None, most: int = LOOKED_AT
+) -> RunEvidence:
     """Reads a run and predicts its validation images.
 
     Args:
@@ -69,7 +71,7 @@ def look_into(run: Path, data: Path | None = None, most: int = LOOKED_AT) -> Loo
         "config": stored,
     }
     threshold = _threshold(run, curve)
-    images: tuple[Seen, ...] = ()
+    images: tuple[ExaminedImage, ...] = ()
     try:
         images, more = _predicted(run, config, threshold, most)
         known |= more
@@ -80,12 +82,12 @@ def look_into(run: Path, data: Path | None = None, most: int = LOOKED_AT) -> Loo
             f"{run}: neither curves nor weights: train it further, then diagnose it "
             f"({notes[-1]})"
         )
-    return Looked(pool(images, threshold, **known), images, config, tuple(notes))
+    return RunEvidence(pool(images, threshold, **known), images, config, tuple(notes))
 
 
 def _predicted(
     run: Path, config: ConfigDict, threshold: float, most: int
-) -> tuple[tuple[Seen, ...], dict[str, Any]]:
+) -> tuple[tuple[ExaminedImage, ...], dict[str, Any]]:
     from beadseg.data import splits
     from beadseg.data.builders import open_dataset
     from beadseg.training.weights import WEIGHTS, read_weights
@@ -134,7 +136,9 @@ class _Network:
         variables = {"params": weights.params, "batch_stats": weights.statistics}
         self._apply = jax.jit(lambda image: model.apply(variables, image))
 
-    def predict(self, name: str, tile: dict, threshold: float, size: float) -> Seen:
+    def predict(
+        self, name: str, tile: dict, threshold: float, size: float
+    ) -> ExaminedImage:
         from scipy.special import expit
 
         from beadseg.data.masks.instances import find_beads
@@ -152,7 +156,7 @@ class _Network:
             if head in out
         }
         beads = find_beads(maps["mask"], maps.get("distance"), threshold, diameter=size)
-        return Seen(name, image, tile["labels"], maps["mask"], beads)
+        return ExaminedImage(name, image, tile["labels"], maps["mask"], beads)
 
 
 def _completeness(dataset, chosen) -> tuple[float, float]:

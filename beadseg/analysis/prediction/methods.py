@@ -12,6 +12,7 @@ from beadseg.analysis.prediction.found import Found
 from beadseg.analysis.prediction.intervals import Intervals
 from beadseg.inference.settings import DEFAULT_NAME
 from beadseg.page import Page
+from beadseg.quoting import counted
 
 Tests = list[tuple[str, Comparison]]  # of what, and how it came out
 
@@ -39,8 +40,8 @@ def left_out(found: Found) -> list[str]:
     without = sum(not row["pixel_size_um"] for row in found.rows)
     if without:
         lines.append(
-            f"{without:,} of {len(found.rows):,} images have no pixel size, so that "
-            "sizes are in px: give `--pixel-size`."
+            f"{without:,} of {counted(len(found.rows), 'image has', 'images have')} no "
+            "pixel size, so that sizes are in px: give `--pixel-size`."
         )
     return lines
 
@@ -86,9 +87,9 @@ def methods(found: Found, intervals: Intervals, tests: Tests) -> str:
         lines = [f"Labelled beads were measured with {used}"]
     sizes = found.beads["size"][found.whole]
     lines.append(
-        f"{len(found.image):,} beads were found in {len(found.rows):,} images; "
-        f"{len(found.image) - len(sizes):,} that touch the border were left out "
-        "of sizes"
+        f"{counted(len(found.image), 'bead was', 'beads were')} found in "
+        f"{counted(len(found.rows), 'image')}; {len(found.image) - len(sizes):,} that "
+        "touch the border were left out of sizes"
     )
     lines.append("The diameter is that of the disc of equal area")
     if intervals.median and intervals.cv:

@@ -20,6 +20,7 @@ from beadseg.analysis.prediction.methods import Tests, add_methods, left_out, nu
 from beadseg.files import writing
 from beadseg.inference.doubts import DOUBTS
 from beadseg.page import Page
+from beadseg.quoting import counted, percent
 
 FILE = "report.html"
 _ROWS = 60  # of a table
@@ -81,13 +82,15 @@ def _lead(found: Found, sizes: np.ndarray) -> str:
 
 
 def _numbers(page: Page, found: Found, sizes: np.ndarray, intervals) -> None:
-    tiles = [("Beads", f"{len(found.image):,}", f"in {len(found.rows):,} images")]
+    tiles = [
+        ("Beads", f"{len(found.image):,}", f"in {counted(len(found.rows), 'image')}")
+    ]
     if len(sizes):
         median = f"{number(np.median(sizes))} {found.unit}"
         tiles.append(("Median diameter", median, _interval(intervals.median)))
     if len(sizes) > 1:
         remark = _interval(intervals.cv, percent=True)
-        tiles.append(("CV of diameters", f"{by_number(sizes).cv:.1%}", remark))
+        tiles.append(("CV of diameters", percent(by_number(sizes).cv, 1), remark))
     if found.rows:
         rate, interval, per = density(found, range(len(found.rows)))
         tiles.append((f"Beads per {per}", number(rate), _interval(interval)))
@@ -102,7 +105,7 @@ def density(found: Found, rows) -> tuple[float, tuple[float, float], str]:
     What the border cuts counts in part (edge-corrected), so that areas compare.
     """
     some = [found.rows[i] for i in rows]
-    counts = np.array([row["count_corrected"] for row in some], float)
+    counts = np.array([row["edge_corrected_count"] for row in some], float)
     exposure, per = np.ones(len(some)), "image"
     if all(row["pixel_size_um"] for row in found.rows):
         exposure, per = np.array([_area(row) for row in some]), "mm²"
@@ -112,8 +115,8 @@ def density(found: Found, rows) -> tuple[float, tuple[float, float], str]:
 
 def _area(row: dict[str, Any]) -> float:
     """In mm²; of pixels with data alone, as the row's own density."""
-    if row["count_corrected"] and row["density_per_mm2"]:
-        return row["count_corrected"] / row["density_per_mm2"]
+    if row["edge_corrected_count"] and row["density_per_mm2"]:
+        return row["edge_corrected_count"] / row["density_per_mm2"]
     return row["height"] * row["width"] * row["pixel_size_um"] ** 2 / 1e6
 
 
@@ -143,7 +146,9 @@ def _doubtful(page: Page, found: Found, failed: int) -> None:
     if not found.settings.get("runs"):  # the advice is for predicting again
         header, table = header[:3], [line[:3] for line in table]
     page.section("Images in doubt")
-    page.table(header, table, f"{len(rows):,} of {len(found.rows):,} images{more}.")
+    page.table(
+        header, table, f"{len(rows):,} of {counted(len(found.rows), 'image')}{more}."
+    )
 
 
 def _sizes(page: Page, sizes: np.ndarray, unit: str) -> None:
@@ -166,7 +171,9 @@ def _sizes(page: Page, sizes: np.ndarray, unit: str) -> None:
         [f"D[3,2], of volume over surface ({unit})", moment_mean(sizes, 3, 2), ""]
     )
     rows.append([f"D[4,3], the mean by volume ({unit})", "", moment_mean(sizes, 4, 3)])
-    page.table(["diameter", "by number", "by volume"], rows, f"{len(sizes):,} beads.")
+    page.table(
+        ["diameter", "by number", "by volume"], rows, f"{counted(len(sizes), 'bead')}."
+    )
     page.items(
         [
             "The diameter is that of the disc whose area the bead covers.",
@@ -199,7 +206,7 @@ def _groups(
             middle = number(np.median(sizes[name]))
             if of.median and of.cv:
                 middle += f" ({_between(of.median)})"
-                row += [middle, f"{by_number(sizes[name]).cv:.1%} "]
+                row += [middle, f"{percent(by_number(sizes[name]).cv, 1)} "]
                 row[-1] += f"({_between(of.cv, percent=True)})"
             else:
                 row.append(middle)
@@ -223,7 +230,10 @@ def _groups(
         page.callout("note", "No test: it takes two groups of two images each.")
     if NO_GROUP in groups:
         count = len(groups[NO_GROUP])
-        page.callout("note", f"--group matches nothing in the names of {count} images.")
+        page.callout(
+            "note",
+            f"--group matches nothing in the names of {counted(count, 'image')}.",
+        )
     return tests
 
 
@@ -251,7 +261,7 @@ def _images(page: Page, found: Found) -> None:
     if not add_gallery(page, found, order):
         page.callout("note", "There are no overlays in this folder.")
     elif len(order) > MOST:
-        page.paragraph(f"The first {MOST} of {len(order):,} images.")
+        page.paragraph(f"The first {MOST} of {counted(len(order), 'image')}.")
 
 
 def _interval(interval, percent: bool = False) -> str:
@@ -261,4 +271,4 @@ def _interval(interval, percent: bool = False) -> str:
 def _between(interval, percent: bool = False) -> str:
     if interval is None:
         return ""
-    return " to ".join(f"{end:.1%}" if percent else number(end) for end in interval)
+    return " to ".join(percent(end, 1) if percent else number(end) for end in interval)

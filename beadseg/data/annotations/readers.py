@@ -27,7 +27,7 @@ from beadseg.data.annotations.shapes import (
 )
 from beadseg.data.annotations.text import LARGEST, read_text
 from beadseg.data.images.reading import PageRef, ReadError, file_stem, open_pages
-from beadseg.quoting import printable
+from beadseg.quoting import counted, printable
 
 _LINES = (ROI_TYPE.LINE, ROI_TYPE.FREELINE, ROI_TYPE.POLYLINE, ROI_TYPE.ANGLE)
 _WORDS = (ROI_SUBTYPE.TEXT, ROI_SUBTYPE.ARROW, ROI_SUBTYPE.IMAGE)
@@ -58,8 +58,8 @@ def open_vector(path: Path, image: Path | None) -> list[PageRef]:
     pages = open_pages(image)
     if len(pages) > 1:
         raise ReadError(
-            f"{path}: its image has {len(pages)} pages, and outlines are for one: "
-            "convert them to a label image with as many pages"
+            f"{path}: its image has {counted(len(pages), 'page')}, and outlines are "
+            "for one: convert them to a label image with as many pages"
         )
     page, name = pages[0], file_stem(image)
     which = "" if name in path.name else f"{name}: "  # of a file of many images

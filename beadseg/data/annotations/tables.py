@@ -15,6 +15,7 @@ from beadseg.data.annotations.shapes import Drawing, point
 from beadseg.data.annotations.text import read_text
 from beadseg.data.images.reading import PageRef, file_stem
 from beadseg.data.images.units import um_of
+from beadseg.quoting import counted
 
 _PAIRS = (("x", "y"), ("xm", "ym"), ("cx", "cy"), ("xc", "yc"))
 _PAIRS += (("col", "row"), ("column", "row"))
@@ -133,7 +134,9 @@ def _of_image(names: Sequence[str], rows: list[list[str]], stem: str):
     for column in (i for i, n in enumerate(names) if n.strip().lower() in _FRAME):
         frames = {row[column] for row in rows if column < len(row)}
         if len(frames) > 1:
-            return rows, (f"centres of {len(frames)} frames, all put on one image",)
+            return rows, (
+                f"centres of {counted(len(frames), 'frame')}, all put on one image",
+            )
     return rows, ()
 
 

@@ -266,9 +266,9 @@ def burn_data_bar(
     white: int,
 ) -> None:
     """The strip below an electron micrograph, from row `height` on."""
-    ground, ink = (0, white) if rng.random() < 0.7 else (white, 0)
+    background, ink = (0, white) if rng.random() < 0.7 else (white, 0)
     strip = image[height:]
-    strip[:] = ground
+    strip[:] = background
     length, pixels = _bar_length(len(image), pixel_size)
     unit = f"{round(1000 * length)}nm" if length < 1 else f"{round(length)}um"
     text = (

@@ -64,7 +64,7 @@ def expose(
       electrons: quanta at full scale; shot noise is sqrt of the quanta (Gaussian).
       read: standard deviation of the read noise, share of full scale.
       noise: factor on both; 0 switches them off.
-      saturate: exposes for the ground, so that the brightest parts clip.
+      saturate: exposes for the background, so that the brightest parts clip.
 
     Returns:
       uint8 (8 bits) or uint16.

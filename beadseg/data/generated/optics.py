@@ -17,13 +17,13 @@ RESOLUTION = 8  # table entries a px
 
 
 class Look(NamedTuple):
-    """What the optics make of N beads on an empty ground of level `ground`."""
+    """What the optics make of N beads on an empty background of level `background`."""
 
-    ground: float  # signal of the empty ground, 0..1
+    background: float  # signal of the empty background, 0..1
     gain: np.ndarray  # f32[N, T], 1 far from the bead
     texture: float  # relative standard deviation of the grain inside beads
     texture_period: float  # px
-    ground_texture: float  # the same for the ground
+    background_texture: float  # the same for the background
     bits: tuple[int, ...]  # depths of the cameras in use
     electrons: tuple[float, float]  # detected quanta at full scale, log-uniform
     glow: np.ndarray | None = None  # f32[N, T], 0 far from the bead
@@ -32,7 +32,7 @@ class Look(NamedTuple):
     spots: tuple[tuple[float, ...], ...] = ()  # dy, dx, width [radii], level
     grain: float = 0.0  # relative standard deviation of grain over all of the image
     light: bool = True  # uneven illumination multiplies the signal
-    dark: bool = False  # ground darker than the beads
+    dark: bool = False  # background darker than the beads
     wall: np.ndarray | None = None  # f64[N], px inside the outline that are no bead
 
 
@@ -99,7 +99,7 @@ def _transmitted(rng, b, change, relief, lean, **own) -> Look:
         gain=np.maximum(1 + b * change, 0.03),
         relief=None if relief is None else b * relief,
         lean=lean,
-        ground_texture=rng.uniform(0, 0.015),
+        background_texture=rng.uniform(0, 0.015),
         bits=(8, 8, 12),
         electrons=(1500, 40000),
         **own,
@@ -180,8 +180,9 @@ def foam(rng, radial: Radial, b: np.ndarray) -> Look:
     if rng.random() < 0.3:
         change = change + u(0.05, 0.25) * p.bump(u(0.2, 0.5))
     return Look(
-        ground=u(0.6, 0.95), gain=np.maximum(1 + b * change, 0.03), texture=u(0, 0.08),
-        texture_period=u(1.5, 6), ground_texture=u(0, 0.02), bits=(8, 8, 12),
+        background=u(0.6, 0.95), gain=np.maximum(1 + b * change, 0.03), texture=u(0,
+        0.08),
+        texture_period=u(1.5, 6), background_texture=u(0, 0.02), bits=(8, 8, 12),
         electrons=(1000, 40000), wall=np.clip(wall, 0, 0.4 * r)[:, 0],
     )  # fmt: skip
 
@@ -190,19 +191,21 @@ def absorption(rng, radial: Radial, b: np.ndarray) -> Look:
     """Light stopped by dyed beads, or let through by holes: even discs, sharp edges."""
     u, p = rng.uniform, radial
     darker = rng.random() < 0.7
-    ground = u(0.4, 0.9) if darker else u(0.05, 0.4)
-    change = -u(0.15, 0.95) if darker else u(0.3, 0.95 / ground - 1)
+    background = u(0.4, 0.9) if darker else u(0.05, 0.4)
+    change = -u(0.15, 0.95) if darker else u(0.3, 0.95 / background - 1)
     shade = 1 - u(0, 0.15) * np.minimum(p.rho, 1) ** 2
     return Look(
-        ground=ground, gain=np.maximum(1 + b * change * p.inside * shade, 0.02),
+        background=background, gain=np.maximum(1 + b * change * p.inside * shade, 0.02),
         glow=None, relief=None, lean=(0, 0), spots=(), texture=u(0, 0.06),
-        texture_period=u(1.5, 5), ground_texture=u(0, 0.015), grain=0, light=True,
+        texture_period=u(1.5, 5), background_texture=u(0, 0.015), grain=0, light=True,
         bits=(8, 8, 12), electrons=(1500, 40000), dark=not darker,
     )  # fmt: skip
 
 
 def fluorescence(rng, radial: Radial, b: np.ndarray) -> Look:
-    """Light adds up on a dark ground: filled, shell-dyed or flat (nuclei) bodies."""
+    """Light adds up on a dark background: filled, shell-dyed or flat (nuclei)
+    bodies.
+    """
     u, p, r = rng.uniform, radial, radial.radius
     kind = _pick(rng, 0.55, 0.15, 0.3)
     if kind == 0:
@@ -213,15 +216,15 @@ def fluorescence(rng, radial: Radial, b: np.ndarray) -> Look:
         body = p.inside * (1 - u(0, 0.25) * p.rho**2)
     haze = u(0, 0.12) * p.halo(u(0.2, 0.6) * r)
     return Look(
-        ground=u(0.01, 0.12), gain=None, glow=u(0.5, 0.85) * b * (body + haze),
+        background=u(0.01, 0.12), gain=None, glow=u(0.5, 0.85) * b * (body + haze),
         texture=u(0, 0.4) * u(0, 0.5) * (kind == 2) + u(0, 0.06),
-        texture_period=u(2, 6), ground_texture=u(0, 0.15), bits=(8, 12, 16),
+        texture_period=u(2, 6), background_texture=u(0, 0.15), bits=(8, 12, 16),
         electrons=(200, 8000), dark=True,
     )  # fmt: skip
 
 
 def phase_contrast(rng, radial: Radial, b: np.ndarray) -> Look:
-    """Mid-grey ground, dark or bright bodies with the halo of the other sign."""
+    """Mid-grey background, dark or bright bodies with the halo of the other sign."""
     u, p, r = rng.uniform, radial, radial.radius
     sign = -1.0 if rng.random() < 0.65 else 1.0
     shade = u(0, 0.5)
@@ -231,8 +234,9 @@ def phase_contrast(rng, radial: Radial, b: np.ndarray) -> Look:
     if rng.random() < 0.4:
         change = change + u(0.2, 0.6) * p.bump(u(0.15, 0.35))
     return Look(
-        ground=u(0.35, 0.55), gain=np.maximum(1 + b * change, 0.05), texture=u(0, 0.2),
-        texture_period=u(2, 6), ground_texture=u(0, 0.025), bits=(8, 8, 12),
+        background=u(0.35, 0.55), gain=np.maximum(1 + b * change, 0.05), texture=u(0,
+        0.2),
+        texture_period=u(2, 6), background_texture=u(0, 0.025), bits=(8, 8, 12),
         electrons=(1500, 40000),
     )  # fmt: skip
 
@@ -246,57 +250,61 @@ def reflected_light(rng, radial: Radial, b: np.ndarray) -> Look:
     spots = [(dy, dx, u(0.03, 0.09), u(0.15, 0.5))]
     if rng.random() < 0.4:
         spots.append((-0.6 * dx, 0.6 * dy, u(0.06, 0.15), u(0.03, 0.1)))
-    ground = u(0.05, 0.2)
+    background = u(0.05, 0.2)
     limb = 1 - u(0.05, 0.35) * np.minimum(p.rho, 1.2) ** 4
     body = u(0.4, 0.7) * limb
     if kind == 1:
-        body = ground + u(0.15, 0.3) * limb
+        body = background + u(0.15, 0.3) * limb
         at, width = u(0.12, 0.4) * p.radius, u(0.05, 0.09) * p.radius
         body = body + u(0.15, 0.4) * p.ring(-at, width)
         spots = []
     elif kind == 2:
-        ground = u(0.35, 0.6)
-        body = ground * (u(0.2, 0.45) + u(0.3, 0.9) * p.bump(u(0.15, 0.35)))
+        background = u(0.35, 0.6)
+        body = background * (u(0.2, 0.45) + u(0.3, 0.9) * p.bump(u(0.15, 0.35)))
     if rng.random() < 0.35 and kind == 0:
         spots = []
-    glow = p.inside * (ground + b * (body - ground))
+    glow = p.inside * (background + b * (body - background))
     return Look(
-        ground=ground, gain=1 - p.inside - u(0, 0.2) * p.halo(2.0), glow=glow,
+        background=background, gain=1 - p.inside - u(0, 0.2) * p.halo(2.0), glow=glow,
         lean=(u(-0.12, 0.12), u(-0.12, 0.12)), spots=tuple(spots),
         texture=u(0, 0.07) * u(0, 1), texture_period=u(1.2, 4),
-        ground_texture=u(0, 0.06), grain=u(0, 0.03), bits=(8, 8, 12),
+        background_texture=u(0, 0.06), grain=u(0, 0.03), bits=(8, 8, 12),
         electrons=(800, 20000), dark=kind < 2,
     )  # fmt: skip
 
 
 def scanning_electron(rng, radial: Radial, b: np.ndarray) -> Look:
-    """Secondary electrons: edges glow, contacts and the ground nearby are shadowed."""
+    """Secondary electrons: edges glow, contacts and the background nearby are
+    shadowed.
+    """
     u, p, r = rng.uniform, radial, radial.radius
-    ground = u(0.05, 0.5)
-    body = ground + u(0.2, 0.45)
+    background = u(0.05, 0.5)
+    body = background + u(0.2, 0.45)
     if rng.random() < 0.75:
         slope = 1 / np.sqrt(np.maximum(1 - np.minimum(p.rho, 1) ** 2, 0.03))
         shade = 1 + u(0.03, 0.16) * (slope - 1)
         shade = shade + u(0, 0.35) * p.ring(-0.6, u(0.5, 0.06 * float(r.mean()) + 0.6))
     else:
-        # Down to half the contrast at most: the outline stays brighter than the ground.
-        fall = (1 - ground / body) * u(0.2, 0.5)
+        # Down to half the contrast at most: the outline stays brighter than the
+        # background.
+        fall = (1 - background / body) * u(0.2, 0.5)
         shade = 1 - fall * np.minimum(p.rho, 1.1) ** 2
     # Where balls touch, detectors see little: a dark seam parts them.
     shade = shade * (1 - u(0, 0.5) * p.ring(0.6, u(0.5, 1.0)))
-    glow = p.inside * (ground + b * (np.minimum(body * shade, 1.1) - ground))
+    glow = p.inside * (background + b * (np.minimum(body * shade, 1.1) - background))
     shadow = u(0, 0.5) * p.halo(u(0.1, 0.5) * r)
     turn, lean = u(0, 2 * np.pi), u(0, 0.3)
     return Look(
-        ground=ground, gain=1 - p.inside - shadow, glow=glow,
+        background=background, gain=1 - p.inside - shadow, glow=glow,
         lean=(lean * np.sin(turn), lean * np.cos(turn)), texture=u(0, 0.4) * u(0, 0.4),
-        texture_period=u(1.2, 5), ground_texture=u(0, 0.05), grain=u(0, 0.05),
-        light=False, bits=(8, 8, 8, 16), electrons=(300, 8000), dark=True,
+        texture_period=u(1.2, 5), background_texture=u(0, 0.05), grain=u(0, 0.05),
+        light=False,
+        bits=(8, 8, 8, 16), electrons=(300, 8000), dark=True,
     )  # fmt: skip
 
 
 def transmission_electron(rng, radial: Radial, b: np.ndarray) -> Look:
-    """Shadows on a bright grainy ground; they deepen where beads overlap."""
+    """Shadows on a bright grainy background; they deepen where beads overlap."""
     u, p, r = rng.uniform, radial, radial.radius
     kind = _pick(rng, 0.45, 0.35, 0.2)
     if kind == 0:
@@ -310,8 +318,8 @@ def transmission_electron(rng, radial: Radial, b: np.ndarray) -> Look:
     period = u(1.2, 1.2 + 0.25 * float(np.median(r)))
     texture = u(0, 0.3) * u(0.1, 1) / max(1.0, period / 2.5)
     return Look(
-        ground=u(0.5, 0.85), gain=(1 - b + b * np.exp(-depth)) * (1 + b * fringe),
-        texture=texture, texture_period=period, ground_texture=u(0, 0.03),
+        background=u(0.5, 0.85), gain=(1 - b + b * np.exp(-depth)) * (1 + b * fringe),
+        texture=texture, texture_period=period, background_texture=u(0, 0.03),
         grain=u(0.005, 0.06), bits=(8, 8, 8, 16), electrons=(400, 8000),
     )  # fmt: skip
 

@@ -171,11 +171,11 @@ def _conditions(settings, rng, radius, soft: bool) -> tuple[np.ndarray, np.ndarr
 def _draw(settings, rng, outlines, look: Look, reach, typical, dust) -> np.ndarray:
     """The signal f32[size, size]; marks in `dust`, bool likewise, what is dust."""
     size = settings.size
-    signal = np.full((size, size), look.ground, np.float32)
+    signal = np.full((size, size), look.background, np.float32)
     chance = settings.artefacts
-    if settings.texture * look.ground_texture > 0.004:
+    if settings.texture * look.background_texture > 0.004:
         coarse = smooth_noise(rng, size, rng.uniform(2, 12))
-        signal *= 1 + np.float32(settings.texture * look.ground_texture) * coarse
+        signal *= 1 + np.float32(settings.texture * look.background_texture) * coarse
     wet = look.light and not look.dark and look.grain == 0
     if wet and rng.random() < 0.06 * chance * settings.bubbles:
         artefacts.add_bubbles(signal, rng, typical)

@@ -106,7 +106,7 @@ class GeneratedSettings:
     size: int = 256  # px, side of the square image
     modalities: tuple[str, ...] = ()  # of MODALITIES or MORE_MODALITIES; (): preset's
     patterns: tuple[str, ...] = ()  # of PATTERNS; (): all; "beads" only
-    beads: tuple[int, int] | None = None  # objects an image; (0, 0): none at all
+    beads: tuple[int, int] | None = None  # objects per image; (0, 0): none at all
     coverage: tuple[float, float] | None = None  # share of pixels
     radius: tuple[float, float] | None = None  # px, of the typical bead of an image
     polydispersity: tuple[float, float] | None = None  # std over mean of the radii

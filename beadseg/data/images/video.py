@@ -8,6 +8,7 @@ import numpy as np
 
 from beadseg.data.images.stacks import Plane, Stack
 from beadseg.data.images.tiff import MOST_PAGES
+from beadseg.quoting import counted
 
 _NEAR = 64  # frames ahead that are decoded rather than sought
 _open = threading.local()  # the video that a thread reads, and how far it has come
@@ -35,7 +36,8 @@ def scan_av(path: Path) -> list[Stack]:
     times = sorted(time for time in times if time is not None)
     if not times or len(times) > MOST_PAGES:
         raise ValueError(
-            f"it holds {len(times)} frames that can be found: save 1 to {MOST_PAGES}"
+            f"it holds {counted(len(times), 'frame')} that can be found: save 1 to "
+            f"{MOST_PAGES}"
         )
     planes = [Plane(number=i, offset=time) for i, time in enumerate(times)]
     kind = ("grey", 1) if grey else ("colour", 3)

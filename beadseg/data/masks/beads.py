@@ -123,13 +123,13 @@ def describe_beads(labels: np.ndarray, image: np.ndarray) -> np.ndarray:
     owner = index[tuple(nearest)]
     known = labels >= 0
     surround = np.where((index == 0) & (away <= 4) & known, owner, 0)
-    ground = np.full(len(ids), np.median(image[(index == 0) & known]))
-    if not np.isfinite(ground).all():
-        ground[:] = image.min()
+    background = np.full(len(ids), np.median(image[(index == 0) & known]))
+    if not np.isfinite(background).all():
+        background[:] = image.min()
     present = np.unique(surround[surround > 0])
     if len(present):
-        ground[present - 1] = ndimage.median(image, surround, present)
-    deviation = image - np.concatenate([[0], ground])[index]
+        background[present - 1] = ndimage.median(image, surround, present)
+    deviation = image - np.concatenate([[0], background])[index]
     contrast = np.sqrt(ndimage.mean(deviation**2, index, which))
     scale = max(float(np.percentile(contrast, 95)), 1e-12)
     beads["brightness"] = np.minimum(contrast / scale, 1)

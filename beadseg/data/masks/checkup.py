@@ -25,6 +25,7 @@ from beadseg.data.masks import mask_fit
 from beadseg.data.masks.labels import read_foreground
 from beadseg.data.masks.mask_fit import Fit, Light, Probes
 from beadseg.data.samples import Sample
+from beadseg.quoting import percent
 from beadseg.threads import ordered_map
 
 _OTHERS = 200  # images of its size that a doubtful mask is tried on, at most
@@ -152,7 +153,7 @@ def _doubt(looked: _Looked, everything: Sequence[_Looked]) -> dict[str, str] | N
     faint = (
         f"inside its beads the image differs from around them by "
         f"{abs(own.contrast):.1f} standard deviations of the noise, "
-        f"{own.strength:.0%} of its strong contrasts, as by chance (fit "
+        f"{percent(own.strength)} of its strong contrasts, as by chance (fit "
         f"{own.score:.1f}; masks on their beads have {mask_fit.FITS:g} and more)"
     )
     turn = mask_fit.best_turn(probes, light)

@@ -15,7 +15,7 @@ from beadseg.data.masks.few_numbers import decode_few
 from beadseg.data.masks.many_numbers import decode_again, decode_soft, refuse_photograph
 from beadseg.data.masks.necks import roundness, separate
 
-_WINDOW = 384  # px, of a mask whose shapes tell beads from ground
+_WINDOW = 384  # px, of a mask whose shapes tell beads from background
 
 
 def decode(array: np.ndarray, where: str) -> Decoded:
@@ -31,12 +31,14 @@ def decode(array: np.ndarray, where: str) -> Decoded:
     values, index = _numbered(array)
     if len(values) == 0:
         return Decoded(array > 0)
-    ground = _numbered_ground(array, values, index) if len(values) > 1 else None
-    if ground is not None:
-        read = decode(np.where(array == ground, 0, array), where)
-        note = f"the ground has the number {ground}, not 0: read as ground"
+    background = _numbered_background(array, values, index) if len(values) > 1 else None
+    if background is not None:
+        read = decode(np.where(array == background, 0, array), where)
+        note = f"the background has the number {background}, not 0: read as background"
         return Decoded(
-            read.beads, "ground numbered", "; ".join(filter(None, (note, read.note)))
+            read.beads,
+            "background numbered",
+            "; ".join(filter(None, (note, read.note))),
         )
     if len(values) == 1:
         return _black_and_white(index > 0)
@@ -70,14 +72,15 @@ def _black_and_white(mask: np.ndarray) -> Decoded:
     return Decoded(
         ~mask,
         "inverted",
-        "inverted: the ground is labelled and the beads are 0 (their zeros are "
+        "inverted: the background is labelled and the beads are 0 (their zeros are "
         "separate and round, the rest hangs together); read with black and white "
         "exchanged",
     )
 
 
 def _inverted(mask: np.ndarray) -> bool:
-    """Whether what is 0 has the shape of beads, and what is not the shape of ground.
+    """Whether what is 0 has the shape of beads, and what is not the shape of
+    background.
 
     Between beads that touch, the gaps have sides that bend inward; beads bend outward,
     so more of them lies in pieces that are not much larger than the largest disc
@@ -96,7 +99,9 @@ def _inverted(mask: np.ndarray) -> bool:
     sides = sum(bool(side.any()) for side in border)
     whole = area.max() / mask.sum()
     if share > 0.9 and whole > 0.99 and sides == 4:
-        return _round_share(~mask) > 0.6  # few beads: pieces of ground are round too
+        return (
+            _round_share(~mask) > 0.6
+        )  # few beads: pieces of background are round too
     connected = whole > 0.5 and sides >= 2
     middle = mask[tuple(slice(max(0, (n - _WINDOW) // 2), n) for n in mask.shape)]
     middle = middle[:_WINDOW, :_WINDOW]  # enough to know, and soon done
@@ -116,8 +121,8 @@ def _round_share(mask: np.ndarray) -> float:
     return float(area[(ratio < 1.7) & (area >= 9)].sum() / max(area.sum(), 1))
 
 
-def _numbered_ground(array, values, index) -> int | None:
-    """The number of the ground, if that is not 0: it surrounds all others."""
+def _numbered_background(array, values, index) -> int | None:
+    """The number of the background, if that is not 0: it surrounds all others."""
     count = np.bincount(index.ravel(), minlength=len(values) + 1)
     most = int(count[1:].argmax()) + 1
     if count[most] < 0.3 * index.size or count[0] > 0.1 * index.size:

@@ -14,7 +14,7 @@ def decode_few(values: np.ndarray, index: np.ndarray, where: str) -> Decoded | N
 
     Args:
       values: the numbers above 0, ascending.
-      index: i32[H, W], of every pixel the place of its number from 1; 0: ground.
+      index: i32[H, W], of every pixel the place of its number from 1; 0: background.
       where: the file or page, for messages.
 
     Raises:
@@ -36,7 +36,7 @@ def decode_few(values: np.ndarray, index: np.ndarray, where: str) -> Decoded | N
 
 
 def _meetings(index: np.ndarray, count: int) -> np.ndarray:
-    """i64[K + 1, K + 1]: pairs of neighbours of two numbers; 0 is the ground."""
+    """i64[K + 1, K + 1]: pairs of neighbours of two numbers; 0 is the background."""
     meet = np.zeros((count + 1) ** 2, np.int64)
     for a, b in ((index[1:], index[:-1]), (index[:, 1:], index[:, :-1])):
         differ = a != b

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from beadseg.data.masks.necks import NECK, neck_height
-from beadseg.data.masks.watershed import hills_blockwise
+from beadseg.data.masks.watershed import watershed_blockwise
 
 PROMINENCE = 0.1  # of a centre above the way to the next, on the distance map
 SMOOTH = 0.08  # bead diameters, sigma on the distance map
@@ -31,7 +31,7 @@ ReadMap = Callable[[slice, slice], np.ndarray]
 
 
 def options_of_size(diameter: float | None, smallest: float | None) -> dict[str, float]:
-    """What `find_beads` is told of a network that was trained on beads of one size.
+    """Options of `find_beads` for a network that was trained on beads of one size.
 
     Args:
       diameter: px of its maps across the median bead; None: unknown.
@@ -124,7 +124,7 @@ def find_beads_blockwise(
         return height[inner], mask[inner]
 
     smallest = np.pi / 4 * (speck * diameter) ** 2
-    return hills_blockwise(
+    return watershed_blockwise(
         read, labels, fall, min_area=round(smallest), fill=True, block=block
     )
 

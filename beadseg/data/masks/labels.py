@@ -10,6 +10,7 @@ from skimage import measure
 from beadseg.data.images.reading import PageRef, ReadError, open_pages
 from beadseg.data.masks.encodings import decode
 from beadseg.data.masks.necks import separate
+from beadseg.quoting import counted
 
 UNKNOWN = -1
 
@@ -141,7 +142,7 @@ def _one_page(source: PageRef | str | Path) -> PageRef:
     pages = open_pages(source)
     if len(pages) > 1:
         raise ReadError(
-            f"{source}: it has {len(pages)} pages where one is expected; "
+            f"{source}: it has {counted(len(pages), 'page')} where one is expected; "
             "save one page per file"
         )
     return pages[0]

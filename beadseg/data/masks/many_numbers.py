@@ -7,6 +7,7 @@ from skimage import measure
 from beadseg.data.images.reading import ReadError
 from beadseg.data.masks.decoded import EIGHT, FEW, PART, Decoded
 from beadseg.data.masks.necks import roundness, separate
+from beadseg.quoting import counted, percent
 
 _FAR = 1.5  # diameters of the median bead between parts of one bead at most
 _CLUMP = 1.6  # areas of it, beyond which beads of one number may touch
@@ -18,7 +19,7 @@ def decode_soft(array, values, index, where: str) -> Decoded | None:
     Args:
       array: int[H, W], the mask.
       values: its numbers above 0, ascending.
-      index: i32[H, W], of every pixel the place of its number from 1; 0: ground.
+      index: i32[H, W], of every pixel the place of its number from 1; 0: background.
       where: the file or page, for messages.
 
     Returns:
@@ -64,7 +65,9 @@ def decode_soft(array, values, index, where: str) -> Decoded | None:
             "apart; save the mask as PNG or TIFF with one number per bead"
         )
     return Decoded(
-        labels, "soft edges", f"{what}: taken at half of {top}; read as {count} beads"
+        labels,
+        "soft edges",
+        f"{what}: taken at half of {top}; read as {counted(count, 'bead')}",
     )
 
 
@@ -103,8 +106,8 @@ def refuse_photograph(values, index, where: str) -> None:
         beside |= ndimage.minimum_filter(np.where(index > 0, index, count + 1), 3) != (
             index
         )
-        ground = np.mean(index == 0) > 0.1
-        if ground and kept > 0.8 and beside[edges[index]].mean() > 0.5:
+        has_background = np.mean(index == 0) > 0.1
+        if has_background and kept > 0.8 and beside[edges[index]].mean() > 0.5:
             raise ReadError(
                 f"{where}: {count} numbers, of which {edges.sum()} make no area: the "
                 "edges were smoothed, by JPEG or when the mask was resized; save the "
@@ -119,7 +122,7 @@ def refuse_photograph(values, index, where: str) -> None:
     if crumbs or scattered or (share > 0.5 and count >= FEW):
         raise ReadError(
             f"{where}: this is no mask but a photograph, or a mask spoilt by JPEG "
-            f"({count} grey levels, {share:.0%} of neighbours differ); "
+            f"({count} grey levels, {percent(share)} of neighbours differ); "
             "save the mask as PNG or TIFF with one number per bead"
         )
 
@@ -152,7 +155,7 @@ def decode_again(array: np.ndarray, values, index) -> Decoded:
         why = "8 bits end at 255, and larger numbers "
         if again[:-1].any():
             why += "wrapped to small ones; "
-            lost = " (those of number 256 became ground and are lost)"
+            lost = " (those of number 256 became background and are lost)"
         else:
             why += "were cut off; "
     return Decoded(

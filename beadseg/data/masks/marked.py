@@ -32,6 +32,7 @@ from beadseg.data.masks.points import discs
 from beadseg.data.samples import Sample
 from beadseg.data.scaling import bead_diameters
 from beadseg.errors import BeadsegError
+from beadseg.quoting import percent
 
 BESIDE = 2.0  # px by which a mask is said to lie beside its beads
 _FACTS = "marks.json"
@@ -82,7 +83,7 @@ class Outlined:
             share = taught / (taught + self.unmarked)
             said += (
                 f"{self.unmarked} more that it sees where marks are incomplete are "
-                f"unknown (about {share:.0%} of the beads are marked); "
+                f"unknown (about {percent(share)} of the beads are marked); "
             )
         moved = [
             f"{name}: the marks lie up to {px:.0f} px beside the beads: moved there "

@@ -124,7 +124,7 @@ def measure_marks(
     return MarkedImage(name, int(whole.sum()), diameters[disc & whole], marks, under)
 
 
-def judge_masks(images: Sequence[MarkedImage], kind: str = "auto") -> Marks:
+def kind_of_masks(images: Sequence[MarkedImage], kind: str = "auto") -> Marks:
     """Tells marks from outlines.
 
     Marks are equal discs of another size than the beads: by a factor of `WRONG_SIZE`,

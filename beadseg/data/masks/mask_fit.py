@@ -87,11 +87,11 @@ TURNS: dict[str, Callable] = {
 
 
 def probe(beads: np.ndarray, unknown: np.ndarray, diameter: float) -> Probes | None:
-    """Chooses the pixels to look at; None where beads or ground are too few.
+    """Chooses the pixels to look at; None where beads or background are too few.
 
     Args:
       beads: bool[H, W].
-      unknown: bool[H, W], neither bead nor ground.
+      unknown: bool[H, W], neither bead nor background.
       diameter: px, of the usual bead.
     """
     step = max(1, int(diameter // _ACROSS))

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-from beadseg.data.masks.watershed import hills
+from beadseg.data.masks.watershed import watershed
 
 # A neck below this share of the width of the thinner part it joins separates two beads:
 # equal discs of radius R do so when their centres are more than 0.9 R apart, an
@@ -28,7 +28,7 @@ def separate(mask: np.ndarray) -> np.ndarray:
     mask = np.asarray(mask, bool)
     if mask.all():
         return mask.astype(np.int32)
-    return hills(neck_height(ndimage.distance_transform_edt(mask)), mask, NECK)
+    return watershed(neck_height(ndimage.distance_transform_edt(mask)), mask, NECK)
 
 
 def neck_height(distance: np.ndarray) -> np.ndarray:

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from beadseg.quoting import counted
+
 FOLDER = "provenance"
 MOSTLY = 0.5  # of the beads, above which a mask is the model's rather than a person's
 
@@ -30,12 +32,15 @@ class Origins(NamedTuple):
         if not self.images:
             return ""
         count = len(self.images)
-        masks = f"the mask of {self.images[0]}" if count == 1 else f"{count} masks"
+        masks = (
+            f"the mask of {self.images[0]}" if count == 1 else counted(count, "mask")
+        )
         verb = "is" if count == 1 else "are"
         return (
             f"circular: {masks} of {what} {verb} mostly accepted proposals of "
-            f"{', '.join(self.runs)} ({self.accepted} of {self.beads} beads): scores "
-            "on them say how far models agree, not how right they are"
+            f"{', '.join(self.runs)} ({self.accepted} of "
+            f"{counted(self.beads, 'bead')}): scores on them say how far models agree, "
+            "not how right they are"
         )
 
 

@@ -24,7 +24,7 @@ _LATER = ((0, 1), (1, 0), (1, 1), (1, -1))
 _RING_HILL, _RING_GROUND = -1, -2  # of other blocks
 
 
-def hills(
+def watershed(
     height: np.ndarray,
     mask: np.ndarray,
     prominence: float,
@@ -39,10 +39,10 @@ def hills(
       prominence: how far a hill's top is above the saddle to a higher one, at least.
       min_area: px; smaller ones join the neighbour of the highest saddle; without
         a neighbour they are no hills.
-      fill: ground with one hill around it becomes that hill's.
+      fill: background with one hill around it becomes that hill's.
     """
     labels = np.zeros(mask.shape, np.int32)
-    hills_blockwise(
+    watershed_blockwise(
         lambda rows, columns: (height[rows, columns], mask[rows, columns]),
         labels,
         prominence,
@@ -52,7 +52,7 @@ def hills(
     return labels
 
 
-def hills_blockwise(
+def watershed_blockwise(
     read: Read,
     labels: np.ndarray,
     prominence: float,
@@ -60,14 +60,14 @@ def hills_blockwise(
     fill: bool = False,
     block: int = 1024,
 ) -> int:
-    """`hills` of a map of any size: the same labels, whatever the block.
+    """`watershed` of a map of any size: the same labels, whatever the block.
 
     Args:
       read: height and mask of a window, of the same numbers in whichever window a
         pixel is. Windows are a pixel larger than blocks, and cut at the map's border;
         several are read at once, on threads.
       labels: i32[H, W], is filled: an array, or a memory map.
-      prominence, min_area, fill: as for `hills`.
+      prominence, min_area, fill: as for `watershed`.
       block: side in px.
 
     Returns:
@@ -105,17 +105,17 @@ def blocks(shape: tuple[int, ...], side: int) -> Iterator[tuple[slice, slice]]:
 
 
 class _Part(NamedTuple):
-    """Regions of a block, hills then grounds, and the pairs that meet.
+    """Regions of a block, hills then backgrounds, and the pairs that meet.
 
     Pixels are numbered along the rows of the whole map.
     """
 
     area: np.ndarray  # i64[R]
     first: np.ndarray  # i64[R], first pixel
-    top: np.ndarray  # i64[R], highest pixel; -1: ground
+    top: np.ndarray  # i64[R], highest pixel; -1: background
     peak: np.ndarray  # f32[R], height there
     leaves: np.ndarray  # bool[R], top is in another block
-    border: np.ndarray  # bool[R], ground at the map's border
+    border: np.ndarray  # bool[R], background at the map's border
     one: np.ndarray  # i64[P], region number (from 1) of a pair
     other: np.ndarray  # i64[P], likewise; below 0: of the pixel -1 - other
     saddle: np.ndarray  # f32[P], of hills: the highest way from one to the other
@@ -139,10 +139,12 @@ def _part(
     number[tops] = np.arange(1, len(tops) + 1)
     region = np.zeros(height.shape, np.int32)
     region[hill] = number[of_hill]
-    grounds = 0
+    backgrounds = 0
     if fill:
-        ground, grounds = ndimage.label(~mask[core])
-        region[core] += np.where(ground > 0, ground + len(tops), 0).astype(np.int32)
+        background, backgrounds = ndimage.label(~mask[core])
+        region[core] += np.where(background > 0, background + len(tops), 0).astype(
+            np.int32
+        )
     ring = known.copy()
     ring[core] = False
     region[ring & mask] = _RING_HILL
@@ -154,7 +156,7 @@ def _part(
         return (y + (rows.start - 1)) * shape[1] + x + (columns.start - 1)
 
     inner = region[core]
-    count = len(tops) + grounds
+    count = len(tops) + backgrounds
     first = np.zeros(count + 1, np.int64)
     places = np.arange(height.size).reshape(height.shape)[core].ravel()
     first[inner.ravel()[::-1]] = places[::-1]  # the last one written is the first
@@ -167,12 +169,12 @@ def _part(
     ):
         border[side] |= at_border
     one, other, saddle = _pairs(region, height, len(tops), pixel)
-    nothing = np.full(grounds, -1)
+    nothing = np.full(backgrounds, -1)
     part = _Part(
         area=np.bincount(inner.ravel(), minlength=count + 1)[1:],
         first=pixel(first[1:]),
         top=np.concatenate((pixel(tops), nothing)),
-        peak=np.concatenate((height.ravel()[tops], np.zeros(grounds, np.float32))),
+        peak=np.concatenate((height.ravel()[tops], np.zeros(backgrounds, np.float32))),
         leaves=np.concatenate((ring.ravel()[tops], nothing > 0)),
         border=border[1:],
         one=one,
@@ -235,7 +237,7 @@ def _pairs(region, height, hills_here, pixel):
         a = region[1:-1, 1:-1]
         b = region[1 + down : region.shape[0] - 1 + down, 1 + right : width - 1 + right]
         meet = (a != b) & (b != 0) & (a != 0)
-        if down and right:  # ground meets along sides alone
+        if down and right:  # background meets along sides alone
             is_hill = (b == _RING_HILL) | ((b > 0) & (b <= hills_here))
             meet &= is_hill & (a <= hills_here)
         at = np.flatnonzero(meet)
@@ -283,7 +285,8 @@ def _join(
     other[other < 0] = number_at(-1 - other[other < 0])
     one, other = root[table.one], root[other]
     is_hill = np.concatenate(([False], table.top >= 0))
-    # Nodes: whole hills in the order of their tops, then grounds; blocks do not matter.
+    # Nodes: whole hills in the order of their tops, then backgrounds; blocks do not
+    # matter.
     own = np.flatnonzero(root[1:] == np.arange(1, len(root))) + 1
     top = table.top[own - 1]
     own = own[np.lexsort((top, top < 0))]
@@ -311,8 +314,8 @@ def _join(
     size = np.bincount(merged, area, len(own))
     kept = np.zeros(len(own), bool)
     kept[:hill_count] = size[:hill_count] >= max(min_area, 1)
-    ground = ~kept[merged]
-    owner = np.where(ground, -1, merged)
+    background = ~kept[merged]
+    owner = np.where(background, -1, merged)
     _fill(owner, merged[low], merged[high], border, merged)
     start = np.full(len(own), np.iinfo(np.int64).max)
     np.minimum.at(start, merged, first)
@@ -371,19 +374,19 @@ def _merged(peak, area, low, high, saddle, prominence, min_area):
 def _fill(owner, one, other, border, merged):
     """Gives grounds that meet one hill alone, and not the border, to that hill."""
     nodes = len(owner)
-    ground = owner < 0
-    both = ground[one] & ground[other]
+    background = owner < 0
+    both = background[one] & background[other]
     graph = sparse.coo_matrix((both[both], (one[both], other[both])), (nodes, nodes))
     _, area = connected_components(graph, directed=False)
     area = area[merged]
     outside = np.zeros(nodes, bool)
-    outside[area[border & ground]] = True
-    beside = ground[one] != ground[other]
-    inner = area[np.where(ground[one], one, other)[beside]]
-    hill = owner[np.where(ground[one], other, one)[beside]]
+    outside[area[border & background]] = True
+    beside = background[one] != background[other]
+    inner = area[np.where(background[one], one, other)[beside]]
+    hill = owner[np.where(background[one], other, one)[beside]]
     least, most = np.full(nodes, nodes), np.full(nodes, -1)
     np.minimum.at(least, inner, hill)
     np.maximum.at(most, inner, hill)
     lone = (least == most) & ~outside
-    chosen = ground & lone[area]
+    chosen = background & lone[area]
     owner[chosen] = least[area[chosen]]

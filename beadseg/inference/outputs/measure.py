@@ -85,7 +85,7 @@ class Measurer:
         self._touches = np.zeros((count + 1, len(SIDES)), bool)
         blocks = tuple(math.ceil(n / BLOCK) for n in shape)
         # Of clear pixels the number, the sum, the sum of squares.
-        self._ground = np.zeros((3, *blocks))
+        self._surround = np.zeros((3, *blocks))
 
     def add(
         self,
@@ -126,18 +126,18 @@ class Measurer:
         np.maximum.at(self._largest, beads, largest.astype(np.float64))
         self._cross(labels)
         self._touch(labels, top)
-        self._add_ground(labels, image, probability, top)
+        self._add_surround(labels, image, probability, top)
 
     def finish(self, pixel_size: float | None = None) -> Measured:
         """The measurements, once all rows are added.
 
-        The table has a row a bead and the columns label, y, x (of the centroid, the
+        The table has one row per bead and the columns label, y, x (of the centroid, the
         first pixel's centre at 0), area_px, diameter_px (of the disc of equal area),
-        major_px and minor_px (axes of the ellipse of equal second moments), circularity
-        (4 pi area / perimeter^2, with the perimeter of Crofton's formula in four
-        directions; of discs from 5 px on 1 in the mean, up to 1.1 in single ones, see
-        `Predictor.finish`), mean_intensity and max_intensity, background (mean around
-        the bead where there is none), probability (mean), the means of the maps,
+        major_axis_px and minor_axis_px (axes of the ellipse of equal second moments),
+        circularity (4 pi area / perimeter^2, with the perimeter of Crofton's formula in
+        four directions; of discs from 5 px on 1 in the mean, up to 1.1 in single ones,
+        see `Predictor.finish`), mean_intensity and max_intensity, background (mean
+        around the bead where there is none), mean_probability, the means of the maps,
         on_border; with a pixel size the lengths also in um and area_um2.
         """
         area = self._sums["area"]
@@ -158,13 +158,13 @@ class Measurer:
             "x": mean["x"],
             "area_px": n.astype(np.int64),
             "diameter_px": diameter,
-            "major_px": major,
-            "minor_px": minor,
+            "major_axis_px": major,
+            "minor_axis_px": minor,
             "circularity": circularity,
             "mean_intensity": mean["value"],
             "max_intensity": self._largest[here],
             "background": background,
-            "probability": mean["probability"],
+            "mean_probability": mean["probability"],
         }
         table |= {name: mean[name] for name in self._means}
         table["on_border"] = ~whole
@@ -174,7 +174,7 @@ class Measurer:
                 mean["x"] * pixel_size,
             )
             table["area_um2"] = n * pixel_size**2
-            for name in ("diameter", "major", "minor"):
+            for name in ("diameter", "major_axis", "minor_axis"):
                 table[f"{name}_um"] = table[f"{name}_px"] * pixel_size
         corrected = float(border_weights(self._touches[here]).sum())
         about = self._image(table, corrected, pixel_size)
@@ -198,17 +198,19 @@ class Measurer:
             "width": self._shape[1],
             "pixel_size_um": size,
             "count": len(table["label"]),
-            "count_corrected": corrected,
+            "edge_corrected_count": corrected,
             "density_per_mpx": 1e6 * corrected / pixels,
             "density_per_mm2": None
             if size is None
             else 1e6 * corrected / pixels / size**2,
             "coverage": float(table["area_px"].sum()) / pixels,
             "median_diameter_px": median,
-            "diameter_iqr_px": spread,
+            "iqr_diameter_px": spread,
             "median_diameter_um": median * size if known and size else None,
-            "diameter_iqr_um": spread * size if known and size else None,
-            "mean_probability": float(table["probability"].mean()) if known else None,
+            "iqr_diameter_um": spread * size if known and size else None,
+            "mean_probability": float(table["mean_probability"].mean())
+            if known
+            else None,
         }
 
     def _box(self, beads, y, left, right) -> None:
@@ -244,20 +246,20 @@ class Measurer:
         self._touches[labels[:, 0], 2] = True
         self._touches[labels[:, -1], 3] = True
 
-    def _add_ground(self, labels, image, probability, top: int) -> None:
+    def _add_surround(self, labels, image, probability, top: int) -> None:
         """Every second row and column tells as much as all."""
         some = np.s_[top % 2 :: 2, ::2]
         clear = (labels[some] == 0) & (probability[some] <= self._clear)
         if not clear.any():
             return
         rows = np.arange(top + top % 2, top + labels.shape[0], 2) // BLOCK
-        place = rows[:, None] * self._ground.shape[2] + np.arange(clear.shape[1]) // (
+        place = rows[:, None] * self._surround.shape[2] + np.arange(clear.shape[1]) // (
             BLOCK // 2
         )
         place, value = place[clear], image[some][clear].astype(np.float64)
-        size = self._ground[0].size
+        size = self._surround[0].size
         weights = (None, value, np.square(value))
-        for total, each in zip(self._ground, weights, strict=True):
+        for total, each in zip(self._surround, weights, strict=True):
             total += np.bincount(place, each, size).reshape(total.shape)
 
     def _background(self, y, x, diameter) -> tuple[np.ndarray, np.ndarray]:
@@ -265,16 +267,16 @@ class Measurer:
 
         One sigma for all, the diameter of the median bead. NaN where nothing is clear.
         """
-        if not len(y) or not self._ground[0].any():
+        if not len(y) or not self._surround[0].any():
             return np.full((2, len(y)), np.nan)
         sigma = max(float(np.median(diameter)) / BLOCK, 0.5)
         while True:  # wider, until every bead has clear pixels near it
             at = tuple((c // BLOCK).astype(int) for c in (y, x))
             near, total, squares = (
                 ndimage.gaussian_filter(g, sigma, mode="constant", truncate=3.0)[at]
-                for g in self._ground
+                for g in self._surround
             )
-            if (near > 1e-6).all() or sigma > max(self._ground[0].shape):
+            if (near > 1e-6).all() or sigma > max(self._surround[0].shape):
                 with np.errstate(invalid="ignore", divide="ignore"):
                     mean = total / near
                     variance = squares / near - mean**2

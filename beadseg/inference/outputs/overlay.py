@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from beadseg.quoting import counted
+
 # Okabe and Ito's colours (2008), which people with any colour vision tell apart, less
 # those that are lost on grey; neighbours in the list differ most.
 COLOURS = ("#56B4E9", "#E69F00", "#00C08B", "#F0E442", "#FF6A3D", "#CC79A7")
@@ -62,7 +64,7 @@ def _stretched(image: np.ndarray) -> np.ndarray:
 
 
 def _write_count(draw: ImageDraw.ImageDraw, size: tuple[int, int], count: int) -> None:
-    text = f"{count:,} bead{'' if count == 1 else 's'}"
+    text = counted(count, "bead")
     pad = _pad(size)
     left, top, right, bottom = draw.textbbox((2 * pad, 2 * pad), text, _font(size))
     box = (left - pad, top - pad, right + pad, bottom + pad)

@@ -111,8 +111,8 @@ def write_png(file: Path, picture: np.ndarray) -> None:
 def write_rois(
     file: Path, beads: Sequence[int], outlines: Iterable[np.ndarray]
 ) -> None:
-    """Writes a zip of ImageJ ROIs, one a bead, with subpixel coordinates."""
-    content = io.BytesIO()  # some 200 bytes a bead; a file would be flushed for each
+    """Writes a zip of ImageJ ROIs, one per bead, with subpixel coordinates."""
+    content = io.BytesIO()  # about 200 bytes per bead; a file would be flushed for each
     with zipfile.ZipFile(content, "w") as rois:
         for bead, outline in zip(beads, outlines, strict=True):
             roi = ImagejRoi.frompoints(
@@ -127,7 +127,9 @@ def write_rois(
 
 
 def write_geojson(file: Path, table: Table, outlines: Iterable[np.ndarray]) -> None:
-    """Writes a GeoJSON collection for QuPath: a detection a bead, with measurements."""
+    """Writes a GeoJSON collection for QuPath: one detection per bead, with
+    measurements.
+    """
     names = [name for name in table if name not in ("label", "on_border")]
     columns = [rounded(table[name]) for name in names]
     with open_whole(file) as content:

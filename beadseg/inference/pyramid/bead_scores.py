@@ -62,10 +62,10 @@ def contrast(region: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _appearance(region: dict[str, np.ndarray]) -> np.ndarray:
-    mean = np.clip(region["probability"], 1e-3, 1 - 1e-3)
+    mean = np.clip(region["mean_probability"], 1e-3, 1 - 1e-3)
     size = np.log2(region["diameter_px"] / 12)
-    major = np.maximum(region["major_px"], 1e-3)
-    minor = np.maximum(region["minor_px"], 1e-3)
+    major = np.maximum(region["major_axis_px"], 1e-3)
+    minor = np.maximum(region["minor_axis_px"], 1e-3)
     differs = np.clip(contrast(region), -STRONG, STRONG)
     noise = np.nan_to_num(region["noise"]) + LEAST_NOISE
     parts = (
@@ -195,15 +195,15 @@ def scores(
     """
     alone = appearance(levels, found)
     if beneath is None or not len(found.level):
-        return judge("alone", alone)
+        return scored_by("alone", alone)
     around = support(found, beneath, octaves(levels))
     supported = np.concatenate([alone, around], 1)
-    first = judge("supported", supported)
+    first = scored_by("supported", supported)
     others = context(found, beneath, first, polarity(levels, found))
-    return judge("in_context", np.concatenate([supported, others], 1))
+    return scored_by("in_context", np.concatenate([supported, others], 1))
 
 
-def judge(kind: str, features: np.ndarray) -> np.ndarray:
+def scored_by(kind: str, features: np.ndarray) -> np.ndarray:
     """Probability of being a bead, f32[N], of f32[N, F], by the networks `kind`."""
     return mean_of(networks(FILE)[kind], features)
 

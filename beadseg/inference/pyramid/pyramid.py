@@ -41,7 +41,7 @@ class Level(NamedTuple):
     scale: float  # px of the level to a px of the image
     maps: Maps
     labels: np.ndarray  # i32[h, w], 1..N, every region that may be a bead
-    regions: dict[str, np.ndarray]  # a row a region, see `inference.measure`
+    regions: dict[str, np.ndarray]  # one row per region, see `inference.measure`
     boxes: np.ndarray  # i64[N, 4] of them, as `Prediction` has them
 
     @property

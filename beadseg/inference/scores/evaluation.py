@@ -17,7 +17,13 @@ from beadseg.matching import MIN_IOUS, Counts
 from beadseg.metrics import Confusion, accuracy, dice, jaccard
 
 BOUNDARY_TOLERANCE = 2.0  # px
-ERRORS = ("missed", "invented", "merged", "split")
+ERRORS = ("false_negative", "false_positive", "merged", "split")
+ERROR_WORDS = {  # after 1, and after any other number
+    "false_negative": ("false negative", "false negatives"),
+    "false_positive": ("false positive", "false positives"),
+    "merged": ("merged", "merged"),
+    "split": ("split", "split"),
+}
 
 
 class Boundary(NamedTuple):
@@ -41,7 +47,7 @@ class Score(NamedTuple):
     predicted: int  # beads, without those on unknown pixels
     truth_diameters: np.ndarray  # f64[.], px, of whole beads
     predicted_diameters: np.ndarray
-    distance: float  # px, within which a centre counts as found
+    distance: float  # px, within which a centre is a true positive
 
 
 def score(
@@ -58,7 +64,7 @@ def score(
       truth: i32[H, W], -1 unknown; without beads where there are centres.
       centres: f[N, 2] (y, x) of the true beads, if their outlines are unknown.
       predicted: i32[H, W].
-      distance: px within which a centre counts as found. None: half of the median
+      distance: px within which a centre is a true positive. None: half of the median
         diameter of the true beads, or of the predicted ones where only true centres
         are known.
       tolerance: px by which outlines may differ.
@@ -72,7 +78,7 @@ def score(
         _centres(truth, found.truth) if centres is None else centres,
         _centres(predicted, found.predicted),
         distance,
-        found.doubtful,
+        found.ignored,
     ).counts
     if centres is not None:
         counted = detection.true_positive + detection.false_positive

@@ -20,7 +20,7 @@ from beadseg.metrics import Confusion, completed
 def known_shares(
     truth: Path, pairs: Iterable[Pair], given: float | None
 ) -> dict[str, float]:
-    """Completeness of the masks of some pairs, where somebody told it.
+    """Completeness of the masks of some pairs, where it is given.
 
     Args:
       truth: a data set, or part of one; its `beads.toml` is read.
@@ -55,7 +55,7 @@ def expected(score: Score, share: float) -> Score:
     errors = dict(zip(ERRORS, score.errors, strict=True))
     wrongly = score.beads[0].false_positive - first.false_positive
     named = {kind: count / share for kind, count in errors.items()}
-    named["invented"] = max(errors["invented"] - wrongly, 0.0)
+    named["false_positive"] = max(errors["false_positive"] - wrongly, 0.0)
     b = score.boundary
     return score._replace(
         pixels=Confusion(*map(float, completed(score.pixels, share))),

@@ -38,7 +38,7 @@ def evaluate(
       completeness: of the masks, by name, where it is known: what is counted is then
         what is to be expected against complete ones.
       trained: names of the images that the prediction's run was trained on.
-      suspected: completeness that masks seem to have that nobody told about.
+      suspected: completeness that masks without a given one seem to have.
 
     Returns:
       What goes into JSON: "images" (a dict of `metrics` each, with "name",

@@ -16,7 +16,7 @@ import numpy as np
 from beadseg.data.cache import hash_file
 from beadseg.files import write_whole
 from beadseg.partial.completed import read_provenance, write_labels
-from beadseg.partial.review.book import Book, open_log
+from beadseg.partial.review.annotation_log import AnnotationLog, open_log
 from beadseg.partial.review.label_map import IN_MASK, MODEL, PROPOSED, Bead, among
 
 FORMAT = "beadseg-provenance-1"
@@ -24,32 +24,32 @@ _KINDS = ("masks", "ignore")
 _CHANGED = "changed"  # folder of what others changed
 
 
-def save(book: Book) -> None:
+def save(annotations: AnnotationLog) -> None:
     """Writes mask, ignore and provenance, whole; they follow from the decisions.
 
     Raises OSError.
     """
-    saving(book)()
+    saving(annotations)()
 
 
-def saving(book: Book) -> Callable[[], None]:
+def saving(annotations: AnnotationLog) -> Callable[[], None]:
     """What saves the present state, whenever it is called, on any thread."""
-    folder, name = book.folder, book.name
-    labels = book.map.labels.copy()
-    masked = [n for n, b in book.map.beads.items() if b.state in IN_MASK]
-    waiting = [n for n, b in book.map.beads.items() if b.state == PROPOSED]
+    folder, name = annotations.folder, annotations.name
+    labels = annotations.map.labels.copy()
+    masked = [n for n, b in annotations.map.beads.items() if b.state in IN_MASK]
+    waiting = [n for n, b in annotations.map.beads.items() if b.state == PROPOSED]
     provenance = {
         "format": FORMAT,
         "image": name,
-        "reviewed": bool(book.reviewed),
-        "decisions": book.version,
-        "decisions_digest": book.log.digest(book.version),
-        "completeness": round(float(book.completeness()), 4),
-        "counts": book.counts(),
-        "proposed_by": book.about["run"],
+        "reviewed": bool(annotations.reviewed),
+        "decisions": annotations.version,
+        "decisions_digest": annotations.log.digest(annotations.version),
+        "completeness": round(float(annotations.completeness()), 4),
+        "counts": annotations.counts(),
+        "proposed_by": annotations.about["run"],
         "beads": {
-            str(number): _as_json(bead, number in book.map.boxes)
-            for number, bead in sorted(book.map.beads.items())
+            str(number): _as_json(bead, number in annotations.map.boxes)
+            for number, bead in sorted(annotations.map.beads.items())
         },
     }
 

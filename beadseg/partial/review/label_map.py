@@ -10,7 +10,7 @@ from scipy import ndimage
 Box = tuple[slice, slice]
 
 # Where a bead comes from, and what became of it.
-PERSON, MODEL, DRAWN = "person", "model", "drawn"
+MANUAL, MODEL, DRAWN = "person", "model", "drawn"
 KEPT, PROPOSED, ACCEPTED, REJECTED, DELETED = (
     "kept",
     "proposed",

@@ -1,4 +1,4 @@
-"""The server of the review page: a desk, for who may sit at it.
+"""The server of the review page: one session, for those who hold its token.
 
 Only for who has the token of the address, on this machine unless asked otherwise. Files
 are named by nobody: requests speak of images by their names, which are looked up.
@@ -29,9 +29,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from beadseg.errors import BeadsegError
-from beadseg.partial.review.book import Stale
-from beadseg.partial.review.desk import Desk
+from beadseg.partial.review.annotation_log import Stale
 from beadseg.partial.review.guard import LONGEST, LOOPBACK, Guard, refusal
+from beadseg.partial.review.session import ReviewSession
 
 _STATIC = {"": "page.html", "page.css": "page.css", "page.js": "page.js"}
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
@@ -39,7 +39,9 @@ _PATIENCE = 30  # s for a body to arrive
 _GRACE = 3  # s for requests that are under way when it is ended
 
 
-def application(desk: Desk, token: str, hosts: tuple[str, ...] | None) -> Starlette:
+def application(
+    session: ReviewSession, token: str, hosts: tuple[str, ...] | None
+) -> Starlette:
     """The web application; `hosts` are the names it may be called by (None: any)."""
 
     async def static(request: Request) -> Response:
@@ -48,22 +50,22 @@ def application(desk: Desk, token: str, hosts: tuple[str, ...] | None) -> Starle
         return Response(content, media_type=_TYPES[Path(file).suffix])
 
     async def listing(request: Request) -> Response:
-        images, problems = await run_in_threadpool(desk.listing)
-        folder = str(desk.folder)
+        images, problems = await run_in_threadpool(session.listing)
+        folder = str(session.folder)
         return JSONResponse({"folder": folder, "images": images, "problems": problems})
 
     async def beads(request: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(desk.all_of, named(request)))
+        return JSONResponse(await run_in_threadpool(session.all_of, named(request)))
 
     async def version(request: Request) -> Response:
-        book = await run_in_threadpool(desk.book, named(request))
-        return JSONResponse({"version": book.version})
+        annotations = await run_in_threadpool(session.annotations, named(request))
+        return JSONResponse({"version": annotations.version})
 
     async def image(request: Request) -> Response:
         step = _number(request, "step", 1, 64)
         channel = _number(request, "channel", 0, 99)
         content, facts = await run_in_threadpool(
-            desk.pixels, named(request), channel, step or 1
+            session.pixels, named(request), channel, step or 1
         )
         return Response(
             content,
@@ -74,11 +76,13 @@ def application(desk: Desk, token: str, hosts: tuple[str, ...] | None) -> Starle
     async def act(request: Request) -> Response:
         name = named(request)
         action, known = _asked(await _body(request))
-        return JSONResponse(await run_in_threadpool(desk.decide, name, action, known))
+        return JSONResponse(
+            await run_in_threadpool(session.decide, name, action, known)
+        )
 
     def named(request: Request) -> str:
         name = request.path_params["name"]
-        if name not in desk.names:
+        if name not in session.names:
             raise HTTPException(404, "there is no such image")
         return name
 
@@ -95,7 +99,7 @@ def application(desk: Desk, token: str, hosts: tuple[str, ...] | None) -> Starle
         def keep_saving():
             said: list[str] = []
             while not stop.wait(0.5):
-                failed = desk.save()
+                failed = session.save()
                 for line in failed:
                     if line not in said:
                         logging.getLogger("uvicorn.error").error("%s", line)
@@ -139,17 +143,17 @@ def serve(
     """Serves until stopped; `started` is told the address with its token.
 
     Returns:
-      How far the review has come (`Desk.close`).
+      How far the review has come (`ReviewSession.close`).
 
     Raises:
       BeadsegError: the folder is not to be reviewed, or the port is taken.
     """
-    desk = Desk(folder)
+    session = ReviewSession(folder)
     try:
         listener = _listen(host, port)
         token = secrets.token_urlsafe(24)
         hosts = LOOPBACK if host in LOOPBACK else None
-        app = application(desk, token, hosts)
+        app = application(session, token, hosts)
         config = uvicorn.Config(
             app,
             log_level="warning",
@@ -161,9 +165,9 @@ def serve(
         server = _Server(config, lambda: started(address))
         with _ends_by_signals(server):
             server.run(sockets=[listener])
-            return desk.close()
+            return session.close()
     finally:
-        desk.release()
+        session.release()
 
 
 @contextmanager

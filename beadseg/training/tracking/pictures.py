@@ -7,7 +7,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 
-from beadseg.colours import BEAD, INVENTED, MISSED, UNKNOWN
+from beadseg.colours import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, UNKNOWN
 from beadseg.files import open_whole, writing
 from beadseg.quoting import for_plot
 from beadseg.training.evaluation import Evaluation, Sample
@@ -32,7 +32,12 @@ def panels(samples: list[Sample], threshold: float) -> dict[str, np.ndarray]:
 
 def draw_samples(found: Evaluation, file: Path) -> None:
     """Writes `samples.png`: the worst, the median and the best validation images."""
-    titles = ("image", "truth", "probability", "found, missed, invented")
+    titles = (
+        "image",
+        "truth",
+        "probability",
+        "true positives, false negatives, false positives",
+    )
     rows = len(found.samples)
     figure, axes = plt.subplots(
         rows, 4, figsize=(12, 3.0 * rows), squeeze=False, layout="compressed"
@@ -46,8 +51,8 @@ def draw_samples(found: Evaluation, file: Path) -> None:
         title = f"{for_plot(sample.name)}: Jaccard {sample.jaccard:.3f}"
         line[0].set_title(title, fontsize=9)
     figure.supxlabel(
-        f"green: found   orange: missed   red: invented   grey: unknown   "
-        f"(threshold {found.threshold:.2f})",
+        "green: true positive orange: false negative red: false positive   grey: "
+        f"unknown   (threshold {found.threshold:.2f})",
         fontsize=9,
     )
     _save(figure, file)
@@ -129,9 +134,9 @@ def _parts(sample: Sample, threshold: float) -> list[np.ndarray]:
     probability = plt.colormaps["viridis"](sample.probability)[..., :3]
     errors = 0.6 * grey
     for colour, where in (
-        (BEAD, true & found),
-        (MISSED, true & ~found),
-        (INVENTED, ~true & found),
+        (TRUE_POSITIVE, true & found),
+        (FALSE_NEGATIVE, true & ~found),
+        (FALSE_POSITIVE, ~true & found),
         (UNKNOWN, np.ones_like(true)),
     ):
         where = where & (~known if colour is UNKNOWN else known)

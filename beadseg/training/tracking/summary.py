@@ -4,6 +4,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from beadseg.quoting import percent
+
 SUMMARY = "summary.json"
 _SHARES = ("best_jaccard", "final_jaccard", "threshold")
 _COUNTS = ("best_epoch", "final_epoch")
@@ -77,7 +79,7 @@ def summarise(
     best, final = best_of(scores), scores[-1]
     steady = [row for row in rows if row["kind"] == "train"][1:] or rows
     rates = [r["images_per_second"] for r in steady if "images_per_second" in r]
-    verdict = judge([score_of(row) for row in scores], config.train.epochs)
+    verdict = verdict_of([score_of(row) for row in scores], config.train.epochs)
     calibration = None
     if not marks:
         verdict, calibration = _calibrated(verdict, scores, best, config)
@@ -102,7 +104,7 @@ def of_best(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "best_jaccard": row["jaccard"],
         "best_score": score_of(row),
-        "best_jaccard_at_half": row["jaccard_at_half"],
+        "best_jaccard_at_0.5": row["jaccard_at_0.5"],
         **{f"best_{name}": row.get(name) for name in _OF_BEST},
         "grade": grade(row["jaccard"]),
         "threshold": row["threshold"],
@@ -138,7 +140,7 @@ def grade(jaccard: float) -> str:
     return next((name for least, name in GRADES if jaccard > least), BELOW)
 
 
-def judge(scores: list[float], epochs: int) -> str:
+def verdict_of(scores: list[float], epochs: int) -> str:
     """One word for a run: converged, still rising, collapsed or did not learn.
 
     Args:
@@ -169,7 +171,7 @@ def _calibrated(
     last, reached = rows[-1], free[-1]
     failed = verdict in ("collapsed", "did not learn")
     apart = reached > max(LEARNT, 1.5 * last.get("bead_share", 0.0))
-    learnt = judge(free, config.train.epochs) in ("converged", "still rising")
+    learnt = verdict_of(free, config.train.epochs) in ("converged", "still rising")
     if failed and learnt and apart and last["jaccard"] < LOW * reached:
         return UNCALIBRATED, (
             f"it learnt, but its probabilities do not fit the threshold "
@@ -177,9 +179,9 @@ def _calibrated(
             f"has a Jaccard of {reached:.3f}, not {last['jaccard']:.3f}; train without "
             "--config.train.threshold, which is then chosen"
         )
-    if best["jaccard"] >= LEARNT and best["jaccard_at_half"] < LOW * best["jaccard"]:
+    if best["jaccard"] >= LEARNT and best["jaccard_at_0.5"] < LOW * best["jaccard"]:
         return verdict, (
-            f"at threshold 0.5 Jaccard is {best['jaccard_at_half']:.3f}: probabilities "
+            f"at threshold 0.5 Jaccard is {best['jaccard_at_0.5']:.3f}: probabilities "
             "are far from 0.5 on beads, so the threshold was chosen; the masks may "
             "lack beads"
         )
@@ -201,7 +203,7 @@ def sentence(summary: dict[str, Any]) -> str:
             f"fine-tuning did not help; starting weights kept: {told} ({threshold}); "
             f"after training {_score(summary)} was {summary['tuned_score']:.3f} at best"
         )
-    mixed = f", mixed with {share:.0%} of the starting weights" if share else ""
+    mixed = f", mixed with {percent(share)} of the starting weights" if share else ""
     before = summary.get("start_score")
     if before is not None:
         helped = "" if before < summary["best_score"] else "fine-tuning did not help: "
@@ -222,7 +224,7 @@ def sentence(summary: dict[str, Any]) -> str:
 
 
 def cautions(summary: dict[str, Any]) -> list[str]:
-    """What makes the scores doubtful: lines to print after the sentence."""
+    """Warnings about the scores: lines to print after the sentence."""
     return list(summary.get("cautions", ()))
 
 
@@ -247,6 +249,10 @@ def _beads(summary: dict[str, Any]) -> str:
     told = f"beads F1 {summary['best_f1']:.3f}"
     if summary.get("score") == "f1":
         told += " (masks are marks: centres within half a diameter)"
-    told += f", count error of an image {summary['best_count_error']:.1%}"
+    told += f", count error per image {percent(summary['best_count_error'], 1)}"
     size = summary.get("best_diameter_error")
-    return told if size is None else f"{told}, median diameter {size:+.1%}"
+    return (
+        told
+        if size is None
+        else f"{told}, median diameter {percent(size, 1, sign=True)}"
+    )

@@ -23,7 +23,7 @@ from beadseg.training.tracking import wandb_mode
 
 INIT_TIMEOUT = 10.0  # s, once the server has answered
 _NEEDED = {  # numbers of the rows of a kind, for curves and summary
-    "validation": ("loss", "jaccard", "jaccard_at_half", "threshold"),
+    "validation": ("loss", "jaccard", "jaccard_at_0.5", "threshold"),
     "train_epoch": ("loss", "jaccard", "learning_rate", "gradient_norm"),
 }
 
@@ -98,7 +98,7 @@ class Tracker:
         try:
             send(self._wandb)
         except Exception as error:  # whatever it is, training goes on
-            note(f"W&B has stopped ({_reason(error)}); metrics.jsonl goes on")
+            note(f"W&B has stopped ({_reason(error)}); metrics.jsonl continues")
             self._wandb = None
 
 

@@ -1,4 +1,4 @@
-"""Whether W&B is told of runs as they go on, or afterwards: decided once a process.
+"""Whether runs are sent to W&B online or afterwards: decided once per process.
 
 Nothing leaves the machine unless the user has logged in to W&B or asked for online.
 Then the server is asked once, in the background, who the user is; without a good answer

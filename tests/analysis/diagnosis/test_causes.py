@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from beadseg import cli
 from beadseg.analysis.diagnosis.causes import CAUSES, diagnose
-from beadseg.analysis.diagnosis.evidence import Evidence, Seen, examine, pool
+from beadseg.analysis.diagnosis.evidence import Evidence, ExaminedImage, examine, pool
 from beadseg.analysis.recommendation import write_config
 from beadseg.config import load_config
 from tests.analysis.illness import ILLNESSES, healthy, ill
@@ -35,10 +35,12 @@ def test_edges_of_beads_in_a_row_are_no_seam():
     image = ndimage.gaussian_filter((labels > 0).astype(np.float32), 1.0)
     image += rng.normal(0, 0.01, image.shape).astype(np.float32)
     probability = (labels > 0).astype(np.float32)
-    assert examine(Seen("a", image, labels, probability, labels), 0.5).seam < 0.5
+    assert (
+        examine(ExaminedImage("a", image, labels, probability, labels), 0.5).seam < 0.5
+    )
     joined = probability.copy()
     joined[:40] *= 0.6  # tiles that meet inside a row of beads
-    assert examine(Seen("a", image, labels, joined, labels), 0.5).seam > 0.9
+    assert examine(ExaminedImage("a", image, labels, joined, labels), 0.5).seam > 0.9
 
 
 def test_symptoms_stay_behind_the_failure_that_explains_them():
@@ -72,12 +74,12 @@ def test_numbers_of_an_image_are_those_counted_by_hand():
     probability[30:40, 30:40] = 0.3  # the fourth is missed
     probability[20, 50] = 0.9  # a speck
     image = (truth > 0).astype(np.float32)
-    row = examine(Seen("a", image, truth, probability, predicted), 0.5)
-    assert (row.truth, row.predicted, row.found) == (4, 5, 2)
-    assert (row.missed, row.split, row.merged) == (1, 1, 0)
-    assert row.invented == 1 and row.specks == 1
-    assert row.missed_probability == pytest.approx(0.3, abs=1e-6)
-    assert row.found_probability == pytest.approx(1.8, abs=1e-6)
+    row = examine(ExaminedImage("a", image, truth, probability, predicted), 0.5)
+    assert (row.truth, row.predicted, row.true_positive) == (4, 5, 2)
+    assert (row.false_negative, row.split, row.merged) == (1, 1, 0)
+    assert row.false_positive == 1 and row.specks == 1
+    assert row.false_negative_probability == pytest.approx(0.3, abs=1e-6)
+    assert row.true_positive_probability == pytest.approx(1.8, abs=1e-6)
     assert row.located == 3  # with half of the third
 
 
@@ -85,7 +87,7 @@ def test_jaccard_at_each_threshold_is_that_of_the_pixels():
     truth = squares((5, 5), (30, 30))
     rng = np.random.default_rng(0)
     probability = rng.random(truth.shape).astype(np.float32)
-    seen = Seen("a", probability, truth, probability, np.zeros_like(truth))
+    seen = ExaminedImage("a", probability, truth, probability, np.zeros_like(truth))
     evidence = pool([seen], 0.5)
     for threshold in (0.0, 0.25, 0.5, 0.75):
         over = probability >= threshold

@@ -45,7 +45,7 @@ def folder(where, counts, pixel_size=0.5, names="image{}_g{}", seed=0):
             "image": names.format(i, i % 2),
             "pixel_size_um": pixel_size,
             "count": count,
-            "count_corrected": float(count),
+            "edge_corrected_count": float(count),
             "median_diameter_px": float(np.median(table["diameter_px"]))
             if count
             else None,

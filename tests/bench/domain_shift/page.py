@@ -160,7 +160,7 @@ def _curves(page: Page, reading: Reading) -> None:
             for at, rows in reading.curves:
                 if at == factors:
                     steps = [row["step"] for row in rows]
-                    for field, colour in (("jaccard", BLUE), ("jaccard_at_half", GREY)):
+                    for field, colour in (("jaccard", BLUE), ("jaccard_at_0.5", GREY)):
                         axis.plot(steps, [row[field] for row in rows], color=colour)
             axis.plot([], [], color=BLUE, label="best threshold")
             axis.plot([], [], color=GREY, label="threshold 0.5")

@@ -76,7 +76,7 @@ def ensembles_of(sweep: SweepView, reading: Reading) -> list[dict[str, Any]]:
     """What the seeds of a setting score together and alone; kept in the folder.
 
     Of the losses on complete masks and of the settings for beads, once all members
-    have come to their end.
+    have finished.
     """
     if len(reading.members) < reading.planned:
         return []

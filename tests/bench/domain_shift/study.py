@@ -144,7 +144,7 @@ def scores_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     would have kept, by its patience.
     """
     calibrated = [row["jaccard"] for row in rows]
-    at_half = [row["jaccard_at_half"] for row in rows]
+    at_half = [row["jaccard_at_0.5"] for row in rows]
     best = int(np.argmax(calibrated))
     scores = {
         "best": calibrated[best],

@@ -155,7 +155,7 @@ def test_shares_are_parts_of_the_way_from_the_collapse_to_what_is_sound(study):
 def test_scores_of_a_curve():
     curve = [(0.3, 0.2, 0.4), (0.6, 0.5, 0.3), (0.5, 0.1, 0.6), (0.7, 0.4, 0.2)]
     rows = [
-        {"jaccard": best, "jaccard_at_half": half, "threshold": threshold}
+        {"jaccard": best, "jaccard_at_0.5": half, "threshold": threshold}
         for best, half, threshold in curve
     ]
     found = scores_of(rows)
@@ -242,7 +242,7 @@ def sweep_folder(tmp_path):
                 "step": 24 * epoch,
                 "epoch": epoch,
                 "jaccard": found[0] - 0.01 * point["seed"],
-                "jaccard_at_half": max(found[1] - 0.01 * point["seed"], 0.0),
+                "jaccard_at_0.5": max(found[1] - 0.01 * point["seed"], 0.0),
                 "threshold": 0.3,
             }
             for epoch in (1, 2)

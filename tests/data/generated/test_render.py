@@ -104,11 +104,11 @@ def test_plain_drawing_thresholded_gives_back_the_truth(modality, sign):
         made = generate(settings, 0, index)
         image, truth = made.image.astype(float), made.labels > 0
         away = ndimage.distance_transform_edt(~truth)
-        ground = image[away == away.max()][0]
+        background = image[away == away.max()][0]
         inside = np.median(image[truth])
-        if (inside - ground) * sign < 0:
+        if (inside - background) * sign < 0:
             continue  # metal: dark with a bright middle
-        found = (image - ground) * sign > 0.02 * np.ptp(image)
+        found = (image - background) * sign > 0.02 * np.ptp(image)
         jaccards.append(np.sum(found & truth) / np.sum(found | truth))
     assert len(jaccards) > 8
     # Edges are a tenth of a px wide here, and the threshold takes all of it.

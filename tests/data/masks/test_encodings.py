@@ -97,7 +97,7 @@ def test_black_beads_on_white_are_exchanged(tmp_path, size, mode):
 def test_a_numbered_ground_is_ground(size):
     labels = field(*size)[1]
     read = interpret(labels + 1, "m")
-    assert read.kind == "ground numbered"
+    assert read.kind == "background numbered"
     assert same_beads(read, labels)
     assert same_beads(interpret(np.where(labels > 0, 2, 1), "m"), labels)
 

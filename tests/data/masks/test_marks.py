@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from beadseg.data.masks.marks import judge_masks, mark_centres, measure_marks
+from beadseg.data.masks.marks import kind_of_masks, mark_centres, measure_marks
 from beadseg.data.masks.necks import separate
 from beadseg.data.masks.points import discs
 
@@ -28,19 +28,19 @@ def image(name, marks, beads, seed=0):
 @pytest.mark.parametrize("diameter", [5.2, 7.5, 10.0, 24.0])
 def test_outlines_of_beads_of_one_size_are_outlines(diameter):
     images = [image("a", diameter, 1.05 * diameter), image("b", diameter, diameter, 1)]
-    found = judge_masks(images)
+    found = kind_of_masks(images)
     assert not found.are_marks
     assert found.best_jaccard > 0.9
 
 
 def test_outlines_of_images_of_two_magnifications_are_outlines():
-    assert not judge_masks([image("a", 8, 8), image("b", 14, 14, 1)]).are_marks
+    assert not kind_of_masks([image("a", 8, 8), image("b", 14, 14, 1)]).are_marks
 
 
 def test_marks_whose_radius_differs_between_images_reach_a_known_jaccard():
     """Beads of one size under discs of m and M, all drawn as M: (m^2 + M^2) / 2 M^2."""
     small, large = image("a", 6, 8), image("b", 10, 8, 1)
-    found = judge_masks([small, large])
+    found = kind_of_masks([small, large])
     m, M = (float(np.square(i.marks).mean()) for i in (small, large))
     assert found.are_marks
     assert found.best_jaccard == pytest.approx((m + M) / (2 * M), abs=0.01)
@@ -51,7 +51,7 @@ def test_marks_whose_radius_differs_between_images_reach_a_known_jaccard():
 
 @pytest.mark.parametrize("factor", [0.5, 0.7, 1.5])
 def test_marks_of_another_size_than_the_beads_are_marks(factor):
-    found = judge_masks([image("a", 10 * factor, 10), image("b", 10 * factor, 10, 1)])
+    found = kind_of_masks([image("a", 10 * factor, 10), image("b", 10 * factor, 10, 1)])
     assert found.are_marks
     assert found.best_jaccard > 0.95  # of whoever draws them as wide as the marks
 
@@ -60,22 +60,22 @@ def test_equal_discs_on_beads_of_many_sizes_are_marks_and_outlines_are_not():
     sizes = np.random.default_rng(3).uniform(
         6, 22, len(centres(np.random.default_rng()))
     )
-    assert judge_masks([image("a", 10, sizes)]).are_marks
-    assert not judge_masks([image("a", sizes, sizes)]).are_marks
+    assert kind_of_masks([image("a", 10, sizes)]).are_marks
+    assert not kind_of_masks([image("a", sizes, sizes)]).are_marks
 
 
 def test_nothing_is_said_where_too_few_beads_are_seen():
     blind = measure_marks(
         "a", discs(centres(np.random.default_rng(0)), 6, (SIDE, SIDE))
     )
-    assert not judge_masks([blind]).are_marks
-    assert not judge_masks([]).are_marks
+    assert not kind_of_masks([blind]).are_marks
+    assert not kind_of_masks([]).are_marks
 
 
 def test_the_setting_decides():
     marks, outlines = image("a", 6, 12), image("a", 12, 12)
-    assert not judge_masks([marks], "outlines").are_marks
-    assert judge_masks([outlines], "marks").are_marks
+    assert not kind_of_masks([marks], "outlines").are_marks
+    assert kind_of_masks([outlines], "marks").are_marks
 
 
 @pytest.mark.parametrize("cut", [True, False])

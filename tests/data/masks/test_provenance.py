@@ -5,8 +5,8 @@ import json
 from beadseg.data.masks.provenance import proposed
 
 
-def write(folder, name, accepted, person, rejected=0):
-    beads = [("model", True)] * accepted + [("person", True)] * person
+def write(folder, name, accepted, manual, rejected=0):
+    beads = [("model", True)] * accepted + [("person", True)] * manual
     beads += [("model", False)] * rejected
     content = {
         "beads": {
@@ -20,9 +20,9 @@ def write(folder, name, accepted, person, rejected=0):
 
 
 def test_masks_that_are_mostly_accepted_proposals_are_named(tmp_path):
-    write(tmp_path, "a", accepted=30, person=10)
-    write(tmp_path, "b", accepted=10, person=10, rejected=50)
-    write(tmp_path, "c", accepted=8, person=2)
+    write(tmp_path, "a", accepted=30, manual=10)
+    write(tmp_path, "b", accepted=10, manual=10, rejected=50)
+    write(tmp_path, "c", accepted=8, manual=2)
     found = proposed(tmp_path, ["c", "b", "a", "d"])
     assert found.images == ("a", "c")
     assert (found.accepted, found.beads) == (38, 50)
@@ -33,6 +33,6 @@ def test_masks_that_are_mostly_accepted_proposals_are_named(tmp_path):
 
 def test_masks_of_a_person_are_said_nothing_about(tmp_path):
     assert proposed(tmp_path, ["a"]).sentence("validation") == ""
-    write(tmp_path, "a", accepted=1, person=5)
+    write(tmp_path, "a", accepted=1, manual=5)
     (tmp_path / "provenance" / "b.json").write_text("{")
     assert proposed(tmp_path, ["a", "b"]).sentence("validation") == ""

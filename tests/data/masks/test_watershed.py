@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage import measure, morphology
 
-from beadseg.data.masks.watershed import hills, hills_blockwise
+from beadseg.data.masks.watershed import watershed, watershed_blockwise
 
 
-def ground(rng, shape, smooth=2.0):
+def background(rng, shape, smooth=2.0):
     """A height map of about 0..1 and a mask."""
     height = np.abs(ndimage.gaussian_filter(rng.normal(size=shape), smooth))
     mask = ndimage.gaussian_filter(rng.normal(size=shape), smooth) > -0.05
@@ -30,12 +30,12 @@ def ground(rng, shape, smooth=2.0):
 def test_blocks_give_what_the_whole_gives(
     seed, shape, smooth, levels, block, min_area, fill
 ):
-    height, mask = ground(np.random.default_rng(seed), shape, smooth)
+    height, mask = background(np.random.default_rng(seed), shape, smooth)
     if levels:  # plateaus
         height = np.round(height * levels) / np.float32(levels)
-    whole = hills(height, mask, 0.15, min_area, fill)
+    whole = watershed(height, mask, 0.15, min_area, fill)
     found = np.zeros(shape, np.int32)
-    count = hills_blockwise(
+    count = watershed_blockwise(
         lambda rows, columns: (height[rows, columns], mask[rows, columns]),
         found,
         0.15,
@@ -52,14 +52,14 @@ def test_blocks_give_what_the_whole_gives(
 @pytest.mark.parametrize("seed", range(5))
 def test_hills_are_the_h_maxima(seed):
     """A hill holds one h-maximum of scikit-image and all its pixels hang together."""
-    height, mask = ground(np.random.default_rng(seed), (80, 90))
+    height, mask = background(np.random.default_rng(seed), (80, 90))
     height = np.where(mask, height + 0.01, 0).astype(np.float32)
-    found = hills(height, mask, 0.1)
+    found = watershed(height, mask, 0.1)
     np.testing.assert_array_equal(found > 0, mask)
     dome = morphology.reconstruction(np.maximum(height - 0.1, 0), height)
     tops = morphology.local_maxima(dome) & mask
     seeds, count = measure.label(tops, connectivity=2, return_num=True)
-    # A maximum less than 0.1 above the ground around it is an h-maximum to neither,
+    # A maximum less than 0.1 above the background around it is an h-maximum to neither,
     # but a part of the mask without any other is a hill to us.
     parts, part_count = ndimage.label(mask, np.ones((3, 3)))
     bare = part_count - len(np.unique(parts[tops]))
@@ -77,19 +77,19 @@ def ridge(*heights):
 def test_a_top_counts_that_is_far_enough_above_its_saddle():
     height = ridge(0.2, 0.9, 0.5, 0.7, 0.2)
     mask = height > 0
-    assert hills(height, mask, 0.19).tolist() == [[1, 1, 1, 2, 2]]
-    assert hills(height, mask, 0.21).tolist() == [[1, 1, 1, 1, 1]]
+    assert watershed(height, mask, 0.19).tolist() == [[1, 1, 1, 2, 2]]
+    assert watershed(height, mask, 0.21).tolist() == [[1, 1, 1, 1, 1]]
 
 
 def test_a_small_hill_joins_the_neighbour_of_the_highest_saddle():
     height = ridge(0.9, 0.8, 0.7, 0.3, 0.8, 0.4, 0.7, 0.8, 0.9, 0.0, 0.6)
     mask = height > 0
-    assert hills(height, mask, 0.1)[0].tolist() == [1, 1, 1, 2, 2, 2, 3, 3, 3, 0, 4]
-    alone_gone = hills(height, mask, 0.1, min_area=3)[0]
+    assert watershed(height, mask, 0.1)[0].tolist() == [1, 1, 1, 2, 2, 2, 3, 3, 3, 0, 4]
+    alone_gone = watershed(height, mask, 0.1, min_area=3)[0]
     assert alone_gone.tolist() == [1, 1, 1, 2, 2, 2, 3, 3, 3, 0, 0]
     height[0, 2] = 0  # the first hill has no neighbour
     mask = height > 0
-    joined = hills(height, mask, 0.1, min_area=4)[0]
+    joined = watershed(height, mask, 0.1, min_area=4)[0]
     assert joined.tolist() == [0, 0, 0, 1, 1, 1, 1, 1, 1, 0, 0]
 
 
@@ -104,16 +104,16 @@ def test_a_hole_in_one_hill_is_filled_and_one_between_two_is_not(discs):
         y, x = np.mgrid[:40, :70] - np.array([20, x])[:, None, None]
         height = np.maximum(height, 1 - np.hypot(y, x).astype(np.float32) / 20)
     height = np.maximum(height, 0)
-    found = hills(height, mask, 0.1, fill=True)
+    found = watershed(height, mask, 0.1, fill=True)
     assert found.max() == 2
     assert (found[18:21, 16:19] == found[20, 10]).all()
     assert found[20, 32] == 0
     assert (found[0] == 0).all()
-    assert hills(height, mask, 0.1)[19, 17] == 0
+    assert watershed(height, mask, 0.1)[19, 17] == 0
 
 
 def test_nothing_and_everything():
     nothing = np.zeros((9, 7), bool)
     flat = np.ones((9, 7), np.float32)
-    assert hills(flat, nothing, 0.1, 4, True).max() == 0
-    np.testing.assert_array_equal(hills(flat, ~nothing, 0.1, 4, True), 1)
+    assert watershed(flat, nothing, 0.1, 4, True).max() == 0
+    np.testing.assert_array_equal(watershed(flat, ~nothing, 0.1, 4, True), 1)

@@ -45,8 +45,8 @@ def test_circularity_of_discs_is_1_in_the_mean_also_when_cut_there(diameter):
 @pytest.mark.parametrize("angle", [0.0, 0.4, 1.2])
 def test_an_ellipse_has_its_axes_at_any_angle(angle):
     table = one(ellipse((120, 120), 60, 60, 80, 40, angle)).table
-    assert table["major_px"][0] == pytest.approx(80, rel=0.01)
-    assert table["minor_px"][0] == pytest.approx(40, rel=0.01)
+    assert table["major_axis_px"][0] == pytest.approx(80, rel=0.01)
+    assert table["minor_axis_px"][0] == pytest.approx(40, rel=0.01)
     a, b = 40, 20  # perimeter by Ramanujan (1914)
     h = ((a - b) / (a + b)) ** 2
     perimeter = math.pi * (a + b) * (1 + 3 * h / (10 + math.sqrt(4 - 3 * h)))
@@ -76,8 +76,8 @@ def test_all_agrees_with_scikit_image():
         ("y", lambda p: p.centroid[0]),
         ("x", lambda p: p.centroid[1]),
         # There a pixel is a point; here a square, of second moment 1/12.
-        ("major_px", lambda p: math.hypot(p.axis_major_length, 4 / math.sqrt(12))),
-        ("minor_px", lambda p: math.hypot(p.axis_minor_length, 4 / math.sqrt(12))),
+        ("major_axis_px", lambda p: math.hypot(p.axis_major_length, 4 / math.sqrt(12))),
+        ("minor_axis_px", lambda p: math.hypot(p.axis_minor_length, 4 / math.sqrt(12))),
         ("mean_intensity", lambda p: p.intensity_mean),
         ("max_intensity", lambda p: p.intensity_max),
     ):
@@ -91,7 +91,7 @@ def test_all_agrees_with_scikit_image():
     expected = np.array(boxes)[:, [0, 2, 1, 3]]
     np.testing.assert_array_equal(found.boxes, expected)
     means = [probability[labels == p.label].mean() for p in props]
-    np.testing.assert_allclose(table["probability"], means, rtol=1e-5)
+    np.testing.assert_allclose(table["mean_probability"], means, rtol=1e-5)
 
 
 @pytest.mark.parametrize("rows", [1, 7, 64])
@@ -111,7 +111,7 @@ def test_bands_of_any_height_give_the_same(rows):
 def test_lengths_in_um_are_those_in_px_times_the_pixel_size():
     found = one(ellipse((80, 80), 40, 40, 30, 20, 0), pixel_size=0.25)
     table, image = found.table, found.image
-    for name in ("diameter", "major", "minor"):
+    for name in ("diameter", "major_axis", "minor_axis"):
         assert table[f"{name}_um"] == pytest.approx(table[f"{name}_px"] * 0.25)
     assert table["area_um2"] == pytest.approx(table["area_px"] / 16)
     assert image["median_diameter_um"] == pytest.approx(table["diameter_um"][0])
@@ -163,7 +163,7 @@ def test_the_corrected_count_of_fields_of_a_lattice_is_unbiased():
             labels = np.where(off < 20, y // 20 * 5 + x // 20 + 1, 0).astype(np.int32)
             image = measure(labels, labels, off.astype("f4"), threshold=0.5).image
             counts.append(image["count"])
-            corrected.append(image["count_corrected"])
+            corrected.append(image["edge_corrected_count"])
     assert np.mean(counts) > 10.5
     assert np.mean(corrected) == pytest.approx(9)
 
@@ -181,5 +181,5 @@ def test_no_beads_and_all_bead_are_measured_without_a_warning():
     full = one(np.ones((20, 30), bool))
     assert full.image["count"] == 1
     assert full.image["coverage"] == 1
-    assert full.image["count_corrected"] == 0
+    assert full.image["edge_corrected_count"] == 0
     assert np.isnan(full.table["background"][0])

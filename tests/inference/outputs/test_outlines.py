@@ -42,7 +42,7 @@ def test_outlines_are_the_outer_ones_of_marching_squares(monkeypatch):
     for blur in (0.0, 0.5, 1.0, 2.0) * 5:
         image = ndimage.gaussian_filter(rng.random((40, 50)), blur)
         labels, count = ndimage.label(image > np.quantile(image, 0.6), EIGHT)
-        labels = rng.permutation(count + 1)[labels]  # any number, the ground's too
+        labels = rng.permutation(count + 1)[labels]  # any number, the background's too
         beads = np.unique(labels[labels > 0])
         found = list(polygons(labels, boxes(labels)[beads - 1], beads))
         assert len(found) == len(beads)

@@ -202,11 +202,13 @@ def test_clear_discs_on_all_levels_score_higher_than_faint_ones_on_one():
     assert scores[0] > scores[1]
 
 
-def bright_and_dark(ground):
+def bright_and_dark(background):
     """A level with a bright and a dark disc, its background clear or not."""
     labels = played.level((100, 100), 1.0, [(30, 30, 20), (70, 70, 20)]).labels
-    image = np.array([ground, ground + 0.4, ground - 0.4], np.float32)[labels]
-    clear = 0.0 if ground == 0.3 else 0.4  # of probability
+    image = np.array([background, background + 0.4, background - 0.4], np.float32)[
+        labels
+    ]
+    clear = 0.0 if background == 0.3 else 0.4  # of probability
     probability = np.where(labels > 0, 0.9, clear).astype(np.float32)
     regions = measure(labels, image, probability, threshold=0.5)
     maps = Maps(probability, None, None)

@@ -18,7 +18,7 @@ SIDE = 512  # px of the image
 @pytest.fixture(autouse=True)
 def probabilities_are_scores(monkeypatch):
     def mean_probability(levels, found, beneath):
-        return levels[0].regions["probability"][found.label - 1].astype(np.float32)
+        return levels[0].regions["mean_probability"][found.label - 1].astype(np.float32)
 
     monkeypatch.setattr(bead_scores, "scores", mean_probability)
 

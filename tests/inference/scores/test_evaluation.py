@@ -145,18 +145,20 @@ def test_command_prints_writes_and_shows(folders, capsys):
         capsys, folders / "pred", folders / "data", "-o", out, "--json", out / "x.json"
     ).out
     assert "2 images pooled" in said
-    assert "1 missed, 0 invented, 0 merged, 0 split" in said
+    assert "1 false negative, 0 false positives, 0 merged, 0 split" in said
     result = json.loads((out / "evaluation.json").read_text())
     assert result == json.loads((out / "x.json").read_text())
     assert result["pooled"]["recall"][0] == 9 / 10
     assert result["mean_of_images"]["count_error"] == pytest.approx(0.1)
     rows = list(csv.DictReader((out / "evaluation.csv").read_text().splitlines()))
-    assert [(r["image"], r["missed"], r["ap_0.5"]) for r in rows] == [
+    assert [(r["image"], r["false_negative"], r["ap_0.5"]) for r in rows] == [
         ("a", "0", "1.0"),
         ("b", "1", "0.8"),
     ]
     page = (out / "evaluation.html").read_text()
-    assert page.index("<figcaption>b: 1 missed") < page.index("<figcaption>a: no error")
+    assert page.index("<figcaption>b: 1 false negative") < page.index(
+        "<figcaption>a: no error"
+    )
     assert page.count("data:image/png") == 2
 
 
@@ -193,7 +195,7 @@ def test_points_and_ignored_pixels_of_a_data_set(folders, capsys):
 
 def test_single_files_belong_together_whatever_their_names(folders, capsys):
     pred, truth = folders / "pred/labels/b.tif", folders / "data/masks/a.tif"
-    assert "1 missed" in evaluate(capsys, pred, truth).out
+    assert "1 false negative" in evaluate(capsys, pred, truth).out
 
 
 def test_files_that_fail_are_named_and_the_rest_is_done(folders, capsys):
@@ -247,15 +249,15 @@ def test_masks_told_to_be_incomplete_are_corrected_for(folders, capsys, told):
     else:
         (folders / "data" / "beads.toml").write_text("completeness = 0.5\n")
     said = evaluate(capsys, folders / "pred", folders / "data", *options).out
-    assert "the masks of 2 of 2 images are told to label 50% of the beads" in said
-    assert "count       8 for 8 (+0.0%)" in said
+    assert "the masks of 2 of 2 images label, as given, 50 % of the beads" in said
+    assert "count       8 for 8 (+0.0 %)" in said
     found = json.loads((folders / "e.json").read_text())
     assert found["pooled"]["f1"][0] == 1
     assert found["pooled"]["jaccard"] == pytest.approx(1, abs=0.01)
-    assert "8 beads found where 8 are expected" in (folders / "e.html").read_text()
+    assert "8 beads predicted where 8 are expected" in (folders / "e.html").read_text()
     whole = ["--completeness", 1, "--json", folders / "e.json"]
     said = evaluate(capsys, folders / "pred", folders / "data", *whole).out
-    assert "told to label" not in said
+    assert "label, as given," not in said
     found = json.loads((folders / "e.json").read_text())
     assert found["pooled"]["f1"][0] == pytest.approx(2 / 3)
 

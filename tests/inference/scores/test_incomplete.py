@@ -43,7 +43,7 @@ def test_the_expected_score_is_that_against_the_whole_mask():
     for key in ("precision", "recall", "f1", "ap", "pq"):
         assert found[key][0] == pytest.approx(whole[key][0], abs=0.03), key
     assert found["detection"]["f1"] == pytest.approx(whole["detection"]["f1"], abs=0.03)
-    for kind in ("missed", "invented"):
+    for kind in ("false_negative", "false_positive"):
         mean = found["errors"][kind] / len(short)
         assert mean == pytest.approx(whole["errors"][kind], rel=0.15, abs=4), kind
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from beadseg.errors import BeadsegError
-from beadseg.partial.review.book import Book
+from beadseg.partial.review.annotation_log import AnnotationLog
 from beadseg.partial.review.strokes import stroke_pixels
 
 
@@ -78,7 +78,7 @@ def test_costly_strokes_on_file_do_not_hold_an_image(completed, name):
     log.write_text(3 * (json.dumps(action) + "\n"))
     started = time.process_time()
     try:
-        Book(completed, "a")
+        AnnotationLog(completed, "a")
     except BeadsegError as error:
         assert "line 1 does not fit" in str(error) or "line 2 does not" in str(error)
     assert time.process_time() - started < LIMIT

@@ -19,7 +19,7 @@ def row(epoch, jaccard, **more):
         "kind": "validation",
         "score": jaccard,
         "jaccard": jaccard,
-        "jaccard_at_half": jaccard,
+        "jaccard_at_0.5": jaccard,
         "jaccard_mean_of_images": jaccard - 0.1,
         "threshold": 0.4,
         "best_threshold": 0.4,
@@ -60,7 +60,7 @@ def test_the_sentence_tells_of_pixels_images_and_beads(tiny):
     said = sentence(summary)
     for part in ("Jaccard 0.800", "mean of images 0.700", "good", "F1 0.850"):
         assert part in said
-    assert "count error of an image 12.5%" in said and "diameter -3.0%" in said
+    assert "count error per image 12.5 %" in said and "diameter -3.0 %" in said
 
 
 def test_where_masks_are_marks_the_best_epoch_is_that_of_f1(tiny):
@@ -78,13 +78,13 @@ def test_fine_tuning_that_gained_nothing_says_so(tiny):
     said = sentence(summary)
     assert "fine-tuning did not help; starting weights kept" in said
     assert "0.810 at best" in said
-    assert "converged" not in said and "100%" not in said
+    assert "converged" not in said and "100 %" not in said
 
 
 def test_fine_tuning_that_gained_names_what_was_there_before(tiny):
     more = {"share_of_start": 0.25, "start_score": 0.5, "tuned_score": 0.81}
     said = sentence(told([row(1, 0.8), row(2, 0.81)], tiny, **more))
-    assert "before fine-tuning 0.500" in said and "25% of the starting weights" in said
+    assert "before fine-tuning 0.500" in said and "25 % of the starting weights" in said
     assert "did not help" not in said
 
 
@@ -117,7 +117,7 @@ def test_a_network_that_calls_everything_bead_has_not_learnt(tiny):
 
 
 def test_a_chosen_threshold_far_from_one_half_is_explained(tiny):
-    rows = [row(n, 0.8, jaccard_at_half=0.02, threshold=0.1) for n in (1, 2)]
+    rows = [row(n, 0.8, **{"jaccard_at_0.5": 0.02}, threshold=0.1) for n in (1, 2)]
     summary = told(rows, tiny)
     assert summary["verdict"] != UNCALIBRATED
     assert "at threshold 0.5 Jaccard is 0.020" in sentence(summary)

@@ -8,7 +8,7 @@ import pytest
 
 from beadseg.errors import BeadsegError
 from beadseg.training.run_folder import RunFolder, default_workdir, flatten
-from beadseg.training.tracking.summary import judge, summarise
+from beadseg.training.tracking.summary import summarise, verdict_of
 from beadseg.training.tracking.tracker import Tracker, read_rows
 
 
@@ -191,7 +191,7 @@ def test_flatten_names_every_leaf():
     ],
 )
 def test_the_verdict_names_the_shape_of_the_curve(curve, epochs, verdict):
-    assert judge(curve, epochs) == verdict
+    assert verdict_of(curve, epochs) == verdict
 
 
 def test_the_summary_is_of_the_best_epoch_and_the_last(tiny):
@@ -203,7 +203,7 @@ def test_the_summary_is_of_the_best_epoch_and_the_last(tiny):
     for epoch, jaccard in enumerate((0.5, 0.8, 0.75), 1):
         rows.append(
             {"step": epoch, "epoch": epoch, "kind": "validation", "jaccard": jaccard}
-            | {"jaccard_at_half": jaccard / 2, "threshold": epoch / 10}
+            | {"jaccard_at_0.5": jaccard / 2, "threshold": epoch / 10}
         )
     found = summarise(rows, tiny)
     assert found["best_jaccard"] == 0.8

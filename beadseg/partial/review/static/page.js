@@ -530,7 +530,7 @@ function decideInView(verb, which) {
 
 function mergeSelected() {
   if (selected.size > 1) act({ do: "merge", ids: [...selected] });
-  else hint("Shift and click choose several beads to merge.");
+  else hint("Shift-click to select several beads to merge.");
 }
 
 function removeSelected() {
@@ -554,13 +554,13 @@ function drawEllipse(e) {
 
 function paintStroke(points, erase) {
   const bead = one();
-  if (erase && !bead) { hint("Choose the bead to erase from."); return; }
+  if (erase && !bead) { hint("Select the bead to erase from."); return; }
   act({ do: "paint", id: bead ? bead.id : null, points, radius: brush(), erase });
 }
 
 function splitAlong(a, b) {
   const bead = one();
-  if (!bead) { hint("Choose the bead to split."); return; }
+  if (!bead) { hint("Select the bead to split."); return; }
   act({ do: "split", id: bead.id, y0: pixel(a.y), x0: pixel(a.x), y1: pixel(b.y), x1: pixel(b.x) });
 }
 
@@ -584,9 +584,9 @@ function refresh() {
     .map((b) => b.id);
   const bead = one(), open = proposals();
   $("place").textContent = open.length ? `${bead ? Math.max(open.indexOf(bead.id) + 1, 0) || "–" : "–"} of ${open.length}` : "none left";
-  const words = { person: "labelled by a person", drawn: "drawn here" };
-  let title = "", reason = "Choose a bead, or press N for the most doubtful proposal.", share = 0;
-  if (selected.size > 1) { title = `${selected.size} beads`; reason = "Chosen together."; }
+  const words = { person: "manual", drawn: "drawn here" };
+  let title = "", reason = "Select a bead, or press N for the least certain proposal.", share = 0;
+  if (selected.size > 1) { title = `${selected.size} beads`; reason = "Selected together."; }
   else if (bead) {
     const score = bead.score === null || bead.score === undefined ? "" : bead.score.toFixed(3);
     title = bead.origin === "model" ? `${score}  ${bead.state === "proposed" ? "undecided" : bead.state}` : words[bead.origin] || bead.origin;
@@ -610,7 +610,7 @@ function refresh() {
     $("counts").replaceChildren(...Object.entries(count).flatMap(([kind, n]) => {
       const dot = document.createElement("i"), dt = document.createElement("dt"), dd = document.createElement("dd");
       dot.style.color = COLOURS[kind];
-      dt.textContent = { person: "labelled by a person", proposed: "undecided" }[kind] || kind;
+      dt.textContent = { person: "manual", proposed: "undecided" }[kind] || kind;
       dd.textContent = n;
       return [dot, dt, dd];
     }));
@@ -698,7 +698,7 @@ const KEYS = [  // key, what it does in words, what it does
   ["a", "accept the proposal", () => decide("accept")],
   ["r", "reject it", () => decide("reject")],
   ["o", "put it back among the undecided", () => decide("reopen")],
-  ["n", "next, the most doubtful first, here or in another image", nextOpen],
+  ["n", "next, the least certain first, here or in another image", nextOpen],
   ["p", "the one before", () => next(-1)],
   ["A", "accept all in view above the score", () => decideInView("accept", "above")],
   ["R", "reject all in view below the score", () => decideInView("reject", "below")],
@@ -707,8 +707,8 @@ const KEYS = [  // key, what it does in words, what it does
   ["b", "brush", () => choose("brush")],
   ["e", "eraser", () => choose("eraser")],
   ["s", "split", () => choose("split")],
-  ["m", "merge the chosen", mergeSelected],
-  ["Delete", "delete the chosen", removeSelected],
+  ["m", "merge selected", mergeSelected],
+  ["Delete", "delete selected", removeSelected],
   ["[", "smaller brush", () => slide("radius", -1)],
   ["]", "larger brush", () => slide("radius", 1)],
   ["z", "undo", () => act({ do: "undo" })],
@@ -732,8 +732,8 @@ const KEYS = [  // key, what it does in words, what it does
     const s = $("channel");
     if (!s.hidden) { s.selectedIndex = (s.selectedIndex + 1) % s.length; s.dispatchEvent(new Event("change")); }
   }],
-  ["l", "light as it was", resetLight],
-  ["Escape", "choose nothing", () => { selected.clear(); anchor = drag = null; refresh(); }],
+  ["l", "reset contrast", resetLight],
+  ["Escape", "deselect", () => { selected.clear(); anchor = drag = null; refresh(); }],
   ["?", "these shortcuts", () => $("help").showModal()],
 ];
 const BY_KEY = new Map(KEYS.map(([key, , run]) => [key, run]));

@@ -14,9 +14,9 @@ from beadseg.data.generated.write import write_generated
 from beadseg.data.settings_file import read_beads_toml
 from beadseg.errors import BeadsegError
 from beadseg.inference.run import load_runs
-from beadseg.partial import completion, rounds
+from beadseg.partial import completion, self_training
 from beadseg.partial.completion import OtherKind
-from beadseg.partial.rounds import sentence, train_rounds
+from beadseg.partial.self_training import self_train, sentence
 from beadseg.training.loop import Interrupted
 from beadseg.training.run_folder import RunFolder
 from tests.tiny import tiny_config
@@ -50,7 +50,7 @@ def truth(config, monkeypatch):
         labels = by_image[image.tobytes()].astype(np.int32)
         return labels, np.where(labels > 0, 0.995, 0.0), 0.5
 
-    monkeypatch.setattr(rounds, "load_predict", lambda run: predict)
+    monkeypatch.setattr(self_training, "load_predict", lambda run: predict)
     return predict
 
 
@@ -61,7 +61,7 @@ def scripted(monkeypatch):
     def script(scores, accepted, blind_to=None):
         def train(config, workdir, name):
             workdir.mkdir(parents=True)
-            assert config.partial.rounds == 0
+            assert config.partial.self_training == 0
             score = scores[int(workdir.parent.name.removeprefix("round_"))]
             return {"best_jaccard": score, "validation": "on known pixels"}
 
@@ -77,8 +77,8 @@ def scripted(monkeypatch):
                 "blind_to": blind_to,
             }
 
-        monkeypatch.setattr(rounds, "train", train)
-        monkeypatch.setattr(rounds, "_completed", completed)
+        monkeypatch.setattr(self_training, "train", train)
+        monkeypatch.setattr(self_training, "_completed", completed)
 
     return script
 
@@ -99,7 +99,7 @@ def labels(folder: Path, name: str) -> np.ndarray:
 def test_rounds_stopped_while_masks_are_completed_go_on_and_change_no_label(
     config, truth, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(rounds, "RISE", -1.0)
+    monkeypatch.setattr(self_training, "RISE", -1.0)
     config.partial.completeness = 0.5
     source, workdir = Path(config.data.dir), tmp_path / "rounds"
 
@@ -108,14 +108,14 @@ def test_rounds_stopped_while_masks_are_completed_go_on_and_change_no_label(
         return truth(image)
 
     with monkeypatch.context() as patch:
-        patch.setattr(rounds, "load_predict", lambda run: interrupted)
+        patch.setattr(self_training, "load_predict", lambda run: interrupted)
         with pytest.raises(Interrupted, match="SIGTERM while masks were completed"):
-            train_rounds(config, workdir, "rounds")
+            self_train(config, workdir, "rounds")
     assert list((workdir / "round_1").iterdir()) == []
     assert [run.path for run in load_runs([workdir])] == [workdir / "round_0/run"]
     (workdir / "round_1/part/data").mkdir(parents=True)  # as a kill leaves it
     before = times(workdir)
-    record = train_rounds(config, workdir, "rounds")
+    record = self_train(config, workdir, "rounds")
     assert {k: v for k, v in times(workdir).items() if k in before} == before
     assert sorted(p.name for p in (workdir / "round_1").iterdir()) == ["data", "run"]
     assert [entry["run"] for entry in record["rounds"]] == [
@@ -137,9 +137,9 @@ def test_rounds_stopped_while_masks_are_completed_go_on_and_change_no_label(
         assert again[side] == split[side]
     for tile in split["train"]:
         name = tile.split("@")[0]
-        person, mask = labels(source / "masks", name), labels(new / "masks", name)
-        np.testing.assert_array_equal(mask[person > 0], person[person > 0])
-        np.testing.assert_array_equal(labels(new / "person", name), person)
+        manual, mask = labels(source / "masks", name), labels(new / "masks", name)
+        np.testing.assert_array_equal(mask[manual > 0], manual[manual > 0])
+        np.testing.assert_array_equal(labels(new / "person", name), manual)
         np.testing.assert_array_equal(mask > 0, labels(source / "truth", name) > 0)
     for tile in split["validation"]:
         name = tile.split("@")[0]
@@ -148,12 +148,12 @@ def test_rounds_stopped_while_masks_are_completed_go_on_and_change_no_label(
         assert not (new / "person" / f"{name}.tif").exists()
     # They are told to be as complete as round 0 took them for; the others are not.
     assert [entry["validation"] for entry in record["rounds"]] == [
-        "corrected for masks that are 50% complete, as told"
+        "corrected for masks that are 50 % complete, as given"
     ] * 2
     assert read(workdir / "round_1/run/summary.json")["completeness"] != 0.5
 
     before = times(workdir)
-    assert train_rounds(config, workdir, "rounds") == record
+    assert self_train(config, workdir, "rounds") == record
     assert times(workdir) == before
     assert read(workdir / "rounds.json") == record
     best = workdir / record["best"]
@@ -163,7 +163,7 @@ def test_rounds_stopped_while_masks_are_completed_go_on_and_change_no_label(
     image = next((source / "images").iterdir())
     tifffile.imwrite(image, tifffile.imread(image) // 2)
     with pytest.raises(BeadsegError, match="have changed since round 0 began"):
-        train_rounds(config, workdir, "rounds")
+        self_train(config, workdir, "rounds")
 
 
 def test_complete_masks_stay_and_images_without_a_mask_stay_out(
@@ -181,7 +181,7 @@ def test_complete_masks_stay_and_images_without_a_mask_stay_out(
     first.write("dataset.json", dataset.as_json())
     first.write("split.json", {"validation": [f"{names[3]}@0,0"]})
     first.write("summary.json", {"completeness": 0.4321})
-    facts = rounds._completed(config, first.path, workdir / "round_1")
+    facts = self_training._completed(config, first.path, workdir / "round_1")
     new = workdir / "round_1/data"
     assert facts["validated_by"] == ["held"]
     completed = {f"{name}.tif" for name in (names[2], names[4], names[5])}
@@ -209,7 +209,7 @@ def test_a_full_disk_while_masks_are_completed_is_told_with_the_rounds_folder(
     monkeypatch.setattr(completion, "write_labels", full)
     home = tmp_path / "rounds/round_1"
     with pytest.raises(BeadsegError) as told:
-        rounds._completed(config, first.path, home)
+        self_training._completed(config, first.path, home)
     assert str(told.value) == (
         f"{home}: cannot be written (No space left on device): free space or give "
         "another with --workdir, then run the same command again"
@@ -224,15 +224,15 @@ def test_a_model_that_learnt_too_little_completes_nothing(
         raise OtherKind("finds too few")
 
     scripted([0.1], [])
-    monkeypatch.setattr(rounds, "_completed", refuse)
-    record = train_rounds(config, tmp_path / "rounds", "rounds")
+    monkeypatch.setattr(self_training, "_completed", refuse)
+    record = self_train(config, tmp_path / "rounds", "rounds")
     assert record["stopped"] == "round 0 finds too few of the labelled beads"
     assert record["best"] == "round_0/run"
 
 
 def test_it_stops_where_a_round_adds_too_little(config, scripted, tmp_path):
     scripted([0.8, 0.9, 0.901, 0.99], [5, 8, 11])
-    record = train_rounds(config, tmp_path / "rounds", "rounds")
+    record = self_train(config, tmp_path / "rounds", "rounds")
     assert sentence(record) == (
         "best: round 2 (validation Jaccard 0.901, +0.101 over round 0); stopped: "
         "round 2 added +0.0010, less than 0.002"
@@ -241,7 +241,7 @@ def test_it_stops_where_a_round_adds_too_little(config, scripted, tmp_path):
 
 def test_the_best_round_is_kept_where_a_later_one_is_worse(config, scripted, tmp_path):
     scripted([0.8, 0.9, 0.7, 0.99], [5, 8, 11])
-    record = train_rounds(config, tmp_path / "rounds", "rounds")
+    record = self_train(config, tmp_path / "rounds", "rounds")
     assert record["best"] == "round_1/run"
     assert record["stopped"] == "round 2 added -0.2000, less than 0.002"
 
@@ -251,14 +251,14 @@ def test_where_a_kind_is_missing_the_round_with_the_most_beads_is_the_best(
 ):
     """The score takes beads as missing by chance, and cannot tell."""
     scripted([0.8, 0.78, 0.76, 0.99], [5, 8, 8], "crowded")
-    record = train_rounds(config, tmp_path / "rounds", "rounds")
+    record = self_train(config, tmp_path / "rounds", "rounds")
     assert sentence(record) == (
         "best: round 2 (validation Jaccard 0.760, -0.040 over round 0, which cannot "
         "tell much: the crowded ones are missing); stopped: round 2 is sure of no "
         "further bead"
     )
     scripted([0.8, 0.6], [5], "crowded")
-    record = train_rounds(config, tmp_path / "failed", "rounds")
+    record = self_train(config, tmp_path / "failed", "rounds")
     assert record["best"] == "round_0/run"
     assert record["stopped"] == "round 1 added -0.2000, less than -0.1"
 
@@ -277,19 +277,19 @@ def test_where_a_kind_is_missing_the_round_with_the_most_beads_is_the_best(
 def test_validation_is_blind_where_it_is_corrected_and_a_kind_is_missing(
     omission, shares, estimate, expected
 ):
-    assert rounds.blind_to(omission, shares, estimate) == expected
+    assert self_training.blind_to(omission, shares, estimate) == expected
 
 
 def test_it_stops_where_no_bead_is_accepted(config, scripted, tmp_path):
     scripted([0.8, 0.9, 0.95], [5, 5])
-    record = train_rounds(config, tmp_path / "rounds", "rounds")
+    record = self_train(config, tmp_path / "rounds", "rounds")
     assert len(record["rounds"]) == 2
     assert record["stopped"] == "round 1 is sure of no further bead"
 
 
 def test_it_stops_after_the_rounds_asked_for(config, scripted, tmp_path):
     scripted([0.5, 0.6, 0.7, 0.8], [5, 6, 7])
-    record = train_rounds(config, tmp_path / "rounds", "rounds")
+    record = self_train(config, tmp_path / "rounds", "rounds")
     assert record["best"] == "round_3/run"
     assert record["stopped"] == "all 3 rounds are done"
 
@@ -297,35 +297,35 @@ def test_it_stops_after_the_rounds_asked_for(config, scripted, tmp_path):
 def test_generated_beads_must_be_written_first(config, tmp_path):
     config.data.dir = ""
     with pytest.raises(BeadsegError, match="--config.data.dir; beadseg generate"):
-        train_rounds(config, tmp_path / "rounds", "rounds")
+        self_train(config, tmp_path / "rounds", "rounds")
     assert not (tmp_path / "rounds").exists()
 
 
 def test_a_folder_of_something_else_is_refused(config, tmp_path):
-    with pytest.raises(BeadsegError, match="holds other files and no rounds"):
-        train_rounds(config, tmp_path, "rounds")
+    with pytest.raises(BeadsegError, match="holds other files and no self-training"):
+        self_train(config, tmp_path, "rounds")
 
 
 def test_other_epochs_are_refused(config, scripted, tmp_path):
     scripted([0.5, 0.4], [5])
-    train_rounds(config, tmp_path / "rounds", "rounds")
+    self_train(config, tmp_path / "rounds", "rounds")
     config.train.epochs = 9
     with pytest.raises(BeadsegError, match="made with train.epochs = 2, not 9"):
-        train_rounds(config, tmp_path / "rounds", "rounds")
+        self_train(config, tmp_path / "rounds", "rounds")
 
 
 @pytest.mark.parametrize("field, value", [("accept", 95.0), ("rounds", -1)])
 def test_a_number_out_of_range_is_refused(config, tmp_path, field, value):
     config.partial[field] = value
     with pytest.raises(BeadsegError, match=f"config.partial.{field} = .* out of range"):
-        train_rounds(config, tmp_path / "rounds", "rounds")
+        self_train(config, tmp_path / "rounds", "rounds")
 
 
 def test_a_damaged_record_is_named(config, tmp_path):
     (tmp_path / "rounds").mkdir()
     (tmp_path / "rounds/rounds.json").write_text("{")
     with pytest.raises(BeadsegError, match=r"rounds.json: cannot be read"):
-        train_rounds(config, tmp_path / "rounds", "rounds")
+        self_train(config, tmp_path / "rounds", "rounds")
     (tmp_path / "rounds/rounds.json").write_text("{}")
     with pytest.raises(BeadsegError, match="does not say which round is the best"):
         load_runs([tmp_path / "rounds"])

@@ -1,4 +1,4 @@
-"""The book of one image: a person's mask, proposals for it, and all decisions in order.
+"""The annotation log of one image: manual mask, proposals, and decisions in order.
 
 The decisions are what counts: a line is on disk before anything else happens, a kill in
 the middle of one loses that line alone, and undoing is a line as well. What follows
@@ -28,8 +28,8 @@ from beadseg.partial.review.label_map import (
     DRAWN,
     IN_MASK,
     KEPT,
+    MANUAL,
     MODEL,
-    PERSON,
     PROPOSED,
     Bead,
     Box,
@@ -167,20 +167,20 @@ def open_log(folder: Path, name: str) -> DecisionLog:
     return log
 
 
-class Book:
+class AnnotationLog:
     """All about one image; open one at a time for a folder (see `review.server`)."""
 
     def __init__(self, folder: Path, name: str):
-        """Reads the book and repeats its decisions.
+        """Reads the log and repeats its decisions.
 
         Raises:
           BeadsegError: a file of it is missing or damaged; the line names the file.
         """
         self.folder, self.name = folder, name
         self.about = read_proposals(folder, name)
-        person, self.proposals = read_layers(folder, name, self.about)
-        beads = {int(n): Bead(PERSON, KEPT) for n in np.unique(person[person > 0])}
-        labels = person
+        manual, self.proposals = read_layers(folder, name, self.about)
+        beads = {int(n): Bead(MANUAL, KEPT) for n in np.unique(manual[manual > 0])}
+        labels = manual
         for number, facts in self.about["beads"].items():
             beads[int(number)] = Bead(
                 MODEL,

@@ -1,6 +1,7 @@
-"""`config.partial.rounds`: train, complete the masks, train again; nobody looks on.
+"""`config.partial.self_training`: train, complete the masks, train again; nobody looks
+on.
 
-In the folder of the rounds:
+In the self-training folder:
   round_0/run    a run on the masks as they are
   round_1/data   the same images, their masks completed by the model of round_0/run
   round_1/run    a run on those; its config.json names its parent
@@ -9,11 +10,11 @@ In the folder of the rounds:
 
 Each round completes the masks that a person made, so that what one accepts wrongly the
 next may leave out, and trains from scratch. What is proposed and not sure enough to be
-accepted stays unknown. Masks told to be complete are taken as they are, images without
+accepted stays unknown. Masks given as complete are taken as they are, images without
 any stay out.
 
 All rounds validate on the same images with the masks that a person made, corrected for
-the same completeness: that told, else that which round 0 estimated. No model is judged
+the same completeness: as given, else as round 0 estimated. No model is judged
 by what a model drew. A round follows as long as the one before it added `RISE`.
 
 Where the missing beads are of a kind, such as those in clumps, that correction punishes
@@ -41,6 +42,7 @@ from beadseg.files import read_json, write_whole, writing
 from beadseg.partial import outlining
 from beadseg.partial.audit import KINDS
 from beadseg.partial.completion import OtherKind, Predict, complete, load_predict
+from beadseg.quoting import counted, percent
 from beadseg.training.completeness import COMPLETE
 from beadseg.training.interrupts import Interrupts
 from beadseg.training.loop import Interrupted, train
@@ -53,7 +55,7 @@ FALL = 0.1  # that a round has failed, even where the score cannot tell much
 COMPLETION = "completion.json"  # in a completed data set: by whom, and how many beads
 
 
-def train_rounds(config: ConfigDict, workdir: Path, name: str) -> dict[str, Any]:
+def self_train(config: ConfigDict, workdir: Path, name: str) -> dict[str, Any]:
     """Trains all rounds from where they stand in `workdir`; returns rounds.json.
 
     Raises:
@@ -63,7 +65,7 @@ def train_rounds(config: ConfigDict, workdir: Path, name: str) -> dict[str, Any]
     hyperparameters(config)
     record = _begin(config, workdir)
     config = config.copy_and_resolve_references()
-    last, config.partial.rounds = config.partial.rounds, 0
+    last, config.partial.self_training = config.partial.self_training, 0
     config.log.group = config.log.group or name
     outlining.prepare(config)
     rounds: list[dict[str, Any]] = []
@@ -128,13 +130,14 @@ def blind_to(
     """The kind of missing beads that validation punishes a model for finding.
 
     Args:
-      omission: what is missing, as `beadseg.partial.audit.omission` names it.
-      shares: completeness of the masks that validate, as told; None: not told.
-      estimate: completeness of masks that nobody told of; None: taken as complete.
+      omission: what is missing, as `beadseg.partial.audit.missingness` names it.
+      shares: completeness of the masks that validate, as given; None: not given.
+      estimate: completeness of masks without a given completeness; None: taken as
+        complete.
 
     Returns:
       None where beads are missing by chance, or where validation is not corrected: on
-      masks told or taken to be complete.
+      masks given or taken as complete.
     """
     shares = [share or estimate or 1.0 for share in shares]
     corrected = max(shares, default=1.0) < COMPLETE
@@ -142,19 +145,19 @@ def blind_to(
 
 
 def _begin(config: ConfigDict, workdir: Path) -> dict[str, Any]:
-    """Makes or opens the folder of the rounds; returns its record so far."""
+    """Makes or opens the self-training folder; returns its record so far."""
     if not config.data.dir:
         raise BeadsegError(
-            "config.partial.rounds completes the masks of a folder: give it with "
-            "--config.data.dir; beadseg generate writes generated beads into one"
+            "config.partial.self_training completes the masks of a folder: give it "
+            "with --config.data.dir; beadseg generate writes generated beads into one"
         )
     with writing(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
         others = {p.name for p in workdir.iterdir()} - {ROUNDS, "launch"}
     if any(not name.startswith("round_") for name in others):
         raise BeadsegError(
-            f"{workdir}: this folder holds other files and no rounds: give an empty or "
-            "new folder with --workdir"
+            f"{workdir}: this folder holds other files and no self-training: give an "
+            "empty or new folder with --workdir"
         )
     fresh = {"epochs": config.train.epochs, "best": "round_0/run", "rounds": []}
     file = workdir / ROUNDS
@@ -162,7 +165,7 @@ def _begin(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     record.pop("stopped", None)
     if record.get("epochs") != config.train.epochs:
         raise BeadsegError(
-            f"{workdir}: these rounds were made with train.epochs = "
+            f"{workdir}: this self-training was made with train.epochs = "
             f"{record.get('epochs')}, not {config.train.epochs}: give the same, or "
             "another folder with --workdir"
         )
@@ -263,13 +266,15 @@ def _stop(signals: Interrupts) -> None:
     if signals.received:
         raise Interrupted(
             f"stopped by {signals.received.name} while masks were completed: the same "
-            "command goes on with that; the runs so far are saved",
+            "command continues with that; the runs so far are saved",
             signals.received,
         )
 
 
 def _estimate(config: ConfigDict, first: Path) -> float | None:
-    """What round 0 took the masks for that nobody told of; None: for complete."""
+    """What round 0 took the masks for without a given completeness; None: for
+    complete.
+    """
     if method_of(config) == "none":
         return None
     share = _read(first / "summary.json")["completeness"]
@@ -300,9 +305,9 @@ def _tell(
 def _accepted(number: int, facts: dict[str, Any]) -> str:
     waiting = facts["proposed"] - facts["accepted"]
     return (
-        f"round {number}: {facts['accepted']} beads accepted beside the "
-        f"{facts['labelled']} labelled, {facts['expected_precision']:.1%} of them "
-        f"expected to be right; {waiting} stay unknown"
+        f"round {number}: {counted(facts['accepted'], 'bead')} accepted beside the "
+        f"{facts['labelled']} labelled, {percent(facts['expected_precision'], 1)} of "
+        f"them expected to be right; {waiting} stay unknown"
     )
 
 

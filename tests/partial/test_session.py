@@ -1,4 +1,4 @@
-"""The desk: damage stays with its image, and one sits at it at a time."""
+"""The review session: damage stays with its image, and one is open at a time."""
 
 import ast
 import json
@@ -15,7 +15,7 @@ import tifffile
 
 import beadseg
 from beadseg.errors import BeadsegError
-from beadseg.partial.review.desk import Desk
+from beadseg.partial.review.session import ReviewSession
 
 PACKAGE = Path(beadseg.__file__).parent
 
@@ -98,21 +98,21 @@ def test_damage_stays_with_its_image(pair, kind):
     DAMAGE[kind](pair)
     ours = [p for p in pair.glob("*/a.*") if p.is_file()]
     before = {p: p.read_bytes() for p in ours}
-    desk = Desk(pair)
-    images, _ = desk.listing()
+    session = ReviewSession(pair)
+    images, _ = session.listing()
     assert "b" in [image["name"] for image in images]
     with pytest.raises(BeadsegError) as raised:
-        desk.all_of("a")
+        session.all_of("a")
     said = str(raised.value)
     assert "\n" not in said and "a." in said and str(pair) in said
     assert not re.search("delete|remove|begin again", said)
     with pytest.raises(BeadsegError):
-        desk.decide("a", {"do": "accept", "ids": [4]}, 0)
-    images, problems = desk.listing()
+        session.decide("a", {"do": "accept", "ids": [4]}, 0)
+    images, problems = session.listing()
     assert [image["name"] for image in images][-1] == "b" and problems == [said]
-    desk.decide("b", {"do": "accept", "ids": [4]}, 0)
-    desk.decide("b", {"do": "reviewed", "value": True}, 1)
-    result = desk.close()
+    session.decide("b", {"do": "accept", "ids": [4]}, 0)
+    session.decide("b", {"do": "reviewed", "value": True}, 1)
+    result = session.close()
     assert result["problems"] == [said] and result["reviewed"] == 1
     told = tomllib.loads((pair / "beads.toml").read_text())
     assert told["completeness"] == {"b": 1.0}
@@ -125,27 +125,27 @@ def test_what_is_put_back_is_shown_without_a_new_start(pair):
     for where in files:
         content = (pair / where).read_bytes()
         (pair / where).write_bytes(content[:40])
-        desk = Desk(pair)
+        session = ReviewSession(pair)
         with pytest.raises(BeadsegError, match=where):
-            desk.all_of("a")
+            session.all_of("a")
         (pair / where).write_bytes(content)
-        assert desk.all_of("a")["version"] == 0
-        assert desk.close()["problems"] == []
+        assert session.all_of("a")["version"] == 0
+        assert session.close()["problems"] == []
 
 
 def test_what_is_done_is_told_and_taken_back_in_beads_toml(pair):
     file = pair / "beads.toml"
     file.write_text("# ours\ncompleteness.b = 1.0 # by eye\npixel_size = 0.5\n")
-    desk = Desk(pair)
-    desk.decide("a", {"do": "reviewed", "value": True}, 0)
-    desk.save()
+    session = ReviewSession(pair)
+    session.decide("a", {"do": "reviewed", "value": True}, 0)
+    session.save()
     both = '# ours\ncompleteness.b = 1.0 # by eye\ncompleteness."a" = 1.0\n'
     assert tomllib.loads(file.read_text()) == tomllib.loads(both + "pixel_size = 0.5")
-    desk.decide("a", {"do": "reviewed", "value": False}, 1)
-    desk.close()
+    session.decide("a", {"do": "reviewed", "value": False}, 1)
+    session.close()
     assert file.read_text().startswith("# ours\ncompleteness.b = 1.0 # by eye\n")
     assert tomllib.loads(file.read_text())["completeness"] == {"b": 1.0}
-    Desk(pair).close()
+    ReviewSession(pair).close()
     assert tomllib.loads(file.read_text())["completeness"] == {"b": 1.0}
 
 
@@ -154,10 +154,10 @@ def test_what_is_done_is_told_and_taken_back_in_beads_toml(pair):
 )
 def test_a_beads_toml_that_is_wrong_keeps_nothing_from_being_saved(pair, text):
     (pair / "beads.toml").write_text(text)
-    desk = Desk(pair)
-    desk.decide("a", {"do": "accept", "ids": [4]}, 0)
-    desk.decide("b", {"do": "reviewed", "value": True}, 0)
-    result = desk.close()
+    session = ReviewSession(pair)
+    session.decide("a", {"do": "accept", "ids": [4]}, 0)
+    session.decide("b", {"do": "reviewed", "value": True}, 0)
+    result = session.close()
     assert len(result["problems"]) == 1 and "beads.toml" in result["problems"][0]
     assert (pair / "beads.toml").read_text() == text
     assert 4 in tifffile.imread(pair / "masks" / "a.tif")
@@ -171,17 +171,17 @@ import signal
 del signal.SIGHUP
 from pathlib import Path
 from beadseg.errors import BeadsegError
-from beadseg.partial.review.desk import Desk
+from beadseg.partial.review.session import ReviewSession
 import beadseg.partial.review.server, beadseg.partial.review.browser
 folder = Path(sys.argv[1])
-desk = Desk(folder)
+session = ReviewSession(folder)
 try:
-    Desk(folder)
+    ReviewSession(folder)
 except BeadsegError as error:
     print(error)
-desk.decide("a", {"do": "accept", "ids": [4]}, 0)
-desk.close()
-Desk(folder).close()
+session.decide("a", {"do": "accept", "ids": [4]}, 0)
+session.close()
+ReviewSession(folder).close()
 """
 
 

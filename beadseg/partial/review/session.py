@@ -1,8 +1,8 @@
-"""The books of one folder as the review page sees them: opened, decided, saved.
+"""The review session of a folder: annotation logs as its page opens and saves them.
 
 Masks, ignore and provenance are written after the decisions that they follow from; a
 decision is on disk before it is answered. What does not stand for all decisions when
-the desk is opened (a kill came between) is written anew. An image whose files are
+the session is opened (a kill came between) is written anew. An image whose files are
 damaged is left out, with a line; all others go on.
 """
 
@@ -20,18 +20,18 @@ from beadseg.data.settings_file import write_completeness
 from beadseg.errors import BeadsegError
 from beadseg.files import writing
 from beadseg.partial.completed import image_problem, names, read_proposals
-from beadseg.partial.review.book import Book
+from beadseg.partial.review.annotation_log import AnnotationLog
 from beadseg.partial.review.derived import changed, saving, set_aside, stands
 from beadseg.partial.review.label_map import DELETED, REJECTED, numbers_in
 from beadseg.partial.review.outlines import outline
 from beadseg.partial.review.picture import Picture, read_picture
 
-_OPEN = 4  # books in memory
+_OPEN = 4  # annotation logs in memory
 _LOG = logging.getLogger("uvicorn.error")
 
 
-class Desk:
-    """The books of a folder, opened when asked for; one desk at a time for a folder.
+class ReviewSession:
+    """The annotation logs of a folder, opened when asked for; one session at a time.
 
     Public attributes: `names`, of all images; `problems`, a line by name of each that
     was left out so far.
@@ -43,7 +43,7 @@ class Desk:
         self._lock = threading.RLock()
         self._reading, self._saving = threading.Lock(), threading.Lock()
         self._picture: tuple[tuple[str, int | None], Picture] | None = None
-        self._books: OrderedDict[str, Book] = OrderedDict()
+        self._annotations: OrderedDict[str, AnnotationLog] = OrderedDict()
         self._summaries: dict[str, dict] = {}
         self._unsaved: set[str] = set()
         self._reviewed: dict[str, bool | None] = {}
@@ -88,35 +88,37 @@ class Desk:
     def summary(self, name: str) -> dict[str, Any]:
         """What the list of images says of one; raises BeadsegError: it is damaged."""
         with self._lock:
-            if name in self._books:
-                return _summary(self._books[name])
+            if name in self._annotations:
+                return _summary(self._annotations[name])
             if name not in self._summaries:
                 self._require_image(name)
                 told = None if name in self.problems else stands(self.folder, name)
                 self._summaries[name] = (
-                    _summary(self.book(name))
+                    _summary(self.annotations(name))
                     if told is None
                     else {"name": name, "undo": False, "redo": False}
                     | {key: told[key] for key in ("reviewed", "counts", "completeness")}
                 )
             return self._summaries[name]
 
-    def book(self, name: str) -> Book:
-        """The open book of an image; raises BeadsegError: it is damaged."""
+    def annotations(self, name: str) -> AnnotationLog:
+        """The open annotation log of an image; raises BeadsegError: it is damaged."""
         with self._lock:
-            if name not in self._books:
+            if name not in self._annotations:
                 try:
                     self._require_image(name)
-                    self._books[name] = Book(self.folder, name)
+                    self._annotations[name] = AnnotationLog(self.folder, name)
                     self.problems.pop(name, None)
                 except BeadsegError as error:
                     self.problems[name] = str(error)
                     raise
-                saved = [n for n in self._books if n not in {name, *self._unsaved}]
-                for gone in saved[: max(len(self._books) - _OPEN, 0)]:
-                    self._summaries[gone] = _summary(self._books.pop(gone))
-            self._books.move_to_end(name)
-            return self._books[name]
+                saved = [
+                    n for n in self._annotations if n not in {name, *self._unsaved}
+                ]
+                for gone in saved[: max(len(self._annotations) - _OPEN, 0)]:
+                    self._summaries[gone] = _summary(self._annotations.pop(gone))
+            self._annotations.move_to_end(name)
+            return self._annotations[name]
 
     def pixels(self, name: str, channel: int | None, step: int) -> tuple[bytes, dict]:
         """Of an image: every `step`th pixel, and what they are."""
@@ -131,40 +133,42 @@ class Desk:
     def decide(self, name: str, action: dict, version: int) -> dict[str, Any]:
         """Acts on an image, and tells what the page must draw anew."""
         with self._lock:
-            book = self.book(name)
+            annotations = self.annotations(name)
             try:
                 with writing(self.folder, None):
-                    change = book.act(action, version)
+                    change = annotations.act(action, version)
             except BeadsegError:
                 raise
             except BaseException:  # perhaps between its line and its pixels
-                del self._books[name]
+                del self._annotations[name]
                 raise
             self._unsaved.add(name)
             moved = numbers_in(change.before[change.before != change.after])
             moved |= numbers_in(change.after[change.before != change.after])
             touched = set(change.beads_before) | set(change.beads_after) | moved
-            beads = [bead_json(book, n, n in moved) for n in sorted(touched)]
+            beads = [bead_json(annotations, n, n in moved) for n in sorted(touched)]
             return {
-                "version": book.version,
+                "version": annotations.version,
                 "beads": beads,
                 "focus": change.focus,
-                "summary": _summary(book),
+                "summary": _summary(annotations),
             }
 
     def all_of(self, name: str) -> dict[str, Any]:
         """All that the page shows of an image but its pixels."""
         with self._lock:
-            book = self.book(name)
-            height, width = book.map.labels.shape
+            annotations = self.annotations(name)
+            height, width = annotations.map.labels.shape
             return {
                 "name": name,
                 "height": height,
                 "width": width,
-                "version": book.version,
-                "run": book.about["run"],
-                "summary": _summary(book),
-                "beads": [bead_json(book, n) for n in sorted(book.map.beads)],
+                "version": annotations.version,
+                "run": annotations.about["run"],
+                "summary": _summary(annotations),
+                "beads": [
+                    bead_json(annotations, n) for n in sorted(annotations.map.beads)
+                ],
             }
 
     def save(self) -> list[str]:
@@ -251,13 +255,13 @@ class Desk:
     def _save(self, name: str) -> None:
         with self._lock:
             try:
-                book = self.book(name)
+                annotations = self.annotations(name)
             except BeadsegError:
                 self._unsaved.discard(name)
                 return
             self._unsaved.discard(name)
-            self._reviewed[name] = book.reviewed
-            write = saving(book)
+            self._reviewed[name] = annotations.reviewed
+            write = saving(annotations)
         try:
             with writing(self.folder, None):
                 write()
@@ -267,12 +271,14 @@ class Desk:
             raise
 
 
-def bead_json(book: Book, number: int, moved: bool = True) -> dict[str, Any]:
+def bead_json(
+    annotations: AnnotationLog, number: int, moved: bool = True
+) -> dict[str, Any]:
     """A bead as the page draws it: outline in x, y pairs of pixel corners.
 
     Not `moved`: without the outline, which the page has.
     """
-    bead = book.map.beads.get(number)
+    bead = annotations.map.beads.get(number)
     if bead is None:
         return {"id": number, "state": "none"}
     shown = {
@@ -285,23 +291,23 @@ def bead_json(book: Book, number: int, moved: bool = True) -> dict[str, Any]:
     }
     if not moved:
         return shown | {"moved": False}
-    labels, box = book.map.labels, book.map.box(number)
+    labels, box = annotations.map.labels, annotations.map.box(number)
     if box is None and bead.state == REJECTED and not bead.edited:
         # Where it was, to be seen and reopened.
-        labels, box = book.proposals, book.proposed_box(number)
+        labels, box = annotations.proposals, annotations.proposed_box(number)
     if box is None or bead.state == DELETED:
         return shown
     return shown | _shape(labels[box] == number, box[0].start, box[1].start)
 
 
-def _summary(book: Book) -> dict[str, Any]:
+def _summary(annotations: AnnotationLog) -> dict[str, Any]:
     return {
-        "name": book.name,
-        "reviewed": bool(book.reviewed),
-        "counts": book.counts(),
-        "completeness": round(book.completeness(), 4),
-        "undo": book.can_undo,
-        "redo": book.can_redo,
+        "name": annotations.name,
+        "reviewed": bool(annotations.reviewed),
+        "counts": annotations.counts(),
+        "completeness": round(annotations.completeness(), 4),
+        "undo": annotations.can_undo,
+        "redo": annotations.can_redo,
     }
 
 

@@ -9,20 +9,20 @@ from scipy import ndimage
 
 from beadseg.errors import BeadsegError
 from beadseg.partial.completed import image_problem, names, read_proposals
-from beadseg.partial.review.book import Book, Stale
+from beadseg.partial.review.annotation_log import AnnotationLog, Stale
 from beadseg.partial.review.derived import save
 from tests.partial.book_mask import book_mask
 
 
-def person(folder):
+def manual(folder):
     return tifffile.imread(folder / "person" / "a.tif")
 
 
 def test_a_proposal_is_in_the_mask_once_accepted_and_unknown_until_decided(completed):
-    book = Book(completed, "a")
-    book.act({"do": "accept", "ids": [4]})
-    book.act({"do": "reject", "ids": [7]})
-    save(book)
+    annotations = AnnotationLog(completed, "a")
+    annotations.act({"do": "accept", "ids": [4]})
+    annotations.act({"do": "reject", "ids": [7]})
+    save(annotations)
     mask = tifffile.imread(completed / "masks" / "a.tif")
     ignore = tifffile.imread(completed / "ignore" / "a.tif")
     proposals = tifffile.imread(completed / "proposals" / "a.tif")
@@ -42,70 +42,71 @@ def test_a_proposal_is_in_the_mask_once_accepted_and_unknown_until_decided(compl
 
 
 def test_a_book_opened_again_is_where_it_was(completed):
-    book = Book(completed, "a")
-    book.act({"do": "draw", "y": 20, "x": 68, "ry": 5, "rx": 8})
-    book.act({"do": "accept", "ids": [4, 5]})
-    book.act({"do": "undo"})
-    book.act({"do": "merge", "ids": [1, 2]})
-    again = Book(completed, "a")
-    np.testing.assert_array_equal(again.map.labels, book.map.labels)
-    assert again.map.beads == book.map.beads and again.version == 4
+    annotations = AnnotationLog(completed, "a")
+    annotations.act({"do": "draw", "y": 20, "x": 68, "ry": 5, "rx": 8})
+    annotations.act({"do": "accept", "ids": [4, 5]})
+    annotations.act({"do": "undo"})
+    annotations.act({"do": "merge", "ids": [1, 2]})
+    again = AnnotationLog(completed, "a")
+    np.testing.assert_array_equal(again.map.labels, annotations.map.labels)
+    assert again.map.beads == annotations.map.beads and again.version == 4
     for _ in range(2):
         again.act({"do": "undo"})
-    np.testing.assert_array_equal(again.map.labels, person(completed) + again.proposals)
+    np.testing.assert_array_equal(again.map.labels, manual(completed) + again.proposals)
     with pytest.raises(BeadsegError, match="nothing to undo"):
         again.act({"do": "undo"})
 
 
 def test_a_line_cut_short_by_a_kill_is_all_that_is_lost(completed):
-    book = Book(completed, "a")
-    book.act({"do": "accept", "ids": [4]})
+    annotations = AnnotationLog(completed, "a")
+    annotations.act({"do": "accept", "ids": [4]})
     log = completed / "decisions" / "a.jsonl"
     whole = log.read_bytes()
     log.write_bytes(whole + b'{"do": "rej')
-    again = Book(completed, "a")
+    again = AnnotationLog(completed, "a")
     assert again.version == 1
     again.act({"do": "undo"})
     assert log.read_bytes() == whole + b'{"do": "undo"}\n'
 
 
 def test_a_drawn_bead_takes_no_pixel_of_a_person_and_replaces_what_it_covers(completed):
-    book = Book(completed, "a")
-    book.act({"do": "draw", "y": 12, "x": 34, "ry": 8, "rx": 8})
-    assert (book.map.labels == 8).sum() > 0
+    annotations = AnnotationLog(completed, "a")
+    annotations.act({"do": "draw", "y": 12, "x": 34, "ry": 8, "rx": 8})
+    assert (annotations.map.labels == 8).sum() > 0
     np.testing.assert_array_equal(
-        np.where(book.map.labels <= 3, book.map.labels, 0), person(completed)
+        np.where(annotations.map.labels <= 3, annotations.map.labels, 0),
+        manual(completed),
     )
-    book.act({"do": "draw", "y": 40, "x": 58, "ry": 7, "rx": 7})
-    assert book.map.beads[7].state == "rejected"
-    assert not (book.map.labels == 7).any()
+    annotations.act({"do": "draw", "y": 40, "x": 58, "ry": 7, "rx": 7})
+    assert annotations.map.beads[7].state == "rejected"
+    assert not (annotations.map.labels == 7).any()
 
 
 def test_a_split_and_a_merge_give_back_the_bead(completed):
-    book = Book(completed, "a")
-    before = book.map.labels.copy()
-    book.act({"do": "split", "id": 1, "y0": 0, "x0": 10, "y1": 30, "x1": 10})
-    parts = [(book.map.labels == n).sum() for n in (1, 8)]
+    annotations = AnnotationLog(completed, "a")
+    before = annotations.map.labels.copy()
+    annotations.act({"do": "split", "id": 1, "y0": 0, "x0": 10, "y1": 30, "x1": 10})
+    parts = [(annotations.map.labels == n).sum() for n in (1, 8)]
     assert abs(parts[0] - parts[1]) <= 13 and sum(parts) == (before == 1).sum()
-    book.act({"do": "merge", "ids": [1, 8]})
-    np.testing.assert_array_equal(book.map.labels, before)
+    annotations.act({"do": "merge", "ids": [1, 8]})
+    np.testing.assert_array_equal(annotations.map.labels, before)
 
 
 def test_the_eraser_takes_from_the_chosen_bead_alone(completed):
-    book = Book(completed, "a")
+    annotations = AnnotationLog(completed, "a")
     stroke = {"points": [[12, 0], [12, 79]], "radius": 2, "erase": True}
-    before = book.map.labels.copy()
-    book.act({"do": "paint", "id": 2} | stroke)
-    changed = before != book.map.labels
+    before = annotations.map.labels.copy()
+    annotations.act({"do": "paint", "id": 2} | stroke)
+    changed = before != annotations.map.labels
     assert set(before[changed]) == {2}
-    assert book.map.beads[2].edited
+    assert annotations.map.beads[2].edited
 
 
 def test_a_decision_about_an_older_state_is_refused(completed):
-    book = Book(completed, "a")
-    book.act({"do": "accept", "ids": [4]}, version=0)
+    annotations = AnnotationLog(completed, "a")
+    annotations.act({"do": "accept", "ids": [4]}, version=0)
     with pytest.raises(Stale, match="another window"):
-        book.act({"do": "reject", "ids": [4]}, version=0)
+        annotations.act({"do": "reject", "ids": [4]}, version=0)
 
 
 @pytest.mark.parametrize(
@@ -126,11 +127,11 @@ def test_a_decision_about_an_older_state_is_refused(completed):
     ],
 )
 def test_an_impossible_action_changes_nothing(completed, action, said):
-    book = Book(completed, "a")
-    before = book.map.labels.copy()
+    annotations = AnnotationLog(completed, "a")
+    before = annotations.map.labels.copy()
     with pytest.raises(BeadsegError, match=said):
-        book.act(action)
-    np.testing.assert_array_equal(book.map.labels, before)
+        annotations.act(action)
+    np.testing.assert_array_equal(annotations.map.labels, before)
     assert not (completed / "decisions" / "a.jsonl").exists()
 
 
@@ -138,23 +139,23 @@ def test_an_impossible_action_changes_nothing(completed, action, said):
 def test_a_damaged_file_is_named(completed, where):
     (completed / where).write_text('{"do": "accept"\n{}\n')
     with pytest.raises(BeadsegError, match=f"{where}.*damaged"):
-        Book(completed, "a")
+        AnnotationLog(completed, "a")
 
 
 def test_a_decision_that_fits_no_bead_is_named_by_its_line(completed):
     (completed / "decisions" / "a.jsonl").write_text('{"do": "accept", "ids": [50]}\n')
     with pytest.raises(BeadsegError, match="line 1 does not fit.*no bead 50"):
-        Book(completed, "a")
+        AnnotationLog(completed, "a")
 
 
 def test_provenance_damaged_by_hand_is_written_anew(completed):
-    book = Book(completed, "a")
-    book.act({"do": "accept", "ids": [4]})
-    save(book)
+    annotations = AnnotationLog(completed, "a")
+    annotations.act({"do": "accept", "ids": [4]})
+    save(annotations)
     file = completed / "provenance" / "a.json"
     before = file.read_text()
     file.write_text("{")
-    save(Book(completed, "a"))
+    save(AnnotationLog(completed, "a"))
     assert file.read_text() == before
 
 
@@ -213,23 +214,26 @@ def named(action) -> set[int]:
 def test_no_sequence_of_actions_moves_a_bead_of_a_person_unasked(completed, actions):
     log = completed / "decisions" / "a.jsonl"
     log.unlink(missing_ok=True)
-    book = Book(completed, "a")
-    mask, edited = person(completed), set()
+    annotations = AnnotationLog(completed, "a")
+    mask, edited = manual(completed), set()
     for action in actions:
         try:
-            book.act(action)
+            annotations.act(action)
             edited |= named(action)
         except BeadsegError:
             pass
-    found = ndimage.find_objects(np.maximum(book.map.labels, 0))
-    assert book.map.boxes == {n: box for n, box in enumerate(found, 1) if box}
+    found = ndimage.find_objects(np.maximum(annotations.map.labels, 0))
+    assert annotations.map.boxes == {n: box for n, box in enumerate(found, 1) if box}
     for number in {1, 2, 3} - edited:
-        np.testing.assert_array_equal(book.map.labels == number, mask == number)
-        np.testing.assert_array_equal(book_mask(book) == number, mask == number)
-    again = Book(completed, "a")
-    np.testing.assert_array_equal(again.map.labels, book.map.labels)
-    assert again.map.beads == book.map.beads and again.map.boxes == book.map.boxes
+        np.testing.assert_array_equal(annotations.map.labels == number, mask == number)
+        np.testing.assert_array_equal(book_mask(annotations) == number, mask == number)
+    again = AnnotationLog(completed, "a")
+    np.testing.assert_array_equal(again.map.labels, annotations.map.labels)
+    assert (
+        again.map.beads == annotations.map.beads
+        and again.map.boxes == annotations.map.boxes
+    )
     while again.can_undo:
         again.act({"do": "undo"})
     np.testing.assert_array_equal(again.map.labels, mask + again.proposals)
-    np.testing.assert_array_equal(person(completed), mask)
+    np.testing.assert_array_equal(manual(completed), mask)
