@@ -180,8 +180,8 @@ def foam(rng, radial: Radial, b: np.ndarray) -> Look:
     if rng.random() < 0.3:
         change = change + u(0.05, 0.25) * p.bump(u(0.2, 0.5))
     return Look(
-        background=u(0.6, 0.95), gain=np.maximum(1 + b * change, 0.03), texture=u(0,
-        0.08),
+        background=u(0.6, 0.95), gain=np.maximum(1 + b * change, 0.03),
+        texture=u(0, 0.08),
         texture_period=u(1.5, 6), background_texture=u(0, 0.02), bits=(8, 8, 12),
         electrons=(1000, 40000), wall=np.clip(wall, 0, 0.4 * r)[:, 0],
     )  # fmt: skip
@@ -234,8 +234,8 @@ def phase_contrast(rng, radial: Radial, b: np.ndarray) -> Look:
     if rng.random() < 0.4:
         change = change + u(0.2, 0.6) * p.bump(u(0.15, 0.35))
     return Look(
-        background=u(0.35, 0.55), gain=np.maximum(1 + b * change, 0.05), texture=u(0,
-        0.2),
+        background=u(0.35, 0.55), gain=np.maximum(1 + b * change, 0.05),
+        texture=u(0, 0.2),
         texture_period=u(2, 6), background_texture=u(0, 0.025), bits=(8, 8, 12),
         electrons=(1500, 40000),
     )  # fmt: skip
