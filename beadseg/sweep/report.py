@@ -39,7 +39,7 @@ class Setting(NamedTuple):
         return describe(self.point) or "the base settings"
 
     @property
-    def told(self) -> str:
+    def given(self) -> str:
         """The mean with its interval."""
         return _mean(self.mean, self.interval)
 

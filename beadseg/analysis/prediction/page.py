@@ -89,7 +89,7 @@ def _numbers(page: Page, found: Found, sizes: np.ndarray, intervals) -> None:
         median = f"{number(np.median(sizes))} {found.unit}"
         tiles.append(("Median diameter", median, _interval(intervals.median)))
     if len(sizes) > 1:
-        remark = _interval(intervals.cv, percent=True)
+        remark = _interval(intervals.cv, as_share=True)
         tiles.append(("CV of diameters", percent(by_number(sizes).cv, 1), remark))
     if found.rows:
         rate, interval, per = density(found, range(len(found.rows)))
@@ -207,7 +207,7 @@ def _groups(
             if of.median and of.cv:
                 middle += f" ({_between(of.median)})"
                 row += [middle, f"{percent(by_number(sizes[name]).cv, 1)} "]
-                row[-1] += f"({_between(of.cv, percent=True)})"
+                row[-1] += f"({_between(of.cv, as_share=True)})"
             else:
                 row.append(middle)
         rows.append([*row, None, None][:6])
@@ -264,11 +264,11 @@ def _images(page: Page, found: Found) -> None:
         page.paragraph(f"The first {MOST} of {counted(len(order), 'image')}.")
 
 
-def _interval(interval, percent: bool = False) -> str:
-    return f"95 %: {_between(interval, percent)}" if interval else ""
+def _interval(interval, as_share: bool = False) -> str:
+    return f"95 %: {_between(interval, as_share)}" if interval else ""
 
 
-def _between(interval, percent: bool = False) -> str:
+def _between(interval, as_share: bool = False) -> str:
     if interval is None:
         return ""
-    return " to ".join(percent(end, 1) if percent else number(end) for end in interval)
+    return " to ".join(percent(end, 1) if as_share else number(end) for end in interval)

@@ -138,7 +138,11 @@ def bright_field(rng, radial: Radial, b: np.ndarray) -> Look:
         change = u(-0.1, 0.1) * p.inside - u(0, 0.25) * p.ring(-0.5, u(0.7, 1.4))
         relief = p.ring(-u(0.05, 0.2) * r, u(0.08, 0.3) * r)
         lean = _lean(rng, 0.2, 0.6)
-    own = {"ground": u(0.5, 0.8), "texture": u(0, 0.12), "texture_period": u(1.5, 5)}
+    own = {
+        "background": u(0.5, 0.8),
+        "texture": u(0, 0.12),
+        "texture_period": u(1.5, 5),
+    }
     return _transmitted(rng, b, change, relief, lean, **own)
 
 
@@ -158,7 +162,11 @@ def hydrogel(rng, radial: Radial, b: np.ndarray) -> Look:
     if rng.random() < 0.5:  # lit from one side
         relief = p.ring(-u(0.05, 0.4) * r, u(0.1, 0.5) * r) * p.inside
         lean = _lean(rng, 0.05, 0.4)
-    own = {"ground": u(0.4, 0.8), "texture": u(0, 0.06), "texture_period": u(1.5, 8)}
+    own = {
+        "background": u(0.4, 0.8),
+        "texture": u(0, 0.06),
+        "texture_period": u(1.5, 8),
+    }
     return _transmitted(rng, b, change, relief, lean, **own)
 
 
