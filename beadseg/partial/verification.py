@@ -142,7 +142,7 @@ def _row(sample, found: Audit, least: float) -> dict[str, Any]:
         for field in ("completeness", "low", "high"):
             value = None if guess is None else round(getattr(guess, field), 4)
             row[way if field == "completeness" else f"{way}_{field}"] = value
-    return row | {"wrong": ""}
+    return dict.fromkeys(_FIELDS) | row | {"wrong": ""}
 
 
 def _wrong_row(sample, manual: np.ndarray, kind: str) -> dict[str, Any]:

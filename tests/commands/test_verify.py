@@ -34,6 +34,8 @@ def test_masks_that_fall_short_are_said_shown_and_written(folder, tmp_path, caps
     assert any("1 of 2 are below 90 %" in line for line in lines)
     table = (output / "completeness.csv").read_text()
     rows = list(csv.DictReader(table.splitlines()))
+    first = ["image", "file", "labelled", "missing", "completeness", "low", "high"]
+    assert [*rows[0]][:7] == first and [*rows[0]][-1] == "wrong"
     assert [row["passes"] for row in rows] == ["False", "True"]
     assert float(rows[0]["completeness"]) == pytest.approx(0.4, abs=0.15)
     assert float(rows[0]["low"]) < 0.4 < float(rows[0]["high"])
