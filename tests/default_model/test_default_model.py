@@ -13,6 +13,7 @@ import beadseg
 from beadseg.data.generated.camera import jpeg_blocks
 from beadseg.data.generated.render import generate
 from beadseg.data.generated.settings import GeneratedSettings
+from beadseg.files import read_json
 from beadseg.inference.run import DEFAULT, load_run
 from beadseg.matching import f1, match
 from configs import default_model
@@ -83,7 +84,7 @@ def test_it_is_complete_and_small():
 
 
 def test_it_is_what_its_config_asks_for():
-    stored = json.loads((DEFAULT / "config.json").read_text())
+    stored = read_json(DEFAULT / "config.json")
     wanted = json.loads(json.dumps(default_model.get_config().to_dict()))
     for part in ("model", "loss", "optim", "train"):
         assert wanted[part].items() >= stored[part].items()

@@ -33,7 +33,7 @@ def config(tmp_path) -> ConfigDict:
         data__bead_diameter=0.0,
         train__epochs=2,
         train__steps_per_epoch=3,
-        partial__rounds=3,
+        partial__self_training=3,
     )
 
 
@@ -127,7 +127,7 @@ def test_rounds_stopped_while_masks_are_completed_go_on_and_change_no_label(
     new, parent = workdir / "round_1/data", str(workdir / "round_0/run")
     settings = read(workdir / "round_1/run/config.json")
     assert settings["partial"]["parent"] == parent
-    assert settings["partial"]["rounds"] == 0
+    assert settings["partial"]["self_training"] == 0
     facts = record["rounds"][1]
     assert facts["parent"] == parent and facts["accepted"] == facts["proposed"] > 10
 
@@ -314,7 +314,7 @@ def test_other_epochs_are_refused(config, scripted, tmp_path):
         self_train(config, tmp_path / "rounds", "rounds")
 
 
-@pytest.mark.parametrize("field, value", [("accept", 95.0), ("rounds", -1)])
+@pytest.mark.parametrize("field, value", [("accept", 95.0), ("self_training", -1)])
 def test_a_number_out_of_range_is_refused(config, tmp_path, field, value):
     config.partial[field] = value
     with pytest.raises(BeadsegError, match=f"config.partial.{field} = .* out of range"):

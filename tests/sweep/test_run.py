@@ -117,7 +117,7 @@ def test_too_little_memory_halves_the_members_and_names_one_that_never_fits(
         take(run, batch)
 
     begin, close = Run.__init__, Run.close
-    monkeypatch.setattr(Run, "take", limited)
+    monkeypatch.setattr(Run, "train_step", limited)
     monkeypatch.setattr(
         Run,
         "__init__",
@@ -142,7 +142,7 @@ def test_a_shared_folder_that_vanishes_is_waited_for(small, tmp_path, monkeypatc
             raise BeadsegError("cannot be written") from failures.pop()
         take(run, batch)
 
-    monkeypatch.setattr(Run, "take", sometimes)
+    monkeypatch.setattr(Run, "train_step", sometimes)
     monkeypatch.setattr(sweep_run, "_PAUSE", 0.0)
     found = run_sweep(small, over("seed", 0, 1), tmp_path / "sweep", "test")
     assert [r.state for r in found.results] == ["finished", "finished"]
@@ -168,6 +168,6 @@ def test_a_full_disk_is_not_waited_for(small, tmp_path, monkeypatch):
     def full(run, batch):
         raise BeadsegError("cannot be written") from OSError(28, "No space left")
 
-    monkeypatch.setattr(Run, "take", full)
+    monkeypatch.setattr(Run, "train_step", full)
     with pytest.raises(BeadsegError, match="cannot be written"):
         run_sweep(small, over("seed", 0, 1), tmp_path / "sweep", "test")

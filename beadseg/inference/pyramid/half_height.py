@@ -95,7 +95,6 @@ def _refit(
     if not own.any():
         return
     height = (values - outside) / (inside - outside)
-    height = ndimage.median_filter(height, 3)  # single pixels of noise are no edge
     core = ndimage.distance_transform_edt(np.pad(own, 1))[1:-1, 1:-1] > MOVED * radius
     near = ndimage.distance_transform_edt(~own) <= MOVED * radius
     bead = core | (near & (own | (there == 0)) & (height > 0.5))
