@@ -26,8 +26,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--min-score",
         type=auto_or_number,
         default="auto",
-        help="beads less sure than this are left out, 0 to 1; auto: 0.4 for beads of "
-        "any size, else 0",
+        help="beads less sure than this are left out, 0 to 1; auto: for beads of any "
+        "size 0.4, or 0.7 in images where few are likely; else 0",
     )
     parser.add_argument(
         "--polarity",

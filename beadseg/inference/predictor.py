@@ -38,7 +38,8 @@ from beadseg.inference.tiles import TILE, Network, Source, source_of
 from beadseg.tables import Table
 
 MIN_SCORE = 0.4  # on a pyramid; tiny dark beads are found more often than at 0.5
-LIKELY, COMPANY, SURE = 0.65, 0.33, 0.9  # see `_credible`
+LIKELY, COMPANY, SURE = 0.6, 0.33, 0.9  # see `_credible`
+ALONE = 0.7  # least score where others have no company
 WHOLE = 0.25  # prominence at which bodies far from round stay whole
 ASKED = (0.4, 2.5)  # times the diameter that was given: sizes that are taken
 
@@ -241,7 +242,7 @@ class Predictor:
             least = MIN_SCORE if on_pyramid else 0.0
         chosen = select(found, beneath, score, float(least))
         if settings.min_score == AUTO and on_pyramid and not _credible(score[chosen]):
-            chosen = select(found, beneath, score, LIKELY)
+            chosen = select(found, beneath, score, ALONE)
         if settings.polarity != "any":
             sign = 1 if settings.polarity == "bright" else -1
             differs = bead_scores.polarity(levels, found)[chosen]
