@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from beadseg import libraries, xla
+from beadseg import libraries, old_names, xla
 
 __version__ = "0.1.0"
 __all__ = ["load"]
 
 libraries.say_nothing()
+old_names.install()
 xla.prepare()
 
 

@@ -1,10 +1,17 @@
-"""Settings and columns that older versions named otherwise: one table, old to today's.
+"""Settings, columns and modules that older versions named otherwise, old to today's.
 
 Files keep the names they were written with. What reads a run, a sweep or a table takes
 them through here, so that old runs resume and predict and old tables are compared.
+Scripts that import a module by its old place still do, unless that is now a wing of
+the same name.
 """
 
+import importlib
+import importlib.abc
+import importlib.machinery
+import sys
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any
 
 # Fields of a config, by dotted names; and values of fields.
@@ -34,6 +41,37 @@ COLUMNS: dict[str, str] = {
     "missed": "false_negative",
     "invented": "false_positive",
 }
+
+
+_MOVED = {  # wing: modules that stood in its room
+    "analysis.diagnosis": "curve_signs evidence image_signs run_evidence signs",
+    "data.generated": "artefacts camera damage fields mitochondria optics outlines "
+    "scene",
+    "data.images": "gaps makers pixel_size pixels raster reading tiff units",
+    "data.masks": "beads checkup decoded encodings few_numbers instances labels "
+    "many_numbers marked marks mask_fit necks points provenance",
+    "inference.export": "bioimage_package onnx_graph",
+    "inference.outputs": "measure overlay writers",
+    "inference.pyramid": "bead_scores compose grid size suppression",
+    "inference.scores": "evaluation incomplete pair_scores pairing trained_on",
+    "partial.review": "actions derived label_map strokes",
+    "training.tracking": "clock pictures summary wandb_mode",
+}
+_RENAMED = {
+    "data.generated_settings": "data.generated.settings",
+    "data.hills": "data.masks.watershed",
+    "data.threads": "threads",
+    "partial.book": "partial.review.annotation_log",
+    "partial.desk": "partial.review.session",
+    "partial.rounds": "partial.self_training",
+}
+MODULES = {
+    f"{wing.split('.')[0]}.{name}": f"{wing}.{name}"
+    for wing, names in _MOVED.items()
+    for name in names.split()
+} | _RENAMED
+# Of a module: names that are others now.
+NAMES = {"partial.review.annotation_log": {"Book": "AnnotationLog"}}
 
 
 def point(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,3 +146,31 @@ _FILES: dict[str, Callable[[Any], Any]] = {
     "summary.json": row,
     "sweep.json": _sweep,
 }
+
+
+class _Old(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds a module by its old place, after all others have looked."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name.removeprefix("beadseg.") in MODULES:
+            return importlib.machinery.ModuleSpec(name, self)
+        return None
+
+    def create_module(self, spec) -> ModuleType:
+        place = MODULES[spec.name.removeprefix("beadseg.")]
+        today = importlib.import_module(f"beadseg.{place}")
+        module = ModuleType(spec.name, today.__doc__)
+        own = {k: v for k, v in vars(today).items() if not k.startswith("__")}
+        module.__dict__.update(own)
+        for old, name in NAMES.get(place, {}).items():
+            setattr(module, old, getattr(today, name))
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing: all of it is that of the module of now."""
+
+
+def install() -> None:
+    """Makes the old places known, once."""
+    if not any(isinstance(finder, _Old) for finder in sys.meta_path):
+        sys.meta_path.append(_Old())
