@@ -210,6 +210,8 @@ class _Worker:
                 before, awake = awake, time.time()
                 if awake - before > self.folder.lease / 3:
                     self._leave_the_lost(runs)
+                    if not runs:  # all were taken over
+                        return
                 begin = time.monotonic()
                 batch = next(batches)
                 waited = (time.monotonic() - begin) / len(runs)
