@@ -1,5 +1,6 @@
 """A whole sweep: killed and gone on with, shared, and on a machine that fails."""
 
+import itertools
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -15,6 +17,7 @@ import pytest
 from beadseg.errors import BeadsegError
 from beadseg.sweep import run as sweep_run
 from beadseg.sweep.points import over
+from beadseg.sweep.queue import Queue
 from beadseg.sweep.run import run_sweep
 from beadseg.training.run import Run
 from tests.bench.domain_shift.together import together
@@ -145,6 +148,27 @@ def test_a_shared_folder_that_vanishes_is_waited_for(small, tmp_path, monkeypatc
     monkeypatch.setattr(Run, "train_step", sometimes)
     monkeypatch.setattr(sweep_run, "_PAUSE", 0.0)
     found = run_sweep(small, over("seed", 0, 1), tmp_path / "sweep", "test")
+    assert [r.state for r in found.results] == ["finished", "finished"]
+
+
+def test_a_sleeper_that_lost_all_its_members_lets_go_of_them(
+    small, tmp_path, monkeypatch
+):
+    taken_over, hours = [True, False], itertools.count(0.0, 3600.0)  # after a nap
+
+    def let_go(queue, members):
+        gone = list(members) if taken_over and taken_over.pop() else []
+        for member in gone:
+            queue._claims.release(member)
+        return gone
+
+    clock = SimpleNamespace(
+        time=lambda: next(hours), monotonic=time.monotonic, sleep=time.sleep
+    )
+    monkeypatch.setattr(sweep_run, "time", clock)
+    monkeypatch.setattr(Queue, "let_go", let_go)
+    found = run_sweep(small, over("seed", 0, 1), tmp_path / "sweep", "test")
+    assert not taken_over
     assert [r.state for r in found.results] == ["finished", "finished"]
 
 
