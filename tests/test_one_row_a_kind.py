@@ -29,7 +29,7 @@ from configs import base
 from tests.inference import bright
 from tests.models import test_models
 from tests.models.dilated import Dilated
-from tests.tiny import tiny_config
+from tests.tiny import FOUR_IMAGES, tiny_config
 
 
 def call(capsys, *arguments):
@@ -50,13 +50,7 @@ def config(tmp_path, dilated):
         model__name="dilated",
         model__heads=("mask", "distance"),
         data__cache_dir=str(tmp_path / "cache"),
-        data__batch_size=2,
-        data__generated__count=4,
-        data__generated__size=64,
-        data__generated__modalities=("fluorescence",),
-        partial__method="none",
-        train__epochs=2,
-        log__images_every=0,
+        **FOUR_IMAGES,
     )
 
 

@@ -20,6 +20,17 @@ TINY = {
     "log.wandb": "off",
 }
 
+# Fewer images still, of masks that nobody audits: for `tiny_config`.
+FOUR_IMAGES = {
+    "data__batch_size": 2,
+    "data__generated__count": 4,
+    "data__generated__size": 64,
+    "data__generated__modalities": ("fluorescence",),
+    "partial__method": "none",
+    "train__epochs": 2,
+    "log__images_every": 0,
+}
+
 
 def tiny_fields(**others: Any) -> dict[str, Any]:
     """`TINY` with other values, `train__epochs=1` of `train.epochs`."""

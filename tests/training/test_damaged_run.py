@@ -15,20 +15,14 @@ from beadseg.inference.run import load_run
 from beadseg.training.loop import train
 from beadseg.training.run import Run
 from beadseg.training.tracking.tracker import read_rows
-from tests.tiny import tiny_config
+from tests.tiny import FOUR_IMAGES, tiny_config
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
     return tiny_config(
         data__cache_dir=str(tmp_path_factory.mktemp("cache")),
-        data__batch_size=2,
-        data__generated__count=4,
-        data__generated__size=64,
-        data__generated__modalities=("fluorescence",),
-        partial__method="none",
-        train__epochs=2,
-        log__images_every=0,
+        **FOUR_IMAGES,
     )
 
 

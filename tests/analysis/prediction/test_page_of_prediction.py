@@ -214,7 +214,10 @@ def test_the_page_is_made_without_jax(tmp_path):
         "write_report(read_found(folder, rows, {}))\n"
         "assert 'jax' not in sys.modules and 'torch' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", code, tmp_path], check=True)
+    command = [sys.executable, "-c", code, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "report.html").exists()
 
 
 def test_chromium_shows_it_at_desk_and_phone_and_opens_a_picture(tmp_path):
