@@ -63,6 +63,11 @@ def write_csv(
         text.detach()
 
 
+def constant(count: int, **values: Any) -> Table:
+    """Columns of one value each, of `count` rows."""
+    return {name: np.full(count, value, object) for name, value in values.items()}
+
+
 def column_names(tables: Sequence[Table]) -> list[str]:
     """The names of the columns of all tables, in the order in which they first come."""
     return list(dict.fromkeys(name for table in tables for name in table))

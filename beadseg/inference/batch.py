@@ -38,13 +38,14 @@ from beadseg.inference.files import Files
 from beadseg.inference.inputs import Input, Inputs
 from beadseg.inference.outputs import writers
 from beadseg.inference.outputs.kinds import OUTPUTS, Predicted, choices, write_outputs
+from beadseg.inference.prediction import Prediction
 from beadseg.inference.predictor import NetworkOutput, Predictor
 from beadseg.inference.records import DONE, read_record, record_of, write_record
 from beadseg.inference.scratch import Scratch, is_large
 from beadseg.inference.settings import FILE, Settings
 from beadseg.quoting import printable
 from beadseg.sweep.claims import Claims
-from beadseg.tables import rows_to_table
+from beadseg.tables import constant, rows_to_table
 
 TASKS = ".tasks"  # what several processes share, see `beadseg.inference.shares`
 CLAIMS = f"{TASKS}/claims"
@@ -148,8 +149,8 @@ def join(
     started: float,
 ) -> dict[str, Any]:
     """Writes what is of all images, from their records; see `predict_batch`."""
-    done = [image for image in inputs.images if _record(image, options).exists()]
-    rows, notes, lines = _write_tables(done, predictor, options, failed)
+    done = [i.name for i in inputs.images if _record(i, options).exists()]
+    rows, notes, lines = write_tables(done, predictor, options, failed)
     return {
         "output": str(options.output),
         "runs": [run.name for run in predictor.runs],
@@ -217,17 +218,28 @@ def _look(
 
 
 def _finish(image: Input, seen, predictor: Predictor, options: Options, bar) -> None:
-    pixel_size = options.pixel_size or image.page.pixel_size
-    found = predictor.finish(seen, pixel_size)
-    of = Predicted(seen.image, found, pixel_size)
-    write_outputs(options.output, image.name, options.only, of)
-    about = found.image | {"notes": list(seen.notes)}
     page = image.page
-    where = {"image": image.name, "file": printable(page.path), "page": page.index}
-    where |= dict(page.place)
-    file = _record(image, options)
-    write_record(file, where | about | {"stamp": page.stamp}, found.table)
+    found = predictor.finish(seen, options.pixel_size or page.pixel_size)
+    where = {"file": printable(page.path), "page": page.index} | dict(page.place)
+    write_image(image.name, found, where | {"stamp": page.stamp}, options)
     bar.update()
+
+
+def write_image(
+    name: str, found: Prediction, where: dict[str, Any], options: Options
+) -> None:
+    """Writes all files of an image, and at last its record.
+
+    Args:
+      name: of the image, and of its files.
+      found: what was found in it.
+      where: its "file", "page" and "stamp", and its place among others.
+      options: of the batch.
+    """
+    of = Predicted(found.pixels, found, found.pixel_size)
+    write_outputs(options.output, name, options.only, of)
+    about = {"image": name} | where | found.image | {"notes": list(found.notes)}
+    write_record(record_of(options.output, name), about, found.table)
 
 
 def begin(predictor: Predictor, options: Options) -> None:
@@ -335,34 +347,34 @@ def is_done(image: Input, options: Options) -> bool:
     return about["stamp"] == list(image.page.stamp)
 
 
-def _write_tables(
-    done: list[Input], predictor: Predictor, options: Options, failed: list[str]
+def write_tables(
+    done: list[str], predictor: Predictor, options: Options, failed: list[str]
 ) -> tuple[list[dict[str, Any]], list[str], list[str]]:
-    """beads and images of all that is done.
+    """Writes beads and images of all that is done, by name.
+
+    Args:
+      done: names of images that have a record.
+      failed: lines on records that are damaged are added.
 
     Returns:
       The rows of the images; lines that were noted of single ones; lines of doubt.
     """
     rows, tables, notes = [], [], []
     for image in done:
+        file = record_of(options.output, image)
         try:
-            about, table = read_record(_record(image, options))
+            about, table = read_record(file)
         except Exception as error:  # damaged in any way
             failed.append(
-                f"{printable(_record(image, options))}: damaged ({printable(error)}): "
+                f"{printable(file)}: damaged ({printable(error)}): "
                 "run the same command again with --resume"
             )
             continue
         about.pop("stamp")
         notes += [f"{about['image']}: {note}" for note in about.pop("notes")]
         rows.append(about)
-        name = np.full(len(table["label"]), about["image"], dtype=object)
-        place = {
-            key: np.full(len(name), about[key], dtype=object)
-            for key in PLACE
-            if key in about
-        }
-        tables.append({"image": name} | place | table)
+        where = {key: about[key] for key in ("image", *PLACE) if key in about}
+        tables.append(constant(len(table["label"]), **where) | table)
     lines = doubts.mark(rows, calibrated=predictor.runs[0].sizes is not None)
     with writing(options.output, "-o"):
         for kind, content in (("beads", tables), ("images", [rows_to_table(rows)])):

@@ -23,7 +23,7 @@ from beadseg.inference.records import DONE, record_of, write_record
 from beadseg.inference.scores.pairing import Pair, Pairing, read_predicted
 from beadseg.inference.settings import FILE
 from beadseg.quoting import printable, short_name
-from beadseg.tables import Table, rows_to_table
+from beadseg.tables import Table, constant, rows_to_table
 
 
 class Labelled(NamedTuple):
@@ -70,8 +70,7 @@ def measure_labels(
                 failed.append(str(error))
                 continue
             rows.append(row)
-            name = np.full(len(table["label"]), row["image"], dtype=object)
-            tables.append({"image": name} | table)
+            tables.append(constant(len(table["label"]), image=row["image"]) | table)
             notes += [f"{row['image']}: {note}"] if note else []
         lines = doubts.mark(rows, calibrated=False)
         writers.write_table(output / "beads.csv", tables)

@@ -1,15 +1,13 @@
 """Images in memory to beads: `beadseg.load(RUN).predict(array)`."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from beadseg.data.images import gaps
-from beadseg.data.images.pixels import to_grey
-from beadseg.data.images.reading import check_image
 from beadseg.data.masks.instances import (
     find_beads_blockwise,
     options_of_range,
@@ -24,8 +22,10 @@ from beadseg.data.scaling import (
     scaled_shape,
 )
 from beadseg.errors import BeadsegError
+from beadseg.inference.arrays import is_batch, named, progress_bar, usable
 from beadseg.inference.outputs.measure import BAND, Measurer
 from beadseg.inference.outputs.surroundings import surroundings
+from beadseg.inference.prediction import NAME, Prediction, Predictions
 from beadseg.inference.pyramid import bead_scores, pyramid, size
 from beadseg.inference.pyramid.compose import Allocate, compose
 from beadseg.inference.pyramid.grid import resample_map
@@ -35,7 +35,6 @@ from beadseg.inference.pyramid.suppression import select
 from beadseg.inference.run import Run, load_runs
 from beadseg.inference.settings import AUTO, Settings
 from beadseg.inference.tiles import TILE, Network, Source, source_of
-from beadseg.tables import Table
 
 MIN_SCORE = 0.4  # on a pyramid; tiny dark beads are found more often than at 0.5
 LIKELY, COMPANY, SURE = 0.6, 0.33, 0.9  # see `_credible`
@@ -54,21 +53,6 @@ def _credible(score: np.ndarray) -> bool:
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """The beads of an image of H x W px.
-
-    The arrays of a large image may lie on disk, and be read in parts.
-    """
-
-    labels: np.ndarray  # i32[H, W], 0 background; a bead hidden by others has no px
-    probability: np.ndarray  # f32[H, W]
-    table: Table  # one row per bead, see `beadseg.inference.measure`
-    image: dict[str, Any]  # count, density, ...: one row of images.csv
-    uncertainty: np.ndarray | None  # f32[H, W], spread over runs and symmetries
-    boxes: np.ndarray  # i64[N, 4], first and last + 1 row, first and last + 1 column
-
-
-@dataclass(frozen=True)
 class NetworkOutput:
     """An image after the networks: what is left needs none of them."""
 
@@ -79,11 +63,12 @@ class NetworkOutput:
     score: np.ndarray  # f32[N]
     threshold: float
     notes: tuple[str, ...]  # for the person
+    settings: Settings
     allocate: Allocate
 
 
 def load(
-    *runs: str | Path,
+    *runs: str | Path | None,
     top: int | None = None,
     tile: int = TILE,
     overlap: int | None = None,
@@ -92,7 +77,8 @@ def load(
     """A predictor from run folders; from none, the default model.
 
     Args:
-      runs: run or sweep folders; several make an ensemble.
+      runs: run or sweep folders; several make an ensemble. "default", None or nothing:
+        the default model.
       top: members of each sweep that are taken, best first.
       tile: px of the image that a window contributes, a side; only memory and speed
         depend on it.
@@ -102,7 +88,7 @@ def load(
     Raises:
       BeadsegError: no such run, or one that cannot be used.
     """
-    loaded = load_runs([Path(run) for run in runs], top)
+    loaded = load_runs([Path(run) for run in runs if run is not None], top)
     return Predictor(loaded, tile=tile, overlap=overlap, augment=augment)
 
 
@@ -116,19 +102,39 @@ class Predictor:
         self.augment = bool(tiling.get("augment"))
         self.spreads = len(runs) > 1 or self.augment
 
+    def __repr__(self) -> str:
+        runs = ", ".join(run.name for run in self.runs)
+        return (
+            f"<Predictor of {runs}: {self._knows()}, threshold {self.threshold():.3g}>"
+        )
+
+    def _knows(self) -> str:
+        run = self.runs[0]
+        if run.sizes is not None:
+            return "beads of any size"
+        if run.bead_diameter is None:
+            return "beads of its training"
+        return f"beads of about {run.bead_diameter / run.scale:.3g} px"
+
+    @overload
+    def predict(self, array: np.ndarray, **settings: Any) -> Prediction: ...
+    @overload
+    def predict(self, array: Iterable[np.ndarray], **settings: Any) -> Predictions: ...
     def predict(
         self,
-        array: np.ndarray,
+        array: np.ndarray | Iterable[np.ndarray] | Mapping[str, np.ndarray],
         threshold: float | str = AUTO,
         diameter: float | str = AUTO,
         pixel_size: float | None = None,
         min_score: float | str = AUTO,
         polarity: str = "any",
-    ) -> Prediction:
-        """Finds and measures the beads of an image.
+    ) -> Prediction | Predictions:
+        """Finds and measures the beads of an image, or of several.
 
         Args:
-          array: [H, W] of any real type, or [H, W, 3 or 4] of RGB(A).
+          array: [H, W] of any real type, or [H, W, 3 or 4] of RGB(A). Of a list (or
+            what else yields such arrays) each, with a progress bar; of a dict by name.
+            All is kept in memory: of many large images predict and save one at a time.
           threshold: of the probability; "auto": the one chosen on validation images.
           diameter: px of the beads in this image; "auto": of any size, or of that of
             the images that the run was trained on.
@@ -138,12 +144,21 @@ class Predictor:
           polarity: "bright" or "dark" beads alone, or "any".
 
         Raises:
-          BeadsegError: pixels, or settings that make no sense.
+          BeadsegError: pixels, or settings that make no sense; of several images before
+            any is looked at.
         """
-        image = grey(array)
-        check_image(image, "the image", constant=True)
         settings = Settings(threshold, diameter, min_score, polarity)
-        return self.finish(self.look(image, settings, pixel_size), pixel_size)
+        channel = self.runs[0].channel
+
+        def find(name: str, image: np.ndarray) -> Prediction:
+            found = self.finish(self.look(image, settings, pixel_size), pixel_size)
+            return replace(found, name=name)
+
+        if not is_batch(array):
+            return find(NAME, usable(array, "the image", channel))
+        images = {n: usable(a, n, channel) for n, a in named(array).items()}
+        bar = progress_bar(images.items(), "predicting", unit="image")
+        return Predictions([find(*pair) for pair in bar])
 
     def look(
         self,
@@ -177,7 +192,8 @@ class Predictor:
         if missing is not None:
             notes = (*notes, gaps.note(int(missing.sum()), missing.size))
         return NetworkOutput(
-            image, missing, levels, beads, score, threshold, notes, allocate
+            *(image, missing, levels, beads, score, threshold, notes),
+            *(settings, allocate),
         )
 
     def pyramid(self, image: np.ndarray, finer: bool = False) -> list[Level]:
@@ -295,6 +311,7 @@ class Predictor:
             about,
             page.uncertainty,
             found.boxes,
+            *(seen.image, pixel_size, seen.notes, seen.settings, self),
         )
 
     def threshold(self, wanted: float | str = AUTO) -> float:
@@ -446,23 +463,3 @@ def _main_scale(seen: NetworkOutput) -> float:
     """Of the level that most of the beads' area comes from."""
     covered = np.bincount(seen.beads.level, seen.beads.diameter**2, len(seen.levels))
     return seen.levels[int(covered.argmax())].scale
-
-
-def grey(array: np.ndarray) -> np.ndarray:
-    """[H, W] of an image, luminance of RGB(A).
-
-    Raises:
-      BeadsegError: it is neither.
-    """
-    array = np.asarray(array)
-    if array.dtype == bool:
-        array = array.astype(np.uint8)
-    if array.ndim == 3 and array.shape[-1] in (1, 3, 4):
-        array = array[..., 0] if array.shape[-1] == 1 else array[..., :3]
-        array = to_grey(array, "colour", None)
-    if array.ndim != 2 or array.dtype.kind not in "iuf":
-        raise BeadsegError(
-            f"an array of shape {array.shape} and type {array.dtype} is no image: give "
-            "[H, W] or [H, W, 3] of numbers"
-        )
-    return array

@@ -85,24 +85,24 @@ def load_runs(paths: list[Path], top: int | None = None) -> list[Run]:
     """Reads runs; of a sweep the best `top` members (1), of rounds the best.
 
     Args:
-      paths: folders of runs, sweeps or self-training; none: the default model.
+      paths: folders of runs, sweeps or self-training; none, or "default": the default
+        model.
       top: members of each sweep, by their place in its leaderboard.
 
     Raises:
       BeadsegError: see `load_run`; or `top` for what is no sweep.
     """
-    if not paths:
-        if not (DEFAULT / WEIGHTS).exists():
-            raise BeadsegError(
-                "this copy of beadseg has no default model: train a run "
-                "(python -m beadseg.main --config=configs/dice.py) and give it with "
-                "--run"
-            )
-        paths = [DEFAULT]
+    paths = list(map(Path, paths)) or [DEFAULT]
+    paths = [DEFAULT if str(p) == "default" and not p.exists() else p for p in paths]
+    if DEFAULT in paths and not (DEFAULT / WEIGHTS).exists():
+        raise BeadsegError(
+            "this copy of beadseg has no default model: train a run (python -m "
+            "beadseg.main --config=configs/dice.py) and give it with --run"
+        )
     if top is not None and top < 1:
         raise BeadsegError(f"--top {top}: give at least 1")
     folders = []
-    for path in map(_best_round, map(Path, paths)):
+    for path in map(_best_round, paths):
         members = _members(path)
         if members is None and top is not None:
             raise BeadsegError(f"{path}: --top {top} is for a sweep, and this is none")

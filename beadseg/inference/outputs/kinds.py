@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 if TYPE_CHECKING:
     import numpy as np
 
-    from beadseg.inference.predictor import Prediction
+    from beadseg.inference.prediction import Prediction
     from beadseg.tables import Table
 
 

@@ -54,10 +54,15 @@ def draw_overlay(
     return np.asarray(picture)
 
 
+def brightness(image: np.ndarray) -> tuple[float, float]:
+    """What is drawn black and what white of [H, W]."""
+    step = math.ceil(math.sqrt(image.size / SAMPLE))
+    return tuple(np.percentile(image[::step, ::step], (DARKEST, BRIGHTEST)))
+
+
 def _stretched(image: np.ndarray) -> np.ndarray:
     """Grey levels u8 between two percentiles."""
-    step = math.ceil(math.sqrt(image.size / SAMPLE))
-    low, high = np.percentile(image[::step, ::step], (DARKEST, BRIGHTEST))
+    low, high = brightness(image)
     span = max(float(high - low), 1e-12)
     levels = (image.astype(np.float32) - np.float32(low)) * np.float32(255 / span)
     return np.clip(levels, 0, 255).astype(np.uint8)

@@ -1,0 +1,256 @@
+"""What was found in images in memory: in words, as a picture, as tables, as files."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from beadseg.errors import BeadsegError, note
+from beadseg.files import user_path, writing
+from beadseg.inference import doubts
+from beadseg.inference.records import DONE
+from beadseg.quoting import counted, is_printable, short_name
+from beadseg.tables import Table, column_names, constant
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
+
+    from beadseg.inference.predictor import Predictor
+    from beadseg.inference.settings import Settings
+
+NAME = "image"  # of an image that was given none
+SHOWN = 900  # px, longer side of a picture in a notebook
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Prediction:
+    """The beads of an image of H x W px.
+
+    The arrays of a large image may lie on disk, and be read in parts.
+    """
+
+    labels: np.ndarray  # i32[H, W], 0 background; a bead hidden by others has no px
+    probability: np.ndarray  # f32[H, W]
+    table: Table  # one row per bead, see `beadseg.inference.outputs.columns`
+    image: dict[str, Any]  # count, density, ...: one row of images.csv
+    uncertainty: np.ndarray | None  # f32[H, W], spread over runs and symmetries
+    boxes: np.ndarray  # i64[N, 4], first and last + 1 row, first and last + 1 column
+    pixels: np.ndarray  # [H, W], the grey image, gaps filled
+    pixel_size: float | None  # um
+    notes: tuple[str, ...]  # for the person
+    settings: Settings  # what was asked for
+    predictor: Predictor
+    name: str = NAME
+
+    def __repr__(self) -> str:
+        return (
+            f"<{self.name}: {counted(self.image['count'], 'bead')}, "
+            f"{_diameter(self.image)}, threshold {self.image['threshold']:.3g}>"
+        )
+
+    def __len__(self) -> int:
+        return self.image["count"]
+
+    def _repr_html_(self) -> str:
+        return Predictions([self])._repr_html_()
+
+    @property
+    def doubts(self) -> list[str]:
+        """Lines on what makes the count doubtful, and what to try."""
+        return Predictions([self]).doubts
+
+    @cached_property
+    def outlines(self) -> list[np.ndarray]:
+        """f32[n, 2] (y, x) of each bead, px, see `outputs.outlines.polygons`."""
+        from beadseg.inference.outputs.outlines import polygons
+
+        return list(polygons(self.labels, self.boxes, self.table["label"]))
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """The beads, with the columns of beads.csv.
+
+        Raises:
+          BeadsegError: pandas is missing.
+        """
+        return Predictions([self]).to_pandas()
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draws the image and the outlines of its beads.
+
+        Args:
+          ax: of matplotlib; None: of a figure of its own.
+
+        Returns:
+          The axes, in px of the image.
+        """
+        from matplotlib import pyplot
+        from matplotlib.collections import LineCollection
+
+        from beadseg.inference.outputs.overlay import COLOURS, brightness
+
+        if ax is None:
+            _, ax = pyplot.subplots(layout="constrained")
+        low, high = brightness(self.pixels)
+        ax.imshow(self.pixels, cmap="gray", vmin=low, vmax=high)
+        rings = [np.concatenate([o, o[:1]])[:, ::-1] for o in self.outlines]
+        ax.add_collection(LineCollection(rings, colors=COLOURS, linewidths=1))
+        ax.set_title(counted(len(self), "bead"))
+        ax.set_axis_off()
+        return ax
+
+    def save(self, folder: str | Path, name: str | None = None) -> Path:
+        """Writes the files of `beadseg predict`, all but the page.
+
+        A prediction folder made in the same way is added to: its tables are then of all
+        images in it.
+
+        Args:
+          folder: made where it is missing.
+          name: of the image; None: its own.
+
+        Returns:
+          The folder.
+
+        Raises:
+          BeadsegError: the folder holds an image of that name or something else, or
+            cannot be written; or the name is none for a file.
+        """
+        return Predictions([self]).save(folder, None if name is None else [name])
+
+
+class Predictions(Sequence[Prediction]):
+    """What was found in several images, in their order."""
+
+    def __init__(self, predictions: Sequence[Prediction]):
+        self._all = list(predictions)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    @overload
+    def __getitem__(self, at: int) -> Prediction: ...
+    @overload
+    def __getitem__(self, at: slice) -> Predictions: ...
+    def __getitem__(self, at):
+        return Predictions(self._all[at]) if isinstance(at, slice) else self._all[at]
+
+    def __repr__(self) -> str:
+        beads = counted(sum(map(len, self)), "bead")
+        return f"<{beads} in {counted(len(self), 'image')}>"
+
+    def _repr_html_(self) -> str:
+        lines = [*([repr(self)] if len(self) > 1 else ()), *self.doubts]
+        opened = " open" if len(self) == 1 else ""
+        return "".join(f"<p>{html.escape(line)}</p>" for line in lines) + "".join(
+            f"<details{opened}><summary>{html.escape(repr(p))}</summary>"
+            f"{_picture(p)}</details>"
+            for p in self
+        )
+
+    @property
+    def doubts(self) -> list[str]:
+        """Lines on what makes counts doubtful, with the images, and what to try."""
+        rows = [{"image": p.name} | p.image for p in self]
+        return doubts.mark(rows, calibrated=self[0].predictor.runs[0].sizes is not None)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """All beads under each other, with the columns of beads.csv.
+
+        Raises:
+          BeadsegError: pandas is missing.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise BeadsegError(
+                "to_pandas() needs the package pandas: pip install pandas"
+            ) from None
+        tables = [constant(len(p.table["label"]), image=p.name) | p.table for p in self]
+        return pandas.DataFrame(
+            {
+                name: np.concatenate([table[name] for table in tables])
+                for name in column_names(tables)
+            }
+        )
+
+    def save(self, folder: str | Path, names: Sequence[str] | None = None) -> Path:
+        """Writes the files of `beadseg predict`, all but the page.
+
+        See `Prediction.save`; `names`: a name for each image.
+        """
+        from beadseg.inference import batch, inputs
+
+        folder = user_path(folder)
+        names = file_names(
+            [p.name for p in self] if names is None else names, len(self)
+        )
+        predictor = self[0].predictor
+        options = batch.Options(folder, self[0].settings, resume=True)
+        failed: list[str] = []
+        with batch.folder_alone(inputs.Inputs([], [], []), options):
+            batch.begin(predictor, options)
+            there = sorted(file.stem for file in (folder / DONE).glob("*.npz"))
+            taken = {name.lower() for name in there}
+            for name in names:
+                if name.lower() in taken:
+                    raise BeadsegError(
+                        f"{folder}: holds {name!r} already: give another name or folder"
+                    )
+            with writing(folder, None):
+                for name, found in zip(names, self, strict=True):
+                    where = {"file": "", "page": 0, "stamp": []}
+                    batch.write_image(name, found, where, options)
+            batch.write_tables([*there, *names], predictor, options, failed)
+        for line in failed:
+            note(line)
+        return folder
+
+
+def file_names(names: Sequence[str], count: int) -> list[str]:
+    """Names of images as their files have them.
+
+    Raises:
+      BeadsegError: not as many as there are images, one twice, or none for a file.
+    """
+    if isinstance(names, str) or len(names) != count:
+        raise BeadsegError(f"names: give a list of {counted(count, 'name')}")
+    for name in names:
+        if not isinstance(name, str) or not name or {*name} & {*'/\\:*?"<>|'}:
+            raise BeadsegError(f"{name!r} is no name for a file: give another")
+        if not is_printable(name):
+            raise BeadsegError(f"{name!r} has characters that no name has: leave them")
+    names = [short_name(name) for name in names]
+    if len({name.lower() for name in names}) < count:
+        raise BeadsegError("two images have one name: give each its own")
+    return names
+
+
+def _diameter(image: dict[str, Any]) -> str:
+    for unit in ("um", "px"):
+        if image[f"median_diameter_{unit}"] is not None:
+            return f"median diameter {image[f'median_diameter_{unit}']:.3g} {unit}"
+    return "no diameter"
+
+
+def _picture(of: Prediction) -> str:
+    """The image with its outlines, as HTML."""
+    from PIL import Image
+
+    from beadseg.inference.outputs.overlay import draw_overlay
+
+    picture = Image.fromarray(draw_overlay(of.pixels, of.outlines, of.pixel_size))
+    picture.thumbnail((SHOWN, SHOWN))
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=85)
+    data = base64.b64encode(file.getvalue()).decode()
+    alt = html.escape(repr(of), quote=True)
+    return f'<img alt="{alt}" src="data:image/jpeg;base64,{data}">'

@@ -1,0 +1,221 @@
+"""What is found in images in memory, against what the command writes of their files."""
+
+import csv
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+
+import beadseg
+from beadseg import cli
+from beadseg.errors import BeadsegError
+from beadseg.inference.records import DONE
+from tests.inference.bright import DIAMETER, beads_image
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return beadseg.load(None)
+
+
+@pytest.fixture(scope="module")
+def bright(bright_run):
+    return beadseg.load(bright_run)
+
+
+def two_images():
+    image, _ = beads_image()
+    return {"a": image, "b": image[: image.shape[0] // 2]}
+
+
+def files(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".lock"
+    }
+
+
+def table(file):
+    with open(file, newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+@pytest.mark.parametrize("default", [True, False])
+def test_saved_files_are_those_of_the_command(
+    default, predictor, bright, bright_run, tmp_path
+):
+    for name, image in two_images().items():
+        (tmp_path / "images").mkdir(exist_ok=True)
+        tifffile.imwrite(tmp_path / "images" / f"{name}.tif", image)
+    run = [] if default else ["--run", str(bright_run)]
+    with pytest.raises(SystemExit) as ended:
+        cli.main(
+            ["predict", str(tmp_path / "images"), *run, "-o", str(tmp_path / "command")]
+            + ["--min-score", "0.3", "--no-report"]
+        )
+    assert ended.value.code == 0
+    found = (predictor if default else bright).predict(two_images(), min_score=0.3)
+    assert found.save(tmp_path / "python") == tmp_path / "python"
+    command, python = files(tmp_path / "command"), files(tmp_path / "python")
+    assert command.keys() == python.keys() and len(command) > 12
+    differ = {name for name in command if command[name] != python[name]}
+    # Arrays lie in no file; all else is the same.
+    assert differ == {"images.csv"} | {f"{DONE}/{name}.npz" for name in "ab"}
+    rows = [table(tmp_path / f / "images.csv") for f in ("command", "python")]
+    for one, other in zip(*rows, strict=True):
+        assert one | {"file": ""} == other
+
+
+def test_a_table_is_that_of_beads_csv(bright, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    found = bright.predict(two_images(), pixel_size=0.5)
+    found.save(tmp_path)
+    read = pandas.read_csv(tmp_path / "beads.csv")
+    beads = found.to_pandas()
+    assert list(beads) == list(read) and len(beads) == 25 + 15
+    assert beads["image"].value_counts().to_dict() == {"a": 25, "b": 15}
+    beads["on_border"] = beads["on_border"].astype("int64")
+    pandas.testing.assert_frame_equal(beads, read, check_dtype=False, rtol=1e-5)
+    one = found[1].to_pandas()
+    pandas.testing.assert_frame_equal(
+        one, found[1:].to_pandas(), check_column_type=False
+    )
+    assert set(one["image"]) == {"b"}
+
+
+def test_without_pandas_a_line_says_so(bright, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(BeadsegError, match="pip install pandas$"):
+        bright.predict(two_images()["a"]).to_pandas()
+
+
+def test_images_are_told_in_a_line(bright):
+    found = bright.predict(two_images()["a"], pixel_size=0.5)
+    assert repr(found) == "<image: 25 beads, median diameter 8 um, threshold 0.5>"
+    assert len(found) == 25
+    both = bright.predict(iter(two_images().values()))
+    assert repr(both) == "<40 beads in 2 images>"
+    assert [one.name for one in both] == ["image_000", "image_001"]
+    empty = bright.predict(np.zeros((40, 40)))
+    assert repr(empty) == "<image: 0 beads, no diameter, threshold 0.5>"
+    assert "bright: beads of about 16 px, threshold 0.5>" in repr(bright)
+    assert "\n" not in repr(bright)
+    assert repr(beadseg.load("default")).startswith("<Predictor of the default model:")
+
+
+def test_a_plot_has_a_closed_outline_of_every_bead(bright):
+    from matplotlib import pyplot
+
+    found = bright.predict(two_images()["a"])
+    ax = found.plot()
+    (outlines,) = ax.collections
+    paths = outlines.get_paths()
+    assert len(paths) == 25
+    for path in paths:  # each as far across as a bead, and closed
+        across = np.ptp(path.vertices, axis=0)
+        np.testing.assert_allclose(across, DIAMETER, atol=1)
+        np.testing.assert_array_equal(path.vertices[0], path.vertices[-1])
+    y, x = found.table["y"][0], found.table["x"][0]
+    assert paths[0].contains_point((x, y))
+    np.testing.assert_array_equal(ax.images[0].get_array(), found.pixels)
+    assert found.plot(ax) is ax
+    pyplot.close(ax.figure)
+
+
+def test_a_notebook_shows_text_and_picture(bright):
+    both = bright.predict({"<b>": two_images()["a"], "c": two_images()["b"]})
+    shown = both._repr_html_()
+    assert shown.count("<img") == shown.count("data:image/jpeg;base64,") == 2
+    assert "<b>" not in shown and "&lt;b&gt;: 25 beads" in shown
+    assert "25 beads" in both[0]._repr_html_()
+    assert both.doubts == both[0].doubts == []
+
+
+def test_a_count_in_doubt_is_said(bright):
+    image, _ = beads_image(diameter=5)
+    found = bright.predict(image, diameter=5)
+    assert len(found) == 25 and found.image["median_diameter_px"] < 6
+    (line,) = found.doubts
+    assert line.startswith("beads of less than 6 px") and "(image)" in line
+    assert f"<p>{line}</p>" in found._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ("beads.tif", "the image: 'beads.tif' is text, not pixels: read the file"),
+        (np.array([["a", "b"]]), "type <U1 is no image: give"),
+        (np.zeros((9, 30, 40)), "of a stack the list of its planes"),
+        (np.zeros((0, 40)), "0 x 40 px is too small"),
+        (np.zeros(0), r"shape \(0,\) .* is no image"),
+        (np.full((30, 40), np.nan), "the image: all pixels are NaN or infinite"),
+        (np.zeros((30, 40), complex), "type complex128 is no image"),
+        (None, "type object is no image"),
+        ([], "no image was given"),
+        ([np.eye(40), np.full((9, 9), np.nan)], "image_001: all pixels are NaN"),
+        ([np.eye(40), "b.tif"], "image_001: 'b.tif' is text"),
+        ({"x": np.zeros((2, 2, 2, 2))}, "^x: an array of shape"),
+        ([[[1, 2], [3]]], "image_000: is no array"),
+    ],
+)
+def test_what_is_no_image_is_one_line(wrong, says, bright, monkeypatch):
+    monkeypatch.setattr(bright, "look", None)  # before any image is looked at
+    with pytest.raises(BeadsegError, match=says) as error:
+        bright.predict(wrong)
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_is_added_to_and_nothing_lost(bright, tmp_path):
+    images = two_images()
+    bright.predict(images["b"]).save(tmp_path / "out", "b")
+    bright.predict(images["a"]).save(tmp_path / "out", name="a")
+    rows = table(tmp_path / "out" / "images.csv")
+    counts = {row["image"]: row["count"] for row in rows}
+    assert counts == {"a": "25", "b": "15"}
+    before = files(tmp_path / "out")
+    for name, says in (
+        ("A", "holds 'A' already: give another name or folder"),
+        ("a/../b", "is no name for a file"),
+        ("", "is no name for a file"),
+        ("a\n", "has characters that no name has"),
+    ):
+        with pytest.raises(BeadsegError, match=says):
+            bright.predict(images["a"]).save(tmp_path / "out", name)
+    both = bright.predict(images)
+    for names, says in (("ab", "a list of 2 names"), (["x", "X"], "have one name")):
+        with pytest.raises(BeadsegError, match=says):
+            both.save(tmp_path / "out", names)
+    with pytest.raises(BeadsegError, match="was made with min_score = auto, not 0.5"):
+        bright.predict(images["a"], min_score=0.5).save(tmp_path / "out", "c")
+    assert files(tmp_path / "out") == before
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").write_text("mine")
+    with pytest.raises(BeadsegError, match="holds no prediction to continue"):
+        both.save(tmp_path / "other")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # not ours
+def test_a_notebook_runs_a_batch_with_a_bar(bright_run, tmp_path):
+    nbclient = pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    nbformat = pytest.importorskip("nbformat")
+    image, _ = beads_image()
+    np.save(tmp_path / "a.npy", image)
+    cells = [
+        f"import beadseg, numpy; a = numpy.load({str(tmp_path / 'a.npy')!r})\n"
+        f"found = beadseg.load({str(bright_run)!r}).predict([a, a[:64]])",
+        "found",
+        "found[0]",
+        "%matplotlib inline\nfound[0].plot();",
+    ]
+    book = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, cells)))
+    nbclient.NotebookClient(book, timeout=120, kernel_name="python3").execute()
+    bar, batch, one, plot = (cell["outputs"] for cell in book.cells)
+    assert any("predicting" in str(output) and "2/2" in str(output) for output in bar)
+    assert "beads in 2 images" in batch[0]["data"]["text/html"]
+    assert "<img" in one[0]["data"]["text/html"]
+    assert one[0]["data"]["text/plain"].startswith("<image_000: 25 beads")
+    assert "image/png" in plot[-1]["data"]
