@@ -22,13 +22,13 @@ def add(commands: Subparsers) -> None:
         metavar="RUN",
         type=Path,
         nargs="?",
-        help="a run, or a sweep for its best member (the default model)",
+        help="a run, or a sweep for its best member (default: the default model)",
     )
     parser.add_argument(
         "--format", choices=ENDINGS, default="onnx", help="(default: onnx)"
     )
     parser.add_argument(
-        "-o", "--output", type=Path, help="file to write (model.onnx in RUN)"
+        "-o", "--output", type=Path, help="file to write (model.onnx in RUN, or here)"
     )
     parser.set_defaults(run=run)
 
@@ -37,12 +37,13 @@ def run(options: argparse.Namespace) -> dict:
     """Exports; returns the file, its outputs, metadata and difference from JAX."""
     from beadseg.inference.export.packages import export_run
     from beadseg.inference.run import load_runs
+    from beadseg.inference.settings import DEFAULT_NAME
 
     given = [options.run_folder] if options.run_folder else []
     (loaded,) = load_runs(given)
     for note in loaded.notes:
         print(note)
-    folder = loaded.path if given else Path()
+    folder = Path() if loaded.name == DEFAULT_NAME else loaded.path
     file = options.output or folder / f"model{ENDINGS[options.format]}"
     result = export_run(loaded, options.format, file)
     print(

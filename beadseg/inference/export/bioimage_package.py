@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+import tifffile
 from PIL import Image
 
 from beadseg import __version__
@@ -23,6 +24,7 @@ from beadseg.data.scaling import CLIP, NOISE_SPAN, prepare
 from beadseg.files import write_whole
 from beadseg.inference.export.onnx_graph import INPUT, OPSET, OUTPUTS
 from beadseg.inference.run import Run
+from beadseg.training.start import DEFAULT
 
 _FORMAT = "0.5.4"
 _ABOUT = {
@@ -40,11 +42,33 @@ Finds microbeads in microscope images. Trained with beadseg {version}.
 {flatten}- Output: {outputs}.
 - A pixel is bead where the probability is {threshold:.3f} or more.
 
+## What beadseg does beyond this package
+
+{beyond}
+- outlines, measurements and counts from the labels.
+
+With the package alone: threshold the probability{parted}.
+For counts and sizes to rely on use `beadseg predict`.
+
 ## Validation
 
 The threshold is the one of the best Jaccard index on validation images. Check the model
 on images of your own: `beadseg evaluate PREDICTED TRUTH`.
 """
+_PARTS = """\
+The package is the network alone. In beadseg follow
+- parting beads that touch, by the distance;"""
+_PYRAMID = """\
+The package is the network at one scale: it finds beads of one range of sizes, in images
+as they are given. Around it beadseg has, and no package of this format can hold:
+- a pyramid: the image is looked at from 1/16 of its pixels and less up to its own, and
+  enlarged where tiny beads are found, so that beads of any size are found;
+- parting beads that touch at each level, by the distance;
+- a score for each of these beads, from how it looks, from what other levels found and
+  from the other beads of the image; noise, dust and rims, which the network marks here
+  and there, are left out by it;
+- choosing the better of beads that lie on each other, and moving outlines to half the
+  height of the edge;"""
 
 
 def write_package(run: Run, model: bytes, about: dict[str, Any], file: Path) -> None:
@@ -61,15 +85,15 @@ def write_package(run: Run, model: bytes, about: dict[str, Any], file: Path) -> 
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     found = session.run(None, {INPUT: normal[None, None]})
     names = [OUTPUTS[head] for head in run.model_config.heads]
-    outputs = dict(zip(names, found, strict=True))
+    tensors = {INPUT: image[None, None]} | dict(zip(names, found, strict=True))
     members = {
         "rdf.yaml": json.dumps(_description(run, names, about), indent=2),
         "README.md": _readme(run, names),
         "weights.onnx": model,
         "cover.png": _cover(normal, found[0][0, 0]),
-        f"{INPUT}.npy": _npy(image[None, None]),
     }
-    members |= {f"{name}.npy": _npy(array) for name, array in outputs.items()}
+    for name, array in tensors.items():
+        members |= {f"{name}.npy": _npy(array), f"{name}.tif": _tiff(array[0, 0])}
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as package:
         for name, data in members.items():
@@ -110,7 +134,7 @@ def _input(run: Run) -> dict[str, Any]:
         "id": INPUT,
         "description": "grey image",
         "axes": _axes("grey", {"y": size, "x": size}),
-        "test_tensor": {"source": f"{INPUT}.npy"},
+        **_examples(INPUT),
         "data": {"type": "float32"},
         "preprocessing": [
             {"id": "scale_range", "kwargs": {"axes": ["y", "x"], **percentiles}},
@@ -125,9 +149,15 @@ def _output(name: str) -> dict[str, Any]:
         "id": name,
         "description": _ABOUT[name],
         "axes": _axes(name, size),
-        "test_tensor": {"source": f"{name}.npy"},
+        **_examples(name),
         "data": {"type": "float32", "range": [0.0, 1.0]},
     }
+
+
+def _examples(name: str) -> dict[str, Any]:
+    """The tensor that tests compare, and one that people look at."""
+    kinds = {"test_tensor": "npy", "sample_tensor": "tif"}
+    return {kind: {"source": f"{name}.{ending}"} for kind, ending in kinds.items()}
 
 
 def _axes(channel: str, sizes: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -152,6 +182,12 @@ def _npy(array: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def _tiff(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    tifffile.imwrite(file, array, compression="zlib")
+    return file.getvalue()
+
+
 def _readme(run: Run, names: list[str]) -> str:
     flatten = ""
     if run.flatten_sigma:
@@ -164,7 +200,8 @@ def _readme(run: Run, names: list[str]) -> str:
         known = f"{run.sizes[0]:.0f} to {run.sizes[1]:.0f}"
     elif run.bead_diameter is not None:
         known = f"about {run.bead_diameter:.0f}"
-    return _README.format(
+    deep = "distance" in names
+    text = _README.format(
         version=__version__,
         low=run.low,
         high=run.high,
@@ -174,4 +211,8 @@ def _readme(run: Run, names: list[str]) -> str:
         flatten=flatten,
         outputs="; ".join(f"{name}, {_ABOUT[name]}" for name in names),
         threshold=run.threshold,
+        beyond=_PARTS if run.sizes is None else _PYRAMID,
+        parted=",\nand part what touches by a watershed of the distance" * deep,
     )
+    card = DEFAULT / "CARD.md"
+    return text + ("\n" + card.read_text("utf-8") if run.path == DEFAULT else "")

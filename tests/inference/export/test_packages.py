@@ -1,9 +1,11 @@
 """Tests of export: the graph against JAX and a closed form, the package as used."""
 
 import dataclasses
-import gc
+import io
 import json
+import subprocess
 import sys
+import zipfile
 
 import jax
 import numpy as np
@@ -11,6 +13,8 @@ import onnx
 import onnxruntime
 import pydantic
 import pytest
+import tifffile
+from PIL import Image
 
 from beadseg import cli, models
 from beadseg.inference.export import packages
@@ -97,28 +101,80 @@ def test_command_writes_a_model_that_knows_how_to_be_used(bright_run, tmp_path, 
     np.testing.assert_allclose(found, 1 / (1 + np.exp(10 - 20 * image)), atol=1e-5)
 
 
+@pytest.fixture(params=["run", "default"])
+def package(request, bright_run, tmp_path):
+    """The package of a run, or of the default model."""
+    file = tmp_path / "beads.zip"
+    run = [bright_run] if request.param == "run" else []
+    command(*run, "--format", "bioimageio", "-o", file)
+    return file
+
+
+# In a process of its own, for it leaves files open.
+USE = """
+import sys
+import numpy as np
+from bioimageio.core import load_model_description, predict, test_model
+
+file, image, found = sys.argv[1:]
+summary = test_model(file)
+assert summary.status == "passed", summary.format()
+assert not [w for d in summary.details for w in d.warnings if "FAIR" in w.msg]
+described = load_model_description(file)
+assert described.config.model_extra["beadseg"]["threshold"] == 0.5
+made = predict(model=described, inputs={"image": np.load(image)[None, None]})
+np.save(found, made.members["probability"].data.values[0, 0])
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(
     pydantic.VERSION.startswith("2.14"), reason="bioimageio.spec fails with it"
 )
-@pytest.mark.filterwarnings("default")  # not ours
-def test_bioimageio_validates_and_runs_the_package(bright_run, tmp_path):
-    from bioimageio.core import load_model_description, predict, test_model
-
-    file = tmp_path / "beads.zip"
-    command(bright_run, "--format", "bioimageio", "-o", file)
+def test_bioimageio_validates_and_runs_the_package(package, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["beads.zip"]
-    summary = test_model(file)
-    assert summary.status == "passed", summary.format()
-    described = load_model_description(file)
-    assert described.config.model_extra["beadseg"]["threshold"] == 0.5
-    image = np.full((40, 50), 100, np.uint16)  # the tool normalises it by itself
-    image[10:30, 10:30] = 4000
-    found = predict(model=described, inputs={"image": image[None, None]})
-    probability = found.members["probability"].data.values[0, 0]
-    np.testing.assert_array_equal(probability > 0.5, image > 1000)
-    del described, summary, found, probability
-    gc.collect()  # of files that it leaves open, within this test
+    y, x = np.mgrid[:64, :80]
+    depth = 9 - np.hypot(y - 30, x - 40)  # of a disc with a soft edge, in noise
+    disc = depth >= 0
+    noise = np.random.default_rng(0).normal(0, 100, disc.shape)
+    # The tool normalises it by itself.
+    image = (1000 + noise + 3000 / (1 + np.exp(-2 * depth))).astype(np.uint16)
+    np.save(tmp_path / "image.npy", image)
+    files = [package, tmp_path / "image.npy", tmp_path / "found.npy"]
+    subprocess.run([sys.executable, "-c", USE, *map(str, files)], check=True)
+    probability = np.load(tmp_path / "found.npy")
+    both = np.logical_and(probability > 0.5, disc).sum()
+    assert both / np.logical_or(probability > 0.5, disc).sum() > 0.8
+
+
+def test_a_package_shows_and_says_what_it_holds(package, request):
+    default = "default" in request.node.name
+    with zipfile.ZipFile(package) as members:
+        described = json.loads(members.read("rdf.yaml"))
+        readme = members.read("README.md").decode()
+        cover = Image.open(io.BytesIO(members.read(described["covers"][0])))
+        tensors = [*described["inputs"], *described["outputs"]]
+        for tensor in tensors:
+            shown, tested = (
+                members.read(tensor[f"{kind}_tensor"]["source"])
+                for kind in ("sample", "test")
+            )
+            shown = tifffile.imread(io.BytesIO(shown))
+            np.testing.assert_array_equal(shown, np.load(io.BytesIO(tested))[0, 0])
+    assert cover.size == (512, 256)
+    assert [tensor["id"] for tensor in tensors] == ["image", "probability", "distance"]
+    assert ("a pyramid: the image is looked at from 1/16" in readme) == default
+    assert ("the network alone" in readme) == (not default)
+    assert ("# The default model of beadseg" in readme) == default
+    for said in ("## Validation", "watershed of the distance", "beadseg predict"):
+        assert said in readme
+
+
+@pytest.mark.parametrize("run", [[], ["default"]])
+def test_the_default_model_is_written_here(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command(*run, "--format", "bioimageio")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.bioimage.io.zip"]
 
 
 def test_a_model_that_differs_is_not_written(bright_run, tmp_path, capsys, monkeypatch):
