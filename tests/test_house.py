@@ -7,7 +7,7 @@ import pytest
 
 ROOMS = (
     *("data", "models", "training", "sweep"),
-    *("inference", "partial", "analysis", "commands"),
+    *("inference", "partial", "analysis", "commands", "napari"),
 )
 ABOVE = ("default_model", "main", "cli")  # other modules of the top stand below all
 LAZY = ("beadseg", "beadseg.inference.predictor")  # beadseg.load

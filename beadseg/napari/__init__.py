@@ -1,0 +1,1 @@
+"""The plugin for napari, which napari finds by `napari.yaml`."""
