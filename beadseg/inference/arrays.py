@@ -62,6 +62,8 @@ def usable(given: Any, where: str, channel: int | None = None) -> np.ndarray:
             f"{where}: is no array ({' '.join(str(error).split())}): give [H, W] or "
             "[H, W, 3] of numbers"
         ) from None
+    if np.ma.is_masked(given) and array.dtype.kind in "iuf":
+        array = given.astype(np.float64).filled(np.nan)  # what is masked has no data
     if array.dtype == bool:
         array = array.astype(np.uint8)
     if array.dtype.kind in "iuf" and array.ndim == 3 and array.shape[-1] in (1, 3, 4):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any, overload
 
@@ -148,6 +149,10 @@ class Predictor:
             any is looked at.
         """
         settings = Settings(threshold, diameter, min_score, polarity)
+        if pixel_size is not None and not (
+            isinstance(pixel_size, Real) and 0 < pixel_size < np.inf
+        ):
+            raise BeadsegError(f"pixel_size {pixel_size}: give um above 0")
         channel = self.runs[0].channel
 
         def find(name: str, image: np.ndarray) -> Prediction:

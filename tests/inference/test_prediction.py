@@ -167,6 +167,19 @@ def test_what_is_no_image_is_one_line(wrong, says, bright, monkeypatch):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("wrong", [0, -1.0, float("nan"), "0.5"])
+def test_a_wrong_pixel_size_is_one_line(wrong, bright):
+    with pytest.raises(BeadsegError, match=f"^pixel_size {wrong}: give um above 0$"):
+        bright.predict(np.eye(40), pixel_size=wrong)
+
+
+def test_what_is_masked_holds_no_bead(bright):
+    image, labels = beads_image()
+    found = bright.predict(np.ma.masked_array(image, labels == 1))
+    assert len(found) == 24 and not found.labels[labels == 1].any()
+    assert "have no data" in found.notes[0]
+
+
 def test_a_folder_is_added_to_and_nothing_lost(bright, tmp_path):
     images = two_images()
     bright.predict(images["b"]).save(tmp_path / "out", "b")
@@ -215,7 +228,7 @@ def test_a_notebook_runs_a_batch_with_a_bar(bright_run, tmp_path):
     nbclient.NotebookClient(book, timeout=120, kernel_name="python3").execute()
     bar, batch, one, plot = (cell["outputs"] for cell in book.cells)
     shown = f"{bar} {book.metadata}"  # text, or a widget
-    assert "predicting" in shown and " 2/2" in shown
+    assert "predicting" in shown and "2/2" in shown
     assert "beads in 2 images" in batch[0]["data"]["text/html"]
     assert "<img" in one[0]["data"]["text/html"]
     assert one[0]["data"]["text/plain"].startswith("<image_000: 25 beads")
