@@ -68,6 +68,14 @@ def constant(count: int, **values: Any) -> Table:
     return {name: np.full(count, value, object) for name, value in values.items()}
 
 
+def stacked(tables: Sequence[Table]) -> Table:
+    """Tables of the same columns under each other."""
+    return {
+        name: np.concatenate([table[name] for table in tables])
+        for name in column_names(tables)
+    }
+
+
 def column_names(tables: Sequence[Table]) -> list[str]:
     """The names of the columns of all tables, in the order in which they first come."""
     return list(dict.fromkeys(name for table in tables for name in table))

@@ -11,6 +11,7 @@ import numpy as np
 from beadseg.data.images.pixels import choose_channel, to_grey
 from beadseg.data.images.reading import check_image
 from beadseg.errors import BeadsegError
+from beadseg.quoting import printable
 
 _ARRAY = ("__array__", "__array_interface__", "ndim")
 
@@ -29,7 +30,7 @@ def named(given: Iterable[Any]) -> dict[str, Any]:
       BeadsegError: there is none.
     """
     if isinstance(given, Mapping):
-        images = {str(name): array for name, array in given.items()}
+        images = {printable(name): array for name, array in given.items()}
     else:
         arrays = list(given)
         width = max(3, len(str(len(arrays) - 1)))

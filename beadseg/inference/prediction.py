@@ -18,7 +18,7 @@ from beadseg.files import user_path, writing
 from beadseg.inference import doubts
 from beadseg.inference.records import DONE
 from beadseg.quoting import counted, is_printable, short_name
-from beadseg.tables import Table, column_names, constant
+from beadseg.tables import Table, constant, stacked
 
 if TYPE_CHECKING:
     import pandas
@@ -53,11 +53,13 @@ class Prediction:
 
     def __repr__(self) -> str:
         return (
-            f"<{self.name}: {counted(self.image['count'], 'bead')}, "
+            f"<{self.name}: {counted(self.count, 'bead')}, "
             f"{_diameter(self.image)}, threshold {self.image['threshold']:.3g}>"
         )
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """The number of beads."""
         return self.image["count"]
 
     def _repr_html_(self) -> str:
@@ -103,7 +105,7 @@ class Prediction:
         ax.imshow(self.pixels, cmap="gray", vmin=low, vmax=high)
         rings = [np.concatenate([o, o[:1]])[:, ::-1] for o in self.outlines]
         ax.add_collection(LineCollection(rings, colors=COLOURS, linewidths=1))
-        ax.set_title(counted(len(self), "bead"))
+        ax.set_title(counted(self.count, "bead"))
         ax.set_axis_off()
         return ax
 
@@ -144,7 +146,7 @@ class Predictions(Sequence[Prediction]):
         return Predictions(self._all[at]) if isinstance(at, slice) else self._all[at]
 
     def __repr__(self) -> str:
-        beads = counted(sum(map(len, self)), "bead")
+        beads = counted(sum(p.count for p in self), "bead")
         return f"<{beads} in {counted(len(self), 'image')}>"
 
     def _repr_html_(self) -> str:
@@ -175,12 +177,7 @@ class Predictions(Sequence[Prediction]):
                 "to_pandas() needs the package pandas: pip install pandas"
             ) from None
         tables = [constant(len(p.table["label"]), image=p.name) | p.table for p in self]
-        return pandas.DataFrame(
-            {
-                name: np.concatenate([table[name] for table in tables])
-                for name in column_names(tables)
-            }
-        )
+        return pandas.DataFrame(stacked(tables))
 
     def save(self, folder: str | Path, names: Sequence[str] | None = None) -> Path:
         """Writes the files of `beadseg predict`, all but the page.

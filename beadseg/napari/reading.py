@@ -18,7 +18,7 @@ from beadseg.errors import BeadsegError
 from beadseg.inference.outputs.kinds import OUTPUTS
 from beadseg.inference.records import DONE, read_record
 from beadseg.inference.settings import FILE
-from beadseg.tables import Table, column_names, constant
+from beadseg.tables import Table, constant, stacked
 from beadseg.training.run_folder import CONFIG
 
 SAMPLES = "samples.png"  # of a run
@@ -123,10 +123,7 @@ def _points(name: str, stack: list[Beads], place: dict[str, Any]) -> Layer:
         constant(len(table["label"]), image=row["image"]) | table
         for row, table in stack
     ]
-    features = {
-        column: np.concatenate([table[column] for table in tables])
-        for column in column_names(tables)
-    }
+    features = stacked(tables)
     at = [features["y"], features["x"]]
     if len(stack) > 1:
         count = [len(table["label"]) for table in tables]

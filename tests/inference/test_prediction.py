@@ -94,7 +94,7 @@ def test_without_pandas_a_line_says_so(bright, monkeypatch):
 def test_images_are_told_in_a_line(bright):
     found = bright.predict(two_images()["a"], pixel_size=0.5)
     assert repr(found) == "<image: 25 beads, median diameter 8 um, threshold 0.5>"
-    assert len(found) == 25
+    assert found.count == 25
     both = bright.predict(iter(two_images().values()))
     assert repr(both) == "<40 beads in 2 images>"
     assert [one.name for one in both] == ["image_000", "image_001"]
@@ -136,7 +136,7 @@ def test_a_notebook_shows_text_and_picture(bright):
 def test_a_count_in_doubt_is_said(bright):
     image, _ = beads_image(diameter=5)
     found = bright.predict(image, diameter=5)
-    assert len(found) == 25 and found.image["median_diameter_px"] < 6
+    assert found.count == 25 and found.image["median_diameter_px"] < 6
     (line,) = found.doubts
     assert line.startswith("beads of less than 6 px") and "(image)" in line
     assert f"<p>{line}</p>" in found._repr_html_()
@@ -176,7 +176,7 @@ def test_a_wrong_pixel_size_is_one_line(wrong, bright):
 def test_what_is_masked_holds_no_bead(bright):
     image, labels = beads_image()
     found = bright.predict(np.ma.masked_array(image, labels == 1))
-    assert len(found) == 24 and not found.labels[labels == 1].any()
+    assert found.count == 24 and not found.labels[labels == 1].any()
     assert "have no data" in found.notes[0]
 
 
