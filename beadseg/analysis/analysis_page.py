@@ -15,7 +15,7 @@ from beadseg.data.images.gaps import fill
 from beadseg.data.samples import Sample, read_sample
 from beadseg.errors import BeadsegError
 from beadseg.page import BLUE, GREY, ORANGE, Page
-from beadseg.quoting import counted, percent
+from beadseg.quoting import as_sentence, counted, percent
 from beadseg.training.completeness import PARTIAL, TRUSTED
 
 _SHOWN = 6  # images with outlines
@@ -141,11 +141,10 @@ def findings(fingerprint: Fingerprint, o: Overview) -> list[tuple[str, str, str]
             text = f"{len(names)}, such as {names[0]}."
             add("warn", f"Masks that are {what}", text)
     if fingerprint.marks.are_marks:
-        said = fingerprint.marks.sentence()
         text = (
-            f"{said[0].upper()}{said[1:]}. Training takes the outlines of beads from "
-            "the default model where it agrees, and judges centres and counts "
-            '(data.masks = "outlines" takes the discs for outlines).'
+            f"{as_sentence(fingerprint.marks.sentence())} Training takes the outlines "
+            "of beads from the default model where it agrees, and judges centres and "
+            'counts (data.masks = "outlines" takes the discs for outlines).'
         )
         add("warn", "Marks, not outlines", text)
     beside = [row for row in fingerprint.rows if row.beside >= OFFSET]

@@ -14,7 +14,7 @@ from beadseg.inference.scores.evaluation import ERROR_WORDS, ERRORS
 from beadseg.inference.scores.pairing import Pair, read_predicted, read_truth
 from beadseg.matching import MIN_IOUS
 from beadseg.page import Page
-from beadseg.quoting import counted, percent
+from beadseg.quoting import as_sentence, counted, percent, some_of
 
 WORST = 12  # images that are shown
 _WINDOW = 512  # px, side of the part shown of a big image: the one with most errors
@@ -41,13 +41,12 @@ def write_page(result: dict, pairs: dict[str, Pair], file: Path) -> None:
     page = Page("Evaluation", _lead(result))
     _numbers(page, result)
     for line in result.get("doubts", ()):
-        page.callout("warn", f"{line[0].upper()}{line[1:]}.")
+        page.callout("warn", as_sentence(line))
     for problem in result["failed"]:
         page.callout("bad", problem, "Left out.")
     if result["without_prediction"]:
-        page.callout(
-            "warn", _some(result["without_prediction"]), "Labelled, not predicted:"
-        )
+        some = some_of(result["without_prediction"], 10)
+        page.callout("warn", f"{some}.", "Labelled, not predicted:")
     masks = "ap" in pooled
     if masks:
         page.section("Beads at each overlap")
@@ -279,7 +278,3 @@ def _grey(pair: Pair, shape: tuple[int, int]) -> np.ndarray:
 
 def _enlarge(array: np.ndarray, zoom: int) -> np.ndarray:
     return array.repeat(zoom, 0).repeat(zoom, 1)
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from beadseg.commands import Subparsers
+from beadseg.quoting import as_sentence
 
 
 def add(commands: Subparsers) -> None:
@@ -56,7 +57,7 @@ def run(options: argparse.Namespace) -> dict:
     curve = [row for row in rows if row["kind"] == "validation"]
     told = any(sample.completeness is not None for sample in folder.samples)
     verdict = verdict_of(curve, overview, options.dir, told)
-    doubts = tuple(f"{line[0].upper()}{line[1:]}." for line in cautions(summary))
+    doubts = map(as_sentence, cautions(summary))
     verdict = verdict._replace(checks=(*doubts, *verdict.checks))
     write_page(workdir / "baseline.html", verdict, rows, overview)
     print(verdict.sentence)

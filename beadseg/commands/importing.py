@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> dict:
     result = import_labels(options.source, options.output, options.images)
     rows = result["images"]
     for row in rows[:SHOWN]:
-        beads = "no labels" if row["beads"] is None else _beads(row["beads"])
+        beads = "no labels" if row["beads"] is None else counted(row["beads"], "bead")
         source = f" from {row['from']}" if row["from"] else ""
         print("; ".join([f"{row['image']}: {beads}{source}", *row["notes"]]))
     if len(rows) > SHOWN:
@@ -55,7 +55,3 @@ def run(options: argparse.Namespace) -> dict:
         f"{counted(beads, 'bead')}: {options.output}"
     )
     return result | {"exit_code": 1 if result["problems"] else 0}
-
-
-def _beads(count: int) -> str:
-    return f"{count} bead{'' if count == 1 else 's'}"

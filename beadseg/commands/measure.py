@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from beadseg.commands import Subparsers, detection
-from beadseg.quoting import counted
+from beadseg.quoting import counted, some_of
 
 
 def add(commands: Subparsers) -> None:
@@ -46,11 +46,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
     pairing = pair_images(options.labels, options.images)
     if without := pairing.without_prediction:
-        some = ", ".join(without[:3]) + (", ..." if len(without) > 3 else "")
-        print(
-            f"note: no labels of {counted(len(without), 'image')} ({some})",
-            file=sys.stderr,
-        )
+        without = f"{counted(len(without), 'image')} ({some_of(without, 3)})"
+        print(f"note: no labels of {without}", file=sys.stderr)
     result = measure_labels(pairing, options.output, options.pixel_size)
     detection.print_result(options, result)
     return result | {"exit_code": 1 if result["failed"] else 0}

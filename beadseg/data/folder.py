@@ -131,8 +131,7 @@ def scan(data: ConfigDict) -> Folder:
     if unlabelled:
         notes.append(
             f"images without a mask, not trained on ({len(unlabelled)}): "
-            + ", ".join(unlabelled[:3])
-            + (", ..." if len(unlabelled) > 3 else "")
+            + some_of(unlabelled, 3)
         )
     return Folder(folder, tuple(samples), tuple(problems), tuple(notes), doubts)
 

@@ -28,7 +28,7 @@ from beadseg.partial.audit import (
     pooled,
 )
 from beadseg.partial.completion import load_predict, pages
-from beadseg.quoting import counted, percent
+from beadseg.quoting import as_sentence, counted, percent
 from beadseg.tables import rows_to_table, write_csv
 
 PICTURES = 6  # on the page: the least complete
@@ -201,10 +201,6 @@ def _percent(share: float | None) -> str | None:
     return None if share is None else percent(share)
 
 
-def _capital(sentence: str) -> str:
-    return f"{sentence[0].upper()}{sentence[1:]}."
-
-
 def _overlay(image: np.ndarray, manual: np.ndarray, missing: np.ndarray) -> np.ndarray:
     """Image with labelled beads outlined in green and missing ones in orange."""
     step = max(1, round(max(image.shape) / _SIDE))
@@ -225,7 +221,7 @@ def _overlay(image: np.ndarray, manual: np.ndarray, missing: np.ndarray) -> np.n
 
 
 def _write_page(result, seen, folder, run, least, file: Path) -> None:
-    page = Page(f"Masks of {folder.resolve().name}", _capital(result["sentence"]))
+    page = Page(f"Masks of {folder.resolve().name}", as_sentence(result["sentence"]))
     passed = sum(row["passes"] for row in result["images"])
     known = result["completeness"] is not None
     share = (
@@ -263,7 +259,7 @@ def _write_page(result, seen, folder, run, least, file: Path) -> None:
             "good", f"Every mask labels {percent(least)} of its beads or more."
         )
     for remark in result["remarks"]:
-        page.callout("warn", _capital(remark))
+        page.callout("warn", as_sentence(remark))
     if result["tests"]:
         page.section("At random or by kind")
         page.paragraph(
