@@ -10,10 +10,11 @@ from beadseg.analysis.fingerprint import Fingerprint, Row
 from beadseg.analysis.overview import Overview, objects_of
 from beadseg.analysis.regime import DENSE, SPARSE, Regime
 from beadseg.analysis.rules import RECIPE, Complaint, recommend
-from beadseg.analysis.views import circles, view
+from beadseg.colours import LABELLED, SEEN
 from beadseg.data.images.gaps import fill
 from beadseg.data.samples import Sample, read_sample
 from beadseg.errors import BeadsegError
+from beadseg.inference.outputs.views import circles, view
 from beadseg.page import BLUE, GREY, ORANGE, Page
 from beadseg.quoting import as_sentence, counted, percent
 from beadseg.training.completeness import PARTIAL, TRUSTED
@@ -246,9 +247,8 @@ def _pictures(page: Page, fingerprint, o: Overview, samples) -> None:
         page.paragraph("No image can be read.")
         return
     page.paragraph(
-        "From the emptiest to the fullest. Outlines: "
-        f"{_colour_name('mask')} is the mask, {_colour_name('estimate')} what the "
-        "estimate sees without it."
+        "From the emptiest to the fullest. Outlines: turquoise is the mask, yellow "
+        "what the estimate sees without it."
     )
     places = np.unique(np.linspace(0, len(rows) - 1, _SHOWN).round().astype(int))
     by_name = {sample.name: sample for sample in samples}
@@ -261,25 +261,17 @@ def _pictures(page: Page, fingerprint, o: Overview, samples) -> None:
             continue
         seen = fingerprint.excerpts[row.name]
         part = seen.rows, seen.columns
-        layers = [(seen.labels, _ESTIMATE)]
+        layers = [(seen.labels, SEEN)]
         caption = f"{row.name}: {row.count} seen"
         if labels is not None:
-            layers.append((np.maximum(labels, 0)[part], _MASK))
+            layers.append((np.maximum(labels, 0)[part], LABELLED))
             caption += f", {row.mask.objects} in the mask"
         elif points is not None:
             dots = circles(image.shape, points, np.full(len(points), 3.0))
-            layers.append((dots[part], _MASK))
+            layers.append((dots[part], LABELLED))
             caption += f", {row.points} points"
         shown.append((view(image[part], *layers), caption))
     page.pictures(shown)
-
-
-_MASK = tuple(int(255 * v) for v in (0.12, 0.9, 0.75))
-_ESTIMATE = tuple(int(255 * v) for v in (1.0, 0.75, 0.1))
-
-
-def _colour_name(what: str) -> str:
-    return {"mask": "turquoise", "estimate": "yellow"}[what]
 
 
 def _spread(page: Page, fingerprint, o: Overview) -> None:
@@ -384,7 +376,7 @@ def _masks(page: Page, fingerprint, o: Overview, samples) -> None:
         ]
         if is_shifted(row):
             what.append("shifted by {:.0f}, {:.0f} px".format(*row.mask.offset))
-        picture = view(image, (np.maximum(labels, 0), _MASK))
+        picture = view(image, (np.maximum(labels, 0), LABELLED))
         shown.append((picture, f"{row.name}: {', '.join(what)}"))
     if shown:
         page.subsection("Most defects")

@@ -16,7 +16,6 @@ from tqdm import tqdm
 
 from beadseg.analysis.image_facts import ImageFacts, measure_image, thumbnail
 from beadseg.analysis.mask_facts import MaskFacts, measure_mask
-from beadseg.analysis.views import Excerpt, excerpt
 from beadseg.data import splits
 from beadseg.data.folder import Folder, trusted
 from beadseg.data.images.gaps import fill
@@ -26,6 +25,7 @@ from beadseg.data.masks.marks import MarkedImage, Marks, kind_of_masks, measure_
 from beadseg.data.samples import Sample, read_sample
 from beadseg.errors import BeadsegError
 from beadseg.inference.estimate import Estimate, estimate
+from beadseg.inference.outputs.views import Excerpt, excerpt
 from beadseg.partial.agreement import Agreement, agree, pairs
 from beadseg.partial.audit import SURE
 from beadseg.threads import in_order
