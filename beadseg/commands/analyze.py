@@ -35,7 +35,8 @@ def run(options: argparse.Namespace) -> dict:
     from dataclasses import asdict
 
     from beadseg.analysis import regime as regimes
-    from beadseg.analysis.analysis_page import findings, write_page
+    from beadseg.analysis.analysis_page import write_page
+    from beadseg.analysis.findings import findings
     from beadseg.analysis.fingerprint import plain, take_fingerprint
     from beadseg.analysis.overview import look_over
     from beadseg.analysis.recommendation import FILE, write_config
