@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from beadseg.commands import Subparsers, detection
+from beadseg.commands import Subparsers, detection, share
 from beadseg.quoting import counted, some_of
 
 
@@ -27,14 +27,8 @@ def add(commands: Subparsers) -> None:
     parser.add_argument(
         "images", type=Path, help="folder of their images (or with images/), or one"
     )
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("measured"), help="(measured)"
-    )
-    parser.add_argument(
-        "--pixel-size",
-        type=detection.pixel_size,
-        help="um, instead of what the files say",
-    )
+    share(parser, "-o", "(measured)", default=Path("measured"))
+    share(parser, "--pixel-size")
     detection.add_report_options(parser)
     parser.set_defaults(run=run)
 
