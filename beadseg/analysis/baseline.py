@@ -16,7 +16,7 @@ from beadseg.analysis.overview import Overview
 from beadseg.analysis.recommendation import FILE
 from beadseg.config import base_config
 from beadseg.page import GREY, Page
-from beadseg.quoting import percent
+from beadseg.quoting import counted, percent
 from beadseg.training.completeness import TRUSTED
 
 SETTINGS, DATA = 0.3, 0.2  # Jaccard above which, below which
@@ -192,7 +192,8 @@ def write_page(
             for row in curve
         ],
     )
-    page.paragraph(f"The data: {overview.images} images, {_share(overview)}.")
+    images = counted(overview.images, "image")
+    page.paragraph(f"The data: {images}, {_share(overview)}.")
     page.write(file, "--workdir")
 
 

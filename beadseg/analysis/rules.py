@@ -23,7 +23,7 @@ from beadseg.data.scaling import (
     SMALLEST_SCALE,
     wanted_diameter,
 )
-from beadseg.quoting import percent
+from beadseg.quoting import counted, percent
 
 DIAMETER = 24.0  # px of the median bead, as the network sees it
 BATCH = 8
@@ -216,8 +216,8 @@ def _batch_unsuited(c: ConfigDict, o: Overview) -> str | None:
         )
     if c.data.batch_size > 2 * images and c.data.batch_size > BATCH:
         return (
-            f"a batch of {c.data.batch_size} from {images} images: several crops of "
-            "each image in every step say much the same"
+            f"a batch of {c.data.batch_size} from {counted(images, 'image')}: several "
+            "crops of each image in every step say much the same"
         )
     return None
 

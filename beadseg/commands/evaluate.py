@@ -127,8 +127,8 @@ def _incomplete(result: dict, check) -> list[str]:
         lines.append(
             f"the masks seem to label only about {percent(check.completeness)} of the "
             f"beads ({percent(check.low)} to {percent(check.high)}, from "
-            f"{check.images} images without their masks), so a perfect prediction "
-            "looks full of false beads; against complete masks: "
+            f"{counted(check.images, 'image')} without the masks), so a perfect "
+            "prediction looks full of false beads; against complete masks: "
             f"{_scores(result['if_incomplete'])}. Say how complete they are with "
             "--completeness (1: complete)"
         )

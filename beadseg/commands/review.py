@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> dict:
     said = [
         *result["problems"],
         f"{result['reviewed']} of {counted(result['images'], 'image')} done, "
-        f"{result['undecided']} proposals undecided",
+        f"{counted(result['undecided'], 'proposal')} undecided",
     ]
     try:
         print("\n".join(said), flush=True)

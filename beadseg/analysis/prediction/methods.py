@@ -27,8 +27,8 @@ def left_out(found: Found) -> list[str]:
         lines.append("All beads touch the border: their sizes are those of parts.")
     elif border:
         lines.append(
-            f"{border:,} beads that touch the border count in the number of beads, but "
-            "not in sizes, shapes and intensities: they are cut."
+            f"{counted(border, 'bead')} at the border, cut by it: in the number of "
+            "beads, but not in sizes, shapes and intensities."
         )
     scores = found.beads["score"][np.isfinite(found.beads["score"])]
     if len(scores):
