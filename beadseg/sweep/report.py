@@ -13,6 +13,7 @@ from beadseg.page import COLOURS, GREY, Page
 from beadseg.quoting import counted, for_plot
 from beadseg.sweep.folder import Result, SweepView, fields_of
 from beadseg.sweep.points import Point, describe, short
+from beadseg.training.tracking.curves import draw_curve
 
 _SHOWN = 12  # members in the plot of curves
 _LABEL = 60  # letters of a member's settings that fit beside the curves
@@ -222,17 +223,16 @@ def _curves(page: Page, sweep: SweepView, done: list[Result]) -> None:
                 row for row in sweep.rows(r.member) if row["kind"] == "validation"
             ]
             shown = rank < _SHOWN
-            axes.plot(
-                [row["epoch"] for row in scores],
-                [row["jaccard"] for row in scores],
+            draw_curve(
+                axes,
+                scores,
+                "jaccard",
                 color=COLOURS[rank % len(COLOURS)] if shown else GREY,
                 linestyle=("-", "--")[rank // len(COLOURS) % 2],
                 alpha=1.0 if shown else 0.3,
                 label=_label(r) if shown else None,
             )
-        axes.set_xlabel("Epoch")
-        axes.set_ylabel("Validation Jaccard")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set(xlabel="Epoch", ylabel="Validation Jaccard")
         handles, labels = axes.get_legend_handles_labels()
         axes.legend(handles[::-1], labels[::-1], fontsize=8)
 

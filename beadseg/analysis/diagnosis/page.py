@@ -11,6 +11,7 @@ from beadseg.inference.outputs.views import chosen, view
 from beadseg.page import GREY, Page
 from beadseg.quoting import counted, percent
 from beadseg.training.completeness import PARTIAL, TRUSTED
+from beadseg.training.tracking.curves import draw_curve
 
 _WORST = 3  # images a cause
 _COLUMNS = {
@@ -89,9 +90,7 @@ def write_page(
         ) as axes:
             axes.plot(np.arange(LEVELS + 1) / LEVELS, evidence.jaccards)
             axes.axvline(evidence.threshold, color=GREY, lw=0.8)
-            axes.set_xlabel("threshold")
-            axes.set_ylabel("Jaccard")
-            axes.set_ylim(0, 1)
+            axes.set(xlabel="threshold", ylabel="Jaccard", ylim=(0, 1))
         page.section("Images")
         _table(page, evidence)
     page.write(file, "-o")
@@ -137,17 +136,13 @@ def draw(seen: ExaminedImage) -> np.ndarray:
 
 def _curves(page: Page, e: Evidence) -> None:
     with page.plot("After each epoch.", 1, 2, height=3.0) as axes:
-        epochs = [row["epoch"] for row in e.curve]
-        trained = [row["epoch"] for row in e.training]
         for axis, name, label in (
             (axes[0], "jaccard", "Jaccard"),
             (axes[1], "loss", "loss"),
         ):
-            axis.plot(epochs, [row[name] for row in e.curve], label="validation")
-            values = [row[name] for row in e.training]
-            axis.plot(trained, values, label="training")
-            axis.set_xlabel("epoch")
-            axis.set_ylabel(label)
+            draw_curve(axis, e.curve, name, label="validation")
+            draw_curve(axis, e.training, name, label="training")
+            axis.set(xlabel="epoch", ylabel=label)
         axes[0].set_ylim(0, 1)
         axes[0].legend()
 
