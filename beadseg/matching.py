@@ -200,34 +200,43 @@ def total(counts: Iterable[Counts]) -> Counts:
     )
 
 
+def completed(counts: Counts, completeness: float) -> Counts:
+    """Expected counts against complete masks; as `beadseg.metrics.completed`."""
+    found = counts.true_positive + counts.false_positive
+    beads = (counts.true_positive + counts.false_negative) / completeness
+    right = min(counts.true_positive / completeness, found)
+    more = right / counts.true_positive if counts.true_positive else 1.0
+    return Counts(right, found - right, beads - right, more * counts.similarity)
+
+
 def precision(counts: Counts) -> float:
     """TP / (TP + FP); where nothing is predicted, 1 if there is no bead, else 0."""
     predicted = counts.true_positive + counts.false_positive
-    return _ratio(counts.true_positive, predicted, counts.false_negative == 0)
+    return ratio(counts.true_positive, predicted, counts.false_negative == 0)
 
 
 def recall(counts: Counts) -> float:
     """TP / (TP + FN); where there is no bead, 1 if none is predicted, else 0."""
     beads = counts.true_positive + counts.false_negative
-    return _ratio(counts.true_positive, beads, counts.false_positive == 0)
+    return ratio(counts.true_positive, beads, counts.false_positive == 0)
 
 
 def f1(counts: Counts) -> float:
     """2 TP / (2 TP + FP + FN); 1 of nothing."""
     wrong = counts.false_positive + counts.false_negative
-    return _ratio(2 * counts.true_positive, 2 * counts.true_positive + wrong)
+    return ratio(2 * counts.true_positive, 2 * counts.true_positive + wrong)
 
 
 def average_precision(counts: Counts) -> float:
     """TP / (TP + FP + FN), "accuracy" in StarDist and AP in the DSB 2018; 1 of none."""
     wrong = counts.false_positive + counts.false_negative
-    return _ratio(counts.true_positive, counts.true_positive + wrong)
+    return ratio(counts.true_positive, counts.true_positive + wrong)
 
 
 def panoptic_quality(counts: Counts) -> float:
     """Sum of the IoU of the pairs / (TP + FP / 2 + FN / 2); 1 of nothing."""
     wrong = counts.false_positive + counts.false_negative
-    return _ratio(counts.similarity, counts.true_positive + wrong / 2)
+    return ratio(counts.similarity, counts.true_positive + wrong / 2)
 
 
 def _compact(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -295,5 +304,6 @@ def _counts(truth: int, predicted: int, score: np.ndarray) -> Counts:
     return Counts(pairs, predicted - pairs, truth - pairs, float(score.sum()))
 
 
-def _ratio(part: float, whole: float, of_nothing: float = 1.0) -> float:
+def ratio(part: float, whole: float, of_nothing: float = 1.0) -> float:
+    """A share; `of_nothing` where there is no whole."""
     return float(part / whole) if whole else float(of_nothing)

@@ -58,6 +58,7 @@ _MOVED = {  # wing: modules that stood in its room
     "training.tracking": "clock pictures summary wandb_mode",
 }
 _RENAMED = {
+    "analysis.views": "inference.outputs.views",
     "data.generated_settings": "data.generated.settings",
     "data.hills": "data.masks.watershed",
     "data.threads": "threads",

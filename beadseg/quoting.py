@@ -79,6 +79,11 @@ def counted(count: float, one: str, many: str = "") -> str:
     return f"{number:,} {many or one + 's'}"
 
 
+def as_sentence(text: str) -> str:
+    """A line of a message as a sentence: a capital first, a full stop last."""
+    return f"{text[0].upper()}{text[1:]}."
+
+
 def percent(share: float, digits: int = 0, sign: bool = False) -> str:
     """A share as "11 %", or with its sign "+1.5 %" for a difference."""
     return f"{100 * share:{'+' if sign else ''}.{digits}f} %"

@@ -1,34 +1,34 @@
 """The page of `beadseg analyze`: what the data are, with pictures behind numbers."""
 
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from beadseg.analysis import regime as regimes
+from beadseg.analysis.findings import (
+    DEFECTS,
+    defects,
+    findings,
+    is_shifted,
+    number_of_defects,
+)
 from beadseg.analysis.fingerprint import Fingerprint, Row
 from beadseg.analysis.overview import Overview, objects_of
 from beadseg.analysis.regime import DENSE, SPARSE, Regime
 from beadseg.analysis.rules import RECIPE, Complaint, recommend
-from beadseg.analysis.views import circles, view
+from beadseg.colours import LABELLED, SEEN
 from beadseg.data.images.gaps import fill
 from beadseg.data.samples import Sample, read_sample
 from beadseg.errors import BeadsegError
+from beadseg.inference.outputs.views import circles, view
 from beadseg.page import BLUE, GREY, ORANGE, Page
 from beadseg.quoting import counted, percent
 from beadseg.training.completeness import PARTIAL, TRUSTED
 
 _SHOWN = 6  # images with outlines
 _LISTED = 60  # rows of the table of images
-_PROBLEMS, _DOUBTS = 8, 12  # told first; all are listed below
-DEFECTS = (
-    ("holes", "holes in beads"),
-    ("specks", "specks far smaller than a bead"),
-    ("merged", "ids that look like several beads in one"),
-    ("twice", "ids used in places far apart"),
-)
-OFFSET = 2.0  # px from which a mask is said to be shifted
-OFFSET_GAIN = 1.15  # by which slopes under the outlines must grow
 
 
 def write_page(
@@ -84,103 +84,6 @@ def write_page(
     page.write(file, "-o")
 
 
-def findings(fingerprint: Fingerprint, o: Overview) -> list[tuple[str, str, str]]:
-    """What a person should know first: (kind, sentence, heading) for callouts."""
-    found = []
-
-    def add(kind: str, heading: str, text: str) -> None:
-        found.append((kind, text, heading))
-
-    more = "{:,} more, listed on the page."
-    for problem in fingerprint.problems[:_PROBLEMS]:
-        add("bad", "Left out", problem)
-    if len(fingerprint.problems) > _PROBLEMS:
-        add("bad", "Left out", more.format(len(fingerprint.problems) - _PROBLEMS))
-    for doubt in fingerprint.doubts[:_DOUBTS]:
-        kind = "bad" if doubt.left_out else "warn"
-        add(kind, f"Mask: {doubt.kind}", doubt.line)
-    if len(fingerprint.doubts) > _DOUBTS:
-        add("warn", "Masks", more.format(len(fingerprint.doubts) - _DOUBTS))
-    copies = fingerprint.leaks or fingerprint.duplicates
-    pairs = f"{len(copies)} pairs of equal images"
-    such = f"such as {copies[0][0]} and {copies[0][1]}" if copies else ""
-    if fingerprint.leaks:
-        text = (
-            f"{pairs} lie on both sides of the split, {such}: delete one, or give both "
-            "one group in beads.toml."
-        )
-        add("bad", "Leak from training to validation", text)
-    elif copies:
-        add("warn", "Copies", f"{pairs}, {such}.")
-    if o.partial:
-        text = (
-            f"Of the beads that are seen without masks about {percent(o.labelled)} "
-            "are labelled: a perfect model scores a Jaccard of about "
-            f"{o.labelled:.2f} on these masks. Complete them (`beadseg complete`), or "
-            "train with the losses made for it."
-        )
-        add("bad", "Masks are partial", text)
-    elif o.labelled_images and o.seen < TRUSTED:
-        text = (
-            f"Only {percent(o.seen)} of the labelled objects are seen by the "
-            "mask-free estimate: it cannot say how complete these masks are."
-        )
-        add("note", "Completeness unknown", text)
-    elif not o.labelled_images:
-        if o.point_images:
-            text = "There are centres, not masks: sizes and coverage are estimates"
-        elif any(row.mask for row in fingerprint.rows):
-            text = "No mask tells beads from background: all numbers are estimates"
-        else:
-            text = "There are neither masks nor centres: all numbers are estimates"
-        add("note", "No masks", f"{text} from the images alone.")
-    full = [row.name for row in fingerprint.rows if row.mask and row.mask.full]
-    empty = [r.name for r in fingerprint.rows if r.mask and not r.mask.objects]
-    for names, what in ((full, "full"), (empty, "empty")):
-        if names:
-            text = f"{len(names)}, such as {names[0]}."
-            add("warn", f"Masks that are {what}", text)
-    if fingerprint.marks.are_marks:
-        said = fingerprint.marks.sentence()
-        text = (
-            f"{said[0].upper()}{said[1:]}. Training takes the outlines of beads from "
-            "the default model where it agrees, and judges centres and counts "
-            '(data.masks = "outlines" takes the discs for outlines).'
-        )
-        add("warn", "Marks, not outlines", text)
-    beside = [row for row in fingerprint.rows if row.beside >= OFFSET]
-    if beside:
-        worst = max(beside, key=lambda row: row.beside)
-        text = (
-            f"{len(beside)} were cut, enlarged or turned otherwise than their images, "
-            f"such as {worst.name}: up to {worst.beside:.0f} px beside the beads. "
-            "Export them again at the size of the image."
-        )
-        add("warn", "Masks beside their beads", text)
-    shifted = [r.name for r in fingerprint.rows if is_shifted(r) and r not in beside]
-    if len(shifted) > max(0.2 * o.labelled_images, 0):
-        text = (
-            f"{counted(len(shifted), 'mask lies', 'masks lie')} beside the slopes of "
-            f"their images, such as {shifted[0]}."
-        )
-        add("warn", "Masks are shifted", text)
-    if o.saturated > 0.005:
-        text = f"{percent(o.saturated, 1)} of the pixels are at the upper end"
-        add("warn", "Saturation", f"{text}: expose less.")
-    if o.signal_to_noise < 5:
-        add("warn", "Noisy images", f"Signal to noise is {o.signal_to_noise:.1f}.")
-    return found
-
-
-def is_shifted(row: Row) -> bool:
-    """Whether the mask of an image lies beside it."""
-    if row.mask is None:
-        return False
-    return bool(
-        np.hypot(*row.mask.offset) >= OFFSET and row.mask.offset_gain >= OFFSET_GAIN
-    )
-
-
 def _numbers(page: Page, o: Overview) -> None:
     size = f"{o.diameter_px:.1f} px" if o.diameter_px > 0 else "unknown"
     um = (
@@ -212,8 +115,8 @@ def _regime(page: Page, o: Overview, found: Regime, fingerprint: Fingerprint) ->
         f"Log2 distances: {_round(found.from_sparse, 1)} from sparse, "
         f"{_round(found.from_dense, 1)} from dense."
     )
-    points = np.array([objects_of(row, o.source) for row in fingerprint.rows])
-    points = points.reshape(-1, 2)
+    points = [objects_of(row, o.source) for row in fingerprint.rows]
+    points = np.array(points).reshape(-1, 2)
     with page.plot(caption) as axes:
         for kind, colour in ((SPARSE, ORANGE), (DENSE, BLUE)):
             (x0, x1), (y0, y1) = kind.objects, kind.coverage
@@ -231,12 +134,14 @@ def _regime(page: Page, o: Overview, found: Regime, fingerprint: Fingerprint) ->
         )
         if o.objects > 0 and o.coverage > 0:
             axes.loglog([o.objects], [100 * o.coverage], "P", ms=11, color="black")
-        axes.set_xlabel("objects per image")
-        axes.set_ylabel("coverage, %")
-        axes.set_xlim(0.4, max(500, 1.5 * points[:, 0].max() if len(points) else 0))
-        axes.set_ylim(0.09, 110)
-        axes.set_xticks([1, 3, 10, 30, 100, 300], ["1", "3", "10", "30", "100", "300"])
-        axes.set_yticks([0.1, 1, 5, 15, 30, 60], ["0.1", "1", "5", "15", "30", "60"])
+        most = max(500, 1.5 * points[:, 0].max(initial=0))
+        axes.set(xlabel="objects per image", xlim=(0.4, most))
+        axes.set(ylabel="coverage, %", ylim=(0.09, 110))
+        for axis, ticks in (
+            (axes.xaxis, (1, 3, 10, 30, 100, 300)),
+            (axes.yaxis, (0.1, 1, 5, 15, 30, 60)),
+        ):
+            axis.set_ticks(ticks, list(map(str, ticks)))
         axes.minorticks_off()
         axes.legend(loc="lower right")
 
@@ -247,40 +152,36 @@ def _pictures(page: Page, fingerprint, o: Overview, samples) -> None:
         page.paragraph("No image can be read.")
         return
     page.paragraph(
-        "From the emptiest to the fullest. Outlines: "
-        f"{_colour_name('mask')} is the mask, {_colour_name('estimate')} what the "
-        "estimate sees without it."
+        "From the emptiest to the fullest. Outlines: turquoise is the mask, yellow "
+        "what the estimate sees without it."
     )
     places = np.unique(np.linspace(0, len(rows) - 1, _SHOWN).round().astype(int))
-    by_name = {sample.name: sample for sample in samples}
     shown = []
-    for row in (rows[i] for i in places):
-        try:
-            image, labels, points = read_sample(by_name[row.name])
-            image = fill(image)[0]
-        except (BeadsegError, OSError):
-            continue
+    for row, image, labels, points in _read([rows[i] for i in places], samples):
         seen = fingerprint.excerpts[row.name]
         part = seen.rows, seen.columns
-        layers = [(seen.labels, _ESTIMATE)]
+        layers = [(seen.labels, SEEN)]
         caption = f"{row.name}: {row.count} seen"
         if labels is not None:
-            layers.append((np.maximum(labels, 0)[part], _MASK))
+            layers.append((labels[part], LABELLED))
             caption += f", {row.mask.objects} in the mask"
         elif points is not None:
             dots = circles(image.shape, points, np.full(len(points), 3.0))
-            layers.append((dots[part], _MASK))
+            layers.append((dots[part], LABELLED))
             caption += f", {row.points} points"
         shown.append((view(image[part], *layers), caption))
     page.pictures(shown)
 
 
-_MASK = tuple(int(255 * v) for v in (0.12, 0.9, 0.75))
-_ESTIMATE = tuple(int(255 * v) for v in (1.0, 0.75, 0.1))
-
-
-def _colour_name(what: str) -> str:
-    return {"mask": "turquoise", "estimate": "yellow"}[what]
+def _read(rows: list[Row], samples) -> Iterator[tuple]:
+    """The rows whose files are still there, with image, labels and points."""
+    by_name = {sample.name: sample for sample in samples}
+    for row in rows:
+        try:
+            image, labels, points = read_sample(by_name[row.name])
+        except (BeadsegError, OSError):
+            continue
+        yield row, fill(image)[0], labels, points
 
 
 def _spread(page: Page, fingerprint, o: Overview) -> None:
@@ -336,21 +237,7 @@ def _masks(page: Page, fingerprint, o: Overview, samples) -> None:
     if not rows:
         page.paragraph("There is no mask to look into.")
         return
-    table = []
-    for name, what in DEFECTS:
-        hit = [row for row in rows if getattr(row.mask, name)]
-        number = sum(getattr(row.mask, name) for row in rows)
-        worst = max(hit, key=lambda r: getattr(r.mask, name)).name if hit else "–"
-        table.append((what, number, len(hit), worst))
-    hit = [row for row in rows if row.beside >= OFFSET or is_shifted(row)]
-    hit.sort(key=lambda row: -max(row.beside, np.hypot(*row.mask.offset)))
-    table.append(("masks beside their image", len(hit), len(hit), _first(hit)))
-    for what, hit in (
-        ("empty masks", [r for r in rows if not r.mask.objects]),
-        ("full masks", [r for r in rows if r.mask.full]),
-    ):
-        table.append((what, len(hit), len(hit), _first(hit)))
-    page.table(["defect", "number", "images", "worst"], table)
+    page.table(["defect", "number", "images", "worst"], defects(rows))
     if fingerprint.doubts:
         page.subsection("Doubtful masks")
         page.table(
@@ -370,34 +257,20 @@ def _masks(page: Page, fingerprint, o: Overview, samples) -> None:
                 f"{percent(PARTIAL)}."
             )
         page.paragraph(text)
-    worst = sorted(rows, key=_defects, reverse=True)[:3]
-    worst = [row for row in worst if _defects(row)]
-    by_name = {sample.name: sample for sample in samples}
+    worst = sorted(rows, key=number_of_defects, reverse=True)[:3]
+    worst = [row for row in worst if number_of_defects(row)]
     shown = []
-    for row in worst:
-        try:
-            image, labels, _ = read_sample(by_name[row.name])
-            image = fill(image)[0]
-        except (BeadsegError, OSError):
-            continue
+    for row, image, labels, _ in _read(worst, samples):
         what = [
             f"{getattr(row.mask, n)} {n}" for n, _ in DEFECTS if getattr(row.mask, n)
         ]
         if is_shifted(row):
             what.append("shifted by {:.0f}, {:.0f} px".format(*row.mask.offset))
-        picture = view(image, (np.maximum(labels, 0), _MASK))
+        picture = view(image, (labels, LABELLED))
         shown.append((picture, f"{row.name}: {', '.join(what)}"))
     if shown:
         page.subsection("Most defects")
         page.pictures(shown)
-
-
-def _defects(row: Row) -> int:
-    return sum(getattr(row.mask, name) for name, _ in DEFECTS) + 5 * is_shifted(row)
-
-
-def _first(rows: list[Row]) -> str:
-    return rows[0].name if rows else "–"
 
 
 def _copies(page: Page, fingerprint) -> None:
@@ -427,7 +300,7 @@ def _complaints(page: Page, complaints: list[Complaint]) -> None:
     page.table(
         ["field", "value", "why it does not suit", "instead", "measured"],
         [
-            (f"`{c.field}`", str(c.value), c.why, _text(c.instead), c.measured)
+            (f"`{c.field}`", str(c.value), c.why, c.instead, c.measured)
             for c in complaints
         ],
     )
@@ -437,7 +310,7 @@ def _recommended(page: Page, o: Overview, config_file: Path | None) -> None:
     page.table(
         ["field", "value", "because", "what was measured"],
         [
-            (f"`{field}`", _text(choice.value), choice.because, rule.measured)
+            (f"`{field}`", choice.value, choice.because, rule.measured)
             for field, (choice, rule) in recommend(o).items()
         ],
     )
@@ -449,15 +322,8 @@ def _recommended(page: Page, o: Overview, config_file: Path | None) -> None:
 def _images(page: Page, fingerprint, o: Overview) -> None:
     rows = fingerprint.rows[:_LISTED]
     page.table(
-        [
-            "image",
-            "size",
-            "in the mask",
-            "seen",
-            "coverage",
-            "diameter, px",
-            "labelled",
-        ],
+        ["image", "size", "in the mask", "seen", "coverage"]
+        + ["diameter, px", "labelled"],
         [
             (
                 row.name,
@@ -479,7 +345,3 @@ def _images(page: Page, fingerprint, o: Overview) -> None:
 
 def _round(value: float, digits: int = 0) -> str:
     return f"{value:.{digits}f}" if np.isfinite(value) else "–"
-
-
-def _text(value) -> str:
-    return "–" if value is None else str(value)

@@ -16,8 +16,9 @@ from beadseg.analysis.overview import Overview
 from beadseg.analysis.recommendation import FILE
 from beadseg.config import base_config
 from beadseg.page import GREY, Page
-from beadseg.quoting import percent
+from beadseg.quoting import counted, percent
 from beadseg.training.completeness import TRUSTED
+from beadseg.training.tracking.curves import draw_curve
 
 SETTINGS, DATA = 0.3, 0.2  # Jaccard above which, below which
 FEWEST_STEPS = 20  # an epoch: few small images would make 20 epochs too few steps
@@ -160,23 +161,15 @@ def write_page(
         page.items(verdict.checks)
     page.command(verdict.command)
     curve = [row for row in rows if row["kind"] == "validation"]
-    epochs = [row["epoch"] for row in curve]
     trained = [row for row in rows if row["kind"] == "train_epoch"]
     with page.plot("Jaccard after each epoch; the lines are 0.2 and 0.3.") as axes:
-        axes.plot(epochs, [row["jaccard"] for row in curve], label="validation")
-        half = [row["jaccard_at_0.5"] for row in curve]
-        axes.plot(epochs, half, "--", label="validation, threshold 0.5")
-        axes.plot(
-            [row["epoch"] for row in trained],
-            [row["jaccard"] for row in trained],
-            label="training, threshold 0.5",
-        )
+        draw_curve(axes, curve, "jaccard", label="validation")
+        half = {"label": "validation, threshold 0.5", "ls": "--"}
+        draw_curve(axes, curve, "jaccard_at_0.5", **half)
+        draw_curve(axes, trained, "jaccard", label="training, threshold 0.5")
         for limit in (DATA, SETTINGS):
             axes.axhline(limit, color=GREY, lw=0.8)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.set_xlabel("epoch")
-        axes.set_ylabel("Jaccard")
-        axes.set_ylim(0, 1)
+        axes.set(xlabel="epoch", ylabel="Jaccard", ylim=(0, 1))
         axes.legend()
     page.table(
         ["epoch", "Jaccard", "at 0.5", "threshold", "precision", "recall", "loss"],
@@ -192,7 +185,8 @@ def write_page(
             for row in curve
         ],
     )
-    page.paragraph(f"The data: {overview.images} images, {_share(overview)}.")
+    images = counted(overview.images, "image")
+    page.paragraph(f"The data: {images}, {_share(overview)}.")
     page.write(file, "--workdir")
 
 

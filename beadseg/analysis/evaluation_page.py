@@ -3,22 +3,21 @@
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
-from skimage.segmentation import find_boundaries
 
 from beadseg import colours, matching
 from beadseg.data.images.gaps import fill
 from beadseg.data.images.reading import ReadError
 from beadseg.data.masks.labels import UNKNOWN
+from beadseg.inference.outputs.views import chosen, circles, densest, view
 from beadseg.inference.scores.evaluation import ERROR_WORDS, ERRORS
 from beadseg.inference.scores.pairing import Pair, read_predicted, read_truth
 from beadseg.matching import MIN_IOUS
 from beadseg.page import Page
-from beadseg.quoting import counted, percent
+from beadseg.quoting import as_sentence, counted, percent, some_of
 
 WORST = 12  # images that are shown
 _WINDOW = 512  # px, side of the part shown of a big image: the one with most errors
-_SHOWN = 560  # px, about the side of a picture, so that outlines are seen
+_DOT = 3.0  # px across, at a centre
 LEGEND = (
     (colours.TRUE_POSITIVE, "true positive"),
     (colours.FALSE_NEGATIVE, "false negative"),
@@ -41,13 +40,12 @@ def write_page(result: dict, pairs: dict[str, Pair], file: Path) -> None:
     page = Page("Evaluation", _lead(result))
     _numbers(page, result)
     for line in result.get("doubts", ()):
-        page.callout("warn", f"{line[0].upper()}{line[1:]}.")
+        page.callout("warn", as_sentence(line))
     for problem in result["failed"]:
         page.callout("bad", problem, "Left out.")
     if result["without_prediction"]:
-        page.callout(
-            "warn", _some(result["without_prediction"]), "Labelled, not predicted:"
-        )
+        some = some_of(result["without_prediction"], 10)
+        page.callout("warn", f"{some}.", "Labelled, not predicted:")
     masks = "ap" in pooled
     if masks:
         page.section("Beads at each overlap")
@@ -232,54 +230,17 @@ def draw_errors(pair: Pair) -> np.ndarray:
         ]
     else:
         drawn = [(predicted, found.predicted, colours.TRUE_POSITIVE)]
-    wrong = np.zeros(truth.shape, bool)
-    for labels, which, _ in drawn[1:]:
-        wrong |= np.isin(labels, which)
-    window = _window(wrong)
-    grey = _grey(pair, truth.shape)[window]
-    zoom = max(1, round(_SHOWN / max(grey.shape)))
-    picture = _enlarge(grey, zoom)[..., None] * np.ones(3, np.float32)
-    unknown = _enlarge(truth[window] == UNKNOWN, zoom)
-    picture[unknown] = 0.6 * picture[unknown] + 0.4 * np.array(colours.UNKNOWN)
-    for labels, which, colour in drawn:
-        chosen = np.where(np.isin(labels[window], which), labels[window], 0)
-        chosen = _enlarge(chosen, zoom)
-        outline = find_boundaries(chosen, mode="inner")
-        if zoom > 1:
-            outline = ndimage.binary_dilation(outline) & (chosen > 0)
-        picture[outline] = colour
+    layers = [(chosen(labels, which), colour) for labels, which, colour in drawn]
+    wrong = sum((labels > 0 for labels, _ in layers[1:]), np.zeros(truth.shape, bool))
     if centres is not None:
-        top, left = (s.start for s in window)
-        for y, x in np.round((centres - (top, left) + 0.5) * zoom).astype(int):
-            mark = np.s_[max(y - 2, 0) : max(y + 3, 0), max(x - 2, 0) : max(x + 3, 0)]
-            picture[mark] = colours.FALSE_NEGATIVE
-    return np.round(255 * np.clip(picture, 0, 1)).astype(np.uint8)
-
-
-def _window(wrong: np.ndarray) -> tuple[slice, slice]:
-    """Where the most wrong pixels are."""
-    density = ndimage.uniform_filter(wrong.astype(np.float32), _WINDOW, mode="constant")
-    centre = np.unravel_index(np.argmax(density), wrong.shape)
-    starts = [
-        int(np.clip(at - _WINDOW // 2, 0, max(size - _WINDOW, 0)))
-        for at, size in zip(centre, wrong.shape, strict=True)
-    ]
-    rows, columns = (slice(start, start + _WINDOW) for start in starts)
-    return rows, columns
-
-
-def _grey(pair: Pair, shape: tuple[int, int]) -> np.ndarray:
-    """The image from 0 to 1, a little dimmed; dark where there is none."""
-    if pair.image is None or pair.image.shape != shape:
-        return np.full(shape, 0.12, np.float32)
-    pixels = fill(pair.image.read())[0].astype(np.float32)
-    low, high = np.percentile(pixels, (1, 99.5))
-    return 0.85 * np.clip((pixels - low) / max(high - low, 1e-9), 0, 1)
-
-
-def _enlarge(array: np.ndarray, zoom: int) -> np.ndarray:
-    return array.repeat(zoom, 0).repeat(zoom, 1)
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+        dots = circles(truth.shape, centres, np.full(len(centres), _DOT))
+        layers.append((dots, colours.FALSE_NEGATIVE))
+    image = np.zeros(truth.shape, np.float32)
+    if pair.image is not None and pair.image.shape == truth.shape:
+        image = fill(pair.image.read())[0]
+    part = densest(wrong, _WINDOW)
+    return view(
+        image[part],
+        *((labels[part], colour) for labels, colour in layers),
+        unknown=truth[part] == UNKNOWN,
+    )

@@ -16,7 +16,6 @@ from tqdm import tqdm
 
 from beadseg.analysis.image_facts import ImageFacts, measure_image, thumbnail
 from beadseg.analysis.mask_facts import MaskFacts, measure_mask
-from beadseg.analysis.views import Excerpt, excerpt
 from beadseg.data import splits
 from beadseg.data.folder import Folder, trusted
 from beadseg.data.images.gaps import fill
@@ -26,6 +25,7 @@ from beadseg.data.masks.marks import MarkedImage, Marks, kind_of_masks, measure_
 from beadseg.data.samples import Sample, read_sample
 from beadseg.errors import BeadsegError
 from beadseg.inference.estimate import Estimate, estimate
+from beadseg.inference.outputs.views import Excerpt, excerpt
 from beadseg.partial.agreement import Agreement, agree, pairs
 from beadseg.partial.audit import SURE
 from beadseg.threads import in_order
@@ -186,15 +186,15 @@ def _measure(looked: _Pixels | str) -> _Measured | str:
     if isinstance(looked, str):
         return looked
     sample, page, labels, points, found = looked
-    mask, inside = None, None
+    mask, inside, values = None, None, page.astype(np.float32)
     if labels is not None:
-        mask = measure_mask(labels, _finite(page))
+        mask = measure_mask(labels, values)
         inside = labels > 0 if mask.objects else None
     if inside is None or not 0.002 < inside.mean() < 0.98:
         inside = found.labels > 0
     agreement, marked = None, None
     if labels is not None and (labels > 0).any():
-        agreement = agree(_finite(page), labels, found)
+        agreement = agree(values, labels, found)
         lone = pairs(agreement.mask, found.labels)
         marked = measure_marks(sample.name, agreement.mask, lone)
     labelled, seen = share_labelled(found, agreement, points)
@@ -313,10 +313,6 @@ class _Record(NamedTuple):
     group: str
     has_mask: bool
     beads: int
-
-
-def _finite(page: np.ndarray) -> np.ndarray:
-    return np.where(np.isfinite(page), page, 0).astype(np.float32)
 
 
 def plain(value):

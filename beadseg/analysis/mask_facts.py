@@ -7,7 +7,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from skimage.morphology import skeletonize
 
-from beadseg.data.masks.beads import number_beads
+from beadseg.data.masks.beads import edges, number_beads, on_border
 from beadseg.data.masks.necks import separate
 from beadseg.inference.outputs.measure import measure
 
@@ -104,16 +104,8 @@ def branch_points(index: np.ndarray, usual: float) -> int:
     step = max(1, int(usual // 24))  # shape enough, and far fewer pixels
     small = index[::step, ::step]
     apart = small > 0
-    for axis in (0, 1):
-        a = np.take(small, range(1, small.shape[axis]), axis)
-        b = np.take(small, range(small.shape[axis] - 1), axis)
-        edge = (a != b) & (a > 0) & (b > 0)
-        where = (
-            (slice(1, None), slice(None))
-            if axis == 0
-            else (slice(None), slice(1, None))
-        )
-        apart[where] &= ~edge
+    apart[1:] &= (small[1:] == small[:-1]) | (small[:-1] == 0)
+    apart[:, 1:] &= (small[:, 1:] == small[:, :-1]) | (small[:, :-1] == 0)
     sigma = max(0.1 * usual / step, 0.5)
     smooth = ndimage.gaussian_filter(apart.astype(np.float32), sigma) > 0.5
     thin = skeletonize(smooth)
@@ -132,9 +124,7 @@ def count_holes(index: np.ndarray, usual_area: float) -> int:
     area = np.bincount(gaps.ravel())
     small = area < 0.6 * usual_area
     small[0] = False
-    small[np.unique(np.concatenate([gaps[0], gaps[-1], gaps[:, 0], gaps[:, -1]]))] = (
-        False
-    )
+    small[on_border(gaps)] = False
     low = np.full(number + 1, np.iinfo(np.int32).max)
     high = np.zeros(number + 1, np.int64)
     for axis in (0, 1):
@@ -155,15 +145,7 @@ def find_offset(
     bead is looked for: farther, the outline of the next bead may answer.
     """
     reach = int(min(_MOVES, max(1, usual / 3)))
-    outline = np.zeros(index.shape, bool)
-    for axis in (0, 1):
-        differ = np.diff(index, axis=axis) != 0
-        first = (
-            (slice(1, None), slice(None))
-            if axis == 0
-            else (slice(None), slice(1, None))
-        )
-        outline[first] |= differ
+    outline = edges(index)
     margin = reach + 1
     outline[:margin] = outline[-margin:] = False
     outline[:, :margin] = outline[:, -margin:] = False

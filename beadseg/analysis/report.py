@@ -13,6 +13,7 @@ from beadseg.losses import LOSSES, loss_options
 from beadseg.page import BLUE, GREY, Page
 from beadseg.quoting import percent, printable
 from beadseg.training.run_folder import flatten
+from beadseg.training.tracking.curves import draw_curve
 from beadseg.training.tracking.summary import (
     NO_HELP,
     UNCALIBRATED,
@@ -204,7 +205,7 @@ def _curves(page: Page, files: _Files) -> None:
     ) as axes:
         for axis, field in zip(axes, ("jaccard", "loss", "f1"), strict=True):
             for rows, name, colour in series:
-                _draw(axis, rows, field, name, colour)
+                draw_curve(axis, rows, field, label=name, color=colour)
             axis.set(title=field.capitalize(), xlabel="epoch")
             if axis.lines:
                 axis.legend()
@@ -219,22 +220,10 @@ def _curves(page: Page, files: _Files) -> None:
     ) as axes:
         titles = {"learning_rate": "Learning rate", "gradient_norm": "Gradient norm"}
         for axis, (field, title) in zip(axes, titles.items(), strict=True):
-            _draw(axis, training, field, None, BLUE)
+            draw_curve(axis, training, field, color=BLUE)
             axis.set(title=title, xlabel="epoch")
             if axis.lines and min(axis.lines[0].get_ydata(), default=0) > 0:
                 axis.set_yscale("log")
-
-
-def _draw(axis, rows: list[dict], field: str, name: str | None, colour: str) -> None:
-    points = [
-        (row["epoch"], row[field])
-        for row in rows
-        if isinstance(row.get(field), int | float) and "epoch" in row
-    ]
-    if points:
-        marker = "." if len(points) < 60 else None
-        axis.plot(*zip(*points, strict=True), color=colour, label=name, marker=marker)
-    axis.xaxis.get_major_locator().set_params(integer=True)
 
 
 def _images(page: Page, run: Path) -> None:

@@ -23,7 +23,7 @@ from beadseg.data.scaling import (
     SMALLEST_SCALE,
     wanted_diameter,
 )
-from beadseg.quoting import percent
+from beadseg.quoting import counted, percent
 
 DIAMETER = 24.0  # px of the median bead, as the network sees it
 BATCH = 8
@@ -109,17 +109,13 @@ def _seen_side(o: Overview, setting: float | str | None = None) -> float:
     return o.side_px * _scale(o, setting)
 
 
-def _percent(share: float) -> str:
-    return percent(share)
-
-
 def _loss(o: Overview) -> Choice:
     if o.partial:
         return Choice(
-            "dice", f"about {_percent(o.labelled)} of the beads seen are labelled"
+            "dice", f"about {percent(o.labelled)} of the beads seen are labelled"
         )
     kind = "balanced classes" if o.coverage >= _BALANCED else "a rare class"
-    return Choice("dice", f"{_percent(o.coverage)} of the pixels are bead: {kind}")
+    return Choice("dice", f"{percent(o.coverage)} of the pixels are bead: {kind}")
 
 
 def _loss_unsuited(c: ConfigDict, o: Overview) -> str | None:
@@ -127,17 +123,17 @@ def _loss_unsuited(c: ConfigDict, o: Overview) -> str | None:
         if o.partial:
             return (
                 f"focal loss (gamma {c.loss.gamma:g}) on masks that label about "
-                f"{_percent(o.labelled)}: probabilities on beads fall far below 0.5"
+                f"{percent(o.labelled)}: probabilities on beads fall far below 0.5"
             )
         if o.coverage >= _BALANCED:
             return (
-                f"focal loss (gamma {c.loss.gamma:g}) where {_percent(o.coverage)} of "
+                f"focal loss (gamma {c.loss.gamma:g}) where {percent(o.coverage)} of "
                 "the pixels are bead: there is no rare class to focus on"
             )
     if c.loss.name == "bce" and o.partial and c.partial.method == "none":
         return (
             "cross-entropy takes every unlabelled bead for background, and about "
-            f"{_percent(1 - o.labelled)} are unlabelled"
+            f"{percent(1 - o.labelled)} are unlabelled"
         )
     return None
 
@@ -220,8 +216,8 @@ def _batch_unsuited(c: ConfigDict, o: Overview) -> str | None:
         )
     if c.data.batch_size > 2 * images and c.data.batch_size > BATCH:
         return (
-            f"a batch of {c.data.batch_size} from {images} images: several crops of "
-            "each image in every step say much the same"
+            f"a batch of {c.data.batch_size} from {counted(images, 'image')}: several "
+            "crops of each image in every step say much the same"
         )
     return None
 
@@ -262,15 +258,13 @@ def _flatten(o: Overview) -> Choice | None:
     if not o.shading > SHADED:
         return None
     return Choice(
-        3.0, f"light varies by {_percent(o.shading)} of the range over an image"
+        3.0, f"light varies by {percent(o.shading)} of the range over an image"
     )
 
 
 def _flatten_unsuited(c: ConfigDict, o: Overview) -> str | None:
     if o.shading > SHADED and not c.data.normalise.flatten:
-        return (
-            f"light varies by {_percent(o.shading)} of the range and is not flattened"
-        )
+        return f"light varies by {percent(o.shading)} of the range and is not flattened"
     if 0 < c.data.normalise.flatten < 2:
         return (
             f"a mean over {c.data.normalise.flatten:g} bead diameters follows the "
@@ -294,14 +288,12 @@ def _invert_unsuited(c: ConfigDict, o: Overview) -> str | None:
 def _heads(o: Overview) -> Choice | None:
     if not o.touching > TOUCHING:
         return None
-    return Choice(("mask", "distance"), f"{_percent(o.touching)} of the beads touch")
+    return Choice(("mask", "distance"), f"{percent(o.touching)} of the beads touch")
 
 
 def _heads_unsuited(c: ConfigDict, o: Overview) -> str | None:
     if o.touching > TOUCHING and "distance" not in c.model.heads:
-        return (
-            f"{_percent(o.touching)} of the beads touch, and nothing tells them apart"
-        )
+        return f"{percent(o.touching)} of the beads touch, and nothing tells them apart"
     return None
 
 
@@ -311,15 +303,15 @@ def _completeness(o: Overview) -> Choice | None:
     value = round(min(max(o.labelled, 0.05), 0.95), 2)
     return Choice(
         value,
-        f"of the beads seen without masks, {_percent(o.labelled)} are labelled, and "
-        f"{_percent(o.seen)} of the labelled are seen",
+        f"of the beads seen without masks, {percent(o.labelled)} are labelled, and "
+        f"{percent(o.seen)} of the labelled are seen",
     )
 
 
 def _completeness_unsuited(c: ConfigDict, o: Overview) -> str | None:
     if o.partial and c.partial.method == "none":
         return (
-            f"masks label about {_percent(o.labelled)} of the beads, taken as complete"
+            f"masks label about {percent(o.labelled)} of the beads, taken as complete"
         )
     return None
 
@@ -328,7 +320,7 @@ def _threshold_unsuited(c: ConfigDict, o: Overview) -> str | None:
     if o.partial and c.train.threshold is not None and c.train.threshold >= o.labelled:
         return (
             f"a threshold of {c.train.threshold:g} on masks that label about "
-            f"{_percent(o.labelled)}: probabilities on beads do not reach it"
+            f"{percent(o.labelled)}: probabilities on beads do not reach it"
         )
     return None
 

@@ -4,5 +4,55 @@ These modules import what is slow inside `run`: jax is not imported to print hel
 """
 
 import argparse
+from pathlib import Path
+from typing import Any
 
 Subparsers = argparse._SubParsersAction  # which argparse does not name
+
+
+def auto_or_number(text: str) -> float | str:
+    """A value of --threshold and the like."""
+    if text == "auto":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither auto nor a number"
+        ) from None
+
+
+def pixel_size(text: str) -> float:
+    """A value of --pixel-size."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: give um above 0")
+    return value
+
+
+# Arguments of several commands. What each makes of them, its own help says.
+SHARED: dict[str, dict[str, Any]] = {
+    "dir": {"type": Path, "help": "folder with images/ and masks/"},
+    "-o": {"type": Path, "dest": "output"},
+    "--run": {"type": Path, "dest": "model"},
+    "--diameter": {"type": auto_or_number, "default": "auto"},
+    "--images": {"type": Path},
+    "--min-score": {"type": auto_or_number, "default": "auto"},
+    "--pixel-size": {
+        "type": pixel_size,
+        "metavar": "UM",
+        "help": "um, instead of what the files say",
+    },
+    "--threshold": {"type": auto_or_number, "default": "auto"},
+}
+SEVERAL = {"dest": "runs", "action": "append", "default": []}  # of --run
+
+
+def share(parser: argparse.ArgumentParser, name: str, help: str = "", **own) -> None:
+    """Adds an argument of `SHARED`; `help` and what else is given come first."""
+    flags = ("-o", "--output") if name == "-o" else (name,)
+    said = {"help": help} if help else {}
+    parser.add_argument(*flags, **SHARED[name] | said | own)

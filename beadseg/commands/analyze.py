@@ -4,7 +4,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from beadseg.commands import Subparsers
+from beadseg.commands import Subparsers, share
 
 
 def add(commands: Subparsers) -> None:
@@ -17,11 +17,9 @@ def add(commands: Subparsers) -> None:
         "mean something else than beads, crops of one frame, copies. Says whether the "
         "data are sparse or dense and writes a page, analysis.json and recommended.py.",
     )
-    parser.add_argument("dir", type=Path, help="a folder with images/")
+    share(parser, "dir", "a folder with images/")
     parser.add_argument("--config", help="settings to check, such as configs/focal.py")
-    parser.add_argument(
-        "-o", "--output", type=Path, help="folder for what is written (DIR-analysis)"
-    )
+    share(parser, "-o", "folder for what is written (DIR-analysis)")
     parser.add_argument("--channel", type=int, help="of several")
     parser.add_argument("--group-pattern", default="", help="as data.group_pattern")
     # Taken, for scripts that give it; the network takes all cores by itself.
@@ -35,7 +33,8 @@ def run(options: argparse.Namespace) -> dict:
     from dataclasses import asdict
 
     from beadseg.analysis import regime as regimes
-    from beadseg.analysis.analysis_page import findings, write_page
+    from beadseg.analysis.analysis_page import write_page
+    from beadseg.analysis.findings import findings
     from beadseg.analysis.fingerprint import plain, take_fingerprint
     from beadseg.analysis.overview import look_over
     from beadseg.analysis.recommendation import FILE, write_config

@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from beadseg.commands import Subparsers
+from beadseg.commands import Subparsers, share
+from beadseg.quoting import as_sentence
 
 
 def add(commands: Subparsers) -> None:
@@ -15,7 +16,7 @@ def add(commands: Subparsers) -> None:
         "32, at most 20 epochs, patience 5. Says from the curve, and from how complete "
         "the masks are, whether settings or data are to blame.",
     )
-    parser.add_argument("dir", type=Path, help="a folder with images/ and masks/")
+    share(parser, "dir")
     parser.add_argument("--workdir", type=Path, help="run folder (DIR-baseline)")
     parser.add_argument("--epochs", type=int, default=20, help="at most (20)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and batches")
@@ -56,7 +57,7 @@ def run(options: argparse.Namespace) -> dict:
     curve = [row for row in rows if row["kind"] == "validation"]
     told = any(sample.completeness is not None for sample in folder.samples)
     verdict = verdict_of(curve, overview, options.dir, told)
-    doubts = tuple(f"{line[0].upper()}{line[1:]}." for line in cautions(summary))
+    doubts = map(as_sentence, cautions(summary))
     verdict = verdict._replace(checks=(*doubts, *verdict.checks))
     write_page(workdir / "baseline.html", verdict, rows, overview)
     print(verdict.sentence)

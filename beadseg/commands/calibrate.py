@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from beadseg.commands import Subparsers
+from beadseg.commands import Subparsers, share
 
 _EXAMPLE = r"""examples:
   beadseg predict images/ -o out
@@ -54,7 +54,7 @@ def add(commands: Subparsers) -> None:
         help="its group finds the frame: crops of one are counted together (names "
         "without _grid_r1_c2, _tile_3, _x0_y512; pages of a file)",
     )
-    parser.add_argument("--pixel-size", type=float, metavar="UM", help="for beads/mm2")
+    share(parser, "--pixel-size", "for beads/mm2", type=float)
     parser.add_argument(
         "--area", type=float, metavar="MM2", help="of an image, for beads/mm2"
     )
@@ -64,9 +64,7 @@ def add(commands: Subparsers) -> None:
     parser.add_argument(
         "--volume", type=float, metavar="UL", help="of an image, for beads/ml"
     )
-    parser.add_argument(
-        "-o", "--output", type=Path, help="folder for page and tables (OUT/calibration)"
-    )
+    share(parser, "-o", "folder for page and tables (OUT/calibration)")
     parser.set_defaults(run=run)
 
 

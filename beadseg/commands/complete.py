@@ -3,9 +3,8 @@
 import argparse
 import math
 import shlex
-from pathlib import Path
 
-from beadseg.commands import Subparsers, detection
+from beadseg.commands import Subparsers, auto_or_number, detection, share
 from beadseg.quoting import counted, percent
 
 
@@ -19,14 +18,12 @@ def add(commands: Subparsers) -> None:
         "The originals are only read, no labelled bead is moved, and until somebody "
         "decides a proposal counts as unknown. Then: beadseg review NEW.",
     )
-    parser.add_argument("dir", type=Path, help="folder with images/ and masks/")
-    parser.add_argument(
-        "--run", dest="model", type=Path, help="run folder (the default model)"
-    )
-    parser.add_argument("--output", "-o", type=Path, required=True, help="a new folder")
+    share(parser, "dir")
+    share(parser, "--run", "run folder (the default model)")
+    share(parser, "-o", "a new folder", required=True)
     parser.add_argument(
         "--accept",
-        type=detection.auto_or_number,
+        type=auto_or_number,
         metavar="PRECISION",
         help="accept the surest at this expected precision, such as 0.99; auto: the "
         "strictest of 0.99, 0.95, 0.9, 0.8 at which some are accepted",

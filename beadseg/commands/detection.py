@@ -5,6 +5,7 @@ import re
 import sys
 from typing import Any
 
+from beadseg.commands import share
 from beadseg.errors import BeadsegError
 from beadseg.files import read_json
 from beadseg.inference.settings import FILE, POLARITIES, Settings
@@ -15,18 +16,16 @@ SHOWN = 20  # images in the printed table
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds --diameter, --min-score and --polarity."""
-    parser.add_argument(
+    share(
+        parser,
         "--diameter",
-        type=auto_or_number,
-        default="auto",
-        help="px of the beads in these images; auto: beads of any size, or of that of "
+        "px of the beads in these images; auto: beads of any size, or of that of "
         "the images that --run was trained on",
     )
-    parser.add_argument(
+    share(
+        parser,
         "--min-score",
-        type=auto_or_number,
-        default="auto",
-        help="beads less sure than this are left out, 0 to 1; auto: for beads of any "
+        "beads less sure than this are left out, 0 to 1; auto: for beads of any "
         "size 0.4, or 0.7 in images where few are likely; else 0",
     )
     parser.add_argument(
@@ -139,27 +138,4 @@ def _pattern(text: str) -> re.Pattern:
     except re.error as error:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no regular expression ({error})"
-        ) from None
-
-
-def pixel_size(text: str) -> float:
-    """A value of --pixel-size."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text}: give um above 0")
-    return value
-
-
-def auto_or_number(text: str) -> float | str:
-    """A value of --threshold and the like."""
-    if text == "auto":
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is neither auto nor a number"
         ) from None

@@ -5,7 +5,7 @@ import re
 import shlex
 from pathlib import Path
 
-from beadseg.commands import Subparsers
+from beadseg.commands import Subparsers, share
 from beadseg.quoting import percent
 
 
@@ -23,9 +23,7 @@ def add(commands: Subparsers) -> None:
     parser.add_argument(
         "--images", type=int, default=16, help="validation tiles to look at (16)"
     )
-    parser.add_argument(
-        "-o", "--output", type=Path, help="page to write (RUN/diagnosis.html)"
-    )
+    share(parser, "-o", "page to write (RUN/diagnosis.html)")
     parser.set_defaults(run=run)
 
 

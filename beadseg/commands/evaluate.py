@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from beadseg.commands import Subparsers
+from beadseg.commands import SEVERAL, Subparsers, share
 from beadseg.quoting import counted, percent, some_of
 
 _LINES = 20  # images in the printed table
@@ -43,14 +43,12 @@ def add(commands: Subparsers) -> None:
         help="share of the true beads that the masks label, 0 to 1 (as "
         "in beads.toml of TRUTH, else 1)",
     )
-    parser.add_argument(
+    share(
+        parser,
         "--run",
-        type=Path,
-        action="append",
-        default=[],
-        dest="runs",
-        help="run folder that predicted, to tell images that it was trained on; may be "
+        "run folder that predicted, to tell images that it was trained on; may be "
         "given several times (as the prediction folder names it)",
+        **SEVERAL,
     )
     parser.add_argument(
         "--tolerance",
@@ -59,16 +57,10 @@ def add(commands: Subparsers) -> None:
         metavar="PX",
         help="by which outlines may differ in the boundary F1 (2)",
     )
-    parser.add_argument(
-        "--images", type=Path, help="folder of the images, for the page (TRUTH/images)"
-    )
+    share(parser, "--images", "folder of the images, for the page (TRUTH/images)")
     parser.add_argument("--page", type=Path, help="write a page with the worst images")
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        help="folder for evaluation.json, evaluation.csv and evaluation.html",
-    )
+    files = "evaluation.json, evaluation.csv and evaluation.html"
+    share(parser, "-o", f"folder for {files}")
     parser.set_defaults(run=run)
 
 
@@ -135,8 +127,8 @@ def _incomplete(result: dict, check) -> list[str]:
         lines.append(
             f"the masks seem to label only about {percent(check.completeness)} of the "
             f"beads ({percent(check.low)} to {percent(check.high)}, from "
-            f"{check.images} images without their masks), so a perfect prediction "
-            "looks full of false beads; against complete masks: "
+            f"{counted(check.images, 'image')} without the masks), so a perfect "
+            "prediction looks full of false beads; against complete masks: "
             f"{_scores(result['if_incomplete'])}. Say how complete they are with "
             "--completeness (1: complete)"
         )

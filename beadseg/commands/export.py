@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from beadseg.commands import Subparsers
+from beadseg.commands import Subparsers, share
 
 ENDINGS = {"onnx": ".onnx", "bioimageio": ".bioimage.io.zip"}
 
@@ -27,9 +27,7 @@ def add(commands: Subparsers) -> None:
     parser.add_argument(
         "--format", choices=ENDINGS, default="onnx", help="(default: onnx)"
     )
-    parser.add_argument(
-        "-o", "--output", type=Path, help="file to write (model.onnx in RUN, or here)"
-    )
+    share(parser, "-o", "file to write (model.onnx in RUN, or here)")
     parser.set_defaults(run=run)
 
 

@@ -1,9 +1,8 @@
 """`beadseg generate DIR`: generated beads as a data set on disk."""
 
 import argparse
-from pathlib import Path
 
-from beadseg.commands import Subparsers
+from beadseg.commands import Subparsers, share
 from beadseg.quoting import counted
 
 
@@ -15,7 +14,7 @@ def add(commands: Subparsers) -> None:
         description="Writes generated images with exact instance masks: DIR/images and "
         "DIR/masks, TIFF, ready for --config.data.dir=DIR.",
     )
-    parser.add_argument("dir", type=Path, help="a new or empty folder")
+    share(parser, "dir", "a new or empty folder")
     parser.add_argument("--count", type=int, default=20, help="images (20)")
     parser.add_argument("--size", type=int, default=256, help="px of a side (256)")
     parser.add_argument("--seed", type=int, default=0, help="of the images (0)")

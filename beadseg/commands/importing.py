@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from beadseg.commands import Subparsers
+from beadseg.commands import Subparsers, share
 from beadseg.quoting import counted
 
 SHOWN = 50  # images, a line each
@@ -23,12 +23,8 @@ def add(commands: Subparsers) -> None:
         "DIR/masks, in DIR/points, or beside their images.",
     )
     parser.add_argument("source", type=Path, help="a folder, or a file of labels")
-    parser.add_argument(
-        "--output", "-o", type=Path, required=True, help="a new or empty folder"
-    )
-    parser.add_argument(
-        "--images", type=Path, help="folder of the images, if they lie elsewhere"
-    )
+    share(parser, "-o", "a new or empty folder", required=True)
+    share(parser, "--images", "folder of the images, if they lie elsewhere")
     parser.set_defaults(run=run)
 
 
@@ -39,7 +35,7 @@ def run(options: argparse.Namespace) -> dict:
     result = import_labels(options.source, options.output, options.images)
     rows = result["images"]
     for row in rows[:SHOWN]:
-        beads = "no labels" if row["beads"] is None else _beads(row["beads"])
+        beads = "no labels" if row["beads"] is None else counted(row["beads"], "bead")
         source = f" from {row['from']}" if row["from"] else ""
         print("; ".join([f"{row['image']}: {beads}{source}", *row["notes"]]))
     if len(rows) > SHOWN:
@@ -55,7 +51,3 @@ def run(options: argparse.Namespace) -> dict:
         f"{counted(beads, 'bead')}: {options.output}"
     )
     return result | {"exit_code": 1 if result["problems"] else 0}
-
-
-def _beads(count: int) -> str:
-    return f"{count} bead{'' if count == 1 else 's'}"

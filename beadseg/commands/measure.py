@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from beadseg.commands import Subparsers, detection
-from beadseg.quoting import counted
+from beadseg.commands import Subparsers, detection, share
+from beadseg.quoting import counted, some_of
 
 
 def add(commands: Subparsers) -> None:
@@ -27,14 +27,8 @@ def add(commands: Subparsers) -> None:
     parser.add_argument(
         "images", type=Path, help="folder of their images (or with images/), or one"
     )
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("measured"), help="(measured)"
-    )
-    parser.add_argument(
-        "--pixel-size",
-        type=detection.pixel_size,
-        help="um, instead of what the files say",
-    )
+    share(parser, "-o", "(measured)", default=Path("measured"))
+    share(parser, "--pixel-size")
     detection.add_report_options(parser)
     parser.set_defaults(run=run)
 
@@ -46,11 +40,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
     pairing = pair_images(options.labels, options.images)
     if without := pairing.without_prediction:
-        some = ", ".join(without[:3]) + (", ..." if len(without) > 3 else "")
-        print(
-            f"note: no labels of {counted(len(without), 'image')} ({some})",
-            file=sys.stderr,
-        )
+        without = f"{counted(len(without), 'image')} ({some_of(without, 3)})"
+        print(f"note: no labels of {without}", file=sys.stderr)
     result = measure_labels(pairing, options.output, options.pixel_size)
     detection.print_result(options, result)
     return result | {"exit_code": 1 if result["failed"] else 0}

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from beadseg.commands import Subparsers, detection
+from beadseg.commands import SEVERAL, Subparsers, detection, share
 from beadseg.errors import BeadsegError
 from beadseg.inference.outputs.kinds import OUTPUTS, TABLES, choices
 
@@ -22,32 +22,19 @@ def add(commands: Subparsers) -> None:
         "the words for a paper (report.html, its plots in plots/).",
     )
     parser.add_argument("images", nargs="+", help="files, folders, or patterns")
-    parser.add_argument(
-        "--run",
-        dest="runs",
-        type=Path,
-        action="append",
-        default=[],
-        help="run or sweep folder; several make an ensemble (the default model)",
-    )
+    told = "run or sweep folder; several make an ensemble (the default model)"
+    share(parser, "--run", told, **SEVERAL)
     parser.add_argument(
         "--top", type=int, help="members of a sweep to take, best first (1)"
     )
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("predictions"), help="(predictions)"
-    )
-    parser.add_argument(
+    share(parser, "-o", "(predictions)", default=Path("predictions"))
+    share(
+        parser,
         "--threshold",
-        type=detection.auto_or_number,
-        default="auto",
-        help="of the probability; auto: the run's, chosen on validation images",
+        "of the probability; auto: the run's, chosen on validation images",
     )
     detection.add_options(parser)
-    parser.add_argument(
-        "--pixel-size",
-        type=detection.pixel_size,
-        help="um, instead of what the files say",
-    )
+    share(parser, "--pixel-size")
     parser.add_argument(
         "--channel",
         type=lambda text: int(text) if text.lstrip("-").isdigit() else text,

@@ -4,7 +4,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from beadseg.commands import Subparsers
+from beadseg.commands import Subparsers, share
 
 
 def add(commands: Subparsers) -> None:
@@ -18,9 +18,7 @@ def add(commands: Subparsers) -> None:
     parser.add_argument(
         "folder", metavar="RUN_OR_SWEEP", type=Path, help="a run, sweep or analysis"
     )
-    parser.add_argument(
-        "-o", "--output", type=Path, help="file to write (report.html in the folder)"
-    )
+    share(parser, "-o", "file to write (report.html in the folder)")
     parser.set_defaults(run=run)
 
 

@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from beadseg.commands import Subparsers
+from beadseg.commands import Subparsers, share
 from beadseg.quoting import counted
 
 
@@ -23,7 +23,7 @@ def add(commands: Subparsers) -> None:
         epilog="On another machine: ssh -L 8765:localhost:8765 MACHINE, start it there "
         "with --no-browser, and open the address it prints here.",
     )
-    parser.add_argument("dir", type=Path, help="folder that `beadseg complete` made")
+    share(parser, "dir", "folder that `beadseg complete` made")
     parser.add_argument("--port", type=int, default=8765, help="0: any free (8765)")
     parser.add_argument(
         "--host",
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> dict:
     said = [
         *result["problems"],
         f"{result['reviewed']} of {counted(result['images'], 'image')} done, "
-        f"{result['undecided']} proposals undecided",
+        f"{counted(result['undecided'], 'proposal')} undecided",
     ]
     try:
         print("\n".join(said), flush=True)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from beadseg.commands import Subparsers, detection
+from beadseg.commands import Subparsers, detection, share
 from beadseg.quoting import percent
 
 
@@ -17,19 +17,15 @@ def add(commands: Subparsers) -> None:
         "that it labels, shows the beads that look missing, and says whether they are "
         "missing at random or by kind: dim, blurred, crowded or outside a region.",
     )
-    parser.add_argument("dir", type=Path, help="folder with images/ and masks/")
-    parser.add_argument(
-        "--run", dest="model", type=Path, help="run folder: surer than without"
-    )
+    share(parser, "dir")
+    share(parser, "--run", "run folder: surer than without")
     parser.add_argument(
         "--min-completeness",
         type=float,
         metavar="SHARE",
         help="that a mask must reach (0.9: training takes it as complete)",
     )
-    parser.add_argument(
-        "--output", "-o", type=Path, help="folder of page and table (NAME-verify)"
-    )
+    share(parser, "-o", "folder of page and table (NAME-verify)")
     parser.add_argument(
         "--write",
         action="store_true",

@@ -131,8 +131,7 @@ def scan(data: ConfigDict) -> Folder:
     if unlabelled:
         notes.append(
             f"images without a mask, not trained on ({len(unlabelled)}): "
-            + ", ".join(unlabelled[:3])
-            + (", ..." if len(unlabelled) > 3 else "")
+            + some_of(unlabelled, 3)
         )
     return Folder(folder, tuple(samples), tuple(problems), tuple(notes), doubts)
 
@@ -148,7 +147,8 @@ def doubt_lines(doubts: tuple[MaskDoubt, ...]) -> list[str]:
             lines.append(doubt.line)
         elif printed[doubt.kind] == kinds[doubt.kind]:
             more = kinds[doubt.kind] - _PRINTED
-            lines.append(f"{more} masks more: {doubt.kind} (beadseg analyze lists all)")
+            more = counted(more, "more mask")
+            lines.append(f"{more}: {doubt.kind} (beadseg analyze lists all)")
     return lines
 
 
@@ -219,7 +219,8 @@ def _check_layout(folder: Path) -> None:
     images = sum(Path(name).suffix.lower() in endings() for name in inside)
     if images:
         raise BeadsegError(
-            f"{folder}: {images} images lie in the folder itself: move them to "
+            f"{folder}: {counted(images, 'image lies', 'images lie')} in the folder "
+            "itself: move them to "
             f"{folder / 'images'} and their masks to {folder / 'masks'}"
         )
     found = f"only {', '.join(inside[:5])}" if inside else "the folder is empty"

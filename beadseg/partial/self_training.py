@@ -24,8 +24,9 @@ the next follows as long as more are accepted.
 """
 
 import json
+import math
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def self_train(config: ConfigDict, workdir: Path, name: str) -> dict[str, Any]:
     config.log.group = config.log.group or name
     outlining.prepare(config)
     rounds: list[dict[str, Any]] = []
-    why = f"all {last} rounds are done"
+    why = "the round is done" if last == 1 else f"all {last} rounds are done"
     for number in range(last + 1):
         home, settings, facts = workdir / f"round_{number}", config, {}
         if number:
@@ -87,27 +88,37 @@ def self_train(config: ConfigDict, workdir: Path, name: str) -> dict[str, Any]:
         run = home / "run"
         print(f"round {number} of {last}: {run}")
         summary = train(settings, run, f"{name}-round_{number}")
-        score = summary["best_jaccard"]
-        before = max((r["jaccard"] for r in rounds), default=None)
-        rounds.append(
-            {"run": f"{home.name}/run", "data": settings.data.dir}
-            | facts
-            | {"jaccard": score, "validation": summary["validation"]}
-        )
-        blind = any(entry.get("blind_to") for entry in rounds)
-        needed = -FALL if blind else RISE
-        helps = before is None or score >= before + needed
-        best = max(range(number + 1), key=lambda n: (rounds[n]["jaccard"], -n))
-        if blind and helps:
-            best = number
+        own = {"run": f"{home.name}/run", "data": settings.data.dir} | facts
+        own |= {"jaccard": summary["best_jaccard"]}
+        rounds.append(own | {"validation": summary["validation"]})
+        best, stop = judge(rounds)
         record |= {"best": rounds[best]["run"], "rounds": rounds}
         _write(workdir / ROUNDS, record)
-        if not helps:
-            why = f"round {number} added {score - before:+.4f}, less than {needed}"
+        if stop:
+            why = stop
             break
     record["stopped"] = why
     _write(workdir / ROUNDS, record)
     return record
+
+
+def judge(rounds: Sequence[Mapping[str, Any]]) -> tuple[int, str]:
+    """The best of some rounds, and why none shall follow; "": one shall.
+
+    Args:
+      rounds: "jaccard" of each, and "blind_to" where validation cannot tell much.
+    """
+    scores = [entry["jaccard"] for entry in rounds]
+    last = len(rounds) - 1
+    blind = any(entry.get("blind_to") for entry in rounds)
+    needed = -FALL if blind else RISE
+    rise = scores[-1] - max(scores[:-1]) if last else math.inf
+    stop = ""
+    if rise < needed:
+        stop = f"round {last} added {rise:+.4f}, less than {needed}"
+    if blind:
+        return last - bool(stop), stop
+    return scores.index(max(scores)), stop
 
 
 def sentence(record: dict[str, Any]) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from skimage.segmentation import find_boundaries
 
 from beadseg import colours
 from beadseg.config import base_config
@@ -17,6 +16,7 @@ from beadseg.data.masks.marks import Marks, kind_of_masks
 from beadseg.data.settings_file import write_completeness
 from beadseg.errors import BeadsegError
 from beadseg.files import writing
+from beadseg.inference.outputs.views import view
 from beadseg.page import Page
 from beadseg.partial.audit import (
     KINDS,
@@ -28,11 +28,10 @@ from beadseg.partial.audit import (
     pooled,
 )
 from beadseg.partial.completion import load_predict, pages
-from beadseg.quoting import counted, percent
+from beadseg.quoting import as_sentence, counted, percent
 from beadseg.tables import rows_to_table, write_csv
 
 PICTURES = 6  # on the page: the least complete
-_SIDE = 900  # px of a picture, at most
 _FIELDS = (  # of a mask, in the order of the table
     *("image", "file", "labelled", "missing", "completeness", "low", "high", "passes"),
     *("by_count", "beside_px", "mask_free", "mask_free_low", "mask_free_high"),
@@ -85,7 +84,8 @@ def verify(
         audits.append(found)
         marked.append(replace(found.marked, name=page.sample.name))
         rows.append(_row(page.sample, found, least))
-        seen.append((rows[-1], _overlay(image, page.manual, found.missing)))
+        layers = (page.manual, colours.LABELLED), (found.missing, colours.SEEN)
+        seen.append((rows[-1], view(image, *layers)))
         seen = sorted(seen, key=lambda pair: pair[0]["completeness"])[:PICTURES]
     if not rows:
         hint = f" (the first problem: {problems[0]})" if problems else ""
@@ -201,31 +201,8 @@ def _percent(share: float | None) -> str | None:
     return None if share is None else percent(share)
 
 
-def _capital(sentence: str) -> str:
-    return f"{sentence[0].upper()}{sentence[1:]}."
-
-
-def _overlay(image: np.ndarray, manual: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """Image with labelled beads outlined in green and missing ones in orange."""
-    step = max(1, round(max(image.shape) / _SIDE))
-    image, manual, missing = (a[::step, ::step] for a in (image, manual, missing))
-    low, high = np.percentile(image, [1, 99.5])
-    grey = np.clip((image - low) / max(high - low, 1e-9), 0, 1)
-    picture = np.repeat(0.85 * grey[..., None], 3, -1)
-    larger = max(1, _SIDE // (2 * max(grey.shape)))
-    picture, manual, missing = (
-        a.repeat(larger, 0).repeat(larger, 1) for a in (picture, manual, missing)
-    )
-    for labels, colour in (
-        (manual, colours.TRUE_POSITIVE),
-        (missing, colours.FALSE_NEGATIVE),
-    ):
-        picture[find_boundaries(labels, mode="inner") & (labels > 0)] = colour
-    return picture
-
-
 def _write_page(result, seen, folder, run, least, file: Path) -> None:
-    page = Page(f"Masks of {folder.resolve().name}", _capital(result["sentence"]))
+    page = Page(f"Masks of {folder.resolve().name}", as_sentence(result["sentence"]))
     passed = sum(row["passes"] for row in result["images"])
     known = result["completeness"] is not None
     share = (
@@ -263,7 +240,7 @@ def _write_page(result, seen, folder, run, least, file: Path) -> None:
             "good", f"Every mask labels {percent(least)} of its beads or more."
         )
     for remark in result["remarks"]:
-        page.callout("warn", _capital(remark))
+        page.callout("warn", as_sentence(remark))
     if result["tests"]:
         page.section("At random or by kind")
         page.paragraph(
@@ -281,8 +258,8 @@ def _write_page(result, seen, folder, run, least, file: Path) -> None:
         [
             (
                 picture,
-                f"{row['image']}: {percent(row['completeness'])}. Green: labelled; "
-                "orange: looks missing.",
+                f"{row['image']}: {percent(row['completeness'])}. Turquoise: "
+                "labelled; yellow: looks missing.",
             )
             for row, picture in seen
         ]

@@ -116,8 +116,7 @@ def summary(sweep: Sweep, config: ConfigDict) -> str:
     """How many points and programs, in one line."""
     every = configs(config, sweep.points)
     count = len(plan.groups(every, range(len(every))))
-    programs_ = "one compiled program" if count == 1 else f"{count} compiled programs"
-    return f"{counted(len(every), 'member')} in {programs_}"
+    return f"{counted(len(every), 'member')} in {counted(count, 'compiled program')}"
 
 
 def _how(config: ConfigDict) -> str:
@@ -140,7 +139,8 @@ def _told(outcome: Outcome) -> str:
     for member, reason in outcome.skipped.items():
         lines.append(f"member {member} was left out: {reason}")
     if outcome.elsewhere:
-        lines.append(f"{outcome.elsewhere} members are with other processes")
+        others = counted(outcome.elsewhere, "member is", "members are")
+        lines.append(f"{others} with other processes")
     if done:
         best = done[0]
         lines.append(

@@ -11,6 +11,7 @@ report.html      curves, effects of the hyperparameters, what to try next
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,6 +56,11 @@ class Result(NamedTuple):
     def measure(self) -> str:
         """The name of that score."""
         return "F1" if self.summary.get("score") == "f1" else "Jaccard"
+
+
+def fields_of(results: Iterable[Result]) -> list[str]:
+    """The fields that points of some results set, each once."""
+    return list(dict.fromkeys(field for r in results for field in r.point))
 
 
 class SweepView:
@@ -253,7 +259,7 @@ def _whole_summary(file: Path) -> dict[str, Any]:
 
 
 def _table(results: list[Result]) -> Table:
-    fields = dict.fromkeys(f for r in results for f in r.point)
+    fields = fields_of(results)
     return rows_to_table(
         [
             {"rank": rank, "member": r.member, "state": r.state}

@@ -199,12 +199,13 @@ def describe(point: Point) -> str:
     names = [field.rsplit(".", 1)[-1] for field in point]
     whole = {name for name in names if names.count(name) > 1}
     return ", ".join(
-        f"{field if name in whole or name == 'name' else name}={_short(value)}"
+        f"{field if name in whole or name == 'name' else name}={short(value)}"
         for (field, value), name in zip(point.items(), names, strict=True)
     )
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """A value of a field in few letters."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -8,7 +8,7 @@ one alone does not; a small network leaves a GPU idle when in turn.
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -116,38 +116,44 @@ def choose(config: ConfigDict, members: int, seconds: float) -> ExecutionMode:
     """
     if members == 1:
         return ExecutionMode("loop", "one member", {})
-    ways = [name for name in OVER_MEMBERS if name != "streams" or _has_streams()]
+    backend = jax.default_backend()
+    ways = ways_of(backend, jax.local_device_count(), os.cpu_count() or 1)
     if seconds < BUDGET:
         why = f"in turn it takes about {seconds:.0f} s: too short to measure other ways"
         return ExecutionMode("streams" if "streams" in ways else "loop", why, {})
     stand_in = config.copy_and_resolve_references()
-    if jax.default_backend() == "cpu":
+    if backend == "cpu":
         stand_in.model.update(models.MODELS[config.model.name].stand_in)
     begin, rates = time.monotonic(), {}
     for name in ways:
         if time.monotonic() - begin > BUDGET and rates:
             break
-        width = min(members, WIDTH.get(jax.default_backend(), 4))
+        width = min(members, WIDTH.get(backend, 4))
         try:
             rates[name] = _member_steps_per_second(stand_in, name, width)
         except jax.errors.JaxRuntimeError:
             continue  # no memory for it
     if not rates:
         return ExecutionMode("loop", "nothing else fits into memory", {})
-    best = max(rates, key=lambda n: rates[n] * (GAIN if n == "loop" else 1.0))
     told = ", ".join(f"{name} {rate:.2f}" for name, rate in rates.items())
     where = jax.devices()[0].device_kind
     why = f"measured on {where}, member-steps per second: {told}"
-    return ExecutionMode(best, why, rates)
+    return ExecutionMode(fastest(rates), why, rates)
 
 
-def _has_streams() -> bool:
-    """Whether steps side by side can be faster: a GPU runs them in turn all the same.
+def ways_of(backend: str, devices: int, cores: int) -> list[str]:
+    """The ways that may be the fastest.
 
-    Several devices are busy side by side when asked in turn.
+    A GPU runs steps side by side in turn all the same, and several devices are busy
+    side by side when asked in turn.
     """
-    one_cpu = jax.default_backend() == "cpu" and jax.local_device_count() == 1
-    return one_cpu and (os.cpu_count() or 1) > 1
+    streams = backend == "cpu" and devices == 1 and cores > 1
+    return [name for name in OVER_MEMBERS if name != "streams" or streams]
+
+
+def fastest(rates: Mapping[str, float]) -> str:
+    """The way of the highest rate; in turn, unless another is faster by `GAIN`."""
+    return max(rates, key=lambda n: rates[n] * (GAIN if n == "loop" else 1.0))
 
 
 def _member_steps_per_second(config: ConfigDict, how: str, width: int) -> float:

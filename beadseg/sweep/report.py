@@ -2,6 +2,7 @@
 
 import math
 import shlex
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,8 +11,9 @@ import numpy as np
 
 from beadseg.page import COLOURS, GREY, Page
 from beadseg.quoting import counted, for_plot
-from beadseg.sweep.folder import Result, SweepView
-from beadseg.sweep.points import Point, describe
+from beadseg.sweep.folder import Result, SweepView, fields_of
+from beadseg.sweep.points import Point, describe, short
+from beadseg.training.tracking.curves import draw_curve
 
 _SHOWN = 12  # members in the plot of curves
 _LABEL = 60  # letters of a member's settings that fit beside the curves
@@ -46,10 +48,10 @@ class Setting(NamedTuple):
 
 def settings_of(results: Sequence[Result]) -> list[Setting]:
     """Finished members grouped by all but their seed, the best mean first."""
-    groups: dict[str, list[Result]] = {}
+    groups: dict[str, list[Result]] = defaultdict(list)
     for r in results:
         rest = {k: v for k, v in r.point.items() if k != "seed"}
-        groups.setdefault(repr(sorted(rest.items())), []).append(r)
+        groups[repr(sorted(rest.items()))].append(r)
     found = []
     for members in groups.values():
         point = {k: v for k, v in members[0].point.items() if k != "seed"}
@@ -75,9 +77,9 @@ def effects(results: Sequence[Result]) -> dict[str, list[Effect]]:
     """
     found = {}
     for field in _varied(results):
-        at: dict[str, list[Result]] = {}
+        at: dict[str, list[Result]] = defaultdict(list)
         for r in results:
-            at.setdefault(repr(r.point.get(field)), []).append(r)
+            at[repr(r.point.get(field))].append(r)
         rows = []
         for members in at.values():
             mean = _mean_of([r.score for r in members])
@@ -168,7 +170,7 @@ def _lead(results: list[Result], done: list[Result]) -> str:
 def _with_inherited(sweep: SweepView) -> list[Result]:
     """The results; a field that a point leaves as the base has it shows that value."""
     results = sweep.results()
-    fields = dict.fromkeys(f for r in results for f in r.point)
+    fields = fields_of(results)
     base = {f: sweep.fields[f] for f in fields if f in sweep.fields}
     return [
         r._replace(point={f: (base | r.point).get(f) for f in fields}) for r in results
@@ -189,7 +191,7 @@ def _settings(page: Page, settings: list[Setting]) -> None:
 
 def _leaderboard(page: Page, results: list[Result]) -> None:
     page.section("Leaderboard")
-    fields = list(dict.fromkeys(f for r in results for f in r.point))
+    fields = fields_of(results)
     rows = []
     for rank, r in enumerate(results, start=1):
         s = r.summary
@@ -197,7 +199,7 @@ def _leaderboard(page: Page, results: list[Result]) -> None:
         found = s.get("best_f1")
         f1 = None if found is None else f"{found:.3f}"
         final = f"{s['final_jaccard']:.3f}" if s else None
-        values = [_text(r.point.get(f)) for f in fields]
+        values = [short(r.point.get(f)) for f in fields]
         verdict = s.get("verdict", r.state) if r.state == "finished" else r.state
         row = [rank, f"{r.member:03d}", *values, score, f1, s.get("best_epoch"), final]
         rows.append([*row, verdict])
@@ -221,17 +223,16 @@ def _curves(page: Page, sweep: SweepView, done: list[Result]) -> None:
                 row for row in sweep.rows(r.member) if row["kind"] == "validation"
             ]
             shown = rank < _SHOWN
-            axes.plot(
-                [row["epoch"] for row in scores],
-                [row["jaccard"] for row in scores],
+            draw_curve(
+                axes,
+                scores,
+                "jaccard",
                 color=COLOURS[rank % len(COLOURS)] if shown else GREY,
                 linestyle=("-", "--")[rank // len(COLOURS) % 2],
                 alpha=1.0 if shown else 0.3,
                 label=_label(r) if shown else None,
             )
-        axes.set_xlabel("Epoch")
-        axes.set_ylabel("Validation Jaccard")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set(xlabel="Epoch", ylabel="Validation Jaccard")
         handles, labels = axes.get_legend_handles_labels()
         axes.legend(handles[::-1], labels[::-1], fontsize=8)
 
@@ -244,16 +245,17 @@ def _label(result: Result) -> str:
 def _parallel(page: Page, done: list[Result]) -> None:
     page.section("Members")
     fields = _varied(done)
-    columns = [[_text(r.point.get(f)) for r in done] for f in fields]
+    columns = [[short(r.point.get(f)) for r in done] for f in fields]
     orders = [
         {
-            _text(v): i
+            short(v): i
             for i, v in enumerate(sorted({r.point.get(f) for r in done}, key=_order))
         }
         for f in fields
     ]
     scores = np.array([r.score for r in done])
     span = max(scores.max() - scores.min(), 1e-9)
+    beside = {"xytext": (4, 4), "textcoords": "offset points", "fontsize": 8}
     with page.plot(
         "One line per member, from its settings to its score; the best are strongest.",
         height=3.8,
@@ -273,21 +275,9 @@ def _parallel(page: Page, done: list[Result]) -> None:
         for x, order in enumerate(orders):
             for text, at in order.items():
                 y = at / max(len(order) - 1, 1)
-                axes.annotate(
-                    for_plot(text),
-                    (x, y),
-                    xytext=(4, 4),
-                    textcoords="offset points",
-                    fontsize=8,
-                )
+                axes.annotate(for_plot(text), (x, y), **beside)
         for y, score in ((0, scores.min()), (1, scores.max())):
-            axes.annotate(
-                f"{score:.3f}",
-                (len(fields), y),
-                xytext=(4, 4),
-                textcoords="offset points",
-                fontsize=8,
-            )
+            axes.annotate(f"{score:.3f}", (len(fields), y), **beside)
         axes.set_xticks(range(len(fields) + 1), [*fields, "Jaccard"])
         axes.set_yticks([])
         axes.set_xlim(-0.1, len(fields) + 0.35)
@@ -305,7 +295,7 @@ def _effects(page: Page, done: list[Result]) -> None:
     for field, found in effects(done).items():
         for e in found:
             told = _mean(e.mean, e.interval)
-            rows.append([f"`{field}`", _text(e.value), e.count, told])
+            rows.append([f"`{field}`", short(e.value), e.count, told])
     page.table(["setting", "value", "members", "mean of best Jaccard"], rows)
 
 
@@ -322,18 +312,17 @@ def _next(page: Page, path: Path, done: list[Result]) -> None:
 
 
 def _varied(results: Sequence[Result]) -> list[str]:
-    fields = dict.fromkeys(f for r in results for f in r.point)
-    return [f for f in fields if len({repr(r.point.get(f)) for r in results}) > 1]
+    return [
+        f
+        for f in fields_of(results)
+        if len({repr(r.point.get(f)) for r in results}) > 1
+    ]
 
 
 def _order(value: Any) -> tuple[int, float, str]:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return 0, float(value), ""
     return 1, 0.0, str(value)
-
-
-def _text(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _mean_of(scores: list[float]) -> tuple[float, float | None]:

@@ -51,18 +51,16 @@ class All:
         """Nothing follows from it."""
 
 
-class Halving:
+class Halving(All):
     """Successive halving (Jamieson and Talwalkar 2016, arXiv 1502.07943).
 
     All members train for a part of the epochs; the better ones, `sweep.keep` of them,
     for a longer part, and so on: the last round goes to the last epoch.
     """
 
-    of_space = False
-
     def __init__(self, folder: SweepFolder, space: Space | None):
+        super().__init__(folder, space)
         config = folder.base
-        self._folder = folder
         self._keep, rounds = config.sweep.keep, config.sweep.rounds
         if not 0 < self._keep < 1 or rounds < 1:
             raise BeadsegError(
@@ -87,13 +85,6 @@ class Halving:
             kept = ranked[: max(1, math.ceil(self._keep * len(living)))]
             living = {m: living[m] for m in kept}
         return {}
-
-    def ask(self, count: int) -> bool:
-        """There are no other points."""
-        return False
-
-    def tell(self, result: Result) -> None:
-        """Nothing follows from it."""
 
     def _score(self, member: int, epochs: int) -> float:
         """Best Jaccard until then: what came later must not change a round."""

@@ -59,7 +59,7 @@ class BeadSums(NamedTuple):
     @property
     def f1(self) -> float:
         """2 TP / (predicted + truth); 1 where there is no bead and none is found."""
-        return _ratio(2 * self.true_positive, self.predicted + self.truth)
+        return matching.ratio(2 * self.true_positive, self.predicted + self.truth)
 
     def numbers(self) -> dict[str, float | None]:
         """All that goes into a row of the logs; None where no bead tells."""
@@ -71,9 +71,9 @@ class BeadSums(NamedTuple):
             sizes = float(predicted / truth - 1)
         return {
             "f1": self.f1,
-            "bead_precision": _ratio(self.true_positive, self.predicted, none),
-            "bead_recall": _ratio(self.true_positive, self.truth, none),
-            "count_error": _ratio(self.count_error, self.images, 0.0),
+            "bead_precision": matching.ratio(self.true_positive, self.predicted, none),
+            "bead_recall": matching.ratio(self.true_positive, self.truth, none),
+            "count_error": matching.ratio(self.count_error, self.images, 0.0),
             "diameter_error": sizes,
             "beads": self.truth,
             "predicted_beads": self.predicted,
@@ -180,9 +180,6 @@ def mark_diameter(dataset: Dataset) -> float:
 def add_up(tiles: Sequence[TileBeads], completeness: Mapping[str, float]) -> BeadSums:
     """The sums over tiles, expected against complete masks.
 
-    If beads were left out of the masks at random, of the true positives the share
-    `completeness` is seen as such (as in `beadseg.metrics.completed`).
-
     Args:
       tiles: looked at.
       completeness: by image.
@@ -193,10 +190,10 @@ def add_up(tiles: Sequence[TileBeads], completeness: Mapping[str, float]) -> Bea
     right = truth = error = 0.0
     predicted = 0
     for image, parts in by_image.items():
-        counts, share = matching.total(parts), completeness[image]
+        counts = matching.completed(matching.total(parts), completeness[image])
         found = counts.true_positive + counts.false_positive
-        beads = (counts.true_positive + counts.false_negative) / share
-        right += min(counts.true_positive / share, found)
+        beads = counts.true_positive + counts.false_negative
+        right += counts.true_positive
         truth += beads
         predicted += found
         error += abs(found - beads) / max(beads, 1.0)
@@ -216,7 +213,3 @@ def add_up(tiles: Sequence[TileBeads], completeness: Mapping[str, float]) -> Bea
 
 def _rank(name: str) -> bytes:
     return hashlib.blake2b(name.encode(), digest_size=8).digest()
-
-
-def _ratio(part: float, whole: float, of_nothing: float = 1.0) -> float:
-    return float(part / whole) if whole else of_nothing

@@ -10,11 +10,11 @@ from beadseg.analysis.fingerprint import (
     take_fingerprint,
 )
 from beadseg.analysis.image_facts import thumbnail
-from beadseg.analysis.views import excerpt
 from beadseg.data.folder import scan
 from beadseg.data.generated.render import generate
 from beadseg.data.generated.settings import GeneratedSettings
 from beadseg.inference.estimate import Estimate
+from beadseg.inference.outputs.views import excerpt
 from beadseg.partial.agreement import agree
 
 

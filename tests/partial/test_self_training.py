@@ -15,8 +15,7 @@ from beadseg.data.settings_file import read_beads_toml
 from beadseg.errors import BeadsegError
 from beadseg.inference.run import load_runs
 from beadseg.partial import completion, self_training
-from beadseg.partial.completion import OtherKind
-from beadseg.partial.self_training import self_train, sentence
+from beadseg.partial.self_training import FALL, RISE, judge, self_train, sentence
 from beadseg.training.loop import Interrupted
 from beadseg.training.run_folder import RunFolder
 from tests.tiny import tiny_config
@@ -52,35 +51,6 @@ def truth(config, monkeypatch):
 
     monkeypatch.setattr(self_training, "load_predict", lambda run: predict)
     return predict
-
-
-@pytest.fixture
-def scripted(monkeypatch):
-    """Runs that reach given scores at once, and models that accept given counts."""
-
-    def script(scores, accepted, blind_to=None):
-        def train(config, workdir, name):
-            workdir.mkdir(parents=True)
-            assert config.partial.self_training == 0
-            score = scores[int(workdir.parent.name.removeprefix("round_"))]
-            return {"best_jaccard": score, "validation": "on known pixels"}
-
-        def completed(config, parent, home):
-            number = int(home.name.removeprefix("round_"))
-            return {
-                "parent": str(parent),
-                "labelled": 9,
-                "proposed": 20,
-                "accepted": accepted[number - 1],
-                "expected_precision": 0.97,
-                "validated_by": ["a"],
-                "blind_to": blind_to,
-            }
-
-        monkeypatch.setattr(self_training, "train", train)
-        monkeypatch.setattr(self_training, "_completed", completed)
-
-    return script
 
 
 def read(file: Path) -> dict:
@@ -217,50 +187,78 @@ def test_a_full_disk_while_masks_are_completed_is_told_with_the_rounds_folder(
     assert list(home.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_model_that_learnt_too_little_completes_nothing(
-    config, scripted, tmp_path, monkeypatch
+    config, tmp_path, monkeypatch
 ):
-    def refuse(config, parent, home):
-        raise OtherKind("finds too few")
+    def finds_nothing(image):
+        return np.zeros(image.shape, np.int32), np.zeros(image.shape), 0.5
 
-    scripted([0.1], [])
-    monkeypatch.setattr(self_training, "_completed", refuse)
+    monkeypatch.setattr(self_training, "load_predict", lambda run: finds_nothing)
+    config.partial.completeness = 0.5
     record = self_train(config, tmp_path / "rounds", "rounds")
     assert record["stopped"] == "round 0 finds too few of the labelled beads"
     assert record["best"] == "round_0/run"
+    config.train.epochs = 9
+    with pytest.raises(BeadsegError, match="made with train.epochs = 2, not 9"):
+        self_train(config, tmp_path / "rounds", "rounds")
 
 
-def test_it_stops_where_a_round_adds_too_little(config, scripted, tmp_path):
-    scripted([0.8, 0.9, 0.901, 0.99], [5, 8, 11])
+@pytest.mark.slow
+def test_it_stops_after_the_rounds_asked_for(config, truth, tmp_path, monkeypatch):
+    monkeypatch.setattr(self_training, "RISE", -1.0)
+    config.partial.completeness, config.partial.self_training = 0.5, 1
     record = self_train(config, tmp_path / "rounds", "rounds")
+    assert record["stopped"] == "the round is done"
+    runs = [entry["run"] for entry in record["rounds"]]
+    assert runs == ["round_0/run", "round_1/run"]
+
+
+def scored(*scores: float, blind_to: str | None = None) -> list[dict]:
+    return [
+        {"jaccard": s, "run": f"{i}", "blind_to": blind_to if i else None}
+        for i, s in enumerate(scores)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_best_score_is_the_best_round_and_a_round_follows_while_it_rises(seed):
+    rng = np.random.default_rng(seed)
+    scores = [float(rng.uniform(0.5, 0.9))]
+    while not (said := judge(scored(*scores)))[1] and len(scores) < 9:
+        assert said == (len(scores) - 1, "")  # each rose, and was the best so far
+        scores.append(scores[-1] + float(rng.normal(0.01, 0.02)))
+    best, stop = said
+    assert scores[best] == max(scores)
+    if stop:
+        assert scores[-1] < max(scores[:-1]) + RISE and stop.startswith(
+            f"round {len(scores) - 1} added {scores[-1] - max(scores[:-1]):+.4f}"
+        )
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_where_a_kind_is_missing_the_round_with_the_most_beads_is_the_best(seed):
+    """The score takes beads as missing by chance, and cannot tell."""
+    rng = np.random.default_rng(seed)
+    scores = [0.8, *(0.8 - rng.uniform(0, FALL, 3))]
+    assert judge(scored(*scores, blind_to="crowded")) == (3, "")
+    failed = judge(scored(*scores, 0.6, blind_to="crowded"))
+    assert failed == (3, "round 4 added -0.2000, less than -0.1")
+
+
+def test_what_came_of_all_rounds_is_one_line():
+    rounds = scored(0.8, 0.9, 0.901)
+    best, stop = judge(rounds)
+    record = {"rounds": rounds, "best": rounds[best]["run"], "stopped": stop}
     assert sentence(record) == (
         "best: round 2 (validation Jaccard 0.901, +0.101 over round 0); stopped: "
         "round 2 added +0.0010, less than 0.002"
     )
-
-
-def test_the_best_round_is_kept_where_a_later_one_is_worse(config, scripted, tmp_path):
-    scripted([0.8, 0.9, 0.7, 0.99], [5, 8, 11])
-    record = self_train(config, tmp_path / "rounds", "rounds")
-    assert record["best"] == "round_1/run"
-    assert record["stopped"] == "round 2 added -0.2000, less than 0.002"
-
-
-def test_where_a_kind_is_missing_the_round_with_the_most_beads_is_the_best(
-    config, scripted, tmp_path
-):
-    """The score takes beads as missing by chance, and cannot tell."""
-    scripted([0.8, 0.78, 0.76, 0.99], [5, 8, 8], "crowded")
-    record = self_train(config, tmp_path / "rounds", "rounds")
-    assert sentence(record) == (
-        "best: round 2 (validation Jaccard 0.760, -0.040 over round 0, which cannot "
-        "tell much: the crowded ones are missing); stopped: round 2 is sure of no "
-        "further bead"
+    rounds = scored(0.8, 0.78, 0.76, blind_to="crowded")
+    record = {"rounds": rounds, "best": "2", "stopped": "all 2 rounds are done"}
+    assert "-0.040 over round 0, which cannot tell much: the crowded ones are" in (
+        sentence(record)
     )
-    scripted([0.8, 0.6], [5], "crowded")
-    record = self_train(config, tmp_path / "failed", "rounds")
-    assert record["best"] == "round_0/run"
-    assert record["stopped"] == "round 1 added -0.2000, less than -0.1"
 
 
 @pytest.mark.parametrize(
@@ -280,20 +278,6 @@ def test_validation_is_blind_where_it_is_corrected_and_a_kind_is_missing(
     assert self_training.blind_to(omission, shares, estimate) == expected
 
 
-def test_it_stops_where_no_bead_is_accepted(config, scripted, tmp_path):
-    scripted([0.8, 0.9, 0.95], [5, 5])
-    record = self_train(config, tmp_path / "rounds", "rounds")
-    assert len(record["rounds"]) == 2
-    assert record["stopped"] == "round 1 is sure of no further bead"
-
-
-def test_it_stops_after_the_rounds_asked_for(config, scripted, tmp_path):
-    scripted([0.5, 0.6, 0.7, 0.8], [5, 6, 7])
-    record = self_train(config, tmp_path / "rounds", "rounds")
-    assert record["best"] == "round_3/run"
-    assert record["stopped"] == "all 3 rounds are done"
-
-
 def test_generated_beads_must_be_written_first(config, tmp_path):
     config.data.dir = ""
     with pytest.raises(BeadsegError, match="--config.data.dir; beadseg generate"):
@@ -304,14 +288,6 @@ def test_generated_beads_must_be_written_first(config, tmp_path):
 def test_a_folder_of_something_else_is_refused(config, tmp_path):
     with pytest.raises(BeadsegError, match="holds other files and no self-training"):
         self_train(config, tmp_path, "rounds")
-
-
-def test_other_epochs_are_refused(config, scripted, tmp_path):
-    scripted([0.5, 0.4], [5])
-    self_train(config, tmp_path / "rounds", "rounds")
-    config.train.epochs = 9
-    with pytest.raises(BeadsegError, match="made with train.epochs = 2, not 9"):
-        self_train(config, tmp_path / "rounds", "rounds")
 
 
 @pytest.mark.parametrize("field, value", [("accept", 95.0), ("self_training", -1)])

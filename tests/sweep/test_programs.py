@@ -1,6 +1,5 @@
 """Members run together equal members run alone."""
 
-import os
 import threading
 
 import jax
@@ -111,37 +110,41 @@ def test_chunks_are_powers_of_two_within_the_width():
     assert [state for state, _ in found] == list(range(7))
 
 
-def test_a_short_group_is_not_measured(tiny, monkeypatch):
-    monkeypatch.setattr(programs, "_has_streams", lambda: False)
-    assert programs.choose(tiny, 8, 1.0).over_members == "loop"
-    monkeypatch.setattr(programs, "_has_streams", lambda: True)
-    assert programs.choose(tiny, 8, 1.0).over_members == "streams"
+def test_a_short_group_is_not_measured(tiny):
+    found = programs.choose(tiny, 8, 1.0)
+    assert found.over_members in ("loop", "streams") and "too short" in found.why
     assert programs.choose(tiny, 1, 1e6).why == "one member"
 
 
-def test_streams_are_for_one_cpu_of_several_cores(monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    assert not programs._has_streams()  # the tests have two devices
-    monkeypatch.setattr(jax, "local_device_count", lambda: 1)
-    assert programs._has_streams()
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
-    assert not programs._has_streams()
+@pytest.mark.slow
+def test_every_way_is_measured_and_the_fastest_taken(tiny):
+    found = programs.choose(tiny, 2, 1e6)  # two devices: no streams
+    rates = found.member_steps_per_second
+    assert set(rates) == {"loop", "unroll", "vmap"} and min(rates.values()) > 0
+    assert found.over_members == programs.fastest(rates)
+    assert all(f"{name} {rate:.2f}" in found.why for name, rate in rates.items())
 
 
-def test_the_fastest_way_is_chosen_and_said(tiny, monkeypatch):
-    rates = {"loop": 2.0, "streams": 2.02, "unroll": 2.05, "vmap": 4.0}
-    monkeypatch.setattr(programs, "_has_streams", lambda: True)
-    measured = "_member_steps_per_second"
-    monkeypatch.setattr(programs, measured, lambda config, how, width: rates[how])
-    found = programs.choose(tiny, 8, 1e6)
-    assert found.over_members == "vmap"
-    assert "loop 2.00, streams 2.02, unroll 2.05, vmap 4.00" in found.why
-    rates["vmap"] = 1.0  # unrolled gains too little to be worth its compilation
-    assert programs.choose(tiny, 8, 1e6).over_members == "loop"
-    rates["streams"] = 2.4
-    assert programs.choose(tiny, 8, 1e6).over_members == "streams"
-    monkeypatch.setattr(programs, "_has_streams", lambda: False)
-    assert "streams" not in programs.choose(tiny, 8, 1e6).why
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("cores", [1, 2])
+def test_streams_are_for_one_cpu_of_several_cores(backend, devices, cores):
+    ways = programs.ways_of(backend, devices, cores)
+    assert {*ways, "streams"} == set(programs.OVER_MEMBERS)
+    assert ("streams" in ways) == ((backend, devices, cores) == ("cpu", 1, 2))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_fastest_way_is_taken_where_it_gains_enough(seed):
+    rng = np.random.default_rng(seed)
+    rates = {
+        name: float(rate)
+        for name, rate in zip("abc", rng.uniform(1, 2, 3), strict=True)
+    }
+    rates["loop"] = float(rng.uniform(1.8, 2.0))
+    best = max(rates, key=rates.get)
+    gains = rates[best] > programs.GAIN * rates["loop"]
+    assert programs.fastest(rates) == (best if gains else "loop")
 
 
 def test_an_unknown_way_is_answered_with_the_known():

@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 
 from beadseg import matching
 from beadseg.analysis.fingerprint import Pair
+from beadseg.data.masks.beads import edges
 from beadseg.data.scaling import background, bead_diameters
 
 LEVELS = 100  # of probability
@@ -56,7 +57,6 @@ class Row(NamedTuple):
     negative: np.ndarray  # i64[LEVELS], off them
     positive_pixels: int  # pixels over the threshold
     false_negative_probability: float  # sum over missed beads of their mean probability
-    true_positive_probability: float  # the same of the found
     unsure: float  # pixels of middling probability
     outline: float  # pixels of predicted outline
     outline_error: float  # px, sum over the outline of found beads
@@ -75,7 +75,6 @@ class Evidence:
     threshold: float
     curve: tuple[dict[str, Any], ...] = ()  # rows of kind "validation"
     training: tuple[dict[str, Any], ...] = ()  # rows of kind "train_epoch"
-    steps: tuple[dict[str, Any], ...] = ()  # rows of kind "train"
     leaks: tuple[Pair, ...] = ()
     labelled: float = float("nan")  # share of the beads seen that training masks label
     seen: float = float("nan")  # share of the labelled that the estimate sees
@@ -154,12 +153,6 @@ class Evidence:
         return bool(self.total("truth")) and self.predicted_share < 0.1
 
     @property
-    def true_positive_probability(self) -> float:
-        return self.total("true_positive_probability") / max(
-            self.total("true_positive"), 1
-        )
-
-    @property
     def false_negative_probability(self) -> float:
         return self.total("false_negative_probability") / max(
             self.total("false_negative"), 1
@@ -186,7 +179,6 @@ def examine(seen: ExaminedImage, threshold: float) -> Row:
     level = np.clip((seen.probability * LEVELS).astype(int), 0, LEVELS - 1)
     over = (seen.probability >= threshold) & known
     means = _means(seen.probability, labels, overlaps.truth)
-    hit = np.isin(overlaps.truth, wrong.true_positive)
     missed = np.isin(overlaps.truth, wrong.false_negative)
     error, pixels = _outline_error(labels, predicted, loose)
     flat = predicted > 0
@@ -217,7 +209,6 @@ def examine(seen: ExaminedImage, threshold: float) -> Row:
         negative=np.bincount(level[known & ~inside], minlength=LEVELS),
         positive_pixels=int(over.sum()),
         false_negative_probability=float(means[missed].sum()),
-        true_positive_probability=float(means[hit].sum()),
         unsure=float((unsure & known).sum()),
         outline=float(outline.sum()),
         outline_error=error,
@@ -287,14 +278,7 @@ def _outline_error(labels, predicted, matched) -> tuple[float, float]:
     partner = np.zeros(int(predicted.max()) + 1, np.int64)
     partner[matched.predicted] = matched.truth
     paired = partner[np.maximum(predicted, 0)]
-    outline = np.zeros(labels.shape, bool)
-    border = np.zeros(labels.shape, bool)
-    for axis in (0, 1):
-        for array, edges in ((paired, outline), (labels, border)):
-            differ = np.diff(array, axis=axis) != 0
-            first = [slice(None), slice(None)]
-            first[axis] = slice(1, None)
-            edges[tuple(first)] |= differ
+    outline, border = edges(paired), edges(labels)
     # Twice: what is too much is far from the labels, what is missing far from it.
     total, pixels = 0.0, 0
     own = np.isin(labels, matched.truth)

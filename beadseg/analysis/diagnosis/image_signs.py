@@ -240,8 +240,9 @@ def leak(e: Evidence) -> Sign | None:
     pair = e.leaks[0]
     return Sign(
         0.99,
-        f"{len(e.leaks)} validation images are also in training, such as {pair.second} "
-        f"and {pair.first}: validation cannot be believed.",
+        f"{counted(len(e.leaks), 'validation image is', 'validation images are')} also "
+        f"in training, such as {pair.second} and {pair.first}: validation cannot be "
+        "believed.",
         "beadseg analyze DIR",
     )
 

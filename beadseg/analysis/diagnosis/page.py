@@ -7,12 +7,22 @@ import numpy as np
 from beadseg import colours, matching
 from beadseg.analysis.diagnosis.causes import CAUSES, Cause, Finding
 from beadseg.analysis.diagnosis.evidence import LEVELS, Evidence, ExaminedImage
-from beadseg.analysis.views import view
+from beadseg.inference.outputs.views import chosen, view
 from beadseg.page import GREY, Page
 from beadseg.quoting import counted, percent
 from beadseg.training.completeness import PARTIAL, TRUSTED
+from beadseg.training.tracking.curves import draw_curve
 
 _WORST = 3  # images a cause
+_COLUMNS = {
+    "truth": "labelled",
+    "true_positive": "true positives",
+    "false_negative": "false negatives",
+    "false_positive": "false positives",
+    "merged": "merged",
+    "split": "split",
+    "specks": "specks",
+}
 
 
 def write_page(
@@ -80,9 +90,7 @@ def write_page(
         ) as axes:
             axes.plot(np.arange(LEVELS + 1) / LEVELS, evidence.jaccards)
             axes.axvline(evidence.threshold, color=GREY, lw=0.8)
-            axes.set_xlabel("threshold")
-            axes.set_ylabel("Jaccard")
-            axes.set_ylim(0, 1)
+            axes.set(xlabel="threshold", ylabel="Jaccard", ylim=(0, 1))
         page.section("Images")
         _table(page, evidence)
     page.write(file, "-o")
@@ -116,59 +124,31 @@ def draw(seen: ExaminedImage) -> np.ndarray:
     """uint8[h, w, 3]: the image with what became of each bead."""
     overlaps = matching.overlaps(seen.labels, seen.predicted)
     wrong = matching.errors(overlaps, matching.match(overlaps))
-    layers = []
-    for labels, ids, colour in (
+    layers = (
         (seen.labels, wrong.true_positive, colours.TRUE_POSITIVE),
         (seen.predicted, wrong.mergers, colours.MERGED),
         (seen.predicted, wrong.parts, colours.SPLIT),
         (seen.labels, wrong.false_negative, colours.FALSE_NEGATIVE),
         (seen.predicted, wrong.false_positive, colours.FALSE_POSITIVE),
-    ):
-        chosen = np.where(np.isin(labels, ids), labels, 0)
-        layers.append((chosen, tuple(int(255 * part) for part in colour)))
-    return view(seen.image, *layers)
+    )
+    return view(seen.image, *((chosen(labels, ids), c) for labels, ids, c in layers))
 
 
 def _curves(page: Page, e: Evidence) -> None:
     with page.plot("After each epoch.", 1, 2, height=3.0) as axes:
-        epochs = [row["epoch"] for row in e.curve]
-        trained = [row["epoch"] for row in e.training]
         for axis, name, label in (
             (axes[0], "jaccard", "Jaccard"),
             (axes[1], "loss", "loss"),
         ):
-            axis.plot(epochs, [row[name] for row in e.curve], label="validation")
-            values = [row[name] for row in e.training]
-            axis.plot(trained, values, label="training")
-            axis.set_xlabel("epoch")
-            axis.set_ylabel(label)
+            draw_curve(axis, e.curve, name, label="validation")
+            draw_curve(axis, e.training, name, label="training")
+            axis.set(xlabel="epoch", ylabel=label)
         axes[0].set_ylim(0, 1)
         axes[0].legend()
 
 
 def _table(page: Page, e: Evidence) -> None:
     page.table(
-        [
-            "image",
-            "labelled",
-            "true positives",
-            "false negatives",
-            "false positives",
-            "merged",
-            "split",
-            "specks",
-        ],
-        [
-            (
-                r.name,
-                r.truth,
-                r.true_positive,
-                r.false_negative,
-                r.false_positive,
-                r.merged,
-                r.split,
-                r.specks,
-            )
-            for r in e.rows
-        ],
+        ["image", *_COLUMNS.values()],
+        [[row.name, *(getattr(row, name) for name in _COLUMNS)] for row in e.rows],
     )

@@ -3,7 +3,6 @@
 What is missing is left out and said: a run cut short still has curves.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,16 +10,23 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from beadseg import old_names
 from beadseg.analysis.diagnosis.evidence import Evidence, ExaminedImage, pool
 from beadseg.analysis.fingerprint import find_duplicates, share_labelled
 from beadseg.analysis.image_facts import thumbnail
 from beadseg.config import base_config
+from beadseg.data import splits
+from beadseg.data.builders import open_dataset
+from beadseg.data.masks.instances import find_beads
 from beadseg.errors import BeadsegError
 from beadseg.files import read_json
 from beadseg.inference.estimate import estimate
+from beadseg.inference.run import load_run
+from beadseg.inference.tiles import Network
 from beadseg.partial.agreement import agree
+from beadseg.training import beads
 from beadseg.training.tracking.summary import best_of
+from beadseg.training.tracking.tracker import read_rows
+from beadseg.training.weights import WEIGHTS
 
 LOOKED_AT = 16  # validation tiles; all is not needed to see an illness
 _MASKS = 8  # training tiles whose masks are compared with the estimate
@@ -57,8 +63,8 @@ def examine_run(
     config = _as_config(stored, run)
     if data is not None:
         config.data.dir = str(data)
-    rows = _rows(run / "metrics.jsonl")
-    curve = tuple(row for row in rows if row.get("kind") == "validation")
+    rows = read_rows(run / "metrics.jsonl")
+    curve = tuple(row for row in rows if row["kind"] == "validation")
     notes = []
     if not curve:
         notes.append(
@@ -66,8 +72,7 @@ def examine_run(
         )
     known: dict[str, Any] = {
         "curve": curve,
-        "training": tuple(row for row in rows if row.get("kind") == "train_epoch"),
-        "steps": tuple(row for row in rows if row.get("kind") == "train"),
+        "training": tuple(row for row in rows if row["kind"] == "train_epoch"),
         "config": stored,
     }
     threshold = _threshold(run, curve)
@@ -88,10 +93,6 @@ def examine_run(
 def _predicted(
     run: Path, config: ConfigDict, threshold: float, most: int
 ) -> tuple[tuple[ExaminedImage, ...], dict[str, Any]]:
-    from beadseg.data import splits
-    from beadseg.data.builders import open_dataset
-    from beadseg.training.weights import WEIGHTS, read_weights
-
     if not (run / WEIGHTS).exists():
         raise BeadsegError(f"{run / WEIGHTS} is not there: the run has not ended")
     stored = _read(run / "split.json")
@@ -104,14 +105,13 @@ def _predicted(
         whole.data.generated.damage = "none"
         truth = open_dataset(whole)
     sides = splits.from_json(stored, truth.records)
-    weights = read_weights(run / WEIGHTS)
     chosen = _spread(sides.validation, most)
     size = 24.0
     if dataset.bead_diameter_px:
         size = dataset.bead_diameter_px * dataset.scale
-    network = _Network(config, weights)
+    network, options = Network(load_run(run)), beads.options(config, dataset)
     images = tuple(
-        network.predict(truth.records[i].name, truth[i], threshold, size)
+        _examined(network, truth.records[i].name, truth[i], threshold, options)
         for i in chosen
     )
     labelled, seen = _completeness(dataset, _spread(sides.train, _MASKS))
@@ -123,40 +123,10 @@ def _predicted(
     }
 
 
-class _Network:
-    """The network of a run, compiled once for each padded shape."""
-
-    def __init__(self, config: ConfigDict, weights: Any):
-        import jax
-
-        from beadseg import models
-
-        model = models.build(config.model)
-        self._stride = model.stride
-        variables = {"params": weights.params, "batch_stats": weights.statistics}
-        self._apply = jax.jit(lambda image: model.apply(variables, image))
-
-    def predict(
-        self, name: str, tile: dict, threshold: float, size: float
-    ) -> ExaminedImage:
-        from scipy.special import expit
-
-        from beadseg.data.masks.instances import find_beads
-
-        image = tile["image"]
-        height, width = image.shape
-        # Few shapes: each is compiled anew.
-        step = max(self._stride, 64)
-        pad = [(0, -n % step) for n in image.shape]
-        padded = np.pad(image, pad, mode="symmetric")[None, ..., None]
-        out = self._apply(padded.astype(np.float32))
-        maps = {
-            head: expit(np.asarray(out[head], np.float32))[0, :height, :width, 0]
-            for head in ("mask", "distance")
-            if head in out
-        }
-        beads = find_beads(maps["mask"], maps.get("distance"), threshold, diameter=size)
-        return ExaminedImage(name, image, tile["labels"], maps["mask"], beads)
+def _examined(network, name: str, tile: dict, threshold, options) -> ExaminedImage:
+    found = network.predict(tile["image"])
+    beads = find_beads(found.probability, found.distance, threshold, **options)
+    return ExaminedImage(name, tile["image"], tile["labels"], found.probability, beads)
 
 
 def _completeness(dataset, chosen) -> tuple[float, float]:
@@ -214,21 +184,6 @@ def _read(file: Path) -> Any | None:
         return None
     except (OSError, ValueError) as error:
         raise BeadsegError(f"{file}: damaged ({error})") from error
-
-
-def _rows(file: Path) -> list[dict[str, Any]]:
-    """Lines of the log; a last one cut in the middle is left out."""
-    try:
-        lines = file.read_text(errors="replace").splitlines()
-    except OSError:
-        return []
-    rows = []
-    for line in lines:
-        try:
-            rows.append(json.loads(line))
-        except (ValueError, RecursionError):
-            continue
-    return [old_names.row(row) for row in rows if isinstance(row, dict)]
 
 
 def _as_config(stored: dict, run: Path) -> ConfigDict:

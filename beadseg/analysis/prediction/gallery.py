@@ -10,6 +10,7 @@ from PIL import Image
 
 from beadseg.analysis.prediction.found import Found
 from beadseg.page import Page
+from beadseg.quoting import counted
 
 OVERLAYS = "overlays"  # the folder
 MOST = 400  # pictures, the first in doubt
@@ -38,7 +39,7 @@ def add_gallery(page: Page, found: Found, order: list[int]) -> bool:
 
 
 def _caption(row: dict) -> str:
-    beads = f"{row['count']:,} bead{'' if row['count'] == 1 else 's'}"
+    beads = counted(row["count"], "bead")
     return f"{row['image']}: {beads}" + (f" ({row['doubt']})" if row["doubt"] else "")
 
 

@@ -26,9 +26,11 @@ def left_out(found: Found) -> list[str]:
     if border == len(found.image) > 0:
         lines.append("All beads touch the border: their sizes are those of parts.")
     elif border:
+        one = "bead that touches the border counts"
+        cut = counted(border, one, "beads that touch the border count")
         lines.append(
-            f"{border:,} beads that touch the border count in the number of beads, but "
-            "not in sizes, shapes and intensities: they are cut."
+            f"{cut} in the number of beads, but not in sizes, shapes and intensities: "
+            "those are of the part that is seen."
         )
     scores = found.beads["score"][np.isfinite(found.beads["score"])]
     if len(scores):

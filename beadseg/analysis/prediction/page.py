@@ -74,8 +74,7 @@ def write_report(
 
 def _lead(found: Found, sizes: np.ndarray) -> str:
     images = len(found.rows)
-    told = f"{len(found.image):,} bead{'' if len(found.image) == 1 else 's'} in "
-    told += f"{images:,} image{'' if images == 1 else 's'}"
+    told = f"{counted(len(found.image), 'bead')} in {counted(images, 'image')}"
     if len(sizes):
         told += f"; median diameter {number(np.median(sizes))} {found.unit}"
     return f"{told}."
@@ -122,7 +121,7 @@ def _area(row: dict[str, Any]) -> float:
 
 def _doubtful(page: Page, found: Found, failed: int) -> None:
     if failed:
-        some = f"{failed} file{'s' if failed > 1 else ''} could not be predicted"
+        some = f"{counted(failed, 'file')} could not be predicted"
         page.callout("bad", f"{some}: the command has named them.", "Left out.")
     if not len(found.image):
         page.callout("note", "No bead was found.")

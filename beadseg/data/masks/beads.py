@@ -44,6 +44,14 @@ def on_border(labels: np.ndarray) -> np.ndarray:
     return np.unique(edge[edge > 0])
 
 
+def edges(labels: np.ndarray) -> np.ndarray:
+    """bool[H, W]: pixels whose neighbour above or to the left has another label."""
+    found = np.zeros(labels.shape, bool)
+    found[1:] = labels[1:] != labels[:-1]
+    found[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    return found
+
+
 def number_beads(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Beads numbered without gaps.
 

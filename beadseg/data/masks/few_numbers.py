@@ -7,6 +7,7 @@ from skimage import measure
 from beadseg.data.images.reading import ReadError
 from beadseg.data.masks.decoded import EIGHT, PART, Decoded
 from beadseg.data.masks.necks import roundness, separate
+from beadseg.quoting import counted
 
 
 def decode_few(values: np.ndarray, index: np.ndarray, where: str) -> Decoded | None:
@@ -80,7 +81,7 @@ def _core_and_rim(values, index, meet, outside, where) -> Decoded | None:
         grown,
         "core and border",
         f"core and border: {values[rim]} is the border of {values[core]}; read as "
-        f"{found} beads, each a core with its border",
+        f"{counted(found, 'bead')}, each a core with its border",
     )
 
 
@@ -116,7 +117,8 @@ def _overlaps(values, index, where) -> Decoded | None:
             f"{where}: sums of overlapping discs: {what}, of which outlines tell "
             f"{parts} apart; save the mask with one number per bead"
         )
-    return Decoded(labels, "overlaps counted", f"{what}; read as {parts} beads")
+    read = f"{what}; read as {counted(parts, 'bead')}"
+    return Decoded(labels, "overlaps counted", read)
 
 
 def _kinds(values, index, outside, where) -> Decoded | None:

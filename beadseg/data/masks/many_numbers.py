@@ -162,7 +162,7 @@ def decode_again(array: np.ndarray, values, index) -> Decoded:
         beads,
         "ids used again",
         f"the same number in places far apart ({int(again.sum())} of {len(values)} "
-        f"numbers): {why}read as {total} beads, one for each place{lost}",
+        f"numbers): {why}read as {counted(total, 'bead')}, one for each place{lost}",
     )
 
 

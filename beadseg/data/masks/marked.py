@@ -32,7 +32,7 @@ from beadseg.data.masks.points import discs
 from beadseg.data.samples import Sample
 from beadseg.data.scaling import bead_diameters
 from beadseg.errors import BeadsegError
-from beadseg.quoting import percent
+from beadseg.quoting import counted, percent
 
 BESIDE = 2.0  # px by which a mask is said to lie beside its beads
 _FACTS = "marks.json"
@@ -72,8 +72,8 @@ class Outlined:
 
     def lines(self) -> list[str]:
         """What training does about the marks."""
-        what = f"the outlines of {self.outlines} beads that the default model finds"
-        what = f"{what} under them and on {self.drawn} discs"
+        what = f"the outlines of {counted(self.outlines, 'bead')} that the default "
+        what += f"model finds under them and on {counted(self.drawn, 'disc')}"
         if self.marks.one_size:
             what = f"discs of {self.marks.diameter:.1f} px, {self.outlines} of them"
             what += f" where the default model sees beads, {self.drawn} at their marks"

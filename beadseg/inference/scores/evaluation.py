@@ -215,10 +215,10 @@ def _boundary_f1(b: Boundary) -> float:
     if not b.predicted and not b.truth:
         return 1.0
     precision, recall = (
-        _ratio(near, whole, 0.0)
+        matching.ratio(near, whole, 0.0)
         for near, whole in ((b.predicted_near, b.predicted), (b.truth_near, b.truth))
     )
-    return _ratio(2 * precision * recall, precision + recall, 0.0)
+    return matching.ratio(2 * precision * recall, precision + recall, 0.0)
 
 
 def _centres(labels: np.ndarray, of: np.ndarray) -> np.ndarray:
@@ -255,7 +255,3 @@ def _diameter_error(score: Score) -> float | None:
 
 def _sum(kind, parts):
     return kind(*(sum(part) for part in zip(*parts, strict=True))) if parts else None
-
-
-def _ratio(part: float, whole: float, of_nothing: float = 1.0) -> float:
-    return float(part / whole) if whole else of_nothing

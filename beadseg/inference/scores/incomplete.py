@@ -8,12 +8,12 @@ against complete masks, if beads were left out at random (Elkan and Noto 2008).
 from collections.abc import Iterable
 from pathlib import Path
 
+from beadseg import matching
 from beadseg.data.images.reading import file_stem
 from beadseg.data.settings_file import read_beads_toml
 from beadseg.errors import BeadsegError
 from beadseg.inference.scores.evaluation import ERRORS, Boundary, Score
 from beadseg.inference.scores.pairing import Pair, dataset_of
-from beadseg.matching import Counts
 from beadseg.metrics import Confusion, completed
 
 
@@ -51,7 +51,7 @@ def expected(score: Score, share: float) -> Score:
     """
     if share == 1 or score.beads is None:
         return score
-    first = _expected_counts(score.beads[0], share)
+    first = matching.completed(score.beads[0], share)
     errors = dict(zip(ERRORS, score.errors, strict=True))
     wrongly = score.beads[0].false_positive - first.false_positive
     named = {kind: count / share for kind, count in errors.items()}
@@ -65,16 +65,8 @@ def expected(score: Score, share: float) -> Score:
             b.truth / share,
             b.truth_near / share,
         ),
-        beads=tuple(_expected_counts(counts, share) for counts in score.beads),
+        beads=tuple(matching.completed(counts, share) for counts in score.beads),
         errors=tuple(named[kind] for kind in ERRORS),
-        detection=_expected_counts(score.detection, share),
+        detection=matching.completed(score.detection, share),
         truth=score.truth / share,
     )
-
-
-def _expected_counts(counts: Counts, share: float) -> Counts:
-    found = counts.true_positive + counts.false_positive
-    beads = (counts.true_positive + counts.false_negative) / share
-    right = min(counts.true_positive / share, found)
-    more = right / counts.true_positive if counts.true_positive else 1.0
-    return Counts(right, found - right, beads - right, more * counts.similarity)

@@ -11,6 +11,7 @@ from beadseg.colours import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, UNKNO
 from beadseg.files import open_whole, writing
 from beadseg.quoting import for_plot
 from beadseg.training.evaluation import Evaluation, Sample
+from beadseg.training.tracking.curves import draw_curve
 from beadseg.training.tracking.summary import best_of
 
 _COLOURS = {"train_epoch": "0.55", "validation": "#1f6fb4"}
@@ -71,22 +72,23 @@ def draw_curves(rows: list[dict[str, Any]], file: Path) -> None:
             ("train_epoch", "training crops"),
             ("validation", "validation images"),
         ):
-            _line(axis, kinds[kind], field, label, _COLOURS[kind])
+            draw_curve(axis, kinds[kind], field, label=label, color=_COLOURS[kind])
         axis.set_ylabel(field.capitalize())
     held = kinds["validation"]
-    _line(pixels, held, "jaccard_mean_of_images", "mean of images", "#e08a2c")
+    mean = {"label": "mean of images", "color": "#e08a2c"}
+    draw_curve(pixels, held, "jaccard_mean_of_images", **mean)
     for field, label, colour in (
         ("f1", "F1", _COLOURS["validation"]),
         ("bead_precision", "precision", "#e08a2c"),
         ("bead_recall", "recall", "#3a9a5b"),
     ):
-        _line(beads, held, field, label, colour)
+        draw_curve(beads, held, field, label=label, color=colour)
     beads.set_ylabel("Validation beads")
     for field, label, colour in (
         ("count_error", "count of an image", _COLOURS["validation"]),
         ("diameter_error", "median diameter", "#e08a2c"),
     ):
-        _line(errors, held, field, label, colour, times=100)
+        draw_curve(errors, held, field, 100, label=label, color=colour)
     errors.set_ylabel("Error of validation beads, %")
     best = best_of(held)
     for axis in (pixels, beads):
@@ -98,7 +100,7 @@ def draw_curves(rows: list[dict[str, Any]], file: Path) -> None:
         (rate, "learning_rate", "Learning rate"),
         (norm, "gradient_norm", "Gradient norm before clipping"),
     ):
-        _line(axis, kinds["train_epoch"], field, "", _COLOURS["train_epoch"])
+        draw_curve(axis, kinds["train_epoch"], field, color=_COLOURS["train_epoch"])
         axis.set_yscale("log")
         axis.set_ylabel(label)
     for axis in (pixels, beads, loss, errors):
@@ -106,22 +108,8 @@ def draw_curves(rows: list[dict[str, Any]], file: Path) -> None:
             axis.legend(frameon=False, fontsize=8)
     for axis in axes.flat:
         axis.set_xlabel("Epoch")
-        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.25)
     _save(figure, file)
-
-
-def _line(axis, rows, field: str, label: str, colour: str, times: float = 1.0) -> None:
-    """A field of the rows that have it, by epoch."""
-    known = [row for row in rows if row.get(field) is not None]
-    if known:
-        axis.plot(
-            [row["epoch"] for row in known],
-            [times * row[field] for row in known],
-            color=colour,
-            label=label,
-            marker="." if len(known) < 60 else None,
-        )
 
 
 def _parts(sample: Sample, threshold: float) -> list[np.ndarray]:

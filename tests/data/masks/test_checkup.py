@@ -131,7 +131,7 @@ def test_many_alike_are_counted(tmp_path):
     masks, images = pictures(12)
     masks = {n: np.where(m > 0, 0, 255).astype(np.uint8) for n, m in masks.items()}
     lines = doubt_lines(folder(tmp_path, masks, images).doubts)
-    assert len(lines) == 9 and lines[-1].startswith("4 masks more: inverted")
+    assert len(lines) == 9 and lines[-1].startswith("4 more masks: inverted")
 
 
 def test_crops_of_one_frame_have_one_group(tmp_path):

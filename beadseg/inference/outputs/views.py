@@ -8,7 +8,12 @@ from PIL import Image
 from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
+from beadseg.colours import UNKNOWN
+
 SHOWN = 520  # px, about the side of a picture
+
+# Labels i[H, W], or bool, and the colour of their outlines, RGB from 0 to 1.
+Layer = tuple[np.ndarray, tuple[float, float, float]]
 
 
 class Excerpt(NamedTuple):
@@ -34,26 +39,40 @@ def grey(image: np.ndarray) -> np.ndarray:
     return np.clip((image - low) / ((high - low) or 1), 0, 1)
 
 
-def view(image: np.ndarray, *layers: tuple[np.ndarray, tuple]) -> np.ndarray:
+def view(
+    image: np.ndarray, *layers: Layer, unknown: np.ndarray | None = None
+) -> np.ndarray:
     """The image with outlines, uint8[h, w, 3], at about SHOWN px.
 
     Args:
       image: [H, W].
-      layers: labels i[H, W] (or bool) and the colour of their outlines, 0..255.
+      layers: each over those before it.
+      unknown: bool[H, W], pixels that are tinted.
     """
     factor = SHOWN / max(image.shape)
     shape = [max(1, round(n * factor)) for n in image.shape]
     way = Image.Resampling.BICUBIC if factor > 1 else Image.Resampling.BOX
     shown = np.asarray(Image.fromarray(grey(image)).resize(shape[::-1], way))
-    shown = np.repeat(np.clip(shown, 0, 1)[..., None] * 255, 3, 2)
+    shown = np.repeat(np.clip(shown, 0, 1)[..., None], 3, 2)
     rows, columns = (
         np.minimum((np.arange(n) + 0.5) / factor, old - 1).astype(int)
         for n, old in zip(shape, image.shape, strict=True)
     )
+    if unknown is not None:
+        there = unknown[rows[:, None], columns]
+        shown[there] = 0.6 * shown[there] + 0.4 * np.array(UNKNOWN)
     for labels, colour in layers:
-        placed = labels[rows[:, None], columns].astype(np.int32)
-        shown[find_boundaries(placed, mode="inner")] = colour
-    return shown.astype(np.uint8)
+        placed = np.maximum(labels[rows[:, None], columns].astype(np.int32), 0)
+        outline = find_boundaries(placed, mode="inner")
+        if factor > 1.5:  # large enough for lines of two pixels
+            outline = ndimage.binary_dilation(outline) & (placed > 0)
+        shown[outline] = colour
+    return np.round(255 * shown).astype(np.uint8)
+
+
+def chosen(labels: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """Labels [H, W] of which those of `which` are left, the others 0."""
+    return np.where(np.isin(labels, which), labels, 0)
 
 
 def circles(shape: tuple[int, int], centres: np.ndarray, diameters) -> np.ndarray:
