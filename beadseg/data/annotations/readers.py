@@ -153,19 +153,30 @@ def _is_number(text: str) -> bool:
         return False
 
 
+_TEST = "tests/data/annotations/test_other_programs.py"
+
+
 class Reader(NamedTuple):
     """One row of the table."""
 
     programs: str
     read: Callable[[Path, PageRef], Drawing]
+    library: str = ""  # that parses it; "": a few lines here
+    test: str = _TEST
 
 
 # By ending, those that come first in order of preference.
 READERS: dict[str, Reader] = {
-    ".zip": Reader("ImageJ RoiSet", _imagej),
-    ".roi": Reader("ImageJ ROI", _imagej),
+    ".zip": Reader(
+        *("ImageJ RoiSet", _imagej, "roifile"),
+        test="tests/data/annotations/test_label_readers.py",
+    ),
+    ".roi": Reader("ImageJ ROI", _imagej, "roifile"),
     ".geojson": Reader("QuPath GeoJSON", json_files.read_json),
-    ".json": Reader("COCO, labelme or GeoJSON", json_files.read_json),
+    ".json": Reader(
+        *("COCO, labelme or GeoJSON", json_files.read_json),
+        test="tests/data/annotations/test_coco.py",
+    ),
     ".txt": Reader("YOLO, or a table of centres", _text),
     ".csv": Reader("table of centres: ImageJ, TrackMate, napari", tables.read_table),
     ".tsv": Reader("table of centres", tables.read_table),

@@ -33,6 +33,8 @@ class Reader:
     scan: Callable[[Path], tuple[list[Stack], str]]
     read: Callable[[Path, Plane, bool], np.ndarray]
     by_place: bool = False  # its pages are named by scene, t and z
+    library: str = ""  # that decodes it
+    test: str = "tests/data/images/test_reading.py"
 
 
 READERS: dict[str, Reader] = {
@@ -45,14 +47,36 @@ READERS: dict[str, Reader] = {
         ),
         tiff.scan,
         tiff.read_plane,
+        library="tifffile",
     ),
-    "PNG": Reader(rb"\x89PNG\r\n\x1a\n", (".png",), raster.scan_png, raster.read_png),
+    "PNG": Reader(
+        rb"\x89PNG\r\n\x1a\n",
+        (".png",),
+        raster.scan_png,
+        raster.read_png,
+        library="imagecodecs",
+    ),
     "JPEG": Reader(
-        rb"\xff\xd8\xff", (".jpg", ".jpeg"), raster.scan_jpeg, raster.read_jpeg
+        rb"\xff\xd8\xff",
+        (".jpg", ".jpeg"),
+        raster.scan_jpeg,
+        raster.read_jpeg,
+        library="imagecodecs",
     ),
-    "BMP": Reader(rb"BM....\0\0\0\0", (".bmp",), raster.scan_bmp, raster.read_bmp),
+    "BMP": Reader(
+        rb"BM....\0\0\0\0",
+        (".bmp",),
+        raster.scan_bmp,
+        raster.read_bmp,
+        library="pillow",
+    ),
     **{
-        name: Reader(row.begins, row.endings, row.scan, row.read, by_place=True)
+        name: Reader(
+            *(row.begins, row.endings, row.scan, row.read),
+            by_place=True,
+            library=row.library,
+            test="tests/data/images/test_formats.py",
+        )
         for name, row in FORMATS.items()
     },
 }

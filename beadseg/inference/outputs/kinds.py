@@ -47,6 +47,8 @@ class Output:
     outlined: bool = False  # whether `write` looks at the outlines
     in_python: bool = False  # work for Python, not for libraries that need it little
     along: str = ""  # the kind it goes along with, where there is an uncertainty
+    library: str = ""  # that writes it; "": the standard library
+    test: str = "tests/inference/outputs/test_writers.py"
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class TableKind:
     about: str  # for the help; "" where the name says it
     # of columns and tables; None: `beadseg.tables.write_csv`
     write: Callable[[BinaryIO, list[str], list[Table]], None] | None
+    library: str = ""  # that writes it; "": the standard library
+    test: str = "tests/inference/outputs/test_writers.py"
 
 
 def _writers() -> ModuleType:
@@ -77,25 +81,37 @@ OUTPUTS: dict[str, Output] = {
         lambda f, of: _writers().write_labels(
             f, of.found.labels, of.beads.max(initial=0), of.pixel_size
         ),
+        library="tifffile",
+        test="tests/data/annotations/test_importing.py",
     ),
     "probability": Output(
         "probability",
         ".tif",
         lambda f, of: _writers().write_map(f, of.found.probability, of.pixel_size),
+        library="tifffile",
+        test="tests/commands/test_predict.py",
     ),
     "uncertainty": Output(
         "",
         ".tif",
         lambda f, of: _writers().write_map(f, of.found.uncertainty, of.pixel_size),
         along="probability",
+        library="tifffile",
+        test="tests/commands/test_predict.py",
     ),
-    "overlays": Output("overlays", ".png", _overlay, outlined=True),
+    "overlays": Output(
+        *("overlays", ".png", _overlay),
+        outlined=True,
+        library="imagecodecs",
+        test="tests/commands/test_predict.py",
+    ),
     "rois": Output(
         "ImageJ ROIs",
         ".zip",
         lambda f, of: _writers().write_rois(f, of.beads.tolist(), of.outlines),
         outlined=True,
         in_python=True,
+        library="roifile",
     ),
     "geojson": Output(
         "GeoJSON (QuPath)",
@@ -103,14 +119,18 @@ OUTPUTS: dict[str, Output] = {
         lambda f, of: _writers().write_geojson(f, of.found.table, of.outlines),
         outlined=True,
         in_python=True,
+        test="tests/data/annotations/test_label_readers.py",
     ),
 }
 TABLES: dict[str, TableKind] = {
     "csv": TableKind("", None),
-    "parquet": TableKind("", lambda *parts: _writers().write_parquet(*parts)),
+    "parquet": TableKind(
+        "", lambda *parts: _writers().write_parquet(*parts), "pyarrow"
+    ),
     "xlsx": TableKind(
         "for Excel in any language, with its decimal separator",
         lambda *parts: _writers().write_excel(*parts),
+        "xlsxwriter",
     ),
 }
 

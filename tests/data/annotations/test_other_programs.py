@@ -171,7 +171,8 @@ ID2,2,1,4.8,{c},{d},0,0,2.5
     ],
 )
 def test_tables_of_centres(task, text):
-    (page,) = task("a.csv", text, "points").open()
+    name = "a.tsv" if "\t" in text else "a.csv"
+    (page,) = task(name, text, "points").open()
     np.testing.assert_array_equal(read_points(page), CENTRES)
 
 

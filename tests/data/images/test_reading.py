@@ -181,7 +181,7 @@ def test_sixteen_bit_png_keeps_sixteen_bits(tmp_path, shape):
     assert page.read().dtype == np.uint16
 
 
-@pytest.mark.parametrize("ending", ["png", "tif"])
+@pytest.mark.parametrize("ending", ["png", "tif", "bmp"])
 def test_palette_is_colour_in_images_and_ids_in_masks(tmp_path, ending):
     indices = picture() % 4
     image = Image.fromarray(indices, mode=None).convert("P")

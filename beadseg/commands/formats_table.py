@@ -1,0 +1,39 @@
+"""What is read and what is written, from the tables that do it."""
+
+from typing import NamedTuple
+
+from beadseg.data.annotations import readers as labels
+from beadseg.data.images import readers as images
+from beadseg.inference.outputs.kinds import OUTPUTS, TABLES
+
+
+class FormatRow(NamedTuple):
+    """A kind of file."""
+
+    use: str  # "image in", "labels in", "image out" or "table out"
+    kind: str
+    endings: tuple[str, ...]
+    library: str  # that reads or writes it; "": none beside Python's own
+    test: str  # the file of its tests
+
+
+def format_rows() -> list[FormatRow]:
+    """Every kind of file that is read or written. Label images are read as images."""
+    return [
+        *(
+            FormatRow("image in", name, row.endings, row.library, row.test)
+            for name, row in images.READERS.items()
+        ),
+        *(
+            FormatRow("labels in", row.programs, (ending,), row.library, row.test)
+            for ending, row in labels.READERS.items()
+        ),
+        *(
+            FormatRow("image out", kind, (row.ending,), row.library, row.test)
+            for kind, row in OUTPUTS.items()
+        ),
+        *(
+            FormatRow("table out", kind, (f".{kind}",), row.library, row.test)
+            for kind, row in TABLES.items()
+        ),
+    ]
