@@ -74,7 +74,7 @@ def scan_jpeg(path: Path) -> tuple[list[Stack], str]:
 def scan_bmp(path: Path) -> tuple[list[Stack], str]:
     """Reads the header."""
     with Image.open(path, formats=["BMP"]) as image:
-        grey = image.mode in ("1", "L", "P")
+        grey = image.mode in ("1", "L")
         shape = (image.height, image.width)
         return _one(shape, *(("grey", 1) if grey else ("colour", 3)))
 
