@@ -45,6 +45,9 @@ def add(commands: Subparsers) -> None:
         "--every", type=int, default=1, metavar="N", help="every Nth page or frame (1)"
     )
     parser.add_argument(
+        "--level", type=int, default=0, help="of the pyramid of an OME-Zarr (0: full)"
+    )
+    parser.add_argument(
         "--stack",
         choices=("pages", "max", "mean"),
         help="every page is an image, or project z (as the run was trained)",
@@ -163,7 +166,7 @@ def found(options: argparse.Namespace) -> tuple:
     runs = predictor.runs
     channel = runs[0].channel if options.channel is None else options.channel
     stack = options.stack or runs[0].stack
-    inputs = find_inputs(options.images, channel, stack, options.every)
+    inputs = find_inputs(options.images, channel, stack, options.every, options.level)
     for note in [*(note for run in runs for note in run.notes), *inputs.notes]:
         print(f"note: {note}", file=sys.stderr)
     return inputs, predictor, batch

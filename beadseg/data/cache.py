@@ -59,8 +59,17 @@ def writing_cache(folder: Path) -> Iterator[None]:
         yield
 
 
+def size_and_time(path: Path) -> tuple[int, int]:
+    """Bytes and time of the last change (ns) of a file, or of all in a folder."""
+    files = [path, *path.rglob("*")] if path.is_dir() else [path]
+    found = [file.stat() for file in files]
+    return sum(f.st_size for f in found), max(f.st_mtime_ns for f in found)
+
+
 def hash_file(path: Path) -> str:
-    """Hash of a file's content, read in pieces."""
+    """Hash of a file's content, read in pieces; of a folder that of its files."""
+    if path.is_dir():
+        return hash_json(checksums(path))
     with path.open("rb") as file:
         return hashlib.file_digest(file, _blake2b).hexdigest()
 

@@ -17,6 +17,7 @@ from beadseg.data.cache import (
     hash_file,
     hash_json,
     read_stored,
+    size_and_time,
     write_stored,
     writing_cache,
 )
@@ -114,13 +115,15 @@ def _load(path: Path, code: str) -> dict[str, dict]:
 
 
 def _key(task: Task, folder: Path) -> str:
-    stat = task.path.stat()
+    size, changed = size_and_time(task.path)
     how = f"{task.channel}:{task.stack}" if task.kind == "images" else ""
     if task.image is not None and task.path.suffix.lower() in READERS:
-        image = task.image.stat()  # its size decides what is drawn
-        how = f"{task.image.name}:{image.st_size}:{image.st_mtime_ns}"
+        size_of_image, time = size_and_time(
+            task.image
+        )  # its size decides how it is drawn
+        how = f"{task.image.name}:{size_of_image}:{time}"
     where = task.path.relative_to(folder).as_posix()
-    return f"{where}:{stat.st_size}:{stat.st_mtime_ns}:{how}"
+    return f"{where}:{size}:{changed}:{how}"
 
 
 def look_into(task: Task) -> FileFacts:

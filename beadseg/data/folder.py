@@ -20,6 +20,7 @@ from beadseg.data.annotations.readers import READERS
 from beadseg.data.cache import cache_dir
 from beadseg.data.facts import KINDS, Task, gather
 from beadseg.data.grouping import given_groups, keep_frames_together
+from beadseg.data.images.formats import is_zarr
 from beadseg.data.images.readers import endings, endings_in_words, kinds_in_words
 from beadseg.data.images.reading import file_stem
 from beadseg.data.masks.checkup import MaskDoubt, check
@@ -282,11 +283,12 @@ def _named(
             continue
         stem = finding.image_of(stem_of(path.name), images)
         where = printable(path)
-        if path.is_dir():
+        zarr = kind == "images" and is_zarr(path)
+        if path.is_dir() and not zarr:
             problems.append(f"{where}: a folder inside {kind}/ is not looked into")
         elif not path.exists():
             problems.append(f"{where}: a link {_leads(path)}")
-        elif other := what_it_is(path):
+        elif not zarr and (other := what_it_is(path)):
             problems.append(f"{where}: it is {other}, not an image")
         elif not is_printable(path.name):
             problems.append(f"{where}: its name is not UTF-8 text: rename it")

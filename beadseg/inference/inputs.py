@@ -44,6 +44,7 @@ def find_inputs(
     channel: int | str | None = None,
     stack: str = "pages",
     every: int = 1,
+    level: int = 0,
 ) -> Inputs:
     """Lists the images of files, folders and patterns, in that order.
 
@@ -65,7 +66,7 @@ def find_inputs(
     names = _names(list(files))
     for file in files:
         try:
-            pages = open_pages(file, channel=channel, stack=stack)
+            pages = open_pages(file, channel=channel, stack=stack, level=level)
         except ReadError as error:
             problems.append(str(error))
             continue

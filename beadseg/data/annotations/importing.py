@@ -13,6 +13,7 @@ from beadseg.data.annotations import finding
 from beadseg.data.annotations.readers import READERS, VectorPage
 from beadseg.data.facts import KINDS, Task
 from beadseg.data.folder import sort_files, stem_of
+from beadseg.data.images.formats import is_zarr
 from beadseg.data.images.readers import endings
 from beadseg.data.images.reading import ReadError
 from beadseg.data.masks.labels import read_mask, read_points
@@ -132,13 +133,19 @@ def _labelled(path: Path, top: Path) -> str:
 
 
 def _below(folder: Path) -> list[Path]:
-    """All files in a folder and those in it, none of them hidden."""
-    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return [
-        path
-        for path in found
-        if not any(p.startswith(".") for p in path.relative_to(folder).parts)
-    ]
+    """All files in a folder and those in it, none of them hidden.
+
+    An image that is a folder is one file.
+    """
+    found: list[Path] = []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_file() or is_zarr(path):
+            found.append(path)
+        elif path.is_dir() and not path.is_symlink():
+            found += _below(path)
+    return found
 
 
 def _import(
@@ -197,5 +204,8 @@ def _write(file: Path, kind: str, pages: list) -> Iterator[tuple[int, str]]:
 
 def _copy(path: Path, to: Path) -> None:
     to.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        shutil.copytree(path, to)
+        return
     with path.open("rb") as original, open_whole(to) as copy:
         shutil.copyfileobj(original, copy)

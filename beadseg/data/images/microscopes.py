@@ -3,6 +3,7 @@
 They raise anything on damaged files; `beadseg.data.images.reading` makes a line of it.
 """
 
+import contextlib
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from beadseg.data.images.handles import opened
 from beadseg.data.images.stacks import Plane, Stack
 
 _LARGE = ("T", "Z", "C")
@@ -65,15 +67,17 @@ def scan_nd2(path: Path) -> list[Stack]:
 
 
 def read_nd2(path: Path, plane: Plane) -> np.ndarray:
+    file = opened(path, _open_nd2)
+    frame = file.read_frame(plane.number)
+    several = file.sizes.get("C", 1) > 1
+    return np.array(frame[plane.index[0]] if several else frame)
+
+
+def _open_nd2(path: Path):
     import nd2
 
-    with nd2.ND2File(path) as file:
-        frame = file.read_frame(plane.number)
-        several = file.sizes.get("C", 1) > 1
-        array = np.array(frame[plane.index[0]] if several else frame)
-    if not array.any():  # so the library gives a plane that the file lacks
-        raise ValueError(f"frame {plane.number} is missing, or every pixel is 0")
-    return array
+    file = nd2.ND2File(path)
+    return file, file.close
 
 
 def _size_of_nd2(volume: Any) -> tuple[float, float] | None:
@@ -114,23 +118,26 @@ def scan_pylibCZIrw(path: Path) -> list[Stack]:
 
 
 def read_pylibCZIrw(path: Path, plane: Plane) -> np.ndarray:
+    file, box, rectangles = opened(path, _open_czi)
+    place = {
+        axis: box[axis][0] + index
+        for axis, index in zip(_LARGE, plane.index, strict=True)
+        if axis in box
+    }
+    scene = None if plane.number < 0 else plane.number
+    array = file.read(plane=place, scene=scene, roi=rectangles[scene])
+    return array[..., 0] if array.shape[-1] == 1 else array[..., ::-1]  # blue first
+
+
+def _open_czi(path: Path):
     from pylibCZIrw import czi
 
-    with czi.open_czi(str(path)) as file:
-        box = file.total_bounding_box
-        place = {
-            axis: box[axis][0] + index
-            for axis, index in zip(_LARGE, plane.index, strict=True)
-            if axis in box
-        }
-        scene = None if plane.number < 0 else plane.number
-        rectangle = (
-            file.total_bounding_rectangle
-            if scene is None
-            else file.scenes_bounding_rectangle[scene]
-        )
-        array = file.read(plane=place, scene=scene, roi=tuple(rectangle))
-    return array[..., 0] if array.shape[-1] == 1 else array[..., ::-1]  # blue first
+    stack = contextlib.ExitStack()
+    file = stack.enter_context(czi.open_czi(str(path)))
+    rectangles = {None: tuple(file.total_bounding_rectangle)}
+    scenes = file.scenes_bounding_rectangle
+    rectangles |= {scene: tuple(found) for scene, found in scenes.items()}
+    return (file, file.total_bounding_box, rectangles), stack.close
 
 
 def _channels_of_czi(image: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -175,12 +182,15 @@ def scan_liffile(path: Path) -> list[Stack]:
 
 
 def read_liffile(path: Path, plane: Plane) -> np.ndarray:
+    image = opened(path, _open_lif)[plane.number]
+    return np.array(image.frame(**dict(zip(plane.axes, plane.index, strict=True))))
+
+
+def _open_lif(path: Path):
     import liffile
 
-    with liffile.LifFile(path) as file:
-        images = [im for im in file.images if {"Y", "X"} <= set(im.sizes)]
-        place = dict(zip(plane.axes, plane.index, strict=True))
-        return np.array(images[plane.number].frame(**place))
+    file = liffile.LifFile(path)
+    return [im for im in file.images if {"Y", "X"} <= set(im.sizes)], file.close
 
 
 def _size_of_lif(image: Any) -> tuple[float, float] | None:

@@ -114,7 +114,11 @@ def file_stem(path: Path) -> str:
 
 
 def open_pages(
-    path: str | Path, *, channel: int | str | None = None, stack: str = "pages"
+    path: str | Path,
+    *,
+    channel: int | str | None = None,
+    stack: str = "pages",
+    level: int = 0,
 ) -> list[PageRef]:
     """Lists the images of a file without decoding them.
 
@@ -126,6 +130,7 @@ def open_pages(
       channel: of several, by number or name; None: luminance of RGB, else the first.
       stack: "pages": every z is an image; "max", "mean": z (and unnamed pages) are
         projected to one image.
+      level: of a pyramid that its reader lists; 0: the full one.
 
     Returns:
       At least one page. A page that is damaged while others of the file are not is
@@ -138,7 +143,7 @@ def open_pages(
     if stack not in ("pages", "max", "mean"):
         raise ReadError(f"data.stack is {stack!r}: choose pages, max or mean")
     try:
-        pages = _list(path, channel, stack)
+        pages = _list(path, channel, stack, level)
     except Exception as error:  # parsers raise anything on damaged files
         raise ReadError(_line(str(path), error)) from error
     broken = [next((q.problem for q in p.planes if q.problem), "") for p in pages]
@@ -182,12 +187,19 @@ def check_image(array: np.ndarray, where: str, constant: bool = False) -> None:
         )
 
 
-def _list(path: Path, channel: int | str | None, stack: str) -> list[PageRef]:
+def _list(
+    path: Path, channel: int | str | None, stack: str, level: int
+) -> list[PageRef]:
     make = functools.partial(PageRef, path, 0, "", stamp=_stamp(path))
     reader = reader_of(path)
     stacks, missing = reader.scan(path)
     if not stacks:
         raise ValueError(missing or "it holds no image")
+    last = max(part.level for part in stacks)
+    if not 0 <= level <= last:
+        known = f"0 to {last}" if last else "0, the only one"
+        raise ValueError(f"it has no level {level}: give {known}")
+    stacks = [part for part in stacks if part.level == level]
     pages = []
     for part in stacks:
         names, planes, chosen, notes = _of_channel(part, channel)

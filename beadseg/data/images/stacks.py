@@ -31,3 +31,4 @@ class Stack(NamedTuple):
     notes: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()  # their names, if the file has them
     scene: str = ""  # of several
+    level: int = 0  # of a pyramid; 0: the full one

@@ -1,17 +1,18 @@
 """Videos as pages, by FFmpeg (PyAV)."""
 
-import threading
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from beadseg.data.images.handles import close, opened
 from beadseg.data.images.stacks import Plane, Stack
 from beadseg.data.images.tiff import MOST_PAGES
 from beadseg.quoting import counted
 
 _NEAR = 64  # frames ahead that are decoded rather than sought
-_open = threading.local()  # the video that a thread reads, and how far it has come
 
 
 def scan_av(path: Path) -> list[Stack]:
@@ -46,38 +47,35 @@ def scan_av(path: Path) -> list[Stack]:
 
 def read_av(path: Path, plane: Plane) -> np.ndarray:
     """[H, W] of a grey video, else [H, W, 3]."""
-    key = path, path.stat().st_mtime_ns
-    number = getattr(_open, "number", -1)
-    if getattr(_open, "key", None) != key or not (
-        number < plane.number <= number + _NEAR
-    ):
-        _seek(key, plane)
-    for frame in _open.frames:
+    video = opened(path, _Video.load)
+    if not video.number < plane.number <= video.number + _NEAR:
+        video.seek(plane)
+    video.number = plane.number
+    for frame in video.frames:
         time = frame.dts if frame.pts is None else frame.pts
         if time is not None and time >= plane.offset:
-            _open.number = plane.number
             return _pixels(frame)
     close()
     raise ValueError(f"frame {plane.number} is missing")
 
 
-def close() -> None:
-    """Lets go of the video that this thread has read."""
-    if getattr(_open, "key", None):
-        _open.key = None
-        _open.container.close()
+class _Video:
+    """An open video, and how far it has come."""
 
+    def __init__(self, container: Any):
+        self.container, self.number = container, math.inf
 
-def _seek(key: tuple[Path, int], plane: Plane) -> None:
-    import av
+    @classmethod
+    def load(cls, path: Path) -> tuple["_Video", Callable[[], None]]:
+        import av
 
-    if getattr(_open, "key", None) != key:
-        close()
-        _open.container = av.open(str(key[0]))
-        _open.key = key
-    stream = _open.container.streams.video[0]
-    _open.container.seek(plane.offset, stream=stream)
-    _open.frames = _open.container.decode(stream)
+        container = av.open(str(path))
+        return cls(container), container.close
+
+    def seek(self, plane: Plane) -> None:
+        stream = self.container.streams.video[0]
+        self.container.seek(plane.offset, stream=stream)
+        self.frames = self.container.decode(stream)
 
 
 def _pixels(frame: Any) -> np.ndarray:

@@ -1,12 +1,13 @@
 """OME-Zarr: folders of chunks (https://ngff.openmicroscopy.org, 0.4 and 0.5)."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from beadseg.data.images.handles import opened
 from beadseg.data.images.stacks import Plane, Stack
 from beadseg.data.images.units import um_of
 
@@ -14,22 +15,31 @@ _AXES = {"t": "T", "z": "Z", "c": "C"}
 
 
 def scan_zarr(path: Path) -> list[Stack]:
-    """The full level of each image of a folder.
+    """Every level of each image of a folder, the full one first.
 
     Raises:
       ValueError: it holds no image, or those of a plate.
     """
-    found = _images(path)
-    return [_stack(*image, i, len(found)) for i, image in enumerate(found)]
+    return [_stack(level, i) for i, level in enumerate(_levels(path))]
 
 
 def read_zarr(path: Path, plane: Plane) -> np.ndarray:
-    array, _ = _images(path)[plane.number]
+    array = opened(path, _open_zarr)[plane.number].array
     return np.asarray(array[plane.index])
 
 
-def _images(path: Path) -> list[tuple[Any, Mapping[str, Any]]]:
-    """The arrays of a folder, and what is said of each."""
+def _open_zarr(path: Path) -> tuple[list["_Level"], Callable[[], None]]:
+    return _levels(path), lambda: None  # every chunk is a file of its own
+
+
+class _Level(NamedTuple):
+    array: Any
+    about: Mapping[str, Any]  # the image
+    number: int  # 0: the full one
+    scene: str
+
+
+def _levels(path: Path) -> list[_Level]:
     import zarr
 
     root = zarr.open_group(str(path), mode="r")
@@ -41,12 +51,11 @@ def _images(path: Path) -> list[tuple[Any, Mapping[str, Any]]]:
         groups = [group for _, group in groups if "multiscales" in _about(group)]
     if not groups:
         raise ValueError("it holds no image of OME-Zarr (multiscales): name one in it")
-    found = []
-    for group in groups:
-        about = _about(group)
-        levels = about["multiscales"][0]["datasets"]
-        found.append((group[levels[0]["path"]], about))
-    return found
+    return [
+        _Level(group[level["path"]], about, n, str(i) if len(groups) > 1 else "")
+        for i, (group, about) in enumerate((g, _about(g)) for g in groups)
+        for n, level in enumerate(about["multiscales"][0]["datasets"])
+    ]
 
 
 def _about(group: Any) -> Mapping[str, Any]:
@@ -54,7 +63,8 @@ def _about(group: Any) -> Mapping[str, Any]:
     return attributes.get("ome", attributes)
 
 
-def _stack(array: Any, about: Mapping[str, Any], number: int, count: int) -> Stack:
+def _stack(level: _Level, number: int) -> Stack:
+    array, about = level.array, level.about
     scales = about["multiscales"][0]
     axes = [a if isinstance(a, str) else a["name"] for a in scales.get("axes", "tczyx")]
     if axes[-2:] != ["y", "x"] or len(axes) != array.ndim:
@@ -71,16 +81,17 @@ def _stack(array: Any, about: Mapping[str, Any], number: int, count: int) -> Sta
         tuple(array.shape[-2:]),
         "grey",
         1,
-        _size(scales),
+        _size(scales, level.number),
         channels=names,
-        scene=str(number) if count > 1 else "",
+        scene=level.scene,
+        level=level.number,
     )
 
 
-def _size(scales: Mapping[str, Any]) -> tuple[float, float] | None:
-    """um of a pixel of the full level, x and y."""
+def _size(scales: Mapping[str, Any], level: int) -> tuple[float, float] | None:
+    """um of a pixel of a level, x and y."""
     factors = np.ones(2)
-    for owner in (scales["datasets"][0], scales):
+    for owner in (scales["datasets"][level], scales):
         for step in owner.get("coordinateTransformations") or ():
             if step.get("type") == "scale":
                 factors *= step["scale"][-2:]

@@ -1,14 +1,22 @@
 """Files of microscopes and videos, written by other libraries, give their planes."""
 
+import json
 import struct
 import sys
+import threading
 
 import numpy as np
 import pytest
+import tensorstore
+import tifffile
 
+from beadseg.data.folder import scan
+from beadseg.data.images import handles
 from beadseg.data.images.formats import FORMATS
 from beadseg.data.images.reading import ReadError, open_pages
 from beadseg.inference.inputs import find_inputs
+from beadseg.threads import ordered_map
+from configs import base
 
 SHAPE = (64, 80)
 
@@ -76,30 +84,63 @@ def test_colours_of_zeiss(tmp_path):
     assert (page.read() == 200).all()
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
-@pytest.mark.parametrize("name", ["FormatV04", "FormatV05"])
-def test_ome_zarr(tmp_path, name):
-    zarr = pytest.importorskip("zarr")
-    write_image = pytest.importorskip("ome_zarr.writer").write_image
-    version = getattr(pytest.importorskip("ome_zarr.format"), name)
-    truth, folder = planes(2, 2, 3), tmp_path / "in" / "a.ome.zarr"
-    write_image(
-        truth,
-        zarr.open_group(str(folder), mode="w", zarr_format=version().zarr_format),
-        axes="tczyx",
-        scale={"t": 1.0, "c": 1.0, "z": 1.0, "y": 0.5, "x": 0.5},
-        axes_units={"y": "micrometer", "x": "micrometer"},
-        scale_factors=(2,),
-        fmt=version(),
-    )
-    group = zarr.open_group(str(folder), mode="r+")
-    about = {"omero": {"channels": [_channel("DAPI"), _channel("GFP")]}}
-    old = "ome" not in group.attrs
-    group.attrs.update(about if old else {"ome": group.attrs["ome"] | about})
+def write_zarr(folder, truth: np.ndarray, version: str, axes: str = "tczyx") -> None:
+    """Two levels of u16 [..., H, W], 0.5 um a pixel, by tensorstore."""
+    for level, array in enumerate((truth, truth[..., ::2, ::2])):
+        options = {"dtype": "<u2"} if version == "0.4" else {"data_type": "uint16"}
+        store = tensorstore.open(
+            {
+                "driver": "zarr" if version == "0.4" else "zarr3",
+                "kvstore": {"driver": "file", "path": str(folder / str(level))},
+                "metadata": {"shape": array.shape, **options},
+                "create": True,
+            }
+        )
+        store.result().write(array).result()
+    kinds = {"t": "time", "c": "channel"}
+    names = [{"name": a, "type": kinds.get(a, "space")} for a in axes]
+    for one in names[-2:]:
+        one["unit"] = "micrometer"
+    levels = [
+        {
+            "path": str(level),
+            "coordinateTransformations": [
+                {"type": "scale", "scale": [1.0] * (len(axes) - 2) + [step, step]}
+            ],
+        }
+        for level, step in enumerate((0.5, 1.0))
+    ]
+    window = {"start": 0, "end": 9, "min": 0, "max": 9}
+    channels = [
+        {"label": label, "color": "FFFFFF", "window": window, "active": True}
+        for label in ("DAPI", "GFP")
+    ]
+    about = {"multiscales": [{"axes": names, "datasets": levels}]}
+    about |= {"omero": {"channels": channels}} if "c" in axes else {}
+    if version == "0.4":
+        about["multiscales"][0]["version"] = version
+        (folder / ".zgroup").write_text(json.dumps({"zarr_format": 2}))
+        (folder / ".zattrs").write_text(json.dumps(about))
+    else:
+        about = {"ome": {"version": version} | about}
+        group = {"zarr_format": 3, "node_type": "group", "attributes": about}
+        (folder / "zarr.json").write_text(json.dumps(group))
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_ome_zarr(tmp_path, version):
+    pytest.importorskip("zarr")
+    truth, folder = planes(2, 2, 3) + np.uint16(1), tmp_path / "in" / "a.ome.zarr"
+    write_zarr(folder, truth, version)
     pages = open_pages(folder, channel="GFP")
     assert pages[4].name == "a_t001_z01" and pages[4].pixel_size == pytest.approx(0.5)
     for page, plane in zip(pages, truth[:, 1].reshape(-1, *SHAPE), strict=True):
         np.testing.assert_array_equal(page.read(), plane)
+    page = open_pages(folder, level=1)[2]
+    np.testing.assert_array_equal(page.read(), truth[0, 0, 2, ::2, ::2])
+    assert page.pixel_size == pytest.approx(1.0)
+    with pytest.raises(ReadError, match="it has no level 2: give 0 to 1"):
+        open_pages(folder, level=2)
     for argument in (folder, folder.parent):
         found = find_inputs([str(argument)], "DAPI", "pages", 2)
         assert [image.name for image in found.images] == [
@@ -108,9 +149,24 @@ def test_ome_zarr(tmp_path, name):
         assert found.problems == []
 
 
-def _channel(label: str) -> dict:
-    window = {"start": 0, "end": 9, "min": 0, "max": 9}
-    return {"label": label, "color": "FFFFFF", "window": window, "active": True}
+def test_ome_zarr_in_a_data_set(tmp_path):
+    pytest.importorskip("zarr")
+    data = base.get_config().data
+    data.dir, data.cache_dir = str(tmp_path / "set"), str(tmp_path / "cache")
+    folder, labels = tmp_path / "set" / "images" / "a.ome.zarr", np.zeros(SHAPE, "u1")
+    labels[5:12, 20:27] = 1
+    write_zarr(folder, planes(), "0.5", "yx")
+    (tmp_path / "set" / "masks").mkdir()
+    tifffile.imwrite(tmp_path / "set" / "masks" / "a.tif", labels)
+    (sample,) = scan(data).samples
+    assert (sample.name, sample.beads, sample.pixel_size) == ("a", 1, 0.5)
+    tensorstore.open(
+        {
+            "driver": "zarr3",
+            "kvstore": {"driver": "file", "path": str(folder / "0")},
+        }
+    ).result().write(planes() + np.uint16(9)).result()
+    assert scan(data).samples[0].digest != sample.digest
 
 
 def video(file, codec: str, pixels: str, frames: np.ndarray, **options) -> None:
@@ -327,3 +383,41 @@ def test_a_folder_without_images_of_zarr_is_one_line(tmp_path):
     zarr.open_group(str(tmp_path / "a.zarr"), mode="w")
     with pytest.raises(ReadError, match="no image of OME-Zarr"):
         open_pages(tmp_path / "a.zarr")
+
+
+def test_a_file_is_opened_once_a_thread_and_closed(tmp_path):
+    count = {"opened": 0, "closed": 0}
+
+    def load(path):
+        count["opened"] += 1
+        return object(), lambda: count.update(closed=count["closed"] + 1)
+
+    files = [tmp_path / "a", tmp_path / "b"]
+    for file in files:
+        file.write_text("x")
+    first = handles.opened(files[0], load)
+    assert handles.opened(files[0], load) is first
+    beside = threading.Thread(target=handles.opened, args=(files[0], load))
+    beside.start()
+    beside.join()
+    assert count == {"opened": 2, "closed": 1}
+    handles.opened(files[1], load)
+    assert count == {"opened": 3, "closed": 2}
+    files[1].write_text("longer")
+    handles.opened(files[1], load)
+    handles.close()
+    assert count == {"opened": 4, "closed": 4}
+
+
+def test_planes_of_two_files_in_turn_on_many_threads(tmp_path, czi):
+    pytest.importorskip("nd2")
+    file, truth = tmp_path / "a.nd2", planes(4, 3, 2) + np.uint16(1)
+    file.write_bytes(nikon(truth, ["DAPI", "GFP"]))
+    pages = [*open_pages(file), *open_pages(czi[0])]
+    expected = [*truth[:, :, 0].reshape(-1, *SHAPE)]
+    expected += [*czi[1][..., 0, :, :].reshape(-1, *SHAPE)]
+    order = np.random.default_rng(0).permutation(4 * len(pages)) % len(pages)
+    for i, array in zip(
+        order, ordered_map(lambda i: pages[i].read(), order), strict=True
+    ):
+        np.testing.assert_array_equal(array, expected[i])
