@@ -1,7 +1,5 @@
 """Files of microscopes and videos, written by other libraries, give their planes."""
 
-import json
-import struct
 import sys
 import threading
 
@@ -17,6 +15,7 @@ from beadseg.data.images.reading import ReadError, open_pages
 from beadseg.inference.inputs import find_inputs
 from beadseg.threads import ordered_map
 from configs import base
+from tests.data.images.written import leica, nikon, video, write_zarr
 
 SHAPE = (64, 80)
 
@@ -84,49 +83,6 @@ def test_colours_of_zeiss(tmp_path):
     assert (page.read() == 200).all()
 
 
-def write_zarr(folder, truth: np.ndarray, version: str, axes: str = "tczyx") -> None:
-    """Two levels of u16 [..., H, W], 0.5 um a pixel, by tensorstore."""
-    for level, array in enumerate((truth, truth[..., ::2, ::2])):
-        options = {"dtype": "<u2"} if version == "0.4" else {"data_type": "uint16"}
-        store = tensorstore.open(
-            {
-                "driver": "zarr" if version == "0.4" else "zarr3",
-                "kvstore": {"driver": "file", "path": str(folder / str(level))},
-                "metadata": {"shape": array.shape, **options},
-                "create": True,
-            }
-        )
-        store.result().write(array).result()
-    kinds = {"t": "time", "c": "channel"}
-    names = [{"name": a, "type": kinds.get(a, "space")} for a in axes]
-    for one in names[-2:]:
-        one["unit"] = "micrometer"
-    levels = [
-        {
-            "path": str(level),
-            "coordinateTransformations": [
-                {"type": "scale", "scale": [1.0] * (len(axes) - 2) + [step, step]}
-            ],
-        }
-        for level, step in enumerate((0.5, 1.0))
-    ]
-    window = {"start": 0, "end": 9, "min": 0, "max": 9}
-    channels = [
-        {"label": label, "color": "FFFFFF", "window": window, "active": True}
-        for label in ("DAPI", "GFP")
-    ]
-    about = {"multiscales": [{"axes": names, "datasets": levels}]}
-    about |= {"omero": {"channels": channels}} if "c" in axes else {}
-    if version == "0.4":
-        about["multiscales"][0]["version"] = version
-        (folder / ".zgroup").write_text(json.dumps({"zarr_format": 2}))
-        (folder / ".zattrs").write_text(json.dumps(about))
-    else:
-        about = {"ome": {"version": version} | about}
-        group = {"zarr_format": 3, "node_type": "group", "attributes": about}
-        (folder / "zarr.json").write_text(json.dumps(group))
-
-
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 def test_ome_zarr(tmp_path, version):
     pytest.importorskip("zarr")
@@ -169,18 +125,6 @@ def test_ome_zarr_in_a_data_set(tmp_path):
     assert scan(data).samples[0].digest != sample.digest
 
 
-def video(file, codec: str, pixels: str, frames: np.ndarray, **options) -> None:
-    av = pytest.importorskip("av")
-    with av.open(str(file), "w") as container:
-        stream = container.add_stream(codec, rate=10)
-        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:], pixels
-        stream.options = options
-        for frame in frames:
-            made = av.VideoFrame.from_ndarray(frame, format="gray")
-            container.mux(stream.encode(made.reformat(format=pixels)))
-        container.mux(stream.encode(None))
-
-
 @pytest.mark.parametrize(
     ("name", "codec", "pixels", "error"),
     [
@@ -192,6 +136,7 @@ def video(file, codec: str, pixels: str, frames: np.ndarray, **options) -> None:
     ],
 )
 def test_frames_of_videos_in_any_order(tmp_path, name, codec, pixels, error):
+    pytest.importorskip("av")
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
     frames = np.stack([60 + 2 * i + (x + y) // 4 for i in range(30)]).astype(np.uint8)
     video(tmp_path / name, codec, pixels, frames)
@@ -203,6 +148,7 @@ def test_frames_of_videos_in_any_order(tmp_path, name, codec, pixels, error):
 
 
 def test_every_nth_frame_of_a_video(tmp_path):
+    pytest.importorskip("av")
     video(tmp_path / "a.avi", "ffv1", "gray", np.zeros((30, *SHAPE), np.uint8))
     found = find_inputs([str(tmp_path)], every=12)
     assert [i.name for i in found.images] == ["a_t000", "a_t012", "a_t024"]
@@ -220,103 +166,6 @@ def test_a_project_of_leica(tmp_path):
     assert pages[0].pixel_size == pytest.approx(0.5)
     for page, plane in zip(pages, [*truth, truth[0] + 7], strict=True):
         np.testing.assert_array_equal(page.read(), plane)
-
-
-def leica(images: dict[str, np.ndarray]) -> bytes:
-    """A project of u16 [Z, H, W], 0.5 um a pixel."""
-    elements, blocks = "", b""
-    for i, (name, array) in enumerate(images.items()):
-        step, dimensions = 2, ""
-        for number, count in zip((1, 2, 3), array.shape[::-1], strict=True):
-            if count > 1:
-                dimensions += (
-                    f'<DimensionDescription DimID="{number}" '
-                    f'NumberOfElements="{count}" Origin="0" Unit="m" BitInc="0" '
-                    f'Length="{(count - 1) * 0.5e-6}" BytesInc="{step}"/>'
-                )
-            step *= count
-        elements += (
-            f'<Element Name="{name}" UniqueID="{i}"><Data><Image><ImageDescription>'
-            '<Channels><ChannelDescription DataType="0" ChannelTag="0" Resolution="16" '
-            'NameOfMeasuredQuantity="" Min="0" Max="65535" Unit="" LUTName="Gray" '
-            'IsLUTInverted="0" BytesInc="0" BitInc="0"/></Channels>'
-            f"<Dimensions>{dimensions}</Dimensions></ImageDescription></Image></Data>"
-            f'<Memory Size="{array.nbytes}" MemoryBlockID="MemBlock_{i}"/></Element>'
-        )
-        words = f"MemBlock_{i}".encode("utf-16-le")
-        head = struct.pack("<BQBI", 0x2A, array.nbytes, 0x2A, len(words) // 2)
-        blocks += struct.pack("<II", 0x70, len(head + words)) + head + words
-        blocks += array.astype("<u2").tobytes()
-    text = (
-        '<LMSDataContainerHeader Version="2"><Element Name="p" UniqueID="p"><Data>'
-        '<Experiment/></Data><Memory Size="0" MemoryBlockID="MemBlock_x"/><Children>'
-        f"{elements}</Children></Element></LMSDataContainerHeader>"
-    ).encode("utf-16-le")
-    head = struct.pack("<BI", 0x2A, len(text) // 2)
-    return struct.pack("<II", 0x70, len(head + text)) + head + text + blocks
-
-
-def nikon(array: np.ndarray, channels: list[str]) -> bytes:
-    """A file of u16 [T, Z, C, H, W], 0.25 um a pixel, as version 2.1 has it."""
-
-    def xml(name, value) -> str:
-        if isinstance(value, dict):
-            inside = "".join(xml(*item) for item in value.items())
-            return f'<{name} runtype="CLxListVariant">{inside}</{name}>'
-        kinds = {bool: "bool", int: "lx_uint32", float: "double", str: "CLxStringW"}
-        return f'<{name} runtype="{kinds[type(value)]}" value="{value}"/>'
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack("<IIQ", 0x0ABECEDA, len(name), len(data)) + name + data
-
-    times, depths, count, height, width = array.shape
-    planes = {
-        f"a{i}": {
-            "sDescription": name,
-            "uiCompCount": 1,
-            "pFluorescentProbe": {"m_sName": name},
-        }
-        for i, name in enumerate(channels)
-    }
-    z = {"eType": 4, "uLoopPars": {"uiCount": depths, "dZStep": 1.0}}
-    t = {"uiCount": times, "dStart": 0.0, "dPeriod": 1.0, "dDuration": 1.0}
-    about = {
-        "ImageAttributes!": {
-            "uiWidth": width,
-            "uiWidthBytes": width * 2 * count,
-            "uiHeight": height,
-            "uiComp": count,
-            "uiBpcInMemory": 16,
-            "uiBpcSignificant": 16,
-            "uiSequenceCount": times * depths,
-        },
-        "ImageMetadata!": {"eType": 1, "uLoopPars": t, "ppNextLevelEx": {"i0": z}},
-        "ImageMetadataSeq|0!": {
-            "bCalibrated": True,
-            "dCalibration": 0.25,
-            "sPicturePlanes": {"uiCount": count, "sPlaneNew": planes},
-        },
-    }
-    chunks = {
-        name.encode(): f"<variant>{xml('no_name', value)}</variant>".encode()
-        for name, value in about.items()
-    }
-    frames = array.reshape(-1, count, height, width).transpose(0, 2, 3, 1)
-    for i, frame in enumerate(frames):
-        data = struct.pack("<d", i) + frame.astype("<u2").tobytes()
-        chunks[f"ImageDataSeq|{i}!".encode()] = data
-    file = chunk(b"ND2 FILE SIGNATURE CHUNK NAME01!", b"Ver2.1".ljust(64, b"\0"))
-    table = b""
-    for name, data in chunks.items():
-        table += name + struct.pack("<QQ", len(file), len(data))
-        file += chunk(name.ljust(4072, b"\0"), data)
-    mark = b"ND2 CHUNK MAP SIGNATURE 0000001!"
-    end = struct.pack("<Q", len(file))
-    return (
-        file
-        + chunk(b"ND2 FILEMAP SIGNATURE NAME 0001!", table + mark + end)
-        + (mark + end)
-    )
 
 
 def test_planes_of_nikon(tmp_path):

@@ -1,0 +1,123 @@
+"""A folder with a file of every kind is predicted in one command."""
+
+import csv
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from beadseg import cli
+from beadseg.data.images.readers import READERS
+from tests.data.images.written import leica, nikon, video, write_zarr
+from tests.inference import bright
+
+
+def write_czi(file, images: np.ndarray, names: tuple[str, ...] = ()) -> None:
+    """u16 [scene, T, Z, C, H, W], 0.5 um a pixel."""
+    from pylibCZIrw import czi
+
+    with czi.create_czi(str(file)) as out:
+        for scene, t, z, c in np.ndindex(images.shape[:4]):
+            out.write(
+                images[scene, t, z, c][..., None],
+                location=(1000 * scene, 0),
+                plane={"T": t, "Z": z, "C": c},
+                scene=scene,
+            )
+        out.write_metadata(
+            channel_names=dict(enumerate(names)), scale_x=0.5e-6, scale_y=0.5e-6
+        )
+
+
+def rows_of(file) -> list[dict[str, str]]:
+    with file.open() as content:
+        return list(csv.DictReader(content))
+
+
+def predict(capsys, *arguments) -> tuple[int, str]:
+    """Exit code, and what is said on the way."""
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["predict", *map(str, arguments)])
+    return stopped.value.code, capsys.readouterr().err
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The same image 13 times."""
+    for library in ("av", "liffile", "nd2", "pylibCZIrw", "zarr"):
+        pytest.importorskip(library)
+    image = bright.beads_image()[0]
+    grey = (image // 4).astype(np.uint8)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    um = {"resolution": (2, 2), "metadata": {"unit": "um"}, "imagej": True}
+    tifffile.imwrite(folder / "tif.tif", image, **um)
+    for ending in ("png", "bmp", "jpg"):
+        Image.fromarray(grey).save(folder / f"{ending}.{ending}", quality=95)
+    write_czi(folder / "czi.czi", image[None, None, None, None])
+    (folder / "nd2.nd2").write_bytes(nikon(image[None, None, None], ["DAPI"]))
+    (folder / "lif.lif").write_bytes(leica({"one": image[None]}))
+    write_zarr(folder / "zarr4.ome.zarr", image, "0.4", "yx")
+    write_zarr(folder / "zarr5.ome.zarr", image, "0.5", "yx")
+    for ending, codec, pixels in (
+        ("avi", "ffv1", "gray"),
+        ("mkv", "ffv1", "gray"),
+        ("mp4", "libx264", "yuv420p"),
+        ("mov", "mjpeg", "yuvj420p"),
+    ):
+        video(folder / f"{ending}.{ending}", codec, pixels, np.stack([grey] * 3))
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path):
+    return bright.write_run(tmp_path / "run")
+
+
+def test_every_kind_in_one_command_gives_the_same_count(folder, run, tmp_path, capsys):
+    out = tmp_path / "out"
+    flags = ("--run", run, "-o", out, "--every", 3, "--only", "labels")
+    assert predict(capsys, folder, *flags)[0] == 0
+    rows = {row["image"]: row for row in rows_of(out / "images.csv")}
+    assert len(rows) == 13
+    for name, reader in READERS.items():
+        assert any(r["file"].endswith(reader.endings) for r in rows.values()), name
+    truth = bright.beads_image()[1].max()
+    assert {row["count"] for row in rows.values()} == {str(truth)}
+    exact = [rows[name] for name in ("tif", "czi", "lif", "zarr4", "zarr5")]
+    assert {float(row["pixel_size_um"]) for row in exact} == {0.5}
+    for column in ("median_diameter_um", "coverage", "threshold"):
+        assert len({row[column] for row in exact}) == 1, column
+
+
+def test_a_plane_says_its_place_in_names_and_tables(run, tmp_path, capsys):
+    pytest.importorskip("pylibCZIrw")
+    image, labels = bright.beads_image()
+    images = np.broadcast_to(image, (2, 2, 2, 2, *image.shape))
+    write_czi(tmp_path / "a.czi", images, ("DAPI", "GFP"))
+    out = tmp_path / "out"
+    flags = ("--run", run, "-o", out, "--only", "labels", "--channel")
+    assert predict(capsys, tmp_path / "a.czi", *flags, "gfp")[0] == 0
+    rows, beads = rows_of(out / "images.csv"), rows_of(out / "beads.csv")
+    assert len(rows) == 8 and len(beads) == 8 * labels.max()
+    for table in (rows, beads):
+        places = [[row[c] for c in ("scene", "t", "z", "channel")] for row in table]
+        per_page = np.array(places).reshape(8, -1, 4)[:, 0].tolist()
+        expected = [[s, t, z, "GFP"] for s in "01" for t in "01" for z in "01"]
+        assert per_page == expected
+    assert rows[5]["image"] == "a_s1_t000_z01"
+    assert (out / "labels" / "a_s1_t000_z01.tif").is_file()
+
+
+def test_a_channel_that_one_file_lacks_leaves_the_others(run, tmp_path, capsys):
+    pytest.importorskip("pylibCZIrw")
+    image = bright.beads_image()[0]
+    both = np.broadcast_to(image, (1, 1, 1, 2, *image.shape))
+    write_czi(tmp_path / "a.czi", both, ("DAPI", "GFP"))
+    write_czi(tmp_path / "b.czi", both, ("DAPI", "RFP"))
+    flags = ("--run", run, "--only", "labels", "--channel", "RFP")
+    files, out = (tmp_path / "a.czi", tmp_path / "b.czi"), tmp_path / "out"
+    code, said = predict(capsys, *files, *flags, "-o", out)
+    assert code == 1 and "a.czi: there is no channel 'RFP' (DAPI, GFP)" in said
+    assert [row["image"] for row in rows_of(out / "images.csv")] == ["b"]
