@@ -70,7 +70,8 @@ def find_inputs(
         except ReadError as error:
             problems.append(str(error))
             continue
-        for page in pages[::every]:
+        broken = [any(plane.problem for plane in page.planes) for page in pages]
+        for page in [p for i, p in enumerate(pages) if broken[i] or not i % every]:
             name = names[file] + page.name[len(file_stem(file)) :]
             images.append(Input(name, page))
             for note in page.notes:

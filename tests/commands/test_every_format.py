@@ -9,25 +9,8 @@ from PIL import Image
 
 from beadseg import cli
 from beadseg.data.images.readers import READERS
-from tests.data.images.written import leica, nikon, video, write_zarr
+from tests.data.images.written import leica, nikon, video, write_czi, write_zarr
 from tests.inference import bright
-
-
-def write_czi(file, images: np.ndarray, names: tuple[str, ...] = ()) -> None:
-    """u16 [scene, T, Z, C, H, W], 0.5 um a pixel."""
-    from pylibCZIrw import czi
-
-    with czi.create_czi(str(file)) as out:
-        for scene, t, z, c in np.ndindex(images.shape[:4]):
-            out.write(
-                images[scene, t, z, c][..., None],
-                location=(1000 * scene, 0),
-                plane={"T": t, "Z": z, "C": c},
-                scene=scene,
-            )
-        out.write_metadata(
-            channel_names=dict(enumerate(names)), scale_x=0.5e-6, scale_y=0.5e-6
-        )
 
 
 def rows_of(file) -> list[dict[str, str]]:

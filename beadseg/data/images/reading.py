@@ -22,6 +22,8 @@ from beadseg.errors import BeadsegError
 from beadseg.quoting import printable
 
 _SMALLEST = 8  # px
+_LARGEST = 2**32  # px of an image, far more than a memory holds with its beads
+_WORDS = 200  # characters of what a library says
 
 
 class ReadError(BeadsegError):
@@ -87,6 +89,9 @@ class PageRef:
         try:
             if _stamp(self.path) != self.stamp:
                 raise ValueError("it has changed since it was listed; start again")
+            if math.prod(self.shape) > _LARGEST:
+                h, w = self.shape
+                raise ValueError(f"it has {h} x {w} px: cut it into parts")
             arrays = map(load, self.planes)
             one = len(self.planes) == 1
             array = next(arrays) if one else project(arrays, self.projection)
@@ -269,6 +274,8 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 def _line(where: str, error: Exception) -> str:
     reason = " ".join(str(error).split()) or type(error).__name__
+    if len(reason) > _WORDS:
+        reason = f"{reason[:_WORDS]} ..."
     if isinstance(error, FileNotFoundError):
         reason = "there is no such file; check the name"
     elif isinstance(error, PermissionError):

@@ -27,22 +27,39 @@ def scan_av(path: Path) -> list[Stack]:
         if not container.streams.video:
             raise ValueError("it holds no pictures: name a video")
         stream = container.streams.video[0]
-        times = [
-            packet.dts if packet.pts is None else packet.pts
+        packets = [
+            (packet.dts if packet.pts is None else packet.pts, packet.size)
             for packet in container.demux(stream)
-            if packet.size
         ]
+        packets = [packet for packet in packets if packet[0] is not None]
+        times = sorted(time for time, size in packets if size)
+        lost = _lost(container, stream, len(packets), times)
         shape = stream.height, stream.width
         grey = (stream.pix_fmt or "").startswith("gray")
-    times = sorted(time for time in times if time is not None)
     if not times or len(times) > MOST_PAGES:
         raise ValueError(
             f"it holds {counted(len(times), 'frame')} that can be found: save 1 to "
             f"{MOST_PAGES}"
         )
     planes = [Plane(number=i, offset=time) for i, time in enumerate(times)]
+    if lost:
+        planes.append(Plane(problem=lost))
     kind = ("grey", 1) if grey else ("colour", 3)
     return [Stack("T", (len(planes),), planes, shape, *kind, None)]
+
+
+def _lost(container: Any, stream: Any, count: int, times: list[int]) -> str:
+    """What is missing at the end, by the frames or the duration that the head tells."""
+    if count < stream.frames:
+        return f"it is cut short: {count} of {stream.frames} frames are there"
+    alone = len(container.streams) == 1
+    if stream.frames or not (alone and times and container.duration):
+        return ""
+    whole = (container.duration + (container.start_time or 0)) / 1e6  # s
+    ends = float(times[-1] * stream.time_base)
+    if not stream.average_rate or ends + 1.5 / stream.average_rate > whole:
+        return ""
+    return f"it is cut short: its frames end at {ends:.3g} of {whole:.3g} s"
 
 
 def read_av(path: Path, plane: Plane) -> np.ndarray:

@@ -7,16 +7,23 @@ import numpy as np
 import tensorstore
 
 
-def write_zarr(folder, truth: np.ndarray, version: str, axes: str = "tczyx") -> None:
-    """Two levels of u16 [..., H, W], 0.5 um a pixel, by tensorstore."""
+def write_zarr(
+    folder, truth: np.ndarray, version: str, axes: str = "tczyx", chunks=None
+) -> None:
+    """Two levels of u16 [..., H, W], 0.5 um a pixel, by tensorstore.
+
+    `chunks` of version 0.4; an image that is there is overwritten.
+    """
     for level, array in enumerate((truth, truth[..., ::2, ::2])):
         options = {"dtype": "<u2"} if version == "0.4" else {"data_type": "uint16"}
+        options |= {"chunks": chunks} if chunks else {}
         store = tensorstore.open(
             {
                 "driver": "zarr" if version == "0.4" else "zarr3",
                 "kvstore": {"driver": "file", "path": str(folder / str(level))},
                 "metadata": {"shape": array.shape, **options},
                 "create": True,
+                "delete_existing": True,
             }
         )
         store.result().write(array).result()
@@ -98,7 +105,7 @@ def leica(images: dict[str, np.ndarray]) -> bytes:
     return struct.pack("<II", 0x70, len(head + text)) + head + text + blocks
 
 
-def nikon(array: np.ndarray, channels: list[str]) -> bytes:
+def nikon(array: np.ndarray, channels: list[str], **attributes) -> bytes:
     """A file of u16 [T, Z, C, H, W], 0.25 um a pixel, as version 2.1 has it."""
 
     def xml(name, value) -> str:
@@ -131,6 +138,7 @@ def nikon(array: np.ndarray, channels: list[str]) -> bytes:
             "uiBpcInMemory": 16,
             "uiBpcSignificant": 16,
             "uiSequenceCount": times * depths,
+            **attributes,
         },
         "ImageMetadata!": {"eType": 1, "uLoopPars": t, "ppNextLevelEx": {"i0": z}},
         "ImageMetadataSeq|0!": {
@@ -159,3 +167,24 @@ def nikon(array: np.ndarray, channels: list[str]) -> bytes:
         + chunk(b"ND2 FILEMAP SIGNATURE NAME 0001!", table + mark + end)
         + (mark + end)
     )
+
+
+def write_czi(
+    file, images: np.ndarray, names: tuple[str, ...] = (), leave: int = -1
+) -> None:
+    """u16 [scene, T, Z, C, H, W], 0.5 um a pixel, without the time `leave`."""
+    from pylibCZIrw import czi
+
+    with czi.create_czi(str(file)) as out:
+        for scene, t, z, c in np.ndindex(images.shape[:4]):
+            if t == leave:
+                continue
+            out.write(
+                images[scene, t, z, c][..., None],
+                location=(1000 * scene, 0),
+                plane={"T": t, "Z": z, "C": c},
+                scene=scene,
+            )
+        out.write_metadata(
+            channel_names=dict(enumerate(names)), scale_x=0.5e-6, scale_y=0.5e-6
+        )

@@ -1,0 +1,201 @@
+"""What is wrong with a file is one line that names it; its other planes are read."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from beadseg.data.images.reading import ReadError, open_pages
+from tests.data.images.written import leica, nikon, video, write_czi, write_zarr
+
+SHAPE = (64, 80)
+PLANES = np.random.default_rng(0).integers(1, 250, (4, *SHAPE)).astype(np.uint16)
+KINDS = {
+    "nd2": ("nd2", lambda f: f.write_bytes(nikon(PLANES[:, None, None], ["DAPI"]))),
+    "czi": ("pylibCZIrw", lambda f: write_czi(f, PLANES[None, :, None, None])),
+    "lif": ("liffile", lambda f: f.write_bytes(leica({"one": PLANES}))),
+    "zarr": ("zarr", lambda f: write_zarr(f, PLANES, "0.4", "zyx")),
+    "avi": ("av", lambda f: video(f, "ffv1", "gray", PLANES.astype(np.uint8))),
+    "mkv": ("av", lambda f: video(f, "ffv1", "gray", PLANES.astype(np.uint8))),
+    "mp4": ("av", lambda f: video(f, "mpeg4", "yuv420p", PLANES.astype(np.uint8))),
+}
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes the file of a kind, with four planes."""
+
+    def made(kind: str):
+        library, writer = KINDS[kind]
+        pytest.importorskip(library)
+        file = tmp_path / f"a.{kind}"
+        writer(file)
+        return file
+
+    return made
+
+
+def pages_of(file) -> list[np.ndarray | str]:
+    """The pixels of each page, or the line that it raises."""
+    found: list[np.ndarray | str] = []
+    try:
+        pages = open_pages(file)
+    except ReadError as error:
+        return [str(error)]
+    for page in pages:
+        try:
+            found.append(page.read())
+        except ReadError as error:
+            found.append(str(error))
+    return found
+
+
+def faults(file, truth: list[np.ndarray]) -> list[str]:
+    """The lines of a file; what it gives without one is right."""
+    found = pages_of(file)
+    for i, one in enumerate(found):
+        if isinstance(one, str):
+            assert one.startswith(str(file)) and "\n" not in one and len(one) < 400, one
+        else:
+            np.testing.assert_array_equal(one, truth[i])
+    return [one for one in found if isinstance(one, str)]
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9, 0.99])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "zarr"])
+def test_a_file_that_is_cut_short_says_so(write, kind, share):
+    file = write(kind)
+    truth, content = pages_of(file), file.read_bytes()
+    file.write_bytes(content[: int(share * len(content))])
+    assert faults(file, truth)
+
+
+@pytest.mark.parametrize("ending", ["tif", "png", "dat"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_content_and_not_the_ending_says_what_it_is(write, kind, ending):
+    file = write(kind)
+    file = file.rename(file.with_suffix(f".{ending}"))
+    assert [page.shape for page in open_pages(file)] == [SHAPE] * 4
+
+
+def replaced(file, old: bytes, new: bytes) -> None:
+    content = file.read_bytes()
+    assert old in content
+    file.write_bytes(content.replace(old, new))
+
+
+def of_codec(file, name: str) -> None:
+    metadata = file / "0" / ".zarray"
+    text = metadata.read_text()
+    assert '"id":"blosc"' in text
+    metadata.write_text(text.replace('"id":"blosc"', f'"id":"{name}"'))
+
+
+def of_compression(file) -> None:
+    """Of each part of a .czi: its number stands 18 bytes after the mark DV."""
+    content = bytearray(file.read_bytes())
+    at = content.find(b"DV")
+    while at >= 0:
+        content[at + 18 : at + 22] = (999).to_bytes(4, "little")
+        at = content.find(b"DV", at + 22)
+    file.write_bytes(content)
+
+
+UNREADABLE = {
+    "nd2 compression": (
+        "nd2",
+        lambda f: f.write_bytes(
+            nikon(PLANES[:, None, None], ["DAPI"], eCompression=0, dCompressionParam=1)
+        ),
+    ),
+    "nd2 huge": (
+        "nd2",
+        lambda f: f.write_bytes(
+            nikon(
+                PLANES[:, None, None], ["DAPI"], uiWidth=2**31 - 1, uiHeight=2**31 - 1
+            )
+        ),
+    ),
+    "czi compression": ("czi", of_compression),
+    "lif pixels": (
+        "lif",
+        lambda f: replaced(
+            f,
+            'Resolution="16"'.encode("utf-16-le"),
+            'Resolution="96"'.encode("utf-16-le"),
+        ),
+    ),
+    "lif huge": (
+        "lif",
+        lambda f: replaced(
+            f,
+            f'NumberOfElements="{SHAPE[1]}"'.encode("utf-16-le"),
+            'NumberOfElements="4294967290"'.encode("utf-16-le"),
+        ),
+    ),
+    "zarr compression": ("zarr", lambda f: of_codec(f, "nonsense")),
+    "zarr huge": (
+        "zarr",
+        lambda f: replaced(f / "0" / ".zarray", b"64,80]", b"6400000,8000000]"),
+    ),
+    "zarr level": ("zarr", lambda f: shutil.rmtree(f / "0")),
+    "avi codec": ("avi", lambda f: replaced(f, b"FFV1", b"XXXX")),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_what_cannot_be_decoded_is_a_line(write, name):
+    kind, spoil = UNREADABLE[name]
+    file = write(kind)
+    spoil(file)
+    found = pages_of(file)
+    assert found and all(isinstance(line, str) for line in found), name
+    for line in found:
+        assert line.startswith(str(file)) and "\n" not in line and len(line) < 400
+
+
+def without_a_time(file) -> None:
+    file.unlink()
+    write_czi(file, PLANES[None, :, None, None], leave=2)
+
+
+def without_a_chunk(file) -> None:
+    write_zarr(file, PLANES, "0.4", "zyx", chunks=(1, *SHAPE))
+    (file / "0" / "2.0.0").unlink()
+
+
+MISSING = {
+    "nd2": lambda f: replaced(f, b"ImageDataSeq|2!", b"ImageDataSeq|9!"),
+    "czi": without_a_time,
+    "zarr": without_a_chunk,
+}
+
+
+@pytest.mark.parametrize("kind", MISSING)
+def test_a_plane_that_is_missing_is_named_and_the_others_are_read(write, kind):
+    file = write(kind)
+    MISSING[kind](file)
+    (line,) = faults(file, list(PLANES))
+    assert line.startswith(f"{file} page 2: the plane is missing")
+
+
+def without_lengths(file) -> None:
+    head = 'Length="'.encode("utf-16-le")
+    *parts, last = file.read_bytes().split(head)
+    zeros = [p[: p.find(b'"')] for p in parts[1:] + [last]]
+    for old in filter(None, zeros):
+        replaced(file, head + old, head + "0".encode("utf-16-le") * (len(old) // 2))
+
+
+UNCALIBRATED = {
+    "nd2": lambda f: replaced(f, b'value="True"', b'value="no  "'),
+    "lif": without_lengths,
+    "zarr": lambda f: replaced(f / ".zattrs", b', "unit": "micrometer"', b""),
+}
+
+
+@pytest.mark.parametrize("kind", UNCALIBRATED)
+def test_of_a_file_without_a_pixel_size_none_is_known(write, kind):
+    file = write(kind)
+    UNCALIBRATED[kind](file)
+    assert [page.pixel_size for page in open_pages(file)] == [None] * 4
