@@ -16,7 +16,7 @@ import numpy as np
 
 from beadseg.data.images.pixels import choose_channel, project, to_grey
 from beadseg.data.images.places import channel_number, page_ends, place_of
-from beadseg.data.images.readers import reader_of
+from beadseg.data.images.readers import Reader, reader_of
 from beadseg.data.images.stacks import Plane, Stack
 from beadseg.errors import BeadsegError
 from beadseg.quoting import printable
@@ -104,7 +104,7 @@ class PageRef:
     def _read_plane(self, plane: Plane, stored: bool) -> np.ndarray:
         if plane.problem:
             raise ValueError(plane.problem)
-        array = reader_of(self.path).read(self.path, plane, stored)
+        array = _reader(self.path, self.stamp).read(self.path, plane, stored)
         if array.dtype == bool:
             return array.astype(np.uint8)
         if array.dtype.kind not in "iuf":
@@ -265,6 +265,11 @@ def _square(size: tuple[float, float] | None) -> tuple[float | None, tuple[str, 
     if abs(x - y) <= 0.01 * mean:
         return mean, ()
     return mean, (f"pixels are {x:.4g} x {y:.4g} um; using the mean, {mean:.4g} um",)
+
+
+@functools.lru_cache(maxsize=16)
+def _reader(path: Path, stamp: tuple[int, int]) -> Reader:
+    return reader_of(path)
 
 
 def _stamp(path: Path) -> tuple[int, int]:

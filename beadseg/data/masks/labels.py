@@ -13,6 +13,7 @@ from beadseg.data.masks.necks import separate
 from beadseg.quoting import counted
 
 UNKNOWN = -1
+_SPECK = 4  # px; most colours of a soft edge or a photograph have fewer
 
 
 class Mask(NamedTuple):
@@ -114,7 +115,7 @@ def interpret(array: np.ndarray, where: str) -> Mask:
       where: the file or page, for messages.
 
     Raises:
-      ReadError: colours, fractions, a photograph instead of a mask, or numbers that
+      ReadError: soft colours, fractions, a photograph instead of a mask, or numbers that
         may mean several things.
     """
     array = _whole_numbers(_one_channel(array, where), where)
@@ -149,13 +150,25 @@ def _one_page(source: PageRef | str | Path) -> PageRef:
 
 
 def _one_channel(array: np.ndarray, where: str) -> np.ndarray:
+    """[H, W]: each flat colour has a number; black, or the usual one, is 0."""
     if array.ndim == 2:
         return array
     if (array == array[..., :1]).all():
         return array[..., 0]
+    if array.dtype.kind in "iu" and array.dtype.itemsize <= 2:
+        packed = array.astype(np.int64) @ np.array([2**32, 2**16, 1])
+        colours, ids, counts = np.unique(
+            packed, return_inverse=True, return_counts=True
+        )
+        if 2 * (counts < _SPECK).sum() <= len(colours):
+            black = np.flatnonzero(colours == 0)
+            background = black[0] if len(black) else counts.argmax()
+            numbers = np.arange(len(colours)) + (np.arange(len(colours)) < background)
+            numbers[background] = 0
+            return numbers[ids].reshape(packed.shape).astype(np.int32)
     raise ReadError(
-        f"{where}: the mask is in colour (RGB); save it with one number per bead, "
-        "or as black and white"
+        f"{where}: the mask is in colour (RGB) with soft edges or as a photograph; "
+        "save it with one number or one flat colour per bead, or as black and white"
     )
 
 

@@ -244,3 +244,25 @@ def test_real_masks_are_read_as_they_stand_or_exchanged(real_set, name):
         assert not read.note, path
         exchanged = interpret(np.where(read.labels > 0, 0, 255), "m")
         assert exchanged.kind == "inverted", path
+
+
+@pytest.mark.parametrize("ground", [(0, 0, 0), (255, 255, 255)])
+@pytest.mark.parametrize("kinds", [0, 1, 2])
+def test_colours_are_beads_or_classes(ground, kinds):
+    labels = field(*SIZES[-1])[1]
+    ids = np.where(labels > 0, labels % kinds + 1, 0) if kinds else labels
+    rng = np.random.default_rng(3)
+    flat = rng.choice(np.arange(1, 2**24 - 1), ids.max() + 1, replace=False)
+    palette = np.stack([flat >> 16, flat >> 8 & 255, flat & 255], 1).astype(np.uint8)
+    palette[0] = ground
+    read = interpret(palette[ids], "m")
+    assert same_beads(read, labels)
+
+
+def test_colours_with_soft_edges_are_refused():
+    labels = field(*SIZES[-1])[1]
+    palette = np.random.default_rng(3).integers(1, 255, (labels.max() + 1, 3))
+    palette[0] = 0
+    soft = ndimage.uniform_filter(palette[labels].astype(float), (3, 3, 1))
+    with pytest.raises(ReadError, match="edges"):
+        interpret(soft.astype(np.uint8), "m")
