@@ -115,7 +115,7 @@ def interpret(array: np.ndarray, where: str) -> Mask:
       where: the file or page, for messages.
 
     Raises:
-      ReadError: soft colours, fractions, a photograph instead of a mask, or numbers that
+      ReadError: colours, fractions, a photograph instead of a mask, or numbers that
         may mean several things.
     """
     array = _whole_numbers(_one_channel(array, where), where)
