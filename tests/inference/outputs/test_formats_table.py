@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from beadseg.commands.formats_table import FormatRow, format_rows
 from beadseg.data.annotations import readers as labels
 from beadseg.data.images import readers as images
+from beadseg.inference.outputs.formats_table import FormatRow, format_rows
 from beadseg.inference.outputs.kinds import OUTPUTS, TABLES
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_every_kind_has_a_row():
