@@ -15,6 +15,7 @@ from beadseg.commands import (
     evaluate,
     export,
     generate,
+    help,
     importing,
     measure,
     predict,
@@ -43,6 +44,7 @@ COMMANDS = (
     diagnose,
     report,
     export,
+    help,
 )
 
 

@@ -1,6 +1,7 @@
 """The one kind of error that beadseg shows to a person, and how it is printed."""
 
 import io
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,7 @@ def ending(stopped: str) -> Iterator[None]:
     """
     try:
         yield
+        sys.stdout.flush()
     except BeadsegError as error:
         print(f"error: {printable(error)}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -50,6 +52,10 @@ def ending(stopped: str) -> Iterator[None]:
             file=sys.stderr,
         )
         sys.exit(2)
+    except BrokenPipeError:  # as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"{stopped}: nobody reads the output any more", file=sys.stderr)
+        sys.exit(141)
     except KeyboardInterrupt:
         print(stopped, file=sys.stderr)
         sys.exit(130)

@@ -7,7 +7,7 @@ from typing import Any
 
 from beadseg.commands import Subparsers, share
 
-_EXAMPLE = r"""examples:
+EXAMPLES = r"""examples:
   beadseg predict images/ -o out
   beadseg calibrate out --dilution '^(\d+)x_'
   beadseg calibrate out --dilution '^(\d+)x_' --replicate '_slide(\d+)' --blank pbs
@@ -25,7 +25,7 @@ def add(commands: Subparsers) -> None:
         description="Counts of a prediction folder over their dilutions: intervals, "
         "straight line in log-log, where clumping bends it, blank, limits of detection "
         "and quantification; tables, a page with the plot, and JSON.",
-        epilog=_EXAMPLE,
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(

@@ -1,7 +1,15 @@
 """A data set on disk: which file belongs to which, and what is wrong with it.
 
-One bad file never stops the rest: it is named in `Folder.problems`, with its page and
-the reason, and left out.
+DIR/images/NAME.tif    8/16/32-bit or float, grey or RGB, of one page or many
+DIR/masks/NAME.tif     a number per bead, 0 for background; or black and white
+DIR/masks/NAME.zip     or what other programs write: see `beadseg help formats`
+DIR/points/NAME.csv    or only centres; as an image, one pixel a bead
+DIR/ignore/NAME.tif    not 0 where nobody knows (optional)
+DIR/beads.toml         what a person knows beside (optional)
+
+An image without a mask is unlabelled. Names may be any; endings may differ. One bad
+file never stops the rest: it is named in `Folder.problems`, with its page and the
+reason, and left out.
 """
 
 import errno

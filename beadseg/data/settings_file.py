@@ -1,4 +1,17 @@
-"""`beads.toml`: what a person knows about a data set that its files do not say."""
+"""`beads.toml`: what a person knows about a data set that its files do not say.
+
+pixel_size = 0.65            # um, instead of what the files say
+channel = 1                  # of several
+completeness = 0.8           # share of the beads that masks label, of all images
+
+[completeness]               # or, in its place, by file
+"a.tif" = 1.0
+
+[group]                      # of files that stay on one side of the split
+"a.tif" = "slide 1"
+
+Every key may be left out.
+"""
 
 import tomllib
 from collections.abc import Callable, Collection, Mapping

@@ -57,7 +57,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "count": ("", "beads in the image"),
     "edge_corrected_count": (
         "",
-        "edge-corrected: beads on one side count 1/2, see README",
+        "edge-corrected: beads that one side of the image cuts count 1/2",
     ),
     "density_per_mpx": ("1/Mpx", "edge_corrected_count in a million pixels"),
     "density_per_mm2": ("1/mm2", "edge_corrected_count in a square millimetre"),
@@ -80,12 +80,17 @@ def about(name: str) -> tuple[str, str] | None:
     return known and (stem[2], known[1])
 
 
-def lines() -> list[str]:
-    """The table of columns, a line each, for a terminal."""
+def rows() -> list[tuple[str, str, str]]:
+    """Name, unit and meaning of every column."""
     names = {name: name.replace("_*", "_px, _um") for name in COLUMNS}
     names["area_*"] = "area_px, _um2"
-    width = max(map(len, names.values()))
+    return [(names[name], *told) for name, told in COLUMNS.items()]
+
+
+def lines() -> list[str]:
+    """The table of columns, a line each, for a terminal."""
+    width = max(len(name) for name, _, _ in rows())
     return [
-        f"{names[name]:{width}}  {meaning}" + (f" [{unit}]" if unit else "")
-        for name, (unit, meaning) in COLUMNS.items()
+        f"{name:{width}}  {meaning}" + (f" [{unit}]" if unit else "")
+        for name, unit, meaning in rows()
     ]
