@@ -58,7 +58,7 @@ def print_result(options: argparse.Namespace, result: dict[str, Any]) -> None:
     *lines, last = _lines(result)
     print("\n".join([*lines, ""]), end="", flush=True)
     if options.report:
-        last += _report(options, result)
+        last += write_page(options, result)
     print(last)
     for line in [*result["notes"][:SHOWN], *result["doubts"]]:
         print(f"note: {line}", file=sys.stderr)
@@ -66,8 +66,8 @@ def print_result(options: argparse.Namespace, result: dict[str, Any]) -> None:
         print(f"failed: {line}", file=sys.stderr)
 
 
-def _report(options: argparse.Namespace, result: dict[str, Any]) -> str:
-    """Writes the page of a prediction; what the last line says of it.
+def write_page(options: argparse.Namespace, result: dict[str, Any]) -> str:
+    """Writes the page of a prediction, `options.output`; what to say of it.
 
     Where it fails, all else is written: the reason is added to result["failed"].
     """

@@ -40,7 +40,13 @@ from beadseg.inference.outputs import writers
 from beadseg.inference.outputs.kinds import OUTPUTS, Predicted, choices, write_outputs
 from beadseg.inference.prediction import Prediction
 from beadseg.inference.predictor import NetworkOutput, Predictor
-from beadseg.inference.records import DONE, read_record, record_of, write_record
+from beadseg.inference.records import (
+    DONE,
+    read_as,
+    read_record,
+    record_of,
+    write_record,
+)
 from beadseg.inference.scratch import Scratch, is_large
 from beadseg.inference.settings import FILE, Settings
 from beadseg.quoting import printable
@@ -49,6 +55,7 @@ from beadseg.tables import constant, rows_to_table
 
 TASKS = ".tasks"  # what several processes share, see `beadseg.inference.shares`
 CLAIMS = f"{TASKS}/claims"
+_KEPT = ("stamp", "read", "decisions")  # in records, in no table
 LEASE = 180.0  # s without a sign of life before another process takes over
 
 
@@ -150,7 +157,8 @@ def join(
 ) -> dict[str, Any]:
     """Writes what is of all images, from their records; see `predict_batch`."""
     done = [i.name for i in inputs.images if _record(i, options).exists()]
-    rows, notes, lines = write_tables(done, predictor, options, failed)
+    calibrated = predictor.runs[0].sizes is not None
+    rows, notes, lines = write_tables(done, calibrated, options, failed)
     return {
         "output": str(options.output),
         "runs": [run.name for run in predictor.runs],
@@ -221,7 +229,8 @@ def _finish(image: Input, seen, predictor: Predictor, options: Options, bar) -> 
     page = image.page
     found = predictor.finish(seen, options.pixel_size or page.pixel_size)
     where = {"file": printable(page.path), "page": page.index} | dict(page.place)
-    write_image(image.name, found, where | {"stamp": page.stamp}, options)
+    where |= {"stamp": page.stamp, "read": read_as(page)}
+    write_image(image.name, found, where, options)
     bar.update()
 
 
@@ -348,12 +357,13 @@ def is_done(image: Input, options: Options) -> bool:
 
 
 def write_tables(
-    done: list[str], predictor: Predictor, options: Options, failed: list[str]
+    done: list[str], calibrated: bool, options: Options, failed: list[str]
 ) -> tuple[list[dict[str, Any]], list[str], list[str]]:
     """Writes beads and images of all that is done, by name.
 
     Args:
       done: names of images that have a record.
+      calibrated: see `doubts.mark`.
       failed: lines on records that are damaged are added.
 
     Returns:
@@ -370,12 +380,13 @@ def write_tables(
                 "run the same command again with --resume"
             )
             continue
-        about.pop("stamp")
+        for kept in _KEPT:
+            about.pop(kept, None)
         notes += [f"{about['image']}: {note}" for note in about.pop("notes")]
         rows.append(about)
         where = {key: about[key] for key in ("image", *PLACE) if key in about}
         tables.append(constant(len(table["label"]), **where) | table)
-    lines = doubts.mark(rows, calibrated=predictor.runs[0].sizes is not None)
+    lines = doubts.mark(rows, calibrated)
     with writing(options.output, "-o"):
         for kind, content in (("beads", tables), ("images", [rows_to_table(rows)])):
             file = options.output / f"{kind}{options.tables}"

@@ -10,6 +10,7 @@ from skimage.segmentation import relabel_sequential
 from tqdm import tqdm
 
 from beadseg import __version__
+from beadseg.data.images.gaps import fill
 from beadseg.data.images.reading import ReadError, check_image
 from beadseg.data.masks.labels import read_mask
 from beadseg.errors import BeadsegError
@@ -19,7 +20,7 @@ from beadseg.inference.outputs import writers
 from beadseg.inference.outputs.kinds import Predicted, choices, write_outputs
 from beadseg.inference.outputs.measure import measure
 from beadseg.inference.outputs.surroundings import surroundings
-from beadseg.inference.records import DONE, record_of, write_record
+from beadseg.inference.records import DONE, read_as, record_of, write_record
 from beadseg.inference.scores.pairing import Pair, Pairing, read_predicted
 from beadseg.inference.settings import FILE
 from beadseg.quoting import printable, short_name
@@ -88,6 +89,37 @@ def measure_labels(
     }
 
 
+def measured(
+    labels: np.ndarray,
+    image: np.ndarray,
+    pixel_size: float | None = None,
+    probability: np.ndarray | None = None,
+    threshold: float = 0.5,
+) -> tuple[Labelled, dict[str, Any]]:
+    """Measures beads that are given.
+
+    Args:
+      labels: i32[H, W].
+      image: [H, W].
+      pixel_size: um.
+      probability: f32[H, W], where there is one.
+      threshold: of the probability.
+
+    Returns:
+      The labels with their table, and the facts of the image for its row.
+    """
+    image, missing = fill(image)
+    inside = (labels > 0).astype(np.float32) if probability is None else probability
+    found = measure(labels, image, inside, threshold=threshold, pixel_size=pixel_size)
+    table, facts = found.table, found.image | {"mean_score": None}
+    table |= surroundings(labels, image, table, found.boxes, pixel_size, missing)
+    table["circularity"] = np.minimum(table["circularity"], 1.0)
+    if probability is None:
+        table.pop("mean_probability", None)
+        facts["mean_probability"] = None
+    return Labelled(labels, table, found.boxes), facts
+
+
 def _measure(pair: Pair, output: Path, given: float | None) -> tuple[dict, dict, str]:
     """Writes the files of one image; its row, its beads and a note on its labels."""
     note = ""
@@ -108,17 +140,14 @@ def _measure(pair: Pair, output: Path, given: float | None) -> tuple[dict, dict,
         labels = relabel_sequential(labels)[0].astype(np.int32)
     name = short_name(printable(pair.name))
     pixel_size = given or pair.image.pixel_size or pair.predicted.pixel_size
-    inside = (labels > 0).astype(np.float32)
-    found = measure(labels, image, inside, threshold=0.5, pixel_size=pixel_size)
-    table = {k: v for k, v in found.table.items() if k != "probability"}
-    table |= surroundings(labels, image, table, found.boxes, pixel_size)
-    table["circularity"] = np.minimum(table["circularity"], 1.0)
+    found, facts = measured(labels, image, pixel_size)
     kinds = [kind for kind in choices() if kind != "probability"]
-    of = Predicted(image, Labelled(labels, table, found.boxes), pixel_size)
+    of = Predicted(image, found, pixel_size)
     write_outputs(output, name, kinds, of)
     page = pair.image
     row = {"image": name, "file": printable(page.path), "page": page.index}
     row |= dict(page.place)
-    row |= found.image | {"mean_probability": None, "mean_score": None}
-    write_record(record_of(output, name), row | {"stamp": page.stamp}, table)
-    return row, table, note
+    row |= facts
+    about = row | {"stamp": page.stamp, "read": read_as(page)}
+    write_record(record_of(output, name), about | {"notes": []}, found.table)
+    return row, found.table, note

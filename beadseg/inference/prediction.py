@@ -206,7 +206,8 @@ class Predictions(Sequence[Prediction]):
                 for name, found in zip(names, self, strict=True):
                     where = {"file": "", "page": 0, "stamp": []}
                     batch.write_image(name, found, where, options)
-            batch.write_tables([*there, *names], predictor, options, failed)
+            calibrated = predictor.runs[0].sizes is not None
+            batch.write_tables([*there, *names], calibrated, options, failed)
         for line in failed:
             note(line)
         return folder

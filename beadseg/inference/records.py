@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from beadseg import old_names
+from beadseg.data.images.reading import PageRef
 from beadseg.files import read_file, write_whole
 from beadseg.tables import Table
 
@@ -17,6 +18,11 @@ DONE = ".done"  # the folder
 def record_of(folder: Path, name: str) -> Path:
     """The file of an image in a prediction folder."""
     return folder / DONE / f"{name}.npz"
+
+
+def read_as(page: PageRef) -> dict[str, Any]:
+    """How a page is found again in its file."""
+    return {"channel": page.channel, "stack": page.projection}
 
 
 def write_record(file: Path, about: dict[str, Any], table: Table) -> None:

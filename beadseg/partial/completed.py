@@ -4,7 +4,8 @@ Of image NAME (pages of one file: NAME_p000):
   images/NAME.*           the image, copied
   person/NAME.tif         the mask as a person made it, i32 labels; never written again
   proposals/NAME.tif      the beads that a model proposes, i32 labels, 0 elsewhere
-  proposals/NAME.json     score and reason of each, the run, digests of what was seen
+  proposals/NAME.json     score and reason of each, the run, digests of what was seen;
+                          whether all are accepted to begin with, as of a prediction
   decisions/NAME.jsonl    every decision, a line each, only ever appended to
 and, made of these at any time, for training and for other tools:
   masks/NAME.tif          the person's beads with those accepted and drawn

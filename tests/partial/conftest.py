@@ -10,6 +10,10 @@ import tifffile
 from beadseg.data.cache import hash_file
 from beadseg.partial.completed import FOLDERS, write_labels
 
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+FLAGS += ["--disable-background-networking", "--disable-component-update"]
+
 
 def disc(labels, y, x, radius, number):
     rows, columns = np.ogrid[: labels.shape[0], : labels.shape[1]]
@@ -63,3 +67,15 @@ def pair(tmp_path) -> Path:
     for name in ("a", "b"):
         save(AnnotationLog(folder, name))
     return folder
+
+
+@pytest.fixture
+def browser():
+    if not CHROMIUM.exists():
+        pytest.skip("no Chromium here")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield launched
+        launched.close()

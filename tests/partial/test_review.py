@@ -20,9 +20,6 @@ from beadseg.partial.review.server import serve
 from beadseg.partial.review.session import ReviewSession
 
 ROOT = Path(__file__).parents[2]
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-FLAGS += ["--disable-background-networking", "--disable-component-update"]
 
 
 class Server:
@@ -186,18 +183,6 @@ def test_a_changed_image_is_left_out_and_told(completed):
         ReviewSession(completed)
 
 
-@pytest.fixture
-def browser():
-    if not CHROMIUM.exists():
-        pytest.skip("no Chromium here")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield launched
-        launched.close()
-
-
 def open_page(browser, address):
     page = browser.new_page(viewport={"width": 1000, "height": 700})
     page.problems = []
@@ -229,6 +214,11 @@ def test_a_person_accepts_rejects_draws_and_undoes(browser, server, completed):
     page.keyboard.press("z")
     settled(page, 4)
     page.fill("#above", "1")
+    asked = []
+    page.once("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+    page.click("#reject-below")  # they are good ones: it asks, and does nothing on no
+    assert asked[0].startswith("Reject 2 proposals? 2 of them have a score of 0.5")
+    page.once("dialog", lambda dialog: dialog.accept())
     page.click("#reject-below")  # both at once
     settled(page, 5)
     page.keyboard.press("z")
@@ -288,6 +278,7 @@ def test_next_leads_to_proposals_wherever_they_are(browser, completed):
         assert page.inner_text("#place") == "2 of 4"  # here, as long as there are any
         page.keyboard.press("0")
         page.fill("#above", "1")
+        page.once("dialog", lambda dialog: dialog.accept())
         page.click("#reject-below")
         settled(page, 1)
         assert page.inner_text("#place") == "none left"

@@ -93,6 +93,8 @@ def methods(found: Found, intervals: Intervals, tests: Tests) -> str:
         f"{counted(len(found.rows), 'image')}; {len(found.image) - len(sizes):,} that "
         "touch the border were left out of sizes"
     )
+    if corrected := corrections(found):
+        lines.append(corrected)
     lines.append("The diameter is that of the disc of equal area")
     if intervals.median and intervals.cv:
         low, high = intervals.median
@@ -107,6 +109,21 @@ def methods(found: Found, intervals: Intervals, tests: Tests) -> str:
     for what, test in tests:
         lines.append(f"The {what} of images was compared between groups ({test})")
     return ". ".join(lines) + "."
+
+
+def corrections(found: Found) -> str:
+    """What a person changed of that; "": nothing."""
+    added, removed, edited = (
+        sum(row.get(name) or 0 for row in found.rows)
+        for name in ("added", "removed", "edited")
+    )
+    if not added + removed + edited:
+        return ""
+    return (
+        f"A person corrected them: {added:,} of the "
+        f"{counted(len(found.image), 'bead was', 'beads were')} added and {edited:,} "
+        f"changed, {removed:,} that had been found were taken out"
+    )
 
 
 def number(value: float) -> str:

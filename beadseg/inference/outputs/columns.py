@@ -55,6 +55,9 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "width": ("px", "of the image"),
     "pixel_size_um": ("um", "of a pixel, where it is known"),
     "count": ("", "beads in the image"),
+    "added": ("", "beads that a person has drawn"),
+    "removed": ("", "beads that were found, and a person has taken out"),
+    "edited": ("", "1: a person has drawn or changed it; of images, how many changed"),
     "edge_corrected_count": (
         "",
         "edge-corrected: beads that one side of the image cuts count 1/2",

@@ -69,7 +69,7 @@ def decide(beads: LabelMap, proposals: np.ndarray, action: Mapping[str, Any]) ->
 def draw(beads: LabelMap, proposals: np.ndarray, action: Mapping[str, Any]) -> Change:
     """A new bead: an ellipse around y, x with radii and a turn (radians)."""
     y, x, down, right, turn = (
-        _number(action, name, default)
+        number_of(action, name, default)
         for name, default in (
             *(("y", None), ("x", None), ("ry", None), ("rx", None)),
             ("turn", 0.0),
@@ -88,7 +88,7 @@ def paint(beads: LabelMap, proposals: np.ndarray, action: Mapping[str, Any]) -> 
 
     The brush without `id` makes a new bead.
     """
-    radius = _number(action, "radius")
+    radius = number_of(action, "radius")
     if not 0.5 <= radius <= 500:
         raise BeadsegError("the brush is half a pixel to 500 px in radius")
     stroke = stroke_pixels(action.get("points"), radius, beads.labels.shape)
@@ -115,7 +115,7 @@ def split(beads: LabelMap, proposals: np.ndarray, action: Mapping[str, Any]) -> 
     """Cuts a bead along the line from y0, x0 to y1, x1; the smaller part is new."""
     number = _numbers({"ids": [action.get("id")]}, "ids")[0]
     bead, box = _bead(beads, number), beads.box(number)
-    y0, x0, y1, x1 = (_number(action, name) for name in ("y0", "x0", "y1", "x1"))
+    y0, x0, y1, x1 = (number_of(action, name) for name in ("y0", "x0", "y1", "x1"))
     if box is None:
         raise BeadsegError(f"bead {number} is not in the mask")
     pixels = beads.labels[box].copy()
@@ -290,9 +290,10 @@ def _numbers(action: Mapping[str, Any], name: str) -> list[int]:
     return given
 
 
-def _number(
+def number_of(
     action: Mapping[str, Any], name: str, default: float | None = None
 ) -> float:
+    """A number of an action; raises BeadsegError where it is none."""
     value = action.get(name, default)
     if type(value) not in (int, float) or not abs(value) <= 1e6:
         raise BeadsegError(f"{action.get('do', 'this')}: {name} must be a number")

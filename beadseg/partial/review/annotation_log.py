@@ -25,6 +25,7 @@ from beadseg.partial.completed import (
 )
 from beadseg.partial.review.actions import ACTIONS, FIELDS
 from beadseg.partial.review.label_map import (
+    ACCEPTED,
     DRAWN,
     IN_MASK,
     KEPT,
@@ -180,14 +181,16 @@ class AnnotationLog:
         self.about = read_proposals(folder, name)
         manual, self.proposals = read_layers(folder, name, self.about)
         beads = {int(n): Bead(MANUAL, KEPT) for n in np.unique(manual[manual > 0])}
+        waiting = not self.about.get("accepted")  # as in a prediction folder
         labels = manual
         for number, facts in self.about["beads"].items():
             beads[int(number)] = Bead(
                 MODEL,
-                PROPOSED,
+                PROPOSED if waiting else ACCEPTED,
                 float(facts["score"]),
                 str(facts["reason"]),
                 self.about["run"],
+                "" if waiting else "prediction",
             )
         free = labels == 0
         labels[free] = self.proposals[free]
@@ -235,6 +238,10 @@ class AnnotationLog:
         if self._proposed is None:
             self._proposed = ndimage.find_objects(self.proposals)
         return self._proposed[number - 1] if number <= len(self._proposed) else None
+
+    def probability(self, number: int) -> float | None:
+        """The mean over a bead that was found; None: it is not known."""
+        return self.about["beads"].get(str(number), {}).get("probability")
 
     def counts(self) -> dict[str, int]:
         """Beads by what they are: kept, drawn, accepted, rejected, proposed."""

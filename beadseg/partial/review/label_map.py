@@ -60,6 +60,15 @@ class LabelMap:
         """Where a bead's pixels lie; None where it has none."""
         return self.boxes.get(bead)
 
+    def median_diameter(self) -> float | None:
+        """px of the beads in the mask, of their boxes; None: there is none."""
+        sides = [
+            (box[0].stop - box[0].start + box[1].stop - box[1].start) / 2
+            for number, box in self.boxes.items()
+            if self.beads[number].state in IN_MASK
+        ]
+        return float(np.median(sides)) if sides else None
+
     def apply(self, change: Change) -> None:
         """Does a change."""
         self._put(change.box, change.after, change.beads_after)

@@ -40,9 +40,18 @@ _GRACE = 3  # s for requests that are under way when it is ended
 
 
 def application(
-    session: ReviewSession, token: str, hosts: tuple[str, ...] | None
+    session: ReviewSession,
+    token: str,
+    hosts: tuple[str, ...] | None,
+    measure: Callable[[], dict[str, Any]] | None = None,
 ) -> Starlette:
-    """The web application; `hosts` are the names it may be called by (None: any)."""
+    """The web application.
+
+    Args:
+      hosts: the names it may be called by; None: any.
+      measure: measures a prediction folder again, and says what came of it.
+    """
+    measuring = threading.Lock()
 
     async def static(request: Request) -> Response:
         file = _STATIC[request.path_params.get("file", "")]
@@ -51,8 +60,22 @@ def application(
 
     async def listing(request: Request) -> Response:
         images, problems = await run_in_threadpool(session.listing)
-        folder = str(session.folder)
-        return JSONResponse({"folder": folder, "images": images, "problems": problems})
+        told = {"folder": str(session.folder), "prediction": session.prediction}
+        return JSONResponse(told | {"images": images, "problems": problems})
+
+    async def measured(request: Request) -> Response:
+        if measure is None:
+            raise HTTPException(404, "this folder is no prediction")
+        try:
+            return JSONResponse(await run_in_threadpool(measure_all))
+        except asyncio.CancelledError:  # it all ends; what is decided is saved
+            raise HTTPException(503, "beadseg review has ended meanwhile") from None
+
+    def measure_all() -> dict[str, Any]:
+        with measuring:
+            if failed := session.save():
+                raise BeadsegError(failed[0])
+            return measure()
 
     async def beads(request: Request) -> Response:
         return JSONResponse(await run_in_threadpool(session.all_of, named(request)))
@@ -122,6 +145,7 @@ def application(
             Route("/api/version/{name}", version),
             Route("/api/image/{name}", image),
             Route("/api/act/{name}", act, methods=["POST"]),
+            Route("/api/measure", measured, methods=["POST"]),
         ],
         middleware=[Middleware(Guard, token=token, hosts=hosts)],
         exception_handlers={
@@ -139,8 +163,11 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     started: Callable[[str], None] = print,
+    measure: Callable[[], dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Serves until stopped; `started` is told the address with its token.
+
+    `measure`: see `application`.
 
     Returns:
       How far the review has come (`ReviewSession.close`).
@@ -153,7 +180,7 @@ def serve(
         listener = _listen(host, port)
         token = secrets.token_urlsafe(24)
         hosts = LOOPBACK if host in LOOPBACK else None
-        app = application(session, token, hosts)
+        app = application(session, token, hosts, measure)
         config = uvicorn.Config(
             app,
             log_level="warning",

@@ -20,11 +20,14 @@ from beadseg.data.settings_file import write_completeness
 from beadseg.errors import BeadsegError
 from beadseg.files import writing
 from beadseg.partial.completed import image_problem, names, read_proposals
+from beadseg.partial.review.actions import number_of
 from beadseg.partial.review.annotation_log import AnnotationLog
 from beadseg.partial.review.derived import changed, saving, set_aside, stands
+from beadseg.partial.review.fit_disc import fit_disc
 from beadseg.partial.review.label_map import DELETED, REJECTED, numbers_in
 from beadseg.partial.review.outlines import outline
 from beadseg.partial.review.picture import Picture, read_picture
+from beadseg.partial.review.predicted import is_prediction
 
 _OPEN = 4  # annotation logs in memory
 _LOG = logging.getLogger("uvicorn.error")
@@ -34,12 +37,13 @@ class ReviewSession:
     """The annotation logs of a folder, opened when asked for; one session at a time.
 
     Public attributes: `names`, of all images; `problems`, a line by name of each that
-    was left out so far.
+    was left out so far; `prediction`, whether it is the folder of a prediction.
     """
 
     def __init__(self, folder: Path):
         """Raises BeadsegError: not a completed folder, read-only, or in review."""
         self.folder, self.names = folder, names(folder)
+        self.prediction = is_prediction(folder)
         self._lock = threading.RLock()
         self._reading, self._saving = threading.Lock(), threading.Lock()
         self._picture: tuple[tuple[str, int | None], Picture] | None = None
@@ -131,7 +135,12 @@ class ReviewSession:
         return picture.part(step)
 
     def decide(self, name: str, action: dict, version: int) -> dict[str, Any]:
-        """Acts on an image, and tells what the page must draw anew."""
+        """Acts on an image, and tells what the page must draw anew.
+
+        To "place" a bead at y, x is to draw the one that is seen there.
+        """
+        if action.get("do") == "place":
+            action = self._placed(name, action)
         with self._lock:
             annotations = self.annotations(name)
             try:
@@ -153,6 +162,23 @@ class ReviewSession:
                 "focus": change.focus,
                 "summary": _summary(annotations),
             }
+
+    def _placed(self, name: str, action: dict) -> dict[str, Any]:
+        """The action that draws the bead at a place, as large as the image has them."""
+        y, x = (number_of(action, axis) for axis in "yx")
+        self.pixels(name, None, 64)
+        with self._lock:
+            diameter = self.annotations(name).map.median_diameter()
+        with self._reading:
+            image = self._picture[1].array
+        height, width = image.shape
+        if not (-0.5 <= y < height - 0.5 and -0.5 <= x < width - 0.5):
+            raise BeadsegError("that lies outside the image")
+        if diameter is None:
+            raise BeadsegError("there is no bead yet that says how large: draw one")
+        y, x, radius = fit_disc(image, y, x, diameter)
+        at = {"y": y, "x": x, "ry": radius, "rx": radius}
+        return {"do": "draw"} | {key: round(value, 2) for key, value in at.items()}
 
     def all_of(self, name: str) -> dict[str, Any]:
         """All that the page shows of an image but its pixels."""
@@ -288,6 +314,7 @@ def bead_json(
         "score": bead.score,
         "reason": bead.reason,
         "edited": bead.edited,
+        "probability": annotations.probability(number),
     }
     if not moved:
         return shown | {"moved": False}
@@ -315,6 +342,7 @@ def _shape(part: np.ndarray, top: int, left: int) -> dict[str, Any]:
     rows, columns = np.nonzero(part)
     bottom, right = top + part.shape[0], left + part.shape[1]
     return {
+        "diameter": round(2 * float(np.sqrt(len(rows) / np.pi)), 2),
         "y": round(float(rows.mean()) + top, 1),
         "x": round(float(columns.mean()) + left, 1),
         "box": [top, left, bottom, right],

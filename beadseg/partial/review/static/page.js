@@ -7,19 +7,22 @@ const canvas = $("canvas");
 const context = canvas.getContext("2d");
 const hitContext = document.createElement("canvas").getContext("2d");
 const TILE = 512;
+const LIKELY = 0.5;  // score from which a proposal is rather a bead than none
 const COLOURS = {
   person: "#6cb6ff", accepted: "#4fd08a", drawn: "#43d3d0", proposed: "#ffb454",
   rejected: "#ff6b7d",
 };
 const TOOL_HINTS = {
   select: "",
+  add: "Click where a bead is missing: it is fitted there. Click a bead to select it.",
   draw: "Drag from the centre of a bead to its edge. Shift: an ellipse, corner to corner.",
   brush: "Paint onto the chosen bead; with none chosen, a new one.",
   eraser: "Rub out from the chosen bead.",
   split: "Drag a line across the chosen bead.",
 };
 
-let images = [], current = 0, problems = [];
+let images = [], current = 0, problems = [], prediction = false;
+let least = { score: 0, probability: 0, diameter: 0 };  // of the beads that are shown
 let beads = new Map(), version = 0, summary = null;
 let selected = new Set(), groups = null, order = [];
 let levels = [], facts = null, lookup = null, lightStamp = 0;
@@ -117,6 +120,8 @@ function trace(path, line, step) {
 
 const colourKey = (bead) =>
   bead.state === "kept" ? (bead.origin === "drawn" ? "drawn" : "person") : bead.state;
+const below = (bead) => prediction && bead.origin === "model" && bead.state === "accepted" &&
+  !bead.edited && Object.entries(least).some(([of, value]) => value > 0 && (bead[of] ?? 1) < value);
 const shown = (bead) => !!bead && !!bead.path &&
   (bead.state !== "rejected" || showRejected) && bead.state !== "deleted";
 
@@ -140,10 +145,11 @@ async function load(index, keepView = false) {
     summary = answer.summary;
     for (const bead of answer.beads) place(bead);
     presetAbove();
+    presetFilter();
     refresh();
     if (!keepView && big) await loadPixels(number, 1);
     if (number !== loadNumber) return;
-    next(0);
+    if (!prediction) next(0);
     document.body.dataset.ready = images[current].name;
   } catch (error) {
     $("loading").hidden = true;
@@ -342,7 +348,7 @@ function paintOverlay(width, height) {
   const line = pen.lineWidth = outlineWidth();
   const visible = [];
   for (const bead of beads.values()) {
-    if (shown(bead) && inView(bead, margin * Math.max(width, height) / view.scale)) visible.push(bead);
+    if (shown(bead) && !below(bead) && inView(bead, margin * Math.max(width, height) / view.scale)) visible.push(bead);
   }
   const shape = view.scale < 1.5 ? "rough" : "path", few = visible.length < 400;
   for (const bead of visible) {
@@ -524,6 +530,8 @@ function openInView(which) {
 function decideInView(verb, which) {
   const ids = openInView(which);
   if (!ids.length) return;
+  const good = verb === "reject" ? ids.filter((id) => beads.get(id).score >= LIKELY).length : 0;
+  if (good && !confirm(`Reject ${ids.length} proposals? ${good} of them ${good === 1 ? "has" : "have"} a score of ${LIKELY} or more: as many are beads as are not.`)) return;
   selected = new Set(ids);
   decide(verb);
 }
@@ -545,6 +553,62 @@ const ellipseOf = (d) => {
   }
   return { y: (a.y + b.y) / 2, x: (a.x + b.x) / 2, ry: Math.abs(b.y - a.y) / 2, rx: Math.abs(b.x - a.x) / 2 };
 };
+
+function addAt(point) {
+  act({ do: "place", y: pixel(point.y), x: pixel(point.x) });
+}
+
+// Of a prediction: what is below the sliders is not shown, and can be deleted at once.
+function filter() {
+  for (const of of Object.keys(least)) {
+    const slider = $(`least-${of}`);
+    least[of] = Number(slider.value);
+    slider.nextElementSibling.value = of === "diameter" ? `${least[of]} px` : least[of].toFixed(2);
+  }
+  countBelow();
+  groups = null;
+  dirty = true;
+}
+
+function countBelow() {
+  const count = [...beads.values()].filter((bead) => shown(bead) && below(bead)).length;
+  $("leave-out").querySelector("span").textContent = String(count);
+  $("leave-out").disabled = !count;
+}
+
+function leaveOut() {
+  const ids = [...beads.values()].filter((bead) => shown(bead) && below(bead)).map((bead) => bead.id);
+  if (ids.length) act({ do: "delete", ids });
+}
+
+function presetFilter() {
+  let largest = 0;
+  for (const bead of beads.values()) largest = Math.max(largest, bead.diameter || 0);
+  $("least-diameter").max = String(Math.ceil(largest) || 1);
+  filter();
+}
+
+async function measureAgain() {
+  await queue;
+  $("measure").disabled = true;
+  tell("Measuring: labels, tables, ROIs and the page are written anew.");
+  try {
+    const answer = await (await ask("api/measure", { method: "POST" })).json();
+    const of = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
+    const failed = answer.failed.length ? ` Failed: ${answer.failed[0]}` : "";
+    tell(`Measured again: ${of(answer.beads, "bead")} in ${of(answer.images, "image")}, ` +
+      `${answer.measured} of them changed.${answer.report ? ` The page is ${answer.report}.` : ""}${failed}`);
+  } catch (error) {
+    tell("");
+    banner(error.status ? error.message : "The server does not answer: is beadseg review still running? Nothing that was saved is lost.");
+  } finally { $("measure").disabled = false; }
+}
+
+function tell(text) {
+  $("told").hidden = !text;
+  $("told").textContent = text;
+  if (text) $("told").append(Object.assign(document.createElement("button"), { textContent: "Close", onclick: () => tell("") }));
+}
 
 function drawEllipse(e) {
   if (e.rx < 1 || e.ry < 1) return;
@@ -568,7 +632,8 @@ function putDown() {
   // Space, for those without a mouse: what the tool does at the cross.
   if (!cursor) return;
   const point = [pixel(cursor.y), pixel(cursor.x)];
-  if (tool === "draw") drawEllipse({ y: point[0], x: point[1], ry: brush(), rx: brush() });
+  if (tool === "add") addAt(cursor);
+  else if (tool === "draw") drawEllipse({ y: point[0], x: point[1], ry: brush(), rx: brush() });
   else if (tool === "brush" || tool === "eraser") paintStroke([point], tool === "eraser");
   else if (tool === "split") {
     if (anchor) { splitAlong(anchor, cursor); anchor = null; } else anchor = { ...cursor };
@@ -583,16 +648,18 @@ function refresh() {
     .sort((a, b) => Math.abs(a.score - 0.5) - Math.abs(b.score - 0.5) || a.id - b.id)
     .map((b) => b.id);
   const bead = one(), open = proposals();
-  $("place").textContent = open.length ? `${bead ? Math.max(open.indexOf(bead.id) + 1, 0) || "–" : "–"} of ${open.length}` : "none left";
+  $("place").textContent = prediction ? "" : open.length ? `${bead ? Math.max(open.indexOf(bead.id) + 1, 0) || "–" : "–"} of ${open.length}` : "none left";
   const words = { person: "manual", drawn: "drawn here" };
-  let title = "", reason = "Select a bead, or press N for the least certain proposal.", share = 0;
+  let title = "", share = 0, reason = prediction
+    ? "Click a bead to select it, or where one is missing to add it."
+    : "Select a bead, or press N for the least certain proposal.";
   if (selected.size > 1) { title = `${selected.size} beads`; reason = "Selected together."; }
   else if (bead) {
     const score = bead.score === null || bead.score === undefined ? "" : bead.score.toFixed(3);
     title = bead.origin === "model" ? `${score}  ${bead.state === "proposed" ? "undecided" : bead.state}` : words[bead.origin] || bead.origin;
     share = bead.score || 0;
     reason = bead.reason || (bead.edited ? "Edited here." : "");
-  } else if (!open.length) reason = "No proposal is left here. Draw what is missing, press Enter: image done; N: the next with proposals.";
+  } else if (!open.length && !prediction) reason = "No proposal is left here. Draw what is missing, press Enter: image done; N: the next with proposals.";
   $("score").querySelector("b").textContent = title;
   $("score").querySelector("i").style.width = `${100 * share}%`;
   $("reason").textContent = reason;
@@ -625,17 +692,21 @@ function refresh() {
   }
   const share2 = images.length ? complete / images.length : 0;
   $("progress").style.width = `${100 * share2}%`;
-  $("progress-text").textContent = `${(100 * share2).toFixed(1)}% of the expected beads are labelled; ` +
+  $("progress-text").textContent = prediction ? `${images.reduce((sum, image) => sum + labelled(image.counts), 0)} beads; ` +
+    `${done} of ${images.length} images done.` : `${(100 * share2).toFixed(1)}% of the expected beads are labelled; ` +
     `${decided} of ${all} proposals decided; ${done} of ${images.length} images done.`;
   $("position").textContent = images.length ? `${current + 1} of ${images.length}` : "";
   const options = $("images").options;
   if (options[current]) options[current].textContent = optionText(images[current]);
   $("problems").replaceChildren(...problems.map((line) => Object.assign(document.createElement("li"), { textContent: line })));
   countAbove();
+  countBelow();
   dirty = true;
 }
 
-const optionText = (image) => `${image.reviewed ? "✓ " : ""}${image.name} · ${image.counts.proposed || 0} open`;
+const labelled = (counts) => (counts.kept || 0) + (counts.accepted || 0) + (counts.drawn || 0);
+const optionText = (image) => `${image.reviewed ? "✓ " : ""}${image.name} · ` +
+  (prediction ? `${labelled(image.counts)} beads` : `${image.counts.proposed || 0} open`);
 
 function countAbove() {
   for (const which of ["above", "below"]) $(`${which}-count`).textContent = String(openInView(which).length);
@@ -703,6 +774,7 @@ const KEYS = [  // key, what it does in words, what it does
   ["A", "accept all in view above the score", () => decideInView("accept", "above")],
   ["R", "reject all in view below the score", () => decideInView("reject", "below")],
   ["v", "select", () => choose("select")],
+  ["f", "add a bead, fitted where you click", () => choose("add")],
   ["d", "draw a bead", () => choose("draw")],
   ["b", "brush", () => choose("brush")],
   ["e", "eraser", () => choose("eraser")],
@@ -784,15 +856,17 @@ canvas.addEventListener("pointerdown", (event) => {
   const point = imagePoint(event);
   const move = event.button !== 0 || spaceHeld;
   const bead = move ? null : hit(point);
-  if (!move && (tool === "select" || ((tool !== "draw") && bead && !selected.has(bead.id) && !one()))) {
+  if (!move && (tool === "select" || tool === "add" || ((tool !== "draw") && bead && !selected.has(bead.id) && !one()))) {
     if (bead) {
       if (!event.shiftKey) selected.clear();
       if (event.shiftKey && selected.has(bead.id)) selected.delete(bead.id); else selected.add(bead.id);
       refresh();
-      if (tool === "select") return;
+      if (tool === "select" || tool === "add") return;
     }
   }
-  if (move || tool === "select") drag = { kind: "pan", x: event.clientX, y: event.clientY, moved: false };
+  if (move || tool === "select" || tool === "add") drag = {
+    kind: "pan", x: event.clientX, y: event.clientY, moved: false, at: point, plain: !move,
+  };
   else if (tool === "draw") drag = { kind: "draw", from: point, to: point, shift: event.shiftKey };
   else if (tool === "split") drag = { kind: "split", from: point, to: point };
   else drag = { kind: "paint", erase: tool === "eraser", points: [[pixel(point.y), pixel(point.x)]] };
@@ -819,7 +893,10 @@ canvas.addEventListener("pointerup", () => {
   drag = null;
   dirty = true;
   if (!done) return;
-  if (done.kind === "pan") { if (!done.moved && tool === "select") { selected.clear(); refresh(); } else countAbove(); }
+  if (done.kind === "pan") {
+    if (!done.moved && tool === "add" && done.plain) addAt(done.at);
+    else if (!done.moved && tool === "select") { selected.clear(); refresh(); } else countAbove();
+  }
   else if (done.kind === "draw") drawEllipse(ellipseOf(done));
   else if (done.kind === "paint") paintStroke(done.points, done.erase);
   else if (Math.hypot(done.to.x - done.from.x, done.to.y - done.from.y) > 1) splitAlong(done.from, done.to);
@@ -833,6 +910,10 @@ for (const [id, key] of Object.entries({
   "previous-image": "PageUp", "next-image": "PageDown", "help-button": "?",
 })) $(id).onclick = (event) => { BY_KEY.get(key)(); event.currentTarget.blur(); };
 for (const id of ["low", "high", "gamma"]) $(id).addEventListener("input", relight);
+for (const of of Object.keys(least)) $(`least-${of}`).addEventListener("input", filter);
+$("leave-out").onclick = leaveOut;
+$("keep-all").onclick = () => { for (const of of Object.keys(least)) $(`least-${of}`).value = 0; filter(); };
+$("measure").onclick = measureAgain;
 $("radius").addEventListener("input", () => { outputs(); dirty = true; });
 $("above").addEventListener("input", () => { $("above").dataset.given = "yes"; countAbove(); });
 $("channel").addEventListener("change", async () => { facts = null; await loadPixels(loadNumber, 1); });
@@ -865,6 +946,13 @@ $("shortcuts").replaceChildren(...Array.from({ length: Math.ceil(KEYS.length / 2
     const answer = await (await ask("api/images")).json();
     images = answer.images;
     problems = answer.problems;
+    prediction = answer.prediction;
+    if (prediction) {
+      for (const id of ["measure", "filter"]) $(id).hidden = false;
+      for (const row of document.querySelectorAll(".above, #accept, #next")) row.hidden = true;
+      $("kind").textContent = "Bead";
+      choose("add");
+    }
     if (!images.length) { refresh(); banner(problems[0]); return; }
     images.forEach((image, i) => $("images").add(new Option(optionText(image), String(i))));
     const first = images.findIndex((image) => !image.reviewed && image.counts.proposed);

@@ -1,0 +1,135 @@
+"""Measures a reviewed prediction folder again: its files follow from the decisions."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from tqdm import tqdm
+
+from beadseg.data.images.reading import ReadError, open_pages
+from beadseg.errors import BeadsegError
+from beadseg.files import read_json, writing
+from beadseg.inference.batch import Options, write_tables
+from beadseg.inference.measured import measured
+from beadseg.inference.outputs.kinds import (
+    OUTPUTS,
+    TABLES,
+    Predicted,
+    choices,
+    write_outputs,
+)
+from beadseg.inference.records import read_record, record_of, write_record
+from beadseg.inference.settings import DEFAULT_NAME, FILE
+from beadseg.partial.completed import names, read_proposals, read_provenance
+from beadseg.partial.review.label_map import DRAWN, MODEL
+from beadseg.partial.review.predicted import read_labels
+from beadseg.tables import DIALECTS
+
+COUNTS = ("added", "removed", "edited")  # columns of images.csv
+
+
+def measure_again(folder: Path) -> dict[str, Any]:
+    """Writes labels, ROIs, overlays and tables anew, of the masks of a review.
+
+    Images on which nothing was decided since stay as they are.
+
+    Args:
+      folder: reviewed, and saved (`ReviewSession.save`).
+
+    Returns:
+      As `beadseg.inference.batch.predict_batch`; "measured": how many images changed.
+
+    Raises:
+      BeadsegError: the folder cannot be written.
+    """
+    started = time.monotonic()
+    settings = read_json(folder / FILE)
+    failed: list[str] = []
+    changed = 0
+    with writing(folder, None):
+        for name in tqdm(names(folder), "measuring", unit="image", disable=None):
+            try:
+                changed += _one(folder, name, settings)
+            except (ReadError, BeadsegError) as error:
+                failed.append(str(error))
+    runs = [run["run"] for run in settings.get("runs") or []]
+    rows, notes, doubts = write_tables(
+        sorted(file.stem for file in record_of(folder, "").parent.glob("*.npz")),
+        runs == [DEFAULT_NAME],
+        Options(folder, tables=_ending(folder), dialect=_dialect(folder)),
+        failed,
+    )
+    return {
+        "output": str(folder),
+        "runs": runs,
+        "images": rows,
+        "measured": changed,
+        "failed": failed,
+        "notes": notes,
+        "doubts": doubts,
+        "skipped": 0,
+        "seconds": time.monotonic() - started,
+    }
+
+
+def _one(folder: Path, name: str, settings: dict[str, Any]) -> bool:
+    """Writes the files of an image; whether there was anything to write."""
+    about, before = read_record(record_of(folder, name))
+    told = read_provenance(folder, name)
+    if not told["decisions"] and "decisions" not in about:
+        return False
+    if about.get("decisions") == told["decisions_digest"]:
+        return False
+    labels = read_labels(folder / "masks" / f"{name}.tif")
+    image = open_pages(folder / "images" / read_proposals(folder, name)["image"])[0]
+    pixels, pixel_size = image.read(), about["pixel_size_um"]
+    file = folder / "probability" / f"{name}.tif"
+    probability = tifffile.imread(file) if file.is_file() else None
+    threshold = about.get("threshold", 0.5)  # labels of other tools have none
+    found, facts = measured(labels, pixels, pixel_size, probability, threshold)
+    beads = {int(n): bead for n, bead in told["beads"].items() if bead["in_mask"]}
+    drawn, edited = (
+        np.array([test(beads[n]) for n in found.table["label"].tolist()], bool)
+        for test in (lambda b: b["origin"] == DRAWN, lambda b: "edited" in b)
+    )
+    for column in ("score", "uncertainty"):
+        if column in before:
+            known = dict(zip(before["label"].tolist(), before[column], strict=True))
+            values = [known.get(n, np.nan) for n in found.table["label"].tolist()]
+            found.table[column] = np.where(drawn, np.nan, np.array(values, float))
+    scores = found.table.get("score", np.zeros(0))
+    scores = scores[np.isfinite(scores)]
+    facts["mean_score"] = float(scores.mean()) if len(scores) else None
+    found.table["edited"] = (drawn | edited).astype(np.int64)
+    gone = sum(
+        bead["origin"] == MODEL and not bead["in_mask"]
+        for bead in told["beads"].values()
+    )
+    counts = (int(drawn.sum()), gone, int((edited & ~drawn).sum()))
+    about |= facts | dict(zip(COUNTS, counts, strict=True))
+    about["decisions"] = told["decisions_digest"]
+    kinds = [kind for kind in settings.get("only") or choices() if kind in OUTPUTS]
+    kinds = [kind for kind in kinds if kind != "probability"]  # as it was
+    write_outputs(folder, name, kinds, Predicted(pixels, found, pixel_size))
+    write_record(record_of(folder, name), about, found.table)
+    return True
+
+
+def _ending(folder: Path) -> str:
+    """Of the tables that are there."""
+    kinds = [kind for kind in TABLES if (folder / f"images.{kind}").is_file()]
+    return f".{kinds[0]}" if kinds else ".csv"
+
+
+def _dialect(folder: Path) -> str:
+    """Of the CSV that is there, by its first line."""
+    try:
+        head = (folder / "images.csv").read_bytes().split(b"\n", 1)[0]
+    except OSError:
+        return "plain"
+    separators = {kind: d.separator.encode() for kind, d in DIALECTS.items()}
+    return max(separators, key=lambda kind: head.count(separators[kind]))

@@ -1,0 +1,178 @@
+"""What was found is corrected, and measured again."""
+
+import csv
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import tifffile
+
+from beadseg import cli
+from beadseg.data.folder import scan
+from beadseg.partial.review.annotation_log import AnnotationLog
+from beadseg.partial.review.session import ReviewSession
+from configs import base
+from tests.inference.bright import beads_image
+from tests.partial.test_review import Server, settled
+
+
+def run(capsys, *arguments):
+    """Exit code and lines of stderr of a command."""
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([str(argument) for argument in arguments])
+    return stopped.value.code, capsys.readouterr().err.splitlines()
+
+
+def table(file):
+    with open(file, newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+@pytest.fixture
+def measured(tmp_path, capsys):
+    """A folder of two images, measured from their labels; those labels."""
+    image, labels = beads_image()
+    for kind in ("labels", "images"):
+        (tmp_path / kind).mkdir()
+    for name in "ab":
+        tifffile.imwrite(tmp_path / "images" / f"{name}.tif", image)
+        tifffile.imwrite(tmp_path / "labels" / f"{name}.tif", labels.astype(np.uint16))
+    out = tmp_path / "out"
+    assert not run(
+        capsys, "measure", tmp_path / "labels", tmp_path / "images", "-o", out
+    )[0]
+    return out, labels
+
+
+def files(folder):
+    kinds = ("labels", "rois", "geojson", "overlays")
+    found = [file for kind in kinds for file in sorted((folder / kind).iterdir())]
+    found += [folder / "beads.csv", folder / "images.csv"]
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in found}
+
+
+def test_nothing_changed_measures_to_the_same_bytes(measured, capsys):
+    out, _ = measured
+    before = files(out)
+    assert run(capsys, "review", out, "--measure")[0] == 0
+    assert files(out) == before
+
+
+def test_what_a_person_changes_is_in_every_file(measured, capsys):
+    out, labels = measured
+    assert run(capsys, "review", out, "--measure")[0] == 0
+    session = ReviewSession(out)
+    ids = sorted(set(np.unique(labels).tolist()) - {0})
+    gone, pair = ids[0], ids[1:3]
+    session.decide("a", {"do": "delete", "ids": [gone]}, 0)
+    rows, columns = np.nonzero(labels == gone)
+    place = {"do": "place", "y": float(rows.mean()) + 1, "x": float(columns.mean()) - 1}
+    session.decide("a", place, 1)
+    session.decide("a", {"do": "merge", "ids": pair}, 2)
+    session.close()
+    assert run(capsys, "review", out, "--measure")[0] == 0
+
+    new = tifffile.imread(out / "labels" / "a.tif").astype(int)
+    added = max(np.unique(new))
+    assert added > max(ids) and gone not in new and pair[1] not in new
+    overlap = ((new == added) & (labels == gone)).sum()
+    assert overlap / ((new == added) | (labels == gone)).sum() > 0.8
+    same = ~np.isin(labels, [gone, *pair]) & (new != added)
+    assert np.array_equal(new[same], labels[same])
+    beads = [row for row in table(out / "beads.csv") if row["image"] == "a"]
+    assert {int(row["label"]) for row in beads} == set(np.unique(new)) - {0}
+    edited = {int(row["label"]) for row in beads if row["edited"] == "1"}
+    assert edited == {added, pair[0]}
+    first, second = table(out / "images.csv")
+    assert [first[k] for k in ("added", "removed", "edited")] == ["1", "2", "1"]
+    assert int(first["count"]) == len(ids) - 1 and int(second["count"]) == len(ids)
+    assert second["added"] in ("", "0")
+    with zipfile.ZipFile(out / "rois" / "a.zip") as rois:
+        assert len(rois.namelist()) == len(ids) - 1
+    shapes = json.loads((out / "geojson" / "a.geojson").read_text())
+    assert len(shapes["features"]) == len(ids) - 1
+    assert "A person corrected them" in (out / "report.html").read_text()
+
+    # Undone, all is as it was.
+    session = ReviewSession(out)
+    for version in range(3, 6):
+        session.decide("a", {"do": "undo"}, version)
+    session.close()
+    assert run(capsys, "review", out, "--measure")[0] == 0
+    assert np.array_equal(tifffile.imread(out / "labels" / "a.tif"), labels)
+
+
+def test_a_corrected_folder_is_a_data_set(measured, capsys):
+    out, labels = measured
+    assert run(capsys, "review", out, "--measure")[0] == 0
+    config = base.get_config()
+    config.data.dir = str(out)
+    folder = scan(config.data)
+    assert sorted(s.name for s in folder.samples) == ["a", "b"]
+    assert not folder.problems and all(s.mask for s in folder.samples)
+
+
+def test_a_moved_image_is_asked_for(measured, capsys, tmp_path):
+    out, _ = measured
+    (tmp_path / "images").rename(tmp_path / "elsewhere")
+    code, lines = run(capsys, "review", out, "--measure")
+    assert code == 2 and "--images" in lines[-1] and len(lines) == 1
+    assert (
+        run(capsys, "review", out, "--images", tmp_path / "elsewhere", "--measure")[0]
+        == 0
+    )
+
+
+def test_labels_that_do_not_fit_are_one_line(measured, capsys):
+    out, labels = measured
+    tifffile.imwrite(out / "labels" / "a.tif", labels[:-3].astype(np.uint16))
+    (out / "labels" / "b.tif").unlink()
+    code, lines = run(capsys, "review", out, "--measure")
+    assert code == 2 and len(lines) == 1 and "labels/a.tif" in lines[0]
+
+
+def test_options_of_predictions_are_for_predictions(completed, capsys):
+    code, lines = run(capsys, "review", completed, "--measure")
+    assert code == 2 and len(lines) == 1 and "beadseg predict" in lines[0]
+
+
+@pytest.mark.slow
+def test_from_the_page_to_the_tables(browser, measured):
+    out, labels = measured
+    server = Server(out)
+    try:
+        page = browser.new_page(viewport={"width": 1000, "height": 700})
+        problems = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(server.address)
+        page.wait_for_selector("body[data-ready=a]")
+        ids = sorted(set(np.unique(labels).tolist()) - {0})
+        rows, columns = np.nonzero(labels == ids[0])
+        box = page.locator("#canvas").bounding_box()
+        height, width = labels.shape
+        scale = 0.97 * min(box["width"] / width, box["height"] / height)
+        x = box["x"] + box["width"] / 2 + (columns.mean() + 0.5 - width / 2) * scale
+        y = box["y"] + box["height"] / 2 + (rows.mean() + 0.5 - height / 2) * scale
+        page.mouse.click(x, y)
+        page.keyboard.press("Delete")
+        settled(page, 1)
+        page.mouse.click(x, y)  # where it was: it is fitted there
+        settled(page, 2)
+        largest = max(np.unique(labels[labels > 0], return_counts=True)[1])
+        page.locator("#least-diameter").fill(
+            page.get_attribute("#least-diameter", "max")
+        )
+        below = int(page.inner_text("#leave-out span"))
+        assert below == len(ids) - 1 and largest  # the one that was drawn stays
+        page.click("#keep-all")
+        assert page.inner_text("#leave-out span") == "0"
+        page.click("#measure")
+        page.wait_for_selector("#told:has-text('Measured again')", timeout=90_000)
+        told = page.inner_text("#told")
+        assert f"{2 * len(ids)} beads in 2 images, 1 of them changed" in told
+        assert not problems
+    finally:
+        server.stop()
+    assert table(out / "images.csv")[0]["added"] == "1"
+    assert AnnotationLog(out, "a").version == 2
