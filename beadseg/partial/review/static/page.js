@@ -949,7 +949,7 @@ $("shortcuts").replaceChildren(...Array.from({ length: Math.ceil(KEYS.length / 2
     prediction = answer.prediction;
     if (prediction) {
       for (const id of ["measure", "filter"]) $(id).hidden = false;
-      for (const row of document.querySelectorAll(".above, #accept, #next")) row.hidden = true;
+      for (const row of document.querySelectorAll(".above, #accept, #reject, #next")) row.hidden = true;
       $("kind").textContent = "Bead";
       choose("add");
     }
