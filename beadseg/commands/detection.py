@@ -3,11 +3,13 @@
 import argparse
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 from beadseg.commands import share
 from beadseg.errors import BeadsegError
 from beadseg.files import read_json
+from beadseg.inference.outputs.measure import EDGES
 from beadseg.inference.settings import FILE, POLARITIES, Settings
 from beadseg.quoting import counted, percent
 
@@ -34,6 +36,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default="any",
         help="beads brighter or darker than what lies around alone (any)",
     )
+
+
+def add_counting_options(parser: argparse.ArgumentParser) -> None:
+    """Adds --edge, --roi and --exclude."""
+    parser.add_argument(
+        "--edge",
+        choices=EDGES,
+        default="corrected",
+        help="how beads that the border cuts count in edge_corrected_count and the "
+        "densities: not at all (none), unless the top or the left side cuts them "
+        "(half), as the mean over such pairs of sides (corrected), or all",
+    )
+    for option, where in (("--roi", "inside"), ("--exclude", "outside")):
+        parser.add_argument(
+            option,
+            type=Path,
+            metavar="FILE",
+            help=f"count beads whose centre is {where} what this draws: GeoJSON, ROIs "
+            "of ImageJ, an image that is not 0; or a folder with a file for each image",
+        )
 
 
 def add_report_options(parser: argparse.ArgumentParser) -> None:

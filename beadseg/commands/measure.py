@@ -29,6 +29,7 @@ def add(commands: Subparsers) -> None:
     )
     share(parser, "-o", "(measured)", default=Path("measured"))
     share(parser, "--pixel-size")
+    detection.add_counting_options(parser)
     detection.add_report_options(parser)
     parser.set_defaults(run=run)
 
@@ -36,12 +37,16 @@ def add(commands: Subparsers) -> None:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measures all images; returns one dict per image, and lines on what failed."""
     from beadseg.inference.measured import measure_labels
+    from beadseg.inference.regions import Regions
     from beadseg.inference.scores.pairing import pair_images
 
     pairing = pair_images(options.labels, options.images)
     if without := pairing.without_prediction:
         without = f"{counted(len(without), 'image')} ({some_of(without, 3)})"
         print(f"note: no labels of {without}", file=sys.stderr)
-    result = measure_labels(pairing, options.output, options.pixel_size)
+    regions = Regions(options.roi, options.exclude)
+    result = measure_labels(
+        pairing, options.output, options.pixel_size, options.edge, regions
+    )
     detection.print_result(options, result)
     return result | {"exit_code": 1 if result["failed"] else 0}

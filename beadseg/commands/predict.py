@@ -78,6 +78,7 @@ def add(commands: Subparsers) -> None:
         nargs=0,
         help="say what each column of the tables is, and exit",
     )
+    detection.add_counting_options(parser)
     detection.add_report_options(parser)
     parser.add_argument(
         "--augment",
@@ -136,6 +137,7 @@ def loaded(options: argparse.Namespace) -> tuple:
         raise BeadsegError(f"--every {options.every}: give 1 or more")
     from beadseg.inference.batch import Options
     from beadseg.inference.predictor import Predictor
+    from beadseg.inference.regions import Regions
     from beadseg.inference.run import load_runs
     from beadseg.inference.tiles import TILE, keep_programs
 
@@ -155,6 +157,8 @@ def loaded(options: argparse.Namespace) -> tuple:
         tables=f".{options.tables}",
         dialect=options.csv_dialect,
         resume=options.resume,
+        edge=options.edge,
+        regions=Regions(options.roi, options.exclude),
     )
 
 

@@ -47,6 +47,7 @@ from beadseg.inference.records import (
     record_of,
     write_record,
 )
+from beadseg.inference.regions import Regions
 from beadseg.inference.scratch import Scratch, is_large
 from beadseg.inference.settings import FILE, Settings
 from beadseg.quoting import printable
@@ -66,6 +67,8 @@ class Options:
     output: Path
     settings: Settings = field(default_factory=Settings)
     pixel_size: float | None = None  # um, instead of what the files say
+    edge: str = "corrected"  # of `outputs.measure.EDGES`
+    regions: Regions = field(default_factory=Regions)
     only: tuple[str, ...] = choices()
     tables: str = ".csv"  # ending of beads and images
     dialect: str = "plain"  # of CSV, see `tables.DIALECTS`
@@ -177,22 +180,27 @@ def _flow(left, predictor, options, files, reader, writer, failed, bar) -> None:
     written: Future | None = None
     try:
         for i, image in enumerate(left):
-            pixels = following.pop(0) if following else reader.submit(_read, image)
+            read = (
+                following.pop(0) if following else reader.submit(_read, image, options)
+            )
             if i + 1 < len(left) and not is_large(left[i + 1].page.shape):
-                following.append(reader.submit(_read, left[i + 1]))
+                following.append(reader.submit(_read, left[i + 1], options))
             try:
-                seen = _look(image, pixels.result(), predictor, options, files)
+                pixels, region = read.result()
+                seen = _look(image, pixels, predictor, options, files)
             except ReadError as error:
                 failed.append(str(error))
                 bar.update()
                 continue
-            del pixels
+            del pixels, read
             if written is not None:
                 written.result()
             if is_large(seen.image.shape):  # alone: memory should hold no more
-                _finish(image, seen, predictor, options, bar)
+                _finish(image, seen, region, predictor, options, bar)
                 continue
-            written = writer.submit(_finish, image, seen, predictor, options, bar)
+            written = writer.submit(
+                _finish, image, seen, region, predictor, options, bar
+            )
         if written is not None:
             written.result()
     finally:
@@ -200,10 +208,11 @@ def _flow(left, predictor, options, files, reader, writer, failed, bar) -> None:
             future.cancel()
 
 
-def _read(image: Input) -> np.ndarray:
+def _read(image: Input, options: Options) -> tuple[np.ndarray, np.ndarray | None]:
+    """The image and its region."""
     pixels = image.page.read()
     check_image(pixels, image.page.where, constant=True)
-    return pixels
+    return pixels, options.regions.of(image)
 
 
 def _look(
@@ -225,17 +234,24 @@ def _look(
     )
 
 
-def _finish(image: Input, seen, predictor: Predictor, options: Options, bar) -> None:
+def _finish(
+    image: Input, seen, region, predictor: Predictor, options: Options, bar
+) -> None:
     page = image.page
-    found = predictor.finish(seen, options.pixel_size or page.pixel_size)
+    pixel_size = options.pixel_size or page.pixel_size
+    found = predictor.finish(seen, pixel_size, region, options.edge)
     where = {"file": printable(page.path), "page": page.index} | dict(page.place)
     where |= {"stamp": page.stamp, "read": read_as(page)}
-    write_image(image.name, found, where, options)
+    write_image(image.name, found, where, options, region)
     bar.update()
 
 
 def write_image(
-    name: str, found: Prediction, where: dict[str, Any], options: Options
+    name: str,
+    found: Prediction,
+    where: dict[str, Any],
+    options: Options,
+    region: np.ndarray | None = None,
 ) -> None:
     """Writes all files of an image, and at last its record.
 
@@ -244,8 +260,9 @@ def write_image(
       found: what was found in it.
       where: its "file", "page" and "stamp", and its place among others.
       options: of the batch.
+      region: bool[H, W], where beads count.
     """
-    of = Predicted(found.pixels, found, found.pixel_size)
+    of = Predicted(found.pixels, found, found.pixel_size, region)
     write_outputs(options.output, name, options.only, of)
     about = {"image": name} | where | found.image | {"notes": list(found.notes)}
     write_record(record_of(options.output, name), about, found.table)
@@ -271,7 +288,14 @@ def _settings(predictor: Predictor, options: Options) -> dict[str, Any]:
         "pixel_size": options.pixel_size,
         "augment": predictor.augment,
         "only": list(options.only),
+        **counting(options.edge, options.regions),
     }
+
+
+def counting(edge: str, regions: Regions) -> dict[str, str]:
+    """Of `prediction.json`: which beads count, where that is not as ever."""
+    asked = {"edge": edge, "roi": regions.roi, "exclude": regions.exclude}
+    return {k: str(v) for k, v in asked.items() if v not in (None, "corrected")}
 
 
 def _check_apart(inputs: Inputs, output: Path) -> None:

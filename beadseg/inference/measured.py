@@ -16,11 +16,14 @@ from beadseg.data.masks.labels import read_mask
 from beadseg.errors import BeadsegError
 from beadseg.files import LOCK, folder_lock, is_left_over, write_whole, writing
 from beadseg.inference import doubts
+from beadseg.inference.batch import counting
+from beadseg.inference.inputs import Input
 from beadseg.inference.outputs import writers
 from beadseg.inference.outputs.kinds import Predicted, choices, write_outputs
-from beadseg.inference.outputs.measure import measure
+from beadseg.inference.outputs.measure import keep_only, measure
 from beadseg.inference.outputs.surroundings import surroundings
 from beadseg.inference.records import DONE, read_as, record_of, write_record
+from beadseg.inference.regions import Regions
 from beadseg.inference.scores.pairing import Pair, Pairing, read_predicted
 from beadseg.inference.settings import FILE
 from beadseg.quoting import printable, short_name
@@ -37,7 +40,11 @@ class Labelled(NamedTuple):
 
 
 def measure_labels(
-    pairing: Pairing, output: Path, pixel_size: float | None = None
+    pairing: Pairing,
+    output: Path,
+    pixel_size: float | None = None,
+    edge: str = "corrected",
+    regions: Regions | None = None,
 ) -> dict[str, Any]:
     """Measures the beads of label images.
 
@@ -45,6 +52,7 @@ def measure_labels(
       pairing: of `pair_images`.
       output: a folder that is empty or not there.
       pixel_size: um, instead of what the files say.
+      edge, regions: which beads count, see `Measurer`.
 
     Returns:
       As `beadseg.inference.batch.predict_batch`.
@@ -63,10 +71,12 @@ def measure_labels(
     with folder_lock(output, "-o"), writing(output, "-o"):
         (output / DONE).mkdir()
         settings = {"beadseg": __version__, "runs": [], "pixel_size": pixel_size}
+        settings |= counting(edge, regions or Regions())
         write_whole(output / FILE, json.dumps(settings, indent=2) + "\n")
         for pair in tqdm(pairing.pairs, "measuring", unit="image", disable=None):
             try:
-                row, table, note = _measure(pair, output, pixel_size)
+                region = regions and regions.of(Input(pair.name, pair.image))
+                row, table, note = _measure(pair, output, pixel_size, region, edge)
             except ReadError as error:
                 failed.append(str(error))
                 continue
@@ -95,6 +105,8 @@ def measured(
     pixel_size: float | None = None,
     probability: np.ndarray | None = None,
     threshold: float = 0.5,
+    region: np.ndarray | None = None,
+    edge: str = "corrected",
 ) -> tuple[Labelled, dict[str, Any]]:
     """Measures beads that are given.
 
@@ -104,13 +116,25 @@ def measured(
       pixel_size: um.
       probability: f32[H, W], where there is one.
       threshold: of the probability.
+      region, edge: which beads count, see `Measurer`.
 
     Returns:
       The labels with their table, and the facts of the image for its row.
     """
     image, missing = fill(image)
     inside = (labels > 0).astype(np.float32) if probability is None else probability
-    found = measure(labels, image, inside, threshold=threshold, pixel_size=pixel_size)
+    found = measure(
+        labels,
+        image,
+        inside,
+        threshold=threshold,
+        pixel_size=pixel_size,
+        region=region,
+        edge=edge,
+    )
+    if region is not None:
+        labels = labels.copy()
+        keep_only(labels, found.table["label"])
     table, facts = found.table, found.image | {"mean_score": None}
     table |= surroundings(labels, image, table, found.boxes, pixel_size, missing)
     table["circularity"] = np.minimum(table["circularity"], 1.0)
@@ -120,7 +144,13 @@ def measured(
     return Labelled(labels, table, found.boxes), facts
 
 
-def _measure(pair: Pair, output: Path, given: float | None) -> tuple[dict, dict, str]:
+def _measure(
+    pair: Pair,
+    output: Path,
+    given: float | None,
+    region: np.ndarray | None,
+    edge: str,
+) -> tuple[dict, dict, str]:
     """Writes the files of one image; its row, its beads and a note on its labels."""
     note = ""
     if pair.instances:
@@ -140,9 +170,9 @@ def _measure(pair: Pair, output: Path, given: float | None) -> tuple[dict, dict,
         labels = relabel_sequential(labels)[0].astype(np.int32)
     name = short_name(printable(pair.name))
     pixel_size = given or pair.image.pixel_size or pair.predicted.pixel_size
-    found, facts = measured(labels, image, pixel_size)
+    found, facts = measured(labels, image, pixel_size, region=region, edge=edge)
     kinds = [kind for kind in choices() if kind != "probability"]
-    of = Predicted(image, found, pixel_size)
+    of = Predicted(image, found, pixel_size, region)
     write_outputs(output, name, kinds, of)
     page = pair.image
     row = {"image": name, "file": printable(page.path), "page": page.index}

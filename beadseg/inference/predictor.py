@@ -24,7 +24,7 @@ from beadseg.data.scaling import (
 )
 from beadseg.errors import BeadsegError
 from beadseg.inference.arrays import is_batch, named, progress_bar, usable
-from beadseg.inference.outputs.measure import BAND, Measurer
+from beadseg.inference.outputs.measure import BAND, Measurer, keep_only
 from beadseg.inference.outputs.surroundings import surroundings
 from beadseg.inference.prediction import NAME, Prediction, Predictions
 from beadseg.inference.pyramid import bead_scores, pyramid, size
@@ -272,9 +272,16 @@ class Predictor:
         return found.take(chosen), score[chosen]
 
     def finish(
-        self, seen: NetworkOutput, pixel_size: float | None = None
+        self,
+        seen: NetworkOutput,
+        pixel_size: float | None = None,
+        region: np.ndarray | None = None,
+        edge: str = "corrected",
     ) -> Prediction:
-        """The rest of `predict`, which may run on another thread."""
+        """The rest of `predict`, which may run on another thread.
+
+        `region` and `edge` say which beads count, see `Measurer`.
+        """
         shape = seen.image.shape
         band = None if seen.allocate is np.zeros else BAND
         page = compose(
@@ -282,8 +289,9 @@ class Predictor:
         )
         if self.runs[0].sizes is not None:
             to_half_height(page.labels, seen.image, seen.beads, seen.levels)
-        lost = 0 if seen.missing is None else int(seen.missing.sum())
-        measurer = Measurer(shape, len(seen.score), seen.threshold, lost)
+        measurer = Measurer(
+            *(shape, len(seen.score), seen.threshold, seen.missing, region, edge)
+        )
         for top in range(0, shape[0], BAND):
             rows = slice(top, min(top + BAND, shape[0]))
             maps = {}
@@ -297,6 +305,8 @@ class Predictor:
                 probability = np.where(here, 1, probability)  # no clear background
             measurer.add(page.labels[rows], seen.image[rows], probability, maps)
         found = measurer.finish(pixel_size)
+        if region is not None:
+            keep_only(page.labels, found.table["label"])
         table = found.table | surroundings(
             *(page.labels, seen.image, found.table, found.boxes),
             *(pixel_size, seen.missing),

@@ -271,7 +271,8 @@ def _areas(rows: Rows, optics: Optics, limits: list[str]) -> _Areas:
     elif sized and all(sizes):
         mm2 = 1.0
         shown = [
-            h * w * size**2 / 1e6 for (h, w), size in zip(sides, sizes, strict=True)
+            (_number(row.get("region_area_px")) or h * w) * size**2 / 1e6
+            for row, (h, w), size in zip(rows, sides, sizes, strict=True)
         ]
     elif sized and optics.volume is None:
         shown = [h * w for h, w in sides]

@@ -16,6 +16,12 @@ from beadseg.quoting import counted
 
 Tests = list[tuple[str, Comparison]]  # of what, and how it came out
 
+_EDGES = {
+    "corrected": "beads on the border in part (Gundersen 1977)",
+    "all": "all beads, also those that the border cuts",
+    "none": "only beads that the border does not cut",
+    "half": "beads that neither the top nor the left side cuts (Gundersen 1977)",
+}
 _PACKAGES = ("numpy", "scipy", "scikit-image", "jax", "flax")
 
 
@@ -105,7 +111,10 @@ def methods(found: Found, intervals: Intervals, tests: Tests) -> str:
             f"variation {100 * by_number(sizes).cv:.3g} % ({least} to {most} %; "
             "bootstrap over images, then beads)"
         )
-    lines.append("Numbers per area count beads on the border in part (Gundersen 1977)")
+    lines.append(f"Numbers per area count {_EDGES[of.get('edge', 'corrected')]}")
+    for option, where in (("roi", "inside"), ("exclude", "outside")):
+        if option in of:
+            lines.append(f"Only beads with their centre {where} a drawn region count")
     for what, test in tests:
         lines.append(f"The {what} of images was compared between groups ({test})")
     return ". ".join(lines) + "."

@@ -61,7 +61,21 @@ def open_vector(path: Path, image: Path | None) -> list[PageRef]:
             f"{path}: its image has {counted(len(pages), 'page')}, and outlines are "
             "for one: convert them to a label image with as many pages"
         )
-    page, name = pages[0], file_stem(image)
+    return [_vector_page(path, pages[0], file_stem(image))]
+
+
+def draw_vector(path: Path, page: PageRef) -> np.ndarray:
+    """What such a file draws on the grid of a page: i32[H, W]; raises `ReadError`."""
+    vector = _vector_page(path, page, page.name)
+    if vector.shape != page.shape:
+        sizes = (f"{h} x {w} px" for h, w in (vector.shape, page.shape))
+        raise ReadError(
+            f"{path}: {' but its image '.join(sizes)}: draw it on the image"
+        )
+    return vector.read()
+
+
+def _vector_page(path: Path, page: PageRef, name: str) -> VectorPage:
     which = "" if name in path.name else f"{name}: "  # of a file of many images
     try:
         drawing = READERS[path.suffix.lower()].read(path, page)
@@ -74,7 +88,7 @@ def open_vector(path: Path, image: Path | None) -> list[PageRef]:
         remedy = "" if ":" in reason else ": export it again"
         raise ReadError(printable(f"{path}: {which}{reason}{remedy}")) from error
     notes = tuple(f"{which}{note}" for note in notes)
-    return [VectorPage(path, 0, name, size, None, notes, kind="beads", drawing=drawing)]
+    return VectorPage(path, 0, name, size, None, notes, kind="beads", drawing=drawing)
 
 
 def _imagej(path: Path, page: PageRef) -> Drawing:

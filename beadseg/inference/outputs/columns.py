@@ -60,8 +60,9 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "edited": ("", "1: a person has drawn or changed it; of images, how many changed"),
     "edge_corrected_count": (
         "",
-        "edge-corrected: beads that one side of the image cuts count 1/2",
+        "beads as `--edge` counts them: those that one side of the image cuts 1/2",
     ),
+    "region_area_px": ("px2", "pixels of the region in which beads count (`--roi`)"),
     "density_per_mpx": ("1/Mpx", "edge_corrected_count in a million pixels"),
     "density_per_mm2": ("1/mm2", "edge_corrected_count in a square millimetre"),
     "coverage": ("", "share of the image that beads cover"),

@@ -28,6 +28,7 @@ class Predicted:
     image: np.ndarray  # [H, W], as the file has it
     found: Prediction
     pixel_size: float | None  # um
+    region: np.ndarray | None = None  # bool[H, W], where beads count
     # f32[n, 2] (y, x), px, of each bead; see `polygons`
     outlines: list[np.ndarray] = field(default_factory=list)
 
@@ -71,7 +72,8 @@ def _writers() -> ModuleType:
 def _overlay(file: Path, of: Predicted) -> None:
     from beadseg.inference.outputs.overlay import draw_overlay
 
-    _writers().write_png(file, draw_overlay(of.image, of.outlines, of.pixel_size))
+    picture = draw_overlay(of.image, of.outlines, of.pixel_size, of.region)
+    _writers().write_png(file, picture)
 
 
 OUTPUTS: dict[str, Output] = {

@@ -15,6 +15,8 @@ from beadseg.tables import Table
 BAND = 512  # rows that are added at once
 BLOCK = 16  # px, side of the squares in which the background is averaged
 CLEAR = 0.1  # of the threshold; background is what is even less probable
+# How beads that the border cuts count; the densities rest on that.
+EDGES = ("corrected", "all", "none", "half")
 SIDES = ("top", "bottom", "left", "right")
 
 
@@ -35,6 +37,8 @@ def measure(
     threshold: float,
     pixel_size: float | None = None,
     maps: dict[str, np.ndarray] | None = None,
+    region: np.ndarray | None = None,
+    edge: str = "corrected",
 ) -> Measured:
     """Measures the beads of an image.
 
@@ -45,11 +49,13 @@ def measure(
       threshold: of the probability.
       pixel_size: um.
       maps: f32[H, W] each, such as the uncertainty; their means become columns.
+      region, edge: which beads count, see `Measurer`.
 
     Returns:
       The table of `Measurer.finish`, and what is known of the image.
     """
-    measurer = Measurer(labels.shape, int(labels.max(initial=0)), threshold)
+    count = int(labels.max(initial=0))
+    measurer = Measurer(labels.shape, count, threshold, None, region, edge)
     for top in range(0, labels.shape[0], BAND):
         rows = slice(top, top + BAND)
         some = {name: values[rows] for name, values in (maps or {}).items()}
@@ -61,13 +67,28 @@ class Measurer:
     """Adds up bands of rows, from the top."""
 
     def __init__(
-        self, shape: tuple[int, int], count: int, threshold: float, missing: int = 0
+        self,
+        shape: tuple[int, int],
+        count: int,
+        threshold: float,
+        missing: np.ndarray | None = None,
+        region: np.ndarray | None = None,
+        edge: str = "corrected",
     ):
         """For an image of `shape` [H, W] with labels 1..`count`.
 
-        `missing` pixels of it have no data.
+        Args:
+          missing: bool[H, W], where it has no data.
+          region: bool[H, W], where the centre of a bead must lie for it to count.
+          edge: of `EDGES`, see `border_weights`.
         """
-        self._pixels = math.prod(shape) - missing
+        self._region, self._edge = region, edge
+        self._pixels = math.prod(shape)
+        if missing is not None:
+            self._pixels -= int(missing.sum())
+        if region is not None:
+            seen = region if missing is None else region & ~missing
+            self._pixels = int(seen.sum())
         self._shape, self._count = shape, count
         self._clear = CLEAR * threshold
         self._done = 0
@@ -143,6 +164,9 @@ class Measurer:
         area = self._sums["area"]
         here = np.flatnonzero(area > 0)
         here = here[here > 0]
+        if self._region is not None:
+            at = (self._sums[axis][here] / area[here] for axis in "yx")
+            here = here[self._region[tuple(np.rint(c).astype(int) for c in at)]]
         n = area[here]
         mean = {k: v[here] / n for k, v in self._sums.items() if k != "area"}
         major, minor = _axes(mean)
@@ -176,8 +200,10 @@ class Measurer:
             table["area_um2"] = n * pixel_size**2
             for name in ("diameter", "major_axis", "minor_axis"):
                 table[f"{name}_um"] = table[f"{name}_px"] * pixel_size
-        corrected = float(border_weights(self._touches[here]).sum())
-        about = self._image(table, corrected, pixel_size)
+        weights = border_weights(self._touches[here], self._edge)
+        about = self._image(table, float(weights.sum()), pixel_size)
+        if self._region is not None:
+            about["region_area_px"] = self._pixels
         return Measured(table, about, self._boxes[here], noise)
 
     def _image(
@@ -284,8 +310,19 @@ class Measurer:
             sigma *= 2
 
 
-def border_weights(touches: np.ndarray) -> np.ndarray:
+def keep_only(labels: np.ndarray, kept: np.ndarray) -> None:
+    """Takes all beads but some out of labels i32[H, W], in place."""
+    for top in range(0, labels.shape[0], BAND):
+        rows = slice(top, min(top + BAND, labels.shape[0]))
+        part = labels[rows]
+        labels[rows] = np.where(np.isin(part, kept), part, 0)
+
+
+def border_weights(touches: np.ndarray, edge: str = "corrected") -> np.ndarray:
     """How much each bead counts, bool[N, 4] (`SIDES`) to f64[N].
+
+    "all" counts each, "none" those that no side cuts, "half" those that neither the top
+    nor the left side cuts, "corrected" the mean over such pairs of sides:
 
     Counting the beads of an image counts too many for its area, because those that are
     cut by a side belong to the neighbouring field as well. The unbiased counting frame
@@ -293,7 +330,13 @@ def border_weights(touches: np.ndarray) -> np.ndarray:
     sides. This is the mean over the four choices: 1 for a bead inside, 1/2 for one on a
     side, 1/4 for one on a corner, 0 for one that touches opposite sides.
     """
+    if edge == "all":
+        return np.ones(len(touches))
+    if edge == "none":
+        return (~touches.any(1)).astype(np.float64)
     top, bottom, left, right = touches.T
+    if edge == "half":
+        return (~(top | left)).astype(np.float64)
     rows = np.where(top & bottom, 0.0, np.where(top | bottom, 0.5, 1.0))
     columns = np.where(left & right, 0.0, np.where(left | right, 0.5, 1.0))
     return rows * columns

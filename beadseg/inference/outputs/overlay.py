@@ -22,6 +22,7 @@ def draw_overlay(
     image: np.ndarray,
     outlines: Sequence[np.ndarray],
     pixel_size: float | None = None,
+    region: np.ndarray | None = None,
 ) -> np.ndarray:
     """Draws the beads of an image, which is brought to a size for the eye.
 
@@ -29,6 +30,7 @@ def draw_overlay(
       image: [H, W], as the file has it.
       outlines: f32[n, 2] (y, x) of each bead, px.
       pixel_size: um; gives a scale bar.
+      region: bool[H, W], where beads count; all else is drawn dark.
 
     Returns:
       u8[h, w, 3].
@@ -36,7 +38,10 @@ def draw_overlay(
     step = math.ceil(max(image.shape) / LARGEST)
     image = image[::step, ::step]
     zoom = max(1, round(SMALLEST / max(image.shape)))
-    grey = Image.fromarray(_stretched(image))
+    levels = _stretched(image)
+    if region is not None:
+        levels = np.where(region[::step, ::step], levels, levels // 3)
+    grey = Image.fromarray(levels)
     if zoom > 1:
         size = (grey.width * zoom, grey.height * zoom)
         grey = grey.resize(size, Image.Resampling.BICUBIC)
