@@ -7,6 +7,7 @@ from pathlib import Path
 
 from beadseg import __version__
 from beadseg.commands import (
+    Subparsers,
     analyze,
     baseline,
     calibrate,
@@ -21,30 +22,39 @@ from beadseg.commands import (
     predict,
     report,
     review,
-    train,
     verify,
 )
 from beadseg.errors import ending, prepare_streams
 from beadseg.files import write_whole, writing
 
-# In the order of `beadseg --help`.
+_TRAIN = "train"
+
+
+def _add_train(commands: Subparsers) -> None:
+    """`python -m beadseg.main` by another name: its flags are not argparse's."""
+    commands.add_parser(
+        _TRAIN, help="train a run or a sweep, such as --config=dice", add_help=False
+    )
+
+
+# Each adds its parser, in the order of `beadseg --help`.
 COMMANDS = (
-    predict,
-    measure,
-    calibrate,
-    evaluate,
-    generate,
-    importing,
-    analyze,
-    verify,
-    baseline,
-    complete,
-    review,
-    train,
-    diagnose,
-    report,
-    export,
-    help,
+    predict.add,
+    measure.add,
+    calibrate.add,
+    evaluate.add,
+    generate.add,
+    importing.add,
+    analyze.add,
+    verify.add,
+    baseline.add,
+    complete.add,
+    review.add,
+    _add_train,
+    diagnose.add,
+    report.add,
+    export.add,
+    help.add,
 )
 
 
@@ -57,7 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
     """
     prepare_streams()
     arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments[:1] == [train.NAME]:  # its flags are absl's
+    if arguments[:1] == [_TRAIN]:  # its flags are absl's
         return _train(arguments[1:])
     options = parse(arguments)
     with ending("stopped"):
@@ -90,8 +100,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        command.add(commands)
+    for add in COMMANDS:
+        add(commands)
     for command in commands.choices.values():
         command.add_argument("--json", type=Path, help="write the result to this file")
     return parser.parse_args(arguments)

@@ -46,7 +46,7 @@ def _said(module: str) -> tuple[str, Part]:
 
 
 def _formats() -> list[tuple[str, Part]]:
-    from beadseg.commands.formats_table import format_rows
+    from beadseg.inference.outputs.formats_table import format_rows
 
     rows = [
         (row.use, row.kind, " ".join(row.endings), row.library or "-")

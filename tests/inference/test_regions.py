@@ -1,0 +1,181 @@
+"""Which beads count: regions, and the border."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from roifile import ImagejRoi
+from scipy import ndimage
+
+from beadseg import cli
+from beadseg.inference.outputs.measure import EDGES, measure
+from tests.inference.bright import beads_image
+
+
+def run(capsys, *arguments):
+    """Exit code and lines of stderr of a command."""
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([str(argument) for argument in arguments])
+    return stopped.value.code, capsys.readouterr().err.splitlines()
+
+
+def rows_of(file):
+    with open(file, newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Labels and images of a.tif and b.tif, and where the labels' centres are."""
+    image, labels = beads_image()
+    for kind in ("labels", "images"):
+        (tmp_path / kind).mkdir()
+        for name in "ab":
+            content = image if kind == "images" else labels.astype(np.uint16)
+            tifffile.imwrite(tmp_path / kind / f"{name}.tif", content)
+    ids = np.unique(labels[labels > 0])
+    centres = np.array(ndimage.center_of_mass(labels > 0, labels, ids))
+    return tmp_path, labels, centres
+
+
+def square(labels):
+    """Its corner, its side, and where that is."""
+    side = labels.shape[0] // 2
+    mask = np.zeros(labels.shape, bool)
+    mask[5 : 5 + side, 8 : 8 + side] = True
+    return (5, 8), side, mask
+
+
+def as_geojson(file, corner, side):
+    (y, x) = corner
+    ring = [[x, y], [x + side, y], [x + side, y + side], [x, y + side], [x, y]]
+    shape = {"type": "Polygon", "coordinates": [ring]}
+    feature = {"type": "Feature", "geometry": shape, "properties": {}}
+    collection = {"type": "FeatureCollection", "features": [feature]}
+    file.write_text(json.dumps(collection))
+
+
+def as_roi(file, corner, side):
+    (y, x) = corner
+    ring = [[x, y], [x + side, y], [x + side, y + side], [x, y + side]]
+    ImagejRoi.frompoints(np.array(ring, float)).tofile(file)
+
+
+@pytest.mark.parametrize("option", ["--roi", "--exclude"])
+@pytest.mark.parametrize("kind", ["geojson", "roi", "tif", "folder"])
+def test_beads_belong_by_their_centres(folders, capsys, kind, option):
+    place, labels, centres = folders
+    corner, side, mask = square(labels)
+    file = place / f"a.{kind}"
+    if kind == "tif":
+        tifffile.imwrite(file, 7 * mask.astype(np.uint8))
+    elif kind == "folder":
+        file.mkdir()
+        for name in "ab":
+            as_geojson(file / f"{name}.geojson", corner, side)
+    else:
+        {"geojson": as_geojson, "roi": as_roi}[kind](file, corner, side)
+    out = place / "out"
+    given = (place / "labels", place / "images", "-o", out, option, file)
+    assert run(capsys, "measure", *given) == (0, [])
+    region = mask if option == "--roi" else ~mask
+    inside = region[tuple(np.rint(centres).astype(int).T)]
+    assert 0 < inside.sum() < len(inside)
+    for row in rows_of(out / "images.csv"):
+        assert int(row["count"]) == inside.sum()
+        assert int(row["region_area_px"]) == region.sum()
+        density = 1e6 * float(row["edge_corrected_count"]) / region.sum()
+        assert float(row["density_per_mpx"]) == pytest.approx(density, rel=1e-4)
+    kept = tifffile.imread(out / "labels" / "a.tif")
+    assert {*np.unique(kept)} - {0} == {*(np.flatnonzero(inside) + 1)}
+    assert "region" in (out / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("draw", "says"),
+    [
+        (lambda f: tifffile.imwrite(f, np.zeros((64, 64), np.uint8)), "its region is"),
+        (lambda f: tifffile.imwrite(f, np.ones((7, 9), np.uint8)), "7 x 9 px"),
+        (lambda f: f.write_bytes(b"no image"), "not an image"),
+        (lambda f: as_geojson(f.with_suffix(".geojson"), (900, 900), 50), "outside"),
+    ],
+    ids=["empty", "other size", "damaged", "outside"],
+)
+def test_a_region_that_cannot_be_is_one_line_an_image(folders, capsys, draw, says):
+    place, labels, _ = folders
+    if says == "its region is":
+        draw = lambda f: tifffile.imwrite(f, np.zeros(labels.shape, np.uint8))  # noqa: E731
+    draw(place / "r.tif")
+    file = next(f for f in (place / "r.geojson", place / "r.tif") if f.exists())
+    given = (place / "labels", place / "images", "-o", place / "out", "--roi", file)
+    code, lines = run(capsys, "measure", *given)
+    failed = [line for line in lines if line.startswith("failed: ")]
+    assert code == 1 and len(failed) == 2 and all(says in line for line in failed)
+
+
+def test_files_that_are_not_there_or_no_regions_are_one_line(folders, capsys):
+    place, _, _ = folders
+    given = (place / "labels", place / "images", "-o", place / "out", "--roi")
+    for file in (place / "none.geojson", place / "notes.docx"):
+        (place / "notes.docx").touch()
+        code, lines = run(capsys, "measure", *given, file)
+        assert code == 2 and len(lines) == 1 and file.name in lines[0]
+    (place / "some").mkdir()
+    as_geojson(place / "some" / "a.geojson", (5, 8), 30)
+    code, lines = run(capsys, "measure", *given, place / "some")
+    assert code == 1 and "has no file b.geojson" in lines[-1]
+
+
+def test_the_rules_of_the_border_have_the_density_in_the_mean():
+    """Discs strewn over a large plane, seen through a window: half and corrected."""
+    rng, side, radius, density = np.random.default_rng(0), 120, 9, 0.0008
+    mean = {edge: [] for edge in EDGES}
+    for _ in range(120):
+        wide = side + 4 * radius
+        count = rng.poisson(density * wide**2)
+        at = rng.uniform(0, wide, (count, 2))
+        # Of those that overlap all but the first go: as dense inside as at the border.
+        labels = np.zeros((wide, wide), np.int32)
+        rows, columns = np.ogrid[:wide, :wide]
+        kept = 0
+        for y, x in at:
+            disc = (rows - y) ** 2 + (columns - x) ** 2 <= radius**2
+            if not labels[disc].any():
+                kept += 1
+                labels[disc] = kept
+        seen = labels[2 * radius : -2 * radius, 2 * radius : -2 * radius]
+        # Whose lowest pixel lies in the window belongs to it: each to one window alone.
+        own = [
+            n
+            for n, box in enumerate(ndimage.find_objects(labels), 1)
+            if box is not None
+            and 2 * radius <= box[0].stop - 1 < wide - 2 * radius
+            and 2 * radius
+            <= np.flatnonzero(labels[box[0].stop - 1] == n)[0]
+            < wide - 2 * radius
+        ]
+        image = (seen > 0).astype(np.float32)
+        for edge in EDGES:
+            found = measure(seen.copy(), image, image, threshold=0.5, edge=edge)
+            mean[edge].append(found.image["edge_corrected_count"] - len(own))
+    error = {edge: np.mean(values) for edge, values in mean.items()}
+    spread = {edge: np.std(v) / np.sqrt(len(v)) for edge, v in mean.items()}
+    for edge in ("half", "corrected"):
+        assert abs(error[edge]) < 3 * spread[edge] + 0.05
+    assert error["all"] > 1 and error["none"] < -0.5
+
+
+def test_the_rules_in_closed_form():
+    labels = np.zeros((20, 20), np.int32)
+    for number, (y, x) in enumerate([(0, 5), (10, 0), (10, 10), (19, 10), (0, 19)], 1):
+        labels[y, x] = number
+    image = np.ones((20, 20), np.float32)
+    counts = {
+        edge: measure(labels, image, image, threshold=0.5, edge=edge).image[
+            "edge_corrected_count"
+        ]
+        for edge in EDGES
+    }
+    assert counts == {"all": 5, "none": 1, "half": 2, "corrected": 1 + 3 / 2 + 1 / 4}
