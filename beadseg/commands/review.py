@@ -62,10 +62,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             "--measure out"
         )
     left_out = prepare(options.dir, options.images) if prediction else []
+    if options.measure:
+        return _measure_alone(options, left_out)
     for line in left_out:
         note(line)
-    if options.measure:
-        return _measure_alone(options)
     result = _serve(options, prediction)
     said = [
         *result["problems"],
@@ -118,7 +118,7 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-def _measure_alone(options: argparse.Namespace) -> dict[str, Any]:
+def _measure_alone(options: argparse.Namespace, left_out: list[str]) -> dict[str, Any]:
     from beadseg.partial.review.session import ReviewSession
 
     session = ReviewSession(options.dir)
@@ -127,7 +127,8 @@ def _measure_alone(options: argparse.Namespace) -> dict[str, Any]:
     finally:
         session.release()
     result = _measure(options)
-    result["failed"] += failed
+    result["failed"] += [line for line in failed if line not in result["failed"]]
+    result["failed"] += left_out
     options.report = False  # it is written
     detection.print_result(options, result)
     return result | {"exit_code": 1 if result["failed"] else 0}

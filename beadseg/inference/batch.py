@@ -401,7 +401,7 @@ def write_tables(
         except Exception as error:  # damaged in any way
             failed.append(
                 f"{printable(file)}: damaged ({printable(error)}): "
-                "run the same command again with --resume"
+                "run beadseg predict again with --resume"
             )
             continue
         for kept in _KEPT:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,12 @@ def record_of(folder: Path, name: str) -> Path:
 
 
 def read_as(page: PageRef) -> dict[str, Any]:
-    """How a page is found again in its file."""
-    return {"channel": page.channel, "stack": page.projection}
+    """How a page is found again, from any working directory."""
+    return {
+        "path": os.path.abspath(page.path),
+        "channel": page.channel,
+        "stack": page.projection,
+    }
 
 
 def write_record(file: Path, about: dict[str, Any], table: Table) -> None:

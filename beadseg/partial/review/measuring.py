@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 from tqdm import tqdm
 
 from beadseg.data.images.reading import ReadError, open_pages
 from beadseg.errors import BeadsegError
-from beadseg.files import read_json, writing
+from beadseg.files import writing
 from beadseg.inference.batch import Options, write_tables
 from beadseg.inference.measured import measured
 from beadseg.inference.outputs.kinds import (
@@ -22,11 +21,16 @@ from beadseg.inference.outputs.kinds import (
     choices,
     write_outputs,
 )
-from beadseg.inference.records import read_record, record_of, write_record
-from beadseg.inference.settings import DEFAULT_NAME, FILE
+from beadseg.inference.records import record_of, write_record
+from beadseg.inference.settings import DEFAULT_NAME
 from beadseg.partial.completed import names, read_proposals, read_provenance
 from beadseg.partial.review.label_map import DRAWN, MODEL
-from beadseg.partial.review.predicted import read_labels
+from beadseg.partial.review.predicted import (
+    read_known,
+    read_labels,
+    read_settings,
+    read_tiff,
+)
 from beadseg.tables import DIALECTS
 
 COUNTS = ("added", "removed", "edited")  # columns of images.csv
@@ -47,7 +51,7 @@ def measure_again(folder: Path) -> dict[str, Any]:
       BeadsegError: the folder cannot be written.
     """
     started = time.monotonic()
-    settings = read_json(folder / FILE)
+    settings = read_settings(folder)
     failed: list[str] = []
     changed = 0
     with writing(folder, None):
@@ -68,7 +72,7 @@ def measure_again(folder: Path) -> dict[str, Any]:
         "runs": runs,
         "images": rows,
         "measured": changed,
-        "failed": failed,
+        "failed": list(dict.fromkeys(failed)),
         "notes": notes,
         "doubts": doubts,
         "skipped": 0,
@@ -78,8 +82,10 @@ def measure_again(folder: Path) -> dict[str, Any]:
 
 def _one(folder: Path, name: str, settings: dict[str, Any]) -> bool:
     """Writes the files of an image; whether there was anything to write."""
-    about, before = read_record(record_of(folder, name))
+    about, before = read_known(folder, name)
     told = read_provenance(folder, name)
+    if not told:  # left out of the review, which says why
+        return False
     if not told["decisions"] and "decisions" not in about:
         return False
     if about.get("decisions") == told["decisions_digest"]:
@@ -88,7 +94,7 @@ def _one(folder: Path, name: str, settings: dict[str, Any]) -> bool:
     image = open_pages(folder / "images" / read_proposals(folder, name)["image"])[0]
     pixels, pixel_size = image.read(), about["pixel_size_um"]
     file = folder / "probability" / f"{name}.tif"
-    probability = tifffile.imread(file) if file.is_file() else None
+    probability = read_tiff(file) if file.is_file() else None
     threshold = about.get("threshold", 0.5)  # labels of other tools have none
     found, facts = measured(labels, pixels, pixel_size, probability, threshold)
     beads = {int(n): bead for n, bead in told["beads"].items() if bead["in_mask"]}

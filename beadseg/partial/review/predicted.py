@@ -23,6 +23,7 @@ from beadseg.files import open_whole, read_json, write_whole, writing
 from beadseg.inference.records import DONE, read_record, record_of
 from beadseg.inference.settings import FILE
 from beadseg.partial.completed import FOLDERS, write_labels
+from beadseg.quoting import printable
 from beadseg.tables import Table
 
 
@@ -44,12 +45,10 @@ def prepare(folder: Path, images: Path | None = None) -> list[str]:
       BeadsegError: no image can be reviewed, or the folder cannot be written.
     """
     names = sorted(file.stem for file in (folder / DONE).glob("*.npz"))
-    settings = read_json(folder / FILE)
+    settings = read_settings(folder)
     runs = [run["run"] for run in settings.get("runs") or []]
     problems: list[str] = []
     with writing(folder, None):
-        for kind in FOLDERS:
-            (folder / kind).mkdir(exist_ok=True)
         for name in tqdm(names, "opening", unit="image", disable=None, leave=False):
             if (folder / "proposals" / f"{name}.json").exists():
                 continue
@@ -63,7 +62,7 @@ def prepare(folder: Path, images: Path | None = None) -> list[str]:
 
 
 def _prepare(folder: Path, name: str, images: Path | None, run: str) -> None:
-    about, table = _read_record(folder, name)
+    about, table = read_known(folder, name)
     file = folder / "labels" / f"{name}.tif"
     if not file.is_file():
         raise BeadsegError(
@@ -81,6 +80,8 @@ def _prepare(folder: Path, name: str, images: Path | None, run: str) -> None:
             f"{height} x {width} px" for height, width in (labels.shape, page.shape)
         )
         raise BeadsegError(f"{file}: {' but its image '.join(sizes)}: is it another?")
+    for kind in FOLDERS:
+        (folder / kind).mkdir(exist_ok=True)
     image = _keep_image(folder, name, page)
     write_labels(folder / "person" / f"{name}.tif", np.zeros(labels.shape, np.uint8))
     write_labels(folder / "proposals" / f"{name}.tif", labels)
@@ -109,24 +110,38 @@ def _prepare(folder: Path, name: str, images: Path | None, run: str) -> None:
     )
 
 
-def _read_record(folder: Path, name: str) -> tuple[dict[str, Any], Table]:
+def read_settings(folder: Path) -> dict[str, Any]:
+    """What a prediction was made with; raises BeadsegError: it is damaged."""
+    try:
+        return read_json(folder / FILE)
+    except (OSError, ValueError) as error:
+        raise BeadsegError(
+            f"{folder / FILE}: damaged ({error}): put a copy of it back, or predict "
+            "into a new folder"
+        ) from error
+
+
+def read_known(folder: Path, name: str) -> tuple[dict[str, Any], Table]:
+    """What is known of an image and its beads; raises BeadsegError: it is damaged."""
     file = record_of(folder, name)
     try:
         return read_record(file)
     except Exception as error:  # damaged in any way
         raise BeadsegError(
-            f"{file}: damaged ({error}): run beadseg predict again with --resume"
+            f"{printable(file)}: damaged ({printable(error)}): run beadseg predict "
+            "again with --resume"
         ) from error
 
 
 def read_labels(file: Path) -> np.ndarray:
-    """i32[H, W] of a label image of a prediction.
+    """i32[H, W] of a label image of a prediction; raises BeadsegError: damaged."""
+    return read_tiff(file).astype(np.int32)
 
-    Raises:
-      BeadsegError: it is damaged.
-    """
+
+def read_tiff(file: Path) -> np.ndarray:
+    """[H, W] of a file of a prediction; raises BeadsegError: it is damaged."""
     try:
-        return tifffile.imread(file).astype(np.int32)
+        return tifffile.imread(file)
     except Exception as error:  # tifffile raises many kinds
         raise BeadsegError(
             f"{file}: damaged ({error}): run beadseg predict again with --resume"
@@ -146,7 +161,8 @@ def _page(about: dict[str, Any], folder: Path, images: Path | None) -> PageRef:
         places = [images / file.name, images / "images" / file.name]
     else:
         kept = _of_name(folder / "images", about["image"])
-        places = [file, folder / file, *kept]
+        known = [Path(read["path"])] if "path" in read else []
+        places = [*known, file, folder / file, *kept]
     path = next((place for place in places if place.exists()), None)
     if not about["file"] or path is None:
         where = f" in {images}" if images is not None else ""

@@ -176,3 +176,68 @@ def test_from_the_page_to_the_tables(browser, measured):
         server.stop()
     assert table(out / "images.csv")[0]["added"] == "1"
     assert AnnotationLog(out, "a").version == 2
+
+
+def spoil(where):
+    def of(folder):
+        (folder / where).write_bytes(b"{")
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("damage", "code", "says"),
+    [
+        (spoil(".done/a.npz"), 1, "a.npz: damaged"),
+        (spoil("prediction.json"), 2, "prediction.json: damaged"),
+        (spoil("probability/a.tif"), 1, "probability/a.tif: damaged"),
+        (lambda folder: (folder / "images/a.tif").unlink(), 1, "the image is gone"),
+    ],
+)
+def test_damage_is_one_line_and_stays_with_its_image(
+    damage, code, says, measured, capsys
+):
+    out, labels = measured
+    (out / "probability").mkdir()
+    for name in "ab":
+        even = (labels > 0).astype(np.float32)
+        tifffile.imwrite(out / "probability" / f"{name}.tif", even)
+    run(capsys, "review", out, "--measure")
+    session = ReviewSession(out)
+    for name in "ab":
+        session.decide(name, {"do": "delete", "ids": [1]}, 0)
+    session.close()
+    damage(out)
+    if "gone" in says:  # nor what was made of it
+        (out / "provenance" / "a.json").unlink()
+    got, lines = run(capsys, "review", out, "--measure")
+    assert got == code
+    (line,) = [line for line in lines if says in line]
+    new = tifffile.imread(out / "labels" / "b.tif")
+    assert (1 in new) == (code == 2)
+
+
+def test_without_labels_nothing_is_put_into_the_folder(measured, capsys):
+    out, _ = measured
+    for name in "ab":
+        (out / "labels" / f"{name}.tif").unlink()
+    before = sorted(path.name for path in out.iterdir())
+    code, lines = run(capsys, "review", out, "--measure")
+    assert code == 2 and len(lines) == 1 and "with labels among --only" in lines[0]
+    assert sorted(path.name for path in out.iterdir()) == before
+
+
+def test_images_given_by_a_relative_path_are_found_from_elsewhere(
+    measured, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert not run(capsys, "measure", "labels", "images", "-o", "near")[0]
+    (tmp_path / "far").mkdir()
+    monkeypatch.chdir(tmp_path / "far")
+    assert run(capsys, "review", "../near", "--measure")[0] == 0
+    tifffile.imwrite(
+        tmp_path / "near" / "labels" / "a.tif", np.zeros((9, 9), np.uint16)
+    )
+    (tmp_path / "near" / "proposals" / "a.json").unlink()
+    code, lines = run(capsys, "review", "../near", "--measure")
+    assert code == 1 and any("labels/a.tif: 9 x 9 px" in line for line in lines)
