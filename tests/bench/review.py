@@ -25,7 +25,8 @@ from beadseg.partial.completed import FOLDERS, write_labels
 from beadseg.partial.review.annotation_log import AnnotationLog
 from beadseg.partial.review.derived import save
 from tests.bench.record import keep
-from tests.partial.test_review import CHROMIUM, FLAGS, Server
+from tests.partial.conftest import CHROMIUM, FLAGS
+from tests.partial.test_review import Server
 
 # Runs before the page. `dirty`, `levels` and `version` are the page's own.
 WATCH = """
