@@ -149,7 +149,7 @@ async function load(index, keepView = false) {
     refresh();
     if (!keepView && big) await loadPixels(number, 1);
     if (number !== loadNumber) return;
-    if (!prediction) next(0);
+    if (!prediction) selectFirst();
     document.body.dataset.ready = images[current].name;
   } catch (error) {
     $("loading").hidden = true;
@@ -486,6 +486,12 @@ function next(direction) {
   index = bead ? (index + direction + open.length) % open.length : 0;
   selected = new Set([open[Math.max(index, 0)]]);
   reveal(beads.get([...selected][0]));
+  refresh();
+}
+
+// On the whole image: where the first proposal lies is seen, not gone to.
+function selectFirst() {
+  selected = new Set(proposals().slice(0, 1));
   refresh();
 }
 
