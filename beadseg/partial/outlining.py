@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from scipy.spatial import cKDTree
 from tqdm import tqdm
 
-from beadseg.data.folder import scan
+from beadseg.data.folder import scan, trusted
 from beadseg.data.images.reading import ReadError
 from beadseg.data.masks import marked
 from beadseg.data.masks.beads import number_beads
@@ -68,7 +68,7 @@ def prepare(config: ConfigDict) -> None:
     kind = marked.kind_of(data)
     if not data.dir or kind == "outlines":
         return
-    samples = scan(data).samples
+    samples = trusted(scan(data)).samples
     masked = [sample for sample in samples if sample.mask]
     if not masked or marked.stored(data, samples) is not None:
         return

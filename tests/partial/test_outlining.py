@@ -93,6 +93,20 @@ def test_training_learns_outlines_where_masks_are_marks(folder):
     assert "radius of 2.5 to 4.5 px" in note
 
 
+def test_a_mask_of_another_image_hides_no_marks(folder):
+    home = Path(folder.data.dir)
+    image = np.array(Image.open(home / "images" / "a.png"))
+    mask = np.array(Image.open(home / "masks" / "a.png"))
+    Image.fromarray(np.roll(image, 4, 1)).save(home / "images" / "c.png")
+    other = np.pad(mask.T[::-1, 5:], ((0, 0), (0, 5)))
+    Image.fromarray(other).save(home / "masks" / "c.png")
+    assert [doubt.image for doubt in scan(folder.data).doubts] == ["c"]
+    outlining.prepare(folder)
+    dataset = open_dataset(folder)
+    assert dataset.marks
+    assert [r.has_mask for r in dataset.records] == [True, True, False]
+
+
 @pytest.fixture
 def marks_of_b(folder):
     """Replaces the mask of the second image by what a function makes of it."""
