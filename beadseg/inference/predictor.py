@@ -1,6 +1,6 @@
 """Images in memory to beads: `beadseg.load(RUN).predict(array)`."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
@@ -9,38 +9,24 @@ from typing import Any, overload
 import numpy as np
 
 from beadseg.data.images import gaps
-from beadseg.data.masks.instances import (
-    find_beads_blockwise,
-    options_of_range,
-    options_of_size,
-)
-from beadseg.data.scaling import (
-    LARGEST_SCALE,
-    SMALLEST_SCALE,
-    PreparedWindows,
-    resample,
-    resample_labels,
-    scaled_shape,
-)
 from beadseg.errors import BeadsegError
 from beadseg.inference.arrays import is_batch, named, progress_bar, usable
+from beadseg.inference.looking import Looker
 from beadseg.inference.outputs.measure import BAND, Measurer, keep_only
 from beadseg.inference.outputs.surroundings import surroundings
 from beadseg.inference.prediction import NAME, Prediction, Predictions
 from beadseg.inference.pyramid import bead_scores, pyramid, size
 from beadseg.inference.pyramid.compose import Allocate, compose
-from beadseg.inference.pyramid.grid import resample_map
 from beadseg.inference.pyramid.half_height import to_half_height
-from beadseg.inference.pyramid.pyramid import Candidates, Level, Maps
+from beadseg.inference.pyramid.pyramid import Candidates, Level
 from beadseg.inference.pyramid.suppression import select
 from beadseg.inference.run import Run, load_runs
 from beadseg.inference.settings import AUTO, Settings
-from beadseg.inference.tiles import TILE, Network, Source, source_of
+from beadseg.inference.tiles import TILE, Network
 
 MIN_SCORE = 0.4  # on a pyramid; tiny dark beads are found more often than at 0.5
 LIKELY, COMPANY, SURE = 0.6, 0.33, 0.9  # see `_credible`
 ALONE = 0.7  # least score where others have no company
-WHOLE = 0.25  # prominence at which bodies far from round stay whole
 ASKED = (0.4, 2.5)  # times the diameter that was given: sizes that are taken
 
 
@@ -184,7 +170,7 @@ class Predictor:
         """
         threshold, notes = self.threshold(settings.threshold), ()
         image, missing = gaps.fill(image)
-        look = self._looker(image, threshold, least_span, allocate, missing)
+        look = self._looker(image, threshold, missing, least_span, allocate)
         run = self.runs[0]
         asked = None if settings.diameter == AUTO else float(settings.diameter)
         if run.sizes is None:
@@ -209,7 +195,7 @@ class Predictor:
           finer: looks at it enlarged as well.
         """
         image, missing = gaps.fill(image)
-        look = self._looker(image, self.threshold(), 0.0, np.zeros, missing)
+        look = self._looker(image, self.threshold(), missing)
         levels = self._pyramid(image.shape, look, None)
         return [look(pyramid.OCTAVE * levels[0].scale), *levels] if finer else levels
 
@@ -329,149 +315,14 @@ class Predictor:
             *(seen.image, pixel_size, seen.notes, seen.settings, self),
         )
 
+    def _looker(self, image, threshold: float, missing, *more) -> Looker:
+        return Looker(self.networks, self.spreads, image, threshold, missing, *more)
+
     def threshold(self, wanted: float | str = AUTO) -> float:
         """The threshold in use: of several runs the mean of theirs."""
         if wanted == AUTO:
             return float(np.mean([run.threshold for run in self.runs]))
         return float(wanted)
-
-    def _looker(
-        self,
-        image,
-        threshold: float,
-        least_span: float,
-        allocate: Allocate,
-        missing: np.ndarray | None,
-    ) -> Callable[[float], Level]:
-        """Looks at an image at a scale."""
-        sources: dict[int, Any] = {}
-        lost = None if missing is None else gaps.wide(missing)
-
-        def source(run: Run, scale: float) -> tuple[Source, tuple[int, int]]:
-            if run.sizes is None or run.flatten_sigma:
-                windows = PreparedWindows(image, **run.preparation(scale, least_span))
-                return windows.read, windows.shape
-            known = sources.setdefault(id(run), {})
-            if not known:
-                known[0] = PreparedWindows(image, **run.preparation(1.0, least_span))
-            windows = known[0].at_scale(scale)
-            if scale >= 1:
-                return windows.read, windows.shape
-            if scale not in known:  # each from the one before
-                finer = known.get(2 * scale)
-                known[scale] = (
-                    windows.whole() if finer is None else resample(finer, windows.shape)
-                )
-            return source_of(known[scale]), windows.shape
-
-        def look(scale: float, maps: Maps | None = None) -> Level:
-            """With the maps of another look, bodies far from round stay whole."""
-            options = self.bead_options
-            if maps is None:
-                maps = self._maps(image.shape, scale, source, allocate)
-                if lost is not None:
-                    _leave_out(maps.probability, lost)
-            else:
-                options |= {"prominence": WHOLE}
-            shape = maps.probability.shape
-            labels = allocate(shape, np.int32)
-            distance = maps.distance
-            count = find_beads_blockwise(
-                lambda rows, columns: maps.probability[rows, columns],
-                None
-                if distance is None
-                else lambda rows, columns: distance[rows, columns],
-                labels,
-                threshold,
-                **options,
-            )
-            read, _ = source(self.runs[0], scale)
-            measurer = Measurer(shape, count, threshold)
-            for top in range(0, shape[0], BAND):
-                rows = slice(top, min(top + BAND, shape[0]))
-                probability = maps.probability[rows]
-                more = {"sure": (probability >= pyramid.SURE).astype(np.float32)}
-                if distance is not None:
-                    more["distance"] = distance[rows]
-                pixels = read(rows.start, rows.stop, 0, shape[1])
-                measurer.add(labels[rows], pixels, probability, more)
-            measured = measurer.finish()
-            regions = measured.table | {"noise": measured.noise}
-            return Level(scale, maps, labels, regions, measured.boxes)
-
-        return look
-
-    def _maps(self, page: tuple[int, int], scale: float, source, allocate) -> Maps:
-        """The mean of what the networks say, on the grid of the first."""
-        shape = scaled_shape(page, scale)
-        count = len(self.networks)
-        deep = sum(network.has_distance for network in self.networks)
-        probability = allocate(shape, np.float32)
-        distance = allocate(shape, np.float32) if deep else None
-        square = allocate(shape, np.float32) if self.spreads else None
-        for network in self.networks:
-            own = self.scale_of(network.run, scale)
-            read, own_shape = source(network.run, own)
-            if own_shape != shape and allocate is not np.zeros:
-                raise BeadsegError(
-                    f"{network.run.name}: knows beads of another size than "
-                    f"{self.runs[0].name}, and the image is too large to mix them: "
-                    "give one of them with --run"
-                )
-            bands = network.bands(read, own_shape)
-            if own_shape != shape:
-                bands = [_resampled(network.whole(read, own_shape), shape)]
-            for band in bands:
-                rows = slice(band.top, band.top + len(band.probability))
-                _add(probability, rows, band.probability, count)
-                if square is not None:
-                    _add(square, rows, band.square, count)
-                if band.distance is not None:
-                    _add(distance, rows, band.distance, deep)
-        if square is not None:  # becomes the spread
-            for top in range(0, shape[0], BAND):
-                rows = slice(top, min(top + BAND, shape[0]))
-                variance = square[rows] - np.square(probability[rows])
-                square[rows] = np.sqrt(np.maximum(variance, 0.0))
-        return Maps(probability, distance, square)
-
-    @property
-    def bead_options(self) -> dict[str, float]:
-        """Options of `find_beads` for these runs."""
-        run = self.runs[0]
-        if run.sizes is not None:
-            return options_of_range(*run.sizes)
-        return options_of_size(run.bead_diameter, run.smallest_bead)
-
-    def scale_of(self, run: Run, scale: float) -> float:
-        """The scale at which another run sees beads of the size that it knows."""
-        first = self.runs[0]
-        if run is first or not (run.bead_diameter and first.bead_diameter):
-            return scale
-        if run.sizes is not None and first.sizes is not None:
-            ratio = run.sizes[1] / first.sizes[1]
-        else:
-            ratio = run.bead_diameter / first.bead_diameter
-        return min(max(scale * ratio, SMALLEST_SCALE), LARGEST_SCALE)
-
-
-def _add(total: np.ndarray, rows: slice, values: np.ndarray, count: int) -> None:
-    total[rows] = values if count == 1 else total[rows] + values / np.float32(count)
-
-
-def _resampled(band, shape: tuple[int, int]):
-    maps = [None if m is None else resample_map(m, shape) for m in band[1:]]
-    return band._replace(
-        **dict(zip(("probability", "distance", "square"), maps, strict=True))
-    )
-
-
-def _leave_out(probability: np.ndarray, missing: np.ndarray) -> None:
-    """No bead where the image has no data; of a large image some rows at a time."""
-    lost = resample_labels(missing, probability.shape)
-    for top in range(0, len(lost), BAND):
-        rows = slice(top, top + BAND)
-        probability[rows] = np.where(lost[rows], 0, probability[rows])
 
 
 def _main_scale(seen: NetworkOutput) -> float:

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-import beadseg
 from beadseg import cli
 from beadseg.analysis.diagnosis.causes import CAUSES, diagnose
 from beadseg.analysis.diagnosis.evidence import Evidence, ExaminedImage, examine, pool
 from beadseg.analysis.recommendation import write_config
 from beadseg.config import load_config
 from beadseg.data.builders import open_dataset
+from beadseg.inference.looking import bead_options
+from beadseg.inference.run import load_run
 from beadseg.training import beads
 from beadseg.training.run_folder import flatten
 from tests.analysis.illness import ILLNESSES, healthy, ill
@@ -149,7 +150,7 @@ def test_beads_are_looked_for_with_the_options_of_prediction(trained):
     stored = json.loads((trained / "config.json").read_text())
     config.data.update_from_flattened_dict(flatten(stored["data"]))
     dataset = open_dataset(config)
-    assert beads.options(config, dataset) == beadseg.load(trained).bead_options
+    assert beads.options(config, dataset) == bead_options(load_run(trained))
 
 
 @pytest.mark.slow

@@ -1,0 +1,187 @@
+"""An image looked at on one scale: what networks say there, and the regions in it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from beadseg.data.images import gaps
+from beadseg.data.masks.instances import (
+    find_beads_blockwise,
+    options_of_range,
+    options_of_size,
+)
+from beadseg.data.scaling import (
+    LARGEST_SCALE,
+    SMALLEST_SCALE,
+    PreparedWindows,
+    resample,
+    resample_labels,
+    scaled_shape,
+)
+from beadseg.errors import BeadsegError
+from beadseg.inference.outputs.measure import BAND, Measurer
+from beadseg.inference.pyramid import pyramid
+from beadseg.inference.pyramid.compose import Allocate
+from beadseg.inference.pyramid.grid import resample_map
+from beadseg.inference.pyramid.pyramid import Level, Maps
+from beadseg.inference.run import Run
+from beadseg.inference.tiles import Network, Source, source_of
+
+WHOLE = 0.25  # prominence at which bodies far from round stay whole
+
+
+class Looker:
+    """Looks at an image; what was prepared for one scale serves the next.
+
+    Args:
+      networks: whose mean counts; sizes and brightness are those of the first.
+      spreads: whether their standard deviation is kept.
+      image: [H, W], gaps filled.
+      threshold: of the probability.
+      missing: bool[H, W], where it has no data; None: nowhere.
+      least_span: see `beadseg.data.scaling.prepare`.
+      allocate: makes the arrays of a level.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[Network],
+        spreads: bool,
+        image: np.ndarray,
+        threshold: float,
+        missing: np.ndarray | None = None,
+        least_span: float = 0.0,
+        allocate: Allocate = np.zeros,
+    ):
+        self._networks, self._spreads = networks, spreads
+        self._image, self._threshold = image, threshold
+        self._least_span, self._allocate = least_span, allocate
+        self._lost = None if missing is None else gaps.wide(missing)
+        self._prepared: dict[int, dict[float, PreparedWindows | np.ndarray]] = {}
+
+    def __call__(self, scale: float, maps: Maps | None = None) -> Level:
+        """The level of a scale: pixels of it to a pixel of the image.
+
+        With the `maps` of another look at it, bodies far from round stay whole.
+        """
+        first = self._networks[0].run
+        options = bead_options(first)
+        if maps is None:
+            maps = self._maps(scale)
+            if self._lost is not None:
+                _leave_out(maps.probability, self._lost)
+        else:
+            options |= {"prominence": WHOLE}
+        shape = maps.probability.shape
+        labels = self._allocate(shape, np.int32)
+        distance = maps.distance
+        count = find_beads_blockwise(
+            lambda rows, columns: maps.probability[rows, columns],
+            None if distance is None else lambda rows, columns: distance[rows, columns],
+            labels,
+            self._threshold,
+            **options,
+        )
+        read, _ = self._source(first, scale)
+        measurer = Measurer(shape, count, self._threshold)
+        for top in range(0, shape[0], BAND):
+            rows = slice(top, min(top + BAND, shape[0]))
+            probability = maps.probability[rows]
+            more = {"sure": (probability >= pyramid.SURE).astype(np.float32)}
+            if distance is not None:
+                more["distance"] = distance[rows]
+            pixels = read(rows.start, rows.stop, 0, shape[1])
+            measurer.add(labels[rows], pixels, probability, more)
+        measured = measurer.finish()
+        regions = measured.table | {"noise": measured.noise}
+        return Level(scale, maps, labels, regions, measured.boxes)
+
+    def _source(self, run: Run, scale: float) -> tuple[Source, tuple[int, int]]:
+        """The image as a run sees it at a scale, and its shape there."""
+        image, least = self._image, self._least_span
+        if run.sizes is None or run.flatten_sigma:
+            windows = PreparedWindows(image, **run.preparation(scale, least))
+            return windows.read, windows.shape
+        known = self._prepared.setdefault(id(run), {})
+        if not known:
+            known[0] = PreparedWindows(image, **run.preparation(1.0, least))
+        windows = known[0].at_scale(scale)
+        if scale >= 1:
+            return windows.read, windows.shape
+        if scale not in known:  # each from the one before
+            finer = known.get(2 * scale)
+            known[scale] = (
+                windows.whole() if finer is None else resample(finer, windows.shape)
+            )
+        return source_of(known[scale]), windows.shape
+
+    def _maps(self, scale: float) -> Maps:
+        """The mean of what the networks say, on the grid of the first."""
+        shape, allocate = scaled_shape(self._image.shape, scale), self._allocate
+        first, count = self._networks[0].run, len(self._networks)
+        deep = sum(network.has_distance for network in self._networks)
+        probability = allocate(shape, np.float32)
+        distance = allocate(shape, np.float32) if deep else None
+        square = allocate(shape, np.float32) if self._spreads else None
+        for network in self._networks:
+            own = scale_of(network.run, first, scale)
+            read, own_shape = self._source(network.run, own)
+            if own_shape != shape and allocate is not np.zeros:
+                raise BeadsegError(
+                    f"{network.run.name}: knows beads of another size than "
+                    f"{first.name}, and the image is too large to mix them: give one "
+                    "of them with --run"
+                )
+            bands = network.bands(read, own_shape)
+            if own_shape != shape:
+                bands = [_resampled(network.whole(read, own_shape), shape)]
+            for band in bands:
+                rows = slice(band.top, band.top + len(band.probability))
+                _add(probability, rows, band.probability, count)
+                if square is not None:
+                    _add(square, rows, band.square, count)
+                if band.distance is not None:
+                    _add(distance, rows, band.distance, deep)
+        if square is not None:  # becomes the spread
+            for top in range(0, shape[0], BAND):
+                rows = slice(top, min(top + BAND, shape[0]))
+                variance = square[rows] - np.square(probability[rows])
+                square[rows] = np.sqrt(np.maximum(variance, 0.0))
+        return Maps(probability, distance, square)
+
+
+def bead_options(run: Run) -> dict[str, float]:
+    """Options of `find_beads` for a run."""
+    if run.sizes is not None:
+        return options_of_range(*run.sizes)
+    return options_of_size(run.bead_diameter, run.smallest_bead)
+
+
+def scale_of(run: Run, first: Run, scale: float) -> float:
+    """The scale at which a run sees beads of the size that `first` knows at `scale`."""
+    if run is first or not (run.bead_diameter and first.bead_diameter):
+        return scale
+    if run.sizes is not None and first.sizes is not None:
+        ratio = run.sizes[1] / first.sizes[1]
+    else:
+        ratio = run.bead_diameter / first.bead_diameter
+    return min(max(scale * ratio, SMALLEST_SCALE), LARGEST_SCALE)
+
+
+def _add(total: np.ndarray, rows: slice, values: np.ndarray, count: int) -> None:
+    total[rows] = values if count == 1 else total[rows] + values / np.float32(count)
+
+
+def _resampled(band, shape: tuple[int, int]):
+    maps = [None if m is None else resample_map(m, shape) for m in band[1:]]
+    return band._replace(
+        **dict(zip(("probability", "distance", "square"), maps, strict=True))
+    )
+
+
+def _leave_out(probability: np.ndarray, missing: np.ndarray) -> None:
+    """No bead where the image has no data; of a large image some rows at a time."""
+    lost = resample_labels(missing, probability.shape)
+    for top in range(0, len(lost), BAND):
+        rows = slice(top, top + BAND)
+        probability[rows] = np.where(lost[rows], 0, probability[rows])
