@@ -37,7 +37,7 @@ def add(commands: Subparsers) -> None:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measures all images; returns one dict per image, and lines on what failed."""
     from beadseg.inference.measured import measure_labels
-    from beadseg.inference.regions import Regions
+    from beadseg.inference.outputs.regions import Regions
     from beadseg.inference.scores.pairing import pair_images
 
     pairing = pair_images(options.labels, options.images)

@@ -136,8 +136,8 @@ def loaded(options: argparse.Namespace) -> tuple:
     if options.every < 1:
         raise BeadsegError(f"--every {options.every}: give 1 or more")
     from beadseg.inference.batch import Options
+    from beadseg.inference.outputs.regions import Regions
     from beadseg.inference.predictor import Predictor
-    from beadseg.inference.regions import Regions
     from beadseg.inference.run import load_runs
     from beadseg.inference.tiles import TILE, keep_programs
 

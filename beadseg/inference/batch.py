@@ -38,6 +38,7 @@ from beadseg.inference.files import Files
 from beadseg.inference.inputs import Input, Inputs
 from beadseg.inference.outputs import writers
 from beadseg.inference.outputs.kinds import OUTPUTS, Predicted, choices, write_outputs
+from beadseg.inference.outputs.regions import Regions
 from beadseg.inference.prediction import Prediction
 from beadseg.inference.predictor import NetworkOutput, Predictor
 from beadseg.inference.records import (
@@ -47,7 +48,6 @@ from beadseg.inference.records import (
     record_of,
     write_record,
 )
-from beadseg.inference.regions import Regions
 from beadseg.inference.scratch import Scratch, is_large
 from beadseg.inference.settings import FILE, Settings
 from beadseg.quoting import printable

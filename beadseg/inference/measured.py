@@ -21,9 +21,9 @@ from beadseg.inference.inputs import Input
 from beadseg.inference.outputs import writers
 from beadseg.inference.outputs.kinds import Predicted, choices, write_outputs
 from beadseg.inference.outputs.measure import keep_only, measure
+from beadseg.inference.outputs.regions import Regions
 from beadseg.inference.outputs.surroundings import surroundings
 from beadseg.inference.records import DONE, read_as, record_of, write_record
-from beadseg.inference.regions import Regions
 from beadseg.inference.scores.pairing import Pair, Pairing, read_predicted
 from beadseg.inference.settings import FILE
 from beadseg.quoting import printable, short_name
