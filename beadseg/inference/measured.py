@@ -75,7 +75,8 @@ def measure_labels(
         write_whole(output / FILE, json.dumps(settings, indent=2) + "\n")
         for pair in tqdm(pairing.pairs, "measuring", unit="image", disable=None):
             try:
-                region = regions and regions.of(Input(pair.name, pair.image))
+                where = Input(pair.name, pair.image)
+                region = regions.of(where) if regions else None
                 row, table, note = _measure(pair, output, pixel_size, region, edge)
             except ReadError as error:
                 failed.append(str(error))
