@@ -38,7 +38,7 @@ from beadseg.inference.files import Files
 from beadseg.inference.inputs import Input, Inputs
 from beadseg.inference.outputs import writers
 from beadseg.inference.outputs.kinds import OUTPUTS, Predicted, choices, write_outputs
-from beadseg.inference.outputs.regions import Regions
+from beadseg.inference.outputs.regions import Regions, counting
 from beadseg.inference.prediction import Prediction
 from beadseg.inference.predictor import NetworkOutput, Predictor
 from beadseg.inference.records import (
@@ -290,12 +290,6 @@ def _settings(predictor: Predictor, options: Options) -> dict[str, Any]:
         "only": list(options.only),
         **counting(options.edge, options.regions),
     }
-
-
-def counting(edge: str, regions: Regions) -> dict[str, str]:
-    """Of `prediction.json`: which beads count, where that is not as ever."""
-    asked = {"edge": edge, "roi": regions.roi, "exclude": regions.exclude}
-    return {k: str(v) for k, v in asked.items() if v not in (None, "corrected")}
 
 
 def _check_apart(inputs: Inputs, output: Path) -> None:

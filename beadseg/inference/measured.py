@@ -16,12 +16,11 @@ from beadseg.data.masks.labels import read_mask
 from beadseg.errors import BeadsegError
 from beadseg.files import LOCK, folder_lock, is_left_over, write_whole, writing
 from beadseg.inference import doubts
-from beadseg.inference.batch import counting
 from beadseg.inference.inputs import Input
 from beadseg.inference.outputs import writers
 from beadseg.inference.outputs.kinds import Predicted, choices, write_outputs
 from beadseg.inference.outputs.measure import keep_only, measure
-from beadseg.inference.outputs.regions import Regions
+from beadseg.inference.outputs.regions import Regions, counting
 from beadseg.inference.outputs.surroundings import surroundings
 from beadseg.inference.records import DONE, read_as, record_of, write_record
 from beadseg.inference.scores.pairing import Pair, Pairing, read_predicted

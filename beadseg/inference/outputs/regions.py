@@ -64,6 +64,12 @@ class Regions:
         return inside
 
 
+def counting(edge: str, regions: Regions) -> dict[str, str]:
+    """Of `prediction.json`: which beads count, where that is not as ever."""
+    asked = {"edge": edge, "roi": regions.roi, "exclude": regions.exclude}
+    return {k: str(v) for k, v in asked.items() if v not in (None, "corrected")}
+
+
 def _file(path: Path, image: Input, option: str) -> Path:
     if not path.is_dir():
         return path
