@@ -69,7 +69,7 @@ class Options:
     pixel_size: float | None = None  # um, instead of what the files say
     edge: str = "corrected"  # of `outputs.measure.EDGES`
     regions: Regions = field(default_factory=Regions)
-    only: tuple[str, ...] = choices()
+    only: tuple[str, ...] = field(default_factory=choices)
     tables: str = ".csv"  # ending of beads and images
     dialect: str = "plain"  # of CSV, see `tables.DIALECTS`
     resume: bool = False
