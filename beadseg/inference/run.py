@@ -23,7 +23,6 @@ from beadseg.files import read_file, read_json
 from beadseg.inference.settings import DEFAULT_NAME
 from beadseg.models.network import Network
 from beadseg.quoting import printable
-from beadseg.training.checkpoints import best_state
 from beadseg.training.run_folder import ROUNDS
 from beadseg.training.start import DEFAULT
 from beadseg.training.tracking.summary import SUMMARY, best_of
@@ -245,6 +244,8 @@ def _weights(path: Path) -> tuple[Weights, list[str]]:
             return read_weights(path / WEIGHTS), []
         except BeadsegError as error:
             damaged = error
+    from beadseg.training.checkpoints import best_state  # loads orbax
+
     state = best_state(path / "checkpoints")
     if state is None and damaged is not None:
         raise damaged

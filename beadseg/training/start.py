@@ -1,16 +1,20 @@
 """Training that starts from the weights of another run: fine-tuning."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 
 from beadseg.errors import BeadsegError
 from beadseg.training import hosts
-from beadseg.training.state import TrainState
 from beadseg.training.weights import WEIGHTS, Weights, read_weights, write_weights
+
+if TYPE_CHECKING:  # which loads optax
+    from beadseg.training.state import TrainState
 
 DEFAULT = Path(__file__).parents[1] / "default_model"
 START = "start.npz"  # of a run that began with the weights of another: those

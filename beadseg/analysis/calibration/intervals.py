@@ -4,7 +4,7 @@ from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from beadseg.analysis.calibration.regression import LEVEL, fit, quantile
 
@@ -28,7 +28,7 @@ class Spread(NamedTuple):
     @property
     def p(self) -> float:
         """Chance that Poisson's distribution alone scatters as much."""
-        return float(stats.chi2.sf(self.chi_squared, self.df))
+        return float(special.chdtrc(self.df, self.chi_squared))
 
     def df_at(self, mean: float) -> float:
         """Degrees of freedom of the variance at a mean count (Satterthwaite 1946).
@@ -45,8 +45,8 @@ def poisson_interval(count: float, tail: float = _TAIL) -> Interval:
 
     Of 0 it is 0 to 3.69 at 95 %. `tail` is the chance left out on either side.
     """
-    low = float(stats.chi2.ppf(tail, 2 * count)) / 2 if count else 0.0
-    return low, float(stats.chi2.isf(tail, 2 * (count + 1))) / 2
+    low = float(special.gammaincinv(count, tail)) if count else 0.0
+    return low, float(special.chdtri(2 * (count + 1), tail)) / 2
 
 
 def spread(
@@ -92,6 +92,6 @@ def between_interval(
     inflation = 1 + varies.overdispersion * typical
     tail = _TAIL
     if varies.overdispersion > 0 and count:
-        tail = float(stats.norm.sf(quantile(varies.df_at(typical))))
+        tail = float(special.ndtr(-quantile(varies.df_at(typical))))
     low, high = poisson_interval(count / inflation, tail)
     return low * inflation / whole, high * inflation / whole

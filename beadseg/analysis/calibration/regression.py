@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 LEVEL = 0.95  # of every interval
 _STEPS, _HALVINGS = 100, 30
@@ -52,7 +52,7 @@ class Fit(NamedTuple):
 def quantile(df: float) -> float:
     """Of Student's t for the interval's upper end; df 0: of the normal distribution."""
     upper = (1 + LEVEL) / 2
-    return float(stats.t.ppf(upper, df) if df else stats.norm.ppf(upper))
+    return float(special.stdtrit(df, upper) if df else special.ndtri(upper))
 
 
 def fit(

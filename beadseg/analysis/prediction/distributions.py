@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 PERCENTS = (10, 25, 50, 75, 90)
 
@@ -99,6 +98,8 @@ def compare(groups: Sequence[np.ndarray]) -> Comparison | None:
     groups = [group for group in groups if len(group) > 1]
     if len(groups) < 2:
         return None
+    from scipy import stats  # takes a third of a second
+
     if len(groups) == 2:
         return Comparison("Mann-Whitney U", *map(float, stats.mannwhitneyu(*groups)))
     if len(np.unique(np.concatenate(groups))) == 1:

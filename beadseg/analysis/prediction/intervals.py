@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from beadseg.analysis.calibration.intervals import Interval, poisson_interval
 from beadseg.analysis.calibration.regression import LEVEL
@@ -119,10 +119,10 @@ def _cvs(count, total, squares):
 
 def _interval(draws: np.ndarray, found: float, skew: float, free: int) -> Interval:
     below = (np.mean(draws < found) + np.mean(draws <= found)) / 2
-    shift = stats.norm.ppf(np.clip(below, 0.05, 0.95))
-    wide = np.sqrt((free + 1) / free) * stats.t.ppf((1 + LEVEL) / 2, free)
+    shift = special.ndtri(np.clip(below, 0.05, 0.95))
+    wide = np.sqrt((free + 1) / free) * special.stdtrit(free, (1 + LEVEL) / 2)
     at = shift + np.array([-wide, wide])
     # Beyond where the correction turns around the ends are those of all draws.
     at = shift + at / np.maximum(1 - skew * at, 0.05)
-    low, high = np.quantile(draws, stats.norm.cdf(at))
+    low, high = np.quantile(draws, special.ndtr(at))
     return float(low), float(high)
