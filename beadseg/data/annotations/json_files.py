@@ -48,14 +48,17 @@ def read_json(path: Path, page: PageRef) -> Drawing:
 def _geojson(features: list[dict[str, Any]]) -> Drawing:
     """Where QuPath has detected objects, its annotations are the regions of them."""
     kinds = [(f.get("properties") or {}).get("objectType", "") for f in features]
-    notes = ()
+    notes, around = (), []
     if set(kinds) & set(_DETECTED) and "annotation" in kinds:
-        regions = kinds.count("annotation")
-        pairs = zip(features, kinds, strict=True)
+        pairs = [*zip(features, kinds, strict=True)]
+        around = [feature for feature, kind in pairs if kind == "annotation"]
         features = [feature for feature, kind in pairs if kind != "annotation"]
-        notes = (f"{regions} annotations beside detections are regions: left out",)
-    shapes = [shape for feature in features for shape in _feature(feature)]
-    return Drawing(shapes, None, notes, "GeoJSON")
+        notes = (f"{len(around)} annotations beside detections are regions: left out",)
+    shapes, regions = (
+        [shape for feature in some for shape in _feature(feature)]
+        for some in (features, around)
+    )
+    return Drawing(shapes, None, notes, "GeoJSON", regions)
 
 
 def _feature(feature: dict[str, Any]) -> Iterator[Shape]:
@@ -71,7 +74,9 @@ def _feature(feature: dict[str, Any]) -> Iterator[Shape]:
         parts = [places] if kind == "Polygon" else places
         yield Shape("area", [[_ring(ring) for ring in part] for part in parts])
     else:
-        raise ValueError(f"a {kind} is no bead: convert it to a Polygon or Point")
+        raise ValueError(
+            f"a {kind} is no bead and no region: convert it to a Polygon or Point"
+        )
 
 
 def _ring(places: list) -> np.ndarray:

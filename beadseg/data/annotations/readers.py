@@ -3,6 +3,7 @@
 Such a file says little of its image and is drawn on the grid of that.
 """
 
+import functools
 import math
 import zipfile
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from beadseg.data.annotations.shapes import (
 )
 from beadseg.data.annotations.text import LARGEST, read_text
 from beadseg.data.images.reading import PageRef, ReadError, file_stem, open_pages
+from beadseg.errors import note
 from beadseg.quoting import counted, printable
 
 _LINES = (ROI_TYPE.LINE, ROI_TYPE.FREELINE, ROI_TYPE.POLYLINE, ROI_TYPE.ANGLE)
@@ -65,8 +67,13 @@ def open_vector(path: Path, image: Path | None) -> list[PageRef]:
 
 
 def draw_vector(path: Path, page: PageRef) -> np.ndarray:
-    """What such a file draws on the grid of a page: i32[H, W]; raises `ReadError`."""
-    vector = _vector_page(path, page, page.name)
+    """What such a file draws on the grid of a page: i32[H, W]; raises `ReadError`.
+
+    Of QuPath's objects the annotations, where there are some beside detections.
+    """
+    vector = _vector_page(path, page, page.name, "region")
+    for line in vector.notes:
+        _say_once(f"{path}: {line}")
     if vector.shape != page.shape:
         sizes = (f"{h} x {w} px" for h, w in (vector.shape, page.shape))
         raise ReadError(
@@ -75,12 +82,28 @@ def draw_vector(path: Path, page: PageRef) -> np.ndarray:
     return vector.read()
 
 
-def _vector_page(path: Path, page: PageRef, name: str) -> VectorPage:
-    which = "" if name in path.name else f"{name}: "  # of a file of many images
+@functools.lru_cache
+def _say_once(line: str) -> None:
+    """One file may be the region of many images."""
+    note(line)
+
+
+def _vector_page(
+    path: Path, page: PageRef, name: str, noun: str = "bead"
+) -> VectorPage:
+    of_many = name not in path.name and noun == "bead"
+    which = f"{name}: " if of_many else ""  # of a file of many images
     try:
         drawing = READERS[path.suffix.lower()].read(path, page)
         size = drawing.size or page.shape
-        notes = [*drawing.notes, *examine(drawing, size)]
+        if noun == "region":
+            if drawing.regions:
+                drawing = drawing._replace(shapes=drawing.regions, notes=())
+            if any(shape.kind == "points" for shape in drawing.shapes):
+                raise ValueError("a point encloses nothing: draw areas as regions")
+            if not drawing.shapes:
+                raise ValueError("no region in it, it is empty: draw one")
+        notes = [*drawing.notes, *examine(drawing, size, noun)]
     except Exception as error:  # parsers raise anything on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         if isinstance(error, (KeyError, TypeError, AttributeError, IndexError)):

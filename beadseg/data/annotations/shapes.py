@@ -36,6 +36,7 @@ class Drawing(NamedTuple):
     size: tuple[int, int] | None = None  # of the image it was drawn on, if it says so
     notes: tuple[str, ...] = ()
     program: str = ""
+    regions: Sequence[Shape] = ()  # in which beads were looked for
 
 
 def area(*rings: np.ndarray) -> Shape:
@@ -106,8 +107,12 @@ def _fill(labels: np.ndarray, shape: Shape, number: int) -> bool:
     return bool(inside.any())
 
 
-def examine(drawing: Drawing, size: tuple[int, int]) -> tuple[str, ...]:
+def examine(
+    drawing: Drawing, size: tuple[int, int], noun: str = "bead"
+) -> tuple[str, ...]:
     """What a person should know of shapes on an image of `size`, a line each.
+
+    `noun` is what a shape is called.
 
     Raises:
       ValueError: a place is no number, or more than half lie outside the image.
@@ -116,7 +121,7 @@ def examine(drawing: Drawing, size: tuple[int, int]) -> tuple[str, ...]:
     for number, shape in enumerate(drawing.shapes, 1):
         places = shape.places
         if not np.isfinite(places).all():
-            raise ValueError(f"bead {number} has a place that is no number")
+            raise ValueError(f"{noun} {number} has a place that is no number")
         if not len(places) or (shape.kind == "area" and not _area(shape)):
             empty.append(number)
             continue
@@ -129,40 +134,42 @@ def examine(drawing: Drawing, size: tuple[int, int]) -> tuple[str, ...]:
         if shape.kind == "area" and _crosses(shape):
             crossed.append(number)
     if empty and len(empty) == len(drawing.shapes):
-        raise ValueError("none of its beads encloses a pixel: draw them again")
+        raise ValueError(f"none of its {noun}s encloses a pixel: draw them again")
     total, where = len(drawing.shapes), f"its image of {size[0]} x {size[1]} px"
     if 2 * len(outside) > total:
         raise ValueError(
-            f"{_beads(outside, total)} outside {where}: save them in pixels, not in "
-            "um, and for this image"
+            f"{_beads(noun, outside, total)} outside {where}: save them in pixels, "
+            "not in um, and for this image"
         )
     lines = []
     if not total:
         lines.append("no bead in it: its image counts as one without beads")
     if outside:
-        lines.append(f"{_beads(outside, total)} outside {where}: left out")
+        lines.append(f"{_beads(noun, outside, total)} outside {where}: left out")
     if cut:
-        lines.append(f"{_beads(cut, total)} partly outside {where}: cut at its border")
+        lines.append(
+            f"{_beads(noun, cut, total)} partly outside {where}: cut at its border"
+        )
     if crossed:
         verb = "crosses itself" if len(crossed) == 1 else "cross themselves"
         lines.append(
-            f"{_beads(crossed, total, verb)}: what is enclosed twice is left out, draw "
-            "the outline again"
+            f"{_beads(noun, crossed, total, verb)}: what is enclosed twice is left "
+            "out, draw the outline again"
         )
     if empty:
         verb = "encloses" if len(empty) == 1 else "enclose"
-        lines.append(f"{_beads(empty, total, verb)} no pixel: empty, left out")
+        lines.append(f"{_beads(noun, empty, total, verb)} no pixel: empty, left out")
     return tuple(lines)
 
 
-def _beads(numbers: list[int], total: int, verb: str = "") -> str:
+def _beads(noun: str, numbers: list[int], total: int, verb: str = "") -> str:
     """The beads of a line, and a verb for them."""
     verb = verb or ("lies" if len(numbers) == 1 else "lie")
     named = ", ".join(map(str, numbers[:_NAMED]))
     named += ", ..." if len(numbers) > _NAMED else ""
     if len(numbers) == 1:
-        return f"bead {named} {verb}"
-    return f"{len(numbers)} of {total} beads ({named}) {verb}"
+        return f"{noun} {named} {verb}"
+    return f"{len(numbers)} of {total} {noun}s ({named}) {verb}"
 
 
 def _polygons(shape: Shape) -> Iterable[shapely.Polygon]:

@@ -179,3 +179,49 @@ def test_the_rules_in_closed_form():
         for edge in EDGES
     }
     assert counts == {"all": 5, "none": 1, "half": 2, "corrected": 1 + 3 / 2 + 1 / 4}
+
+
+def objects(file, *rings, kinds=("annotation",)):
+    """Objects of QuPath, a ring and a kind each."""
+    features = [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [[*ring, ring[0]]]},
+            "properties": {"objectType": kind},
+        }
+        for ring, kind in zip(rings, kinds, strict=True)
+    ]
+    content = {"type": "FeatureCollection", "features": features}
+    file.write_text(json.dumps(content))
+
+
+def test_annotations_of_qupath_are_the_region_beside_its_detections(folders, capsys):
+    place, labels, centres = folders
+    (y, x), side, mask = square(labels)
+    ring = [[x, y], [x + side, y], [x + side, y + side], [x, y + side]]
+    bead = [[1, 1], [4, 1], [4, 4]]
+    objects(place / "r.geojson", ring, bead, kinds=("annotation", "detection"))
+    given = (place / "labels", place / "images", "-o", place / "out")
+    code, _ = run(capsys, "measure", *given, "--roi", place / "r.geojson")
+    inside = mask[tuple(np.rint(centres).astype(int).T)]
+    (first, _) = rows_of(place / "out" / "images.csv")
+    assert code == 0 and int(first["count"]) == inside.sum()
+    assert int(first["region_area_px"]) == mask.sum()
+
+
+def test_an_outline_that_crosses_itself_is_said_once_and_points_are_refused(
+    folders, capsys
+):
+    place, *_ = folders
+    objects(place / "r.geojson", [[10, 10], [90, 90], [90, 10], [10, 90]])
+    given = (place / "labels", place / "images", "--roi", place / "r.geojson")
+    code, lines = run(capsys, "measure", *given, "-o", place / "out")
+    said = [line for line in lines if "region 1 crosses itself" in line]
+    assert code == 0 and len(said) == 1
+    for text, says in (
+        ('{"type": "Point", "coordinates": [5, 5]}', "a point encloses nothing"),
+        ('{"type": "FeatureCollection", "features": []}', "no region in it"),
+    ):
+        (place / "r.geojson").write_text(text)
+        code, lines = run(capsys, "measure", *given, "-o", place / says[:4].strip())
+        assert code == 1 and len([line for line in lines if says in line]) == 2
