@@ -111,6 +111,8 @@ def empty_fields(shape=(256, 256)):
     hot[tuple(rng.integers(256, size=(2, 300)))] = 255
     steep = GROUND * np.linspace(0.3, 2, shape[1]) + noise(NOISE)
     grey = np.clip(GROUND + noise(8), 0, 255).astype(np.uint8)
+    from_middle = np.hypot(*(np.indices(shape) - np.array(shape)[:, None, None] / 2))
+    seen = 1 / (1 + np.exp((from_middle - 0.44 * shape[0]) / 8))  # soft at its edge
     wave = 10 * np.sin(np.arange(shape[0]) / 1.7)[:, None]
     return {
         "Gaussian": 1000 + noise(40),
@@ -129,6 +131,7 @@ def empty_fields(shape=(256, 256)):
         "hot pixels": hot,
         "JPEG 30": jpeg_blocks(grey, 30),
         "JPEG 80": jpeg_blocks(grey, 80),
+        "round field of view": GROUND * (0.1 + 0.9 * seen) + noise(NOISE),
         "soft": GROUND + 8 * ndimage.gaussian_filter(noise(1), 1.0),
         "constant": np.full(shape, 7, np.uint8),
         "black": np.zeros(shape, np.uint16),
