@@ -1,5 +1,6 @@
 """An image looked at on one scale: what networks say there, and the regions in it."""
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -95,6 +96,14 @@ class Looker:
         measured = measurer.finish()
         regions = measured.table | {"noise": measured.noise}
         return Level(scale, maps, labels, regions, measured.boxes)
+
+    def within(self, part: tuple[slice, slice]) -> "Looker":
+        """Looks at these rows and columns of the image, as if they were all of it."""
+        other = copy.copy(self)
+        other._image, other._prepared = self._image[part], {}
+        other._lost = None if self._lost is None else self._lost[part]
+        other._allocate = np.zeros
+        return other
 
     def _source(self, run: Run, scale: float) -> tuple[Source, tuple[int, int]]:
         """The image as a run sees it at a scale, and its shape there."""

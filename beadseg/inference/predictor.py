@@ -208,14 +208,37 @@ class Predictor:
                 levels.append(look(scale, level.maps))
         return levels
 
-    def _finer(self, levels, shape, look) -> list[Level]:
-        """The levels, and one more where beads of few pixels are found."""
-        found, beneath = self.candidates(levels, shape)
-        score = bead_scores.scores(levels, found, beneath)
-        chosen = select(found, beneath, score, MIN_SCORE)
-        if not pyramid.wants_finer(found.take(chosen), score[chosen], 0):
+    def _finer(self, levels, shape, look: Looker) -> list[Level]:
+        """The levels, and one more where beads of few pixels are found.
+
+        Of tiny beads that touch some are seen only enlarged: where many are found, it
+        is tried, in a large image in the busiest parts of it.
+        """
+
+        def enlarged(levels, look):
+            return [look(pyramid.OCTAVE * levels[0].scale), *levels]
+
+        def scores(levels, shape):
+            return self._select(levels, shape, Settings(), None)
+
+        beads, score = scores(levels, shape)
+        if pyramid.wants_finer(beads, score, 0):
+            return enlarged(levels, look)
+        if not pyramid.may_want_finer(beads, score):
             return levels
-        return [look(pyramid.OCTAVE * levels[0].scale), *levels]
+        parts = pyramid.busiest(beads, shape)
+        if parts is None:
+            finer = enlarged(levels, look)
+            more = pyramid.more_expected(score, scores(finer, shape)[1])
+            return finer if more else levels
+        before, after = [], []
+        for part in parts:
+            within, side = look.within(part), (pyramid.WINDOW,) * 2
+            seen = self._pyramid(side, within, None)
+            before.append(scores(seen, side)[1])
+            after.append(scores(enlarged(seen, within), side)[1])
+        more = pyramid.more_expected(np.concatenate(before), np.concatenate(after))
+        return enlarged(levels, look) if more else levels
 
     def candidates(
         self, levels: list[Level], shape: tuple[int, int], asked: float | None = None

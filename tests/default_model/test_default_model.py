@@ -1,6 +1,7 @@
 """The model that comes with beadseg: it is there, small, and finds what it should."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -198,6 +199,32 @@ def test_it_finds_touching_beads_whatever_their_size(predictor, modality, radius
         found = predictor.predict(made.image)
         scores.append(f1(match(made.labels, found.labels, 0.5).counts))
     assert np.mean(scores) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("side", "modality", "diameter", "share"),
+    [
+        (320, "phase_contrast", 6, 0.85),  # 0.45 without a finer level
+        (600, "fluorescence", 6, 0.5),  # 0.26; tried in parts of the image first
+    ],
+)
+def test_tiny_beads_that_touch_are_told_apart(
+    predictor, side, modality, diameter, share
+):
+    most = side**2 / (math.pi * diameter**2 / 4)
+    settings = GeneratedSettings(
+        size=side,
+        modalities=(modality,),
+        radius=(0.475 * diameter, 0.525 * diameter),
+        beads=(int(0.18 * most), int(0.44 * most)),
+        coverage=(0.2, 0.4),
+    )
+    made = generate(settings, 51, 0)
+    found = predictor.predict(made.image)
+    discs = [(bead["y"], bead["x"], diameter) for bead in made.beads]
+    disc, _ = pairs(discs, found.table)
+    assert len(disc) > share * len(discs)
+    assert len(disc) > 0.8 * len(found.table["label"])
 
 
 SHAPE = (256, 256)

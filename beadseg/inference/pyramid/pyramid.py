@@ -24,6 +24,11 @@ FINER = 6.0  # px: smaller beads are looked at enlarged too
 CERTAIN = 0.8  # score of the beads that count there
 FEW = 3  # small beads that call for that, at least
 MANY = 0.2  # of all beads, likewise
+TINY = 9.0  # px: where most beads are smaller, those that touch may be seen as none
+ENOUGH = 20  # beads, from which on that is tried
+MORE, AT_LEAST = 1.05, 5  # times as many then, and beads more, that are expected
+SLACK = 0.15  # lower mean score at most
+WINDOW, WINDOWS = 256, 4  # px; where most beads are, in a large image
 NEAR_ONE = 0.1  # a scale so near to 1 is 1: resampling would only blur
 
 
@@ -175,6 +180,37 @@ def under(
         if len(rows):
             result[number] = index[level.labels[rows, columns]]
     return result
+
+
+def may_want_finer(found: Candidates, score: np.ndarray) -> bool:
+    """Whether there are many beads and most are tiny."""
+    tiny = score[found.diameter < TINY].sum()
+    return len(score) >= ENOUGH and bool(tiny > 0.5 * score.sum())
+
+
+def more_expected(before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether a second look finds more beads that are right.
+
+    Args:
+      before: f[N], scores of the beads found first; their sum is how many are right.
+      after: f[M], of the second look.
+    """
+    first, second = before.sum(), after.sum()
+    gained = second > MORE * first and second > first + AT_LEAST
+    return bool(gained and after.mean() >= before.mean() - SLACK)
+
+
+def busiest(
+    found: Candidates, shape: tuple[int, int]
+) -> list[tuple[slice, slice]] | None:
+    """Rows and columns of the windows with the most beads; None: of a small image."""
+    if math.prod(shape) <= WINDOWS * WINDOW**2 or min(shape) < WINDOW:
+        return None
+    cells = np.stack([found.y, found.x], 1).astype(int) // WINDOW
+    cells, count = np.unique(cells, axis=0, return_counts=True)
+    most = cells[np.argsort(-count, kind="stable")[:WINDOWS]]
+    corners = np.minimum(most * WINDOW, np.array(shape) - WINDOW)
+    return [tuple(slice(n, n + WINDOW) for n in corner) for corner in corners.tolist()]
 
 
 def wants_finer(found: Candidates, score: np.ndarray, finest: int) -> bool:

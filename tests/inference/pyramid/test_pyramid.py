@@ -135,3 +135,53 @@ def test_a_finer_level_is_for_several_small_beads_and_a_fifth_of_all(
     score = np.full(len(found.level), 0.9)
     assert pyramid.wants_finer(found, score, 0) is wanted
     assert not pyramid.wants_finer(found, np.full(len(score), 0.7), 0)  # unsure
+
+
+@pytest.mark.parametrize(
+    ("tiny", "large", "tried"),
+    [(20, 0, True), (19, 0, False), (20, 19, True), (20, 20, False)],
+)
+def test_a_finer_level_is_tried_for_many_beads_of_which_most_are_tiny(
+    tiny, large, tried
+):
+    looks = [played.level((10, 10), scale, []) for scale in (1.0, 0.5)]
+    sizes = [7.0] * tiny + [14.0] * large
+    found = played.candidates(looks, *[(0, i, 5, 5, d) for i, d in enumerate(sizes)])
+    assert pyramid.may_want_finer(found, np.full(len(sizes), 0.6)) is tried
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "more"),
+    [
+        ([0.9] * 100, [0.9] * 120, True),
+        ([0.9] * 100, [0.9] * 104, False),  # 4 %
+        ([0.9] * 20, [0.9] * 25, False),  # 4.5 beads
+        ([0.9] * 100, [0.6] * 200, False),  # doubtful ones
+    ],
+)
+def test_a_finer_level_stays_where_more_beads_are_expected_to_be_right(
+    first, second, more
+):
+    assert pyramid.more_expected(np.array(first), np.array(second)) is more
+
+
+@given(st.integers(1, 900), st.integers(1, 900), st.integers(0, 99))
+def test_the_busiest_parts_lie_in_the_image_and_hold_most_beads(height, width, seed):
+    rng = np.random.default_rng(seed)
+    looks = [played.level((10, 10), 1.0, [])]
+    places = rng.uniform(0, (height, width), (rng.integers(1, 50), 2))
+    beads = [(0, i, y, x, 7.0) for i, (y, x) in enumerate(places)]
+    parts = pyramid.busiest(played.candidates(looks, *beads), (height, width))
+    if parts is None:
+        assert height * width <= 4 * 256**2 or min(height, width) < 256
+        return
+    assert 1 <= len(parts) <= 4
+    held = []
+    for rows, columns in parts:
+        assert 0 <= rows.start and rows.stop <= height and rows.stop - rows.start == 256
+        assert 0 <= columns.start and columns.stop <= width
+        inside = (places >= (rows.start, columns.start)).all(1)
+        inside &= (places < (rows.stop, columns.stop)).all(1)
+        held.append(int(inside.sum()))
+    cells = np.unique((places // 256).astype(int), axis=0, return_counts=True)[1]
+    assert max(held) >= cells.max()
