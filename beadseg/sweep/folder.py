@@ -22,7 +22,7 @@ from beadseg.errors import BeadsegError
 from beadseg.files import read_json, write_whole, writing
 from beadseg.sweep.points import Point, apply, configs, describe
 from beadseg.tables import Table, rows_to_table, write_csv
-from beadseg.training.run_folder import FREE_FIELDS, flatten
+from beadseg.training.run_folder import changed, flatten, is_free
 from beadseg.training.tracking.summary import SUMMARY, check_summary
 from beadseg.training.tracking.tracker import read_rows
 
@@ -142,7 +142,7 @@ class SweepFolder(SweepView):
         settings = flatten(json.loads(json.dumps(base.to_dict())))
         content = {
             "name": name,
-            "config": {k: v for k, v in settings.items() if k not in FREE_FIELDS},
+            "config": {k: v for k, v in settings.items() if not is_free(k)},
             "points": json.loads(json.dumps(points)),
             "lease": base.sweep.lease,
         }
@@ -209,13 +209,11 @@ class SweepFolder(SweepView):
     def _check_same(self, before: dict, now: dict) -> None:
         if not isinstance(before.get("config"), dict) or "points" not in before:
             raise _damaged(self.path / "sweep.json", "no config or points in it")
-        for field in sorted(before["config"].keys() | now["config"].keys()):
-            was, is_ = before["config"].get(field), now["config"].get(field)
-            if was != is_:
-                raise BeadsegError(
-                    f"{self.path}: this sweep was begun with {field} = {was!r}, not "
-                    f"{is_!r}: give the same config, or another folder with --workdir"
-                )
+        for field, how in changed(before["config"], now["config"]):
+            raise BeadsegError(
+                f"{self.path}: this sweep was begun with {field} = {how}: give the "
+                "same config, or another folder with --workdir"
+            )
         if before["points"] != now["points"]:
             raise BeadsegError(
                 f"{self.path}: this sweep was begun with {len(before['points'])} other "

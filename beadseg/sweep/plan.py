@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 from beadseg import models
 from beadseg.losses import loss_options
 from beadseg.sweep.points import Point
-from beadseg.training.run_folder import FREE_FIELDS, flatten
+from beadseg.training.run_folder import flatten, is_free
 from beadseg.training.state import TRACED, check_ranges
 
 # Read on the host alone, between two steps or before the first.
@@ -82,7 +82,7 @@ def static_fields(config: ConfigDict) -> dict[str, Any]:
     boundary = "on" if flat["loss.boundary"] else "off"
     # Options of the loss are traced; those that it does not take have no effect.
     options = {f for f in flat if f.startswith("loss.") and f != "loss.name"}
-    free = set(TRACED.values()) | HOST | set(FREE_FIELDS) | options
+    free = {*TRACED.values(), *HOST, *options, *filter(is_free, flat)}
     static = {field: value for field, value in flat.items() if field not in free}
     return static | {"loss.boundary": boundary}
 

@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import platform
+from collections.abc import Iterator
 from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,16 +24,15 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from beadseg import __version__, old_names
+from beadseg.config import base_config
 from beadseg.errors import BeadsegError, note
 from beadseg.files import folder_lock, read_json, remove_leftovers, write_whole, writing
 
-# A run may continue with other values of these; they change no number that it computes.
-FREE_FIELDS = (
-    ("data.workers", "data.cache_dir", "log.wandb", "log.project", "log.group")
-    + ("sweep.search", "sweep.trials", "sweep.rounds", "sweep.keep")
-    + ("sweep.over_members", "sweep.at_once", "sweep.lease")
-    + ("partial.self_training", "partial.parent")
-)
+# Besides those of `sweep`: fields that change no number that a run computes.
+_FREE_FIELDS = {
+    *("data.workers", "data.cache_dir", "log.wandb", "log.project", "log.group"),
+    *("partial.self_training", "partial.parent"),
+}
 CONFIG = "config.json"
 # in a self-training folder, whose runs lie below (partial.self_training)
 ROUNDS = "rounds.json"
@@ -129,25 +129,38 @@ class RunFolder:
 
     def _check_same(self, before: dict, now: dict) -> None:
         before, now = flatten(before), flatten(now)
-        free = set(FREE_FIELDS)
         # More epochs only add to what has been done.
-        if self.keeps and not now["optim.cosine"]:
-            free.add("train.epochs")
-        for field in sorted(before.keys() | now.keys()):
-            if field not in free and before.get(field) != now.get(field):
+        more = {"train.epochs"} if self.keeps and not now["optim.cosine"] else set()
+        for field, how in changed(before, now):
+            if not is_free(field) and field not in more:
                 raise BeadsegError(
-                    f"{self.path}: this run was made with {field} = "
-                    f"{before.get(field)!r}, not {now.get(field)!r}: give the same "
-                    "config, or another folder with --workdir"
+                    f"{self.path}: this run was made with {field} = {how}: give the "
+                    "same config, or another folder with --workdir"
                 )
+
+
+def is_free(field: str) -> bool:
+    """Whether a run may continue with another value of a field, by its dotted name."""
+    return field.startswith("sweep.") or field in _FREE_FIELDS
+
+
+def changed(before: dict, now: dict) -> Iterator[tuple[str, str]]:
+    """The fields in which settings by dotted names differ, and how: "1, not 2".
+
+    A field that came after `before` was written counts as it is in `configs/base.py`.
+    """
+    base = flatten(json.loads(json.dumps(base_config().to_dict())))
+    for field in sorted(before.keys() | now.keys()):
+        was, is_ = before.get(field, base.get(field)), now.get(field)
+        if was != is_:
+            yield field, f"{was!r}, not {is_!r}"
 
 
 def default_workdir(name: str, config: ConfigDict) -> Path:
     """`runs/NAME-KEY`: the same settings find their run again, others get their own."""
-    settings = old_names.first_names(flatten(config.to_dict()))
-    for field in old_names.first_names(dict.fromkeys((*FREE_FIELDS, "train.epochs"))):
-        settings.pop(field)
-    text = json.dumps(settings, sort_keys=True)
+    fields = flatten(config.to_dict())
+    kept = {k: v for k, v in fields.items() if not is_free(k) and k != "train.epochs"}
+    text = json.dumps(old_names.first_names(kept), sort_keys=True)
     if config.partial.self_training:  # a folder of runs, not a run
         name += "-rounds"
     return Path("runs") / f"{name}-{hashlib.blake2b(text.encode()).hexdigest()[:6]}"

@@ -137,6 +137,19 @@ def test_a_folder_of_another_config_is_refused_by_the_field(tiny, tmp_path):
         RunFolder(tmp_path / "run", tiny)
 
 
+def test_a_field_newer_than_a_run_counts_as_in_the_base_config(tiny, tmp_path):
+    folder = RunFolder(tmp_path / "run", tiny)
+    stored = folder.read("config.json")
+    del stored["data"]["augment"]["blur"], stored["sweep"]["keep"]
+    folder.write("config.json", stored)
+    tiny.data.augment.blur = 2.0
+    with pytest.raises(BeadsegError, match="data.augment.blur = 1.0, not 2.0"):
+        RunFolder(tmp_path / "run", tiny)
+    tiny.data.augment.blur = 1.0
+    again = RunFolder(tmp_path / "run", tiny).read("config.json")
+    assert again["data"]["augment"]["blur"] == 1.0 and "keep" in again["sweep"]
+
+
 def test_what_changes_no_number_may_change_and_epochs_may_be_added(tiny, tmp_path):
     RunFolder(tmp_path / "run", tiny)
     tiny.data.workers = 2
