@@ -21,8 +21,8 @@ import numpy as np
 from tqdm import tqdm
 
 from beadseg import __version__
-from beadseg.data.images.places import PLACE
 from beadseg.data.images.reading import ReadError, check_image
+from beadseg.data.images.stacks import PLACE
 from beadseg.errors import BeadsegError
 from beadseg.files import (
     LOCK,

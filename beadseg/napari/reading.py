@@ -12,8 +12,8 @@ from PIL import Image
 
 from beadseg.data.generated.render import generate
 from beadseg.data.generated.settings import GeneratedSettings
-from beadseg.data.images.places import PLACE
 from beadseg.data.images.reading import PageRef, ReadError, open_pages
+from beadseg.data.images.stacks import PLACE
 from beadseg.errors import BeadsegError
 from beadseg.inference.outputs.kinds import OUTPUTS
 from beadseg.inference.records import DONE, read_record

@@ -1,6 +1,6 @@
 """Reading PNG, JPEG and BMP files, as viewers show them.
 
-Raises ValueError with a reason; `beadseg.data.reading` adds the file.
+Raises ValueError with a reason; `reading` adds the file.
 """
 
 import io

@@ -15,9 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from beadseg.data.images.pixels import choose_channel, project, to_grey
-from beadseg.data.images.places import channel_number, page_ends, place_of
 from beadseg.data.images.readers import Reader, reader_of
-from beadseg.data.images.stacks import Plane, Stack
+from beadseg.data.images.stacks import (
+    Plane,
+    Stack,
+    channel_number,
+    page_ends,
+    place_of,
+)
 from beadseg.errors import BeadsegError
 from beadseg.quoting import printable
 
