@@ -44,7 +44,7 @@ def get_config() -> ConfigDict:
 
     data.generated = generated = ConfigDict()
     generated.preset = "beads"  # or "varied", "mitochondria"
-    generated.modalities = ()  # kinds of microscope, generated_settings.py; (): all
+    generated.modalities = ()  # of data/generated/settings.py; (): all
     generated.count = 200  # images
     generated.size = 256  # px, side of an image
     generated.seed = 0  # of the images

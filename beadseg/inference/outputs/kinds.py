@@ -44,7 +44,7 @@ class Output:
 
     about: str  # for the help
     ending: str
-    write: Callable[[Path, Predicted], None]  # by `write_whole` or `open_whole`
+    write: Callable[[Path, Predicted], None]  # by `beadseg.files`: whole
     outlined: bool = False  # whether `write` looks at the outlines
     in_python: bool = False  # work for Python, not for libraries that need it little
     along: str = ""  # the kind it goes along with, where there is an uncertainty
