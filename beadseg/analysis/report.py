@@ -10,11 +10,12 @@ from typing import Any
 from beadseg.errors import BeadsegError
 from beadseg.files import read_json
 from beadseg.losses import LOSSES, loss_options
-from beadseg.page import BLUE, GREY, Page
-from beadseg.quoting import percent, printable
+from beadseg.page import Page
+from beadseg.quoting import as_sentence, percent, printable
 from beadseg.training.run_folder import flatten
-from beadseg.training.tracking.curves import draw_curve
+from beadseg.training.tracking.curves import draw_run
 from beadseg.training.tracking.summary import (
+    MEANING,
     NO_HELP,
     UNCALIBRATED,
     best_of,
@@ -146,19 +147,9 @@ def _verdict(page: Page, summary: dict, missing: list[str]) -> None:
     verdict = summary.get("verdict")
     if verdict:
         kind = _KINDS.get(verdict, "note")
-        page.callout(kind, f"The run {_said(verdict)}.", "Verdict.")
+        page.callout(kind, as_sentence(MEANING.get(verdict, verdict)), "Verdict.")
     for line in (*cautions(summary), *missing):
         page.callout("warn", line)
-
-
-def _said(verdict: str) -> str:
-    return {
-        "still rising": "was still rising when it ended: more epochs would help",
-        "collapsed": "collapsed: the score fell far below its best, whose weights are "
-        "kept",
-        NO_HELP: "gained nothing: fine-tuning did not help; starting weights kept",
-        UNCALIBRATED: "learnt, but its probabilities do not fit its threshold",
-    }.get(verdict, verdict)
 
 
 def _numbers(page: Page, summary: dict, best: dict | None) -> None:
@@ -190,40 +181,12 @@ def _numbers(page: Page, summary: dict, best: dict | None) -> None:
 
 
 def _curves(page: Page, files: _Files) -> None:
-    training, validation = files.of_kind("train_epoch"), files.of_kind("validation")
-    if not training and not validation:
+    if not files.of_kind("train_epoch") and not files.of_kind("validation"):
         return
     page.section("Curves")
-    series = ((training, "training crops", GREY), (validation, "validation", BLUE))
-    with page.plot(
-        "Jaccard, loss and F1 of the beads. Training crops are augmented, validation "
-        "images are not.",
-        1,
-        3,
-        width=9.2,
-        height=3.3,
-    ) as axes:
-        for axis, field in zip(axes, ("jaccard", "loss", "f1"), strict=True):
-            for rows, name, colour in series:
-                draw_curve(axis, rows, field, label=name, color=colour)
-            axis.set(title=field.capitalize(), xlabel="epoch")
-            if axis.lines:
-                axis.legend()
-        axes[0].set_ylim(0, 1)
-        axes[2].set_ylim(0, 1)
-    with page.plot(
-        "Learning rate, and norm of the gradient before it is clipped.",
-        1,
-        2,
-        width=9.2,
-        height=2.8,
-    ) as axes:
-        titles = {"learning_rate": "Learning rate", "gradient_norm": "Gradient norm"}
-        for axis, (field, title) in zip(axes, titles.items(), strict=True):
-            draw_curve(axis, training, field, color=BLUE)
-            axis.set(title=title, xlabel="epoch")
-            if axis.lines and min(axis.lines[0].get_ydata(), default=0) > 0:
-                axis.set_yscale("log")
+    caption = "After each epoch. Training crops are augmented, validation images not."
+    with page.plot(caption, 2, 3, width=9.2, height=5.6) as axes:
+        draw_run(axes, files.rows)
 
 
 def _images(page: Page, run: Path) -> None:

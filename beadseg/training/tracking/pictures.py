@@ -11,10 +11,7 @@ from beadseg.colours import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, UNKNO
 from beadseg.files import open_whole, writing
 from beadseg.quoting import for_plot
 from beadseg.training.evaluation import Evaluation, Sample
-from beadseg.training.tracking.curves import draw_curve
-from beadseg.training.tracking.summary import best_of
-
-_COLOURS = {"train_epoch": "0.55", "validation": "#1f6fb4"}
+from beadseg.training.tracking.curves import draw_run
 
 matplotlib.use("agg")
 
@@ -61,53 +58,9 @@ def draw_samples(found: Evaluation, file: Path) -> None:
 
 def draw_curves(rows: list[dict[str, Any]], file: Path) -> None:
     """Writes `curves.png`: scores of pixels and beads, loss and descent by epoch."""
-    kinds = {
-        kind: [row for row in rows if row["kind"] == kind]
-        for kind in ("train_epoch", "validation")
-    }
     figure, axes = plt.subplots(2, 3, figsize=(14, 6.4), layout="constrained")
-    pixels, beads, loss, errors, rate, norm = axes.flat
-    for axis, field in ((pixels, "jaccard"), (loss, "loss")):
-        for kind, label in (
-            ("train_epoch", "training crops"),
-            ("validation", "validation images"),
-        ):
-            draw_curve(axis, kinds[kind], field, label=label, color=_COLOURS[kind])
-        axis.set_ylabel(field.capitalize())
-    held = kinds["validation"]
-    mean = {"label": "mean of images", "color": "#e08a2c"}
-    draw_curve(pixels, held, "jaccard_mean_of_images", **mean)
-    for field, label, colour in (
-        ("f1", "F1", _COLOURS["validation"]),
-        ("bead_precision", "precision", "#e08a2c"),
-        ("bead_recall", "recall", "#3a9a5b"),
-    ):
-        draw_curve(beads, held, field, label=label, color=colour)
-    beads.set_ylabel("Validation beads")
-    for field, label, colour in (
-        ("count_error", "count of an image", _COLOURS["validation"]),
-        ("diameter_error", "median diameter", "#e08a2c"),
-    ):
-        draw_curve(errors, held, field, 100, label=label, color=colour)
-    errors.set_ylabel("Error of validation beads, %")
-    best = best_of(held)
-    for axis in (pixels, beads):
-        axis.axvline(best["epoch"], color="0.8", zorder=0)
-    pixels.set_title(
-        f"best {best['jaccard']:.3f} at epoch {best['epoch']}", fontsize=10
-    )
-    for axis, field, label in (
-        (rate, "learning_rate", "Learning rate"),
-        (norm, "gradient_norm", "Gradient norm before clipping"),
-    ):
-        draw_curve(axis, kinds["train_epoch"], field, color=_COLOURS["train_epoch"])
-        axis.set_yscale("log")
-        axis.set_ylabel(label)
-    for axis in (pixels, beads, loss, errors):
-        if axis.get_legend_handles_labels()[0]:
-            axis.legend(frameon=False, fontsize=8)
+    draw_run(axes, rows)
     for axis in axes.flat:
-        axis.set_xlabel("Epoch")
         axis.grid(alpha=0.25)
     _save(figure, file)
 

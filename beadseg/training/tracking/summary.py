@@ -24,6 +24,8 @@ MEANING = {
     "still rising": "still rising: give it more with --config.train.epochs",
     "collapsed": "collapsed: it fell far below its best, whose weights were kept",
     "did not learn": "did not learn: look at the masks and the learning rate",
+    NO_HELP: "fine-tuning did not help: starting weights kept",
+    UNCALIBRATED: "it learnt, but its probabilities do not fit its threshold",
 }
 
 
