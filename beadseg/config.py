@@ -36,6 +36,16 @@ def find_config(where: str) -> str:
     return path + colon + argument
 
 
+def load_module(path: str) -> Any:
+    """A file with settings, run; whatever it raises is the caller's."""
+    spec = importlib.util.spec_from_file_location("beadseg_config", path)
+    if spec is None or spec.loader is None:
+        raise BeadsegError(f"{path}: not a config file: its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def load_config(where: str) -> ConfigDict:
     """The config of `NAME`, `FILE.py` or `FILE.py:ARGUMENT`.
 
@@ -43,11 +53,8 @@ def load_config(where: str) -> ConfigDict:
       BeadsegError: there is no such file, or it gives no config.
     """
     path, _, argument = find_config(where).partition(":")
-    spec = importlib.util.spec_from_file_location("beadseg_config", path)
     try:
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        made: Any = module.get_config(*[argument] if argument else [])
+        made = load_module(path).get_config(*[argument] if argument else [])
     except BeadsegError:
         raise
     except Exception as error:  # whatever a person's own file raises

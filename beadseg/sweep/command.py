@@ -1,14 +1,12 @@
 """What `beadseg.main` does with a config file that is a sweep."""
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 from ml_collections import ConfigDict
 
-from beadseg.errors import BeadsegError
+from beadseg.config import load_module
 from beadseg.quoting import counted
 from beadseg.sweep import plan, programs
 from beadseg.sweep.dashboard import log_leaderboard
@@ -36,7 +34,7 @@ def sweep_of(file: str, config: ConfigDict) -> Sweep | None:
       file: as given to --config, perhaps with ":argument".
       config: the base settings; `sweep.search` and `sweep.trials` say what of a space.
     """
-    module = _load(file.split(":")[0])
+    module = load_module(file.split(":")[0])
     if not (hasattr(module, "sweep") or hasattr(module, "space")):
         return None
     space = module.space() if hasattr(module, "space") else None
@@ -149,15 +147,6 @@ def _told(outcome: Outcome) -> str:
         )
         lines += cautions(best.summary)
     return "\n".join(lines)
-
-
-def _load(file: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("sweep_config", file)
-    if spec is None or spec.loader is None:
-        raise BeadsegError(f"{file}: not a config file: its name must end in .py")
-    module: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _bytes(count: float) -> str:

@@ -72,10 +72,7 @@ def in_streams(step: Callable, width: int) -> Program:
 def unrolled(step: Callable, width: int) -> Program:
     """The steps of up to `width` members written out in one program."""
 
-    def chunk(states, hps, batch):
-        return [step(s, hp, batch) for s, hp in zip(states, hps, strict=True)]
-
-    return _in_chunks(jax.jit(chunk, donate_argnums=0), width)
+    return _in_chunks(jax.jit(in_turn(step), donate_argnums=0), width)
 
 
 def vmapped(step: Callable, width: int) -> Program:
