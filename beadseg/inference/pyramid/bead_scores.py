@@ -1,7 +1,7 @@
 """How sure it is that a region is a bead: expected precision, from 0 to 1.
 
 Small networks, fitted on generated images of all kinds and on empty ones
-(`python -m beadseg.default_model.scores`), judge the region itself, then how well other
+(`python -m tests.bench.fit_scores`), judge the region itself, then how well other
 levels of the pyramid found the same disc, then its size and place among the other beads
 of its image.
 """

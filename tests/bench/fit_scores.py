@@ -1,10 +1,10 @@
-"""python -m beadseg.default_model.scores: fits the scores of beads anew.
+"""python -m tests.bench.fit_scores: fits the scores of beads anew.
 
 Generated images of all kinds, sizes and densities, empty ones among them, are looked at
 with the default model; every region that any level of the pyramid shows is right if it
 lies on a bead as large as it, else wrong. Networks of two small layers learn to tell
-the two apart (`beadseg.inference.bead_scores`), by cross-entropy, so that a score is
-the share of regions like it that are right.
+the two apart (`beadseg.inference.pyramid.bead_scores`), by cross-entropy, so that a
+score is the share of regions like it that are right.
 """
 
 import argparse

@@ -1,14 +1,16 @@
-"""python -m beadseg.default_model: rebuilds the model that comes with beadseg.
+"""python -m tests.bench.make_default_model: rebuilds the model that comes with beadseg.
 
 Trains configs/default_model.py in runs/default_model, or goes on there, puts what
-prediction needs into this folder, and fits the scores of beads to the new network. Run
-it where configs/ lies.
+prediction needs into beadseg/default_model, and fits the scores of beads to the new
+network. Run it where configs/ lies.
 """
 
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from beadseg.training.start import DEFAULT
 
 FILES = (
     *("config.json", "dataset.json", "summary.json", "versions.json"),
@@ -25,9 +27,9 @@ def main() -> int:
     if code:
         return code
     for name in FILES:
-        shutil.copy(RUN / name, Path(__file__).parent / name)
-    print(f"default model: {Path(__file__).parent}")
-    command = [sys.executable, "-m", "beadseg.default_model.scores"]
+        shutil.copy(RUN / name, DEFAULT / name)
+    print(f"default model: {DEFAULT}")
+    command = [sys.executable, "-m", "tests.bench.fit_scores"]
     return subprocess.run(command).returncode
 
 
