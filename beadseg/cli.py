@@ -1,7 +1,6 @@
 """The `beadseg` command: parse, call, print. jax is not imported to print help."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from beadseg.commands import (
     verify,
 )
 from beadseg.errors import ending, prepare_streams
-from beadseg.files import write_whole, writing
+from beadseg.files import write_json, writing
 
 _TRAIN = "train"
 
@@ -74,7 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
         result = options.run(options)
         if options.json:
             with writing(options.json, "--json"):
-                write_whole(options.json, json.dumps(result, indent=2) + "\n")
+                write_json(options.json, result)
     sys.exit(result.get("exit_code", 0))
 
 

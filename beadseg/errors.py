@@ -20,6 +20,11 @@ class BeadsegError(Exception):
     everywhere = False  # of several processes of a run, each raises it at the same step
 
 
+def reason(error: BaseException) -> str:
+    """What the error of a library says, in its first line; else its kind."""
+    return str(error).strip().split("\n")[0][:200] or type(error).__name__
+
+
 def prepare_streams() -> None:
     """Prints what a terminal cannot show by its number, in place of an error."""
     for stream in (sys.stdout, sys.stderr):

@@ -52,6 +52,11 @@ def write_whole(file: Path, content: str | bytes | memoryview) -> None:
         f.write(content)
 
 
+def write_json(file: Path, content: Any) -> None:
+    """Writes a JSON file that a person can read, whole."""
+    write_whole(file, json.dumps(content, indent=2) + "\n")
+
+
 @contextmanager
 def open_whole(file: Path) -> Iterator[BinaryIO]:
     """Opens a file beside, to be written piece by piece, and renames it at the end."""

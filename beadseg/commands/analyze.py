@@ -29,7 +29,6 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> dict:
     """Measures, prints in plain words, writes; returns all numbers."""
-    import json
     from dataclasses import asdict
 
     from beadseg.analysis import regime as regimes
@@ -42,7 +41,7 @@ def run(options: argparse.Namespace) -> dict:
     from beadseg.config import base_config, load_config
     from beadseg.data.folder import scan
     from beadseg.errors import BeadsegError
-    from beadseg.files import write_whole, writing
+    from beadseg.files import write_json, write_whole, writing
 
     given = load_config(options.config) if options.config else None
     config = base_config()
@@ -99,7 +98,7 @@ def run(options: argparse.Namespace) -> dict:
         if file:
             text = write_config(overview, folder.path, output)
             write_whole(file, text)
-        write_whole(output / "analysis.json", json.dumps(result, indent=2) + "\n")
+        write_json(output / "analysis.json", result)
     write_page(
         output / "analysis.html",
         name,

@@ -1,7 +1,6 @@
 """`beadseg calibrate OUT`: a dilution series becomes a calibrated count."""
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +73,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     from beadseg.analysis.calibration.page import write_page
     from beadseg.analysis.calibration.result import calibrate, tables
     from beadseg.errors import BeadsegError
-    from beadseg.files import write_whole, writing
+    from beadseg.files import write_json, writing
     from beadseg.tables import rows_to_table, write_csv
 
     rows = series.read_rows(options.folder)
@@ -101,7 +100,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         output.mkdir(parents=True, exist_ok=True)
         for name, lines in tables(result).items():
             write_csv(output / f"{name}.csv", [rows_to_table(lines)])
-        write_whole(output / "calibration.json", json.dumps(result, indent=2) + "\n")
+        write_json(output / "calibration.json", result)
     write_page(result, output / "calibration.html", "-o")
     _print(result, output)
     return result

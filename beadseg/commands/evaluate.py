@@ -1,7 +1,6 @@
 """`beadseg evaluate PRED TRUTH`: how right a prediction is."""
 
 import argparse
-import json
 from pathlib import Path
 
 from beadseg.commands import SEVERAL, Subparsers, share
@@ -66,7 +65,7 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> dict:
     """Evaluates and prints; returns every number, "failed" naming what was left out."""
-    from beadseg.files import write_whole, writing
+    from beadseg.files import write_json, writing
     from beadseg.inference.scores.incomplete import known_shares
     from beadseg.inference.scores.pair_scores import evaluate, table
     from beadseg.inference.scores.pairing import pair
@@ -101,8 +100,7 @@ def run(options: argparse.Namespace) -> dict:
     if options.output:
         with writing(options.output, "-o"):
             options.output.mkdir(parents=True, exist_ok=True)
-            text = json.dumps(result, indent=2) + "\n"
-            write_whole(options.output / "evaluation.json", text)
+            write_json(options.output / "evaluation.json", result)
             write_csv(options.output / "evaluation.csv", [table(result)], digits=None)
         pages.append(options.output / "evaluation.html")
     for page in pages:

@@ -16,7 +16,6 @@ What of these is damaged keeps its own image from being reviewed, and no other. 
 advice given here costs a decision.
 """
 
-import errno
 import io
 import json
 from collections.abc import Mapping
@@ -28,7 +27,7 @@ import tifffile
 
 from beadseg.data.cache import hash_file
 from beadseg.errors import BeadsegError
-from beadseg.files import write_whole
+from beadseg.files import read_file, write_whole
 
 FOLDERS = ("images", "person", "proposals", "decisions", "masks", "ignore")
 FOLDERS += ("provenance",)
@@ -47,13 +46,6 @@ def names(folder: Path) -> list[str]:
             "complete DIR -o NEW), and review that"
         )
     return found
-
-
-def read_file(file: Path) -> bytes:
-    """The content of a file; raises OSError, also for what may never end (a pipe)."""
-    if file.exists() and not file.is_file():
-        raise OSError(errno.EINVAL, "no file")
-    return file.read_bytes()
 
 
 def read_proposals(folder: Path, name: str) -> dict[str, Any]:

@@ -23,7 +23,6 @@ round trained on the most beads is then the best, unless its score falls by `FAL
 the next follows as long as more are accepted.
 """
 
-import json
 import math
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,7 +38,7 @@ from beadseg.data.folder import scan
 from beadseg.data.samples import Sample
 from beadseg.data.settings_file import FILE, format_beads_toml, read_beads_toml
 from beadseg.errors import BeadsegError
-from beadseg.files import read_json, write_whole, writing
+from beadseg.files import read_json, write_json, write_whole, writing
 from beadseg.partial import outlining
 from beadseg.partial.audit import KINDS
 from beadseg.partial.completion import OtherKind, Predict, complete, load_predict
@@ -333,4 +332,4 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _write(file: Path, content: dict[str, Any]) -> None:
     with writing(file):
-        write_whole(file, json.dumps(content, indent=2) + "\n")
+        write_json(file, content)

@@ -6,6 +6,7 @@ runs table by it, or a parallel-coordinates panel over `best_jaccard`, shows the
 
 import csv
 
+from beadseg.errors import note, reason
 from beadseg.sweep.folder import Result, SweepFolder
 from beadseg.training.tracking.tracker import start_wandb
 
@@ -36,5 +37,4 @@ def log_leaderboard(folder: SweepFolder, results: list[Result]) -> None:
             run.summary["best_member"] = results[0].member
         run.finish()
     except Exception as error:  # whatever it is, the sweep is finished
-        reason = str(error).strip().split("\n")[0][:120]
-        print(f"note: W&B did not take the leaderboard ({reason})", flush=True)
+        note(f"W&B did not take the leaderboard ({reason(error)})")

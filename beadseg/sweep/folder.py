@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 
 from beadseg import old_names
 from beadseg.errors import BeadsegError
-from beadseg.files import read_json, write_whole, writing
+from beadseg.files import read_json, write_json, writing
 from beadseg.sweep.points import Point, apply, configs, describe
 from beadseg.tables import Table, rows_to_table, write_csv
 from beadseg.training.run_folder import changed, flatten, is_free
@@ -167,7 +167,7 @@ class SweepFolder(SweepView):
         file = self.path / name
         with writing(file):
             file.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(file, json.dumps(content, indent=2) + "\n")
+            write_json(file, content)
 
     def config(self, member: int) -> ConfigDict:
         """All settings of a member; those of its run alone."""

@@ -22,7 +22,7 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from beadseg.errors import BeadsegError, note
+from beadseg.errors import BeadsegError, note, reason
 from beadseg.files import disk_error, writing
 from beadseg.libraries import allow_nameless
 
@@ -188,7 +188,7 @@ class Checkpoints:
             self._broken = True
             failure = disk_error(error)
             if failure is None:
-                failure = OSError(None, _first_line(error))
+                failure = OSError(None, reason(error))
             raise BeadsegError(
                 f"{self._folder}: no checkpoint can be written ({failure.strerror}): "
                 "free space and run the same command again, which continues from the "
@@ -241,13 +241,9 @@ def _score(metrics: Any) -> float | None:
 
 def _unreadable(where: str, error: Exception) -> BeadsegError:
     return BeadsegError(
-        f"{where}: this checkpoint cannot be read ({_first_line(error)}): delete that "
+        f"{where}: this checkpoint cannot be read ({reason(error)}): delete that "
         "folder to continue without it"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:200] or type(error).__name__
 
 
 @functools.cache

@@ -27,7 +27,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from beadseg.errors import BeadsegError
+from beadseg.errors import BeadsegError, reason
 
 T = TypeVar("T")
 
@@ -278,7 +278,7 @@ def abort(error: BaseException) -> None:
     elif isinstance(error, Exception) and _GONE.search(str(error)):
         print(
             f"error: {who}: another has ended, and says why where it prints "
-            f"({_first_line(error)}): the same command continues from the last "
+            f"({reason(error)}): the same command continues from the last "
             "checkpoint",
             file=sys.stderr,
         )
@@ -303,7 +303,3 @@ def _of_first(content: bytes) -> bytes:
     if is_primary():
         padded[:size] = np.frombuffer(content, np.uint8)
     return multihost_utils.broadcast_one_to_all(padded)[:size].tobytes()
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0][:200]

@@ -26,7 +26,7 @@ from ml_collections import ConfigDict
 from beadseg import __version__, old_names
 from beadseg.config import base_config
 from beadseg.errors import BeadsegError, note
-from beadseg.files import folder_lock, read_json, remove_leftovers, write_whole, writing
+from beadseg.files import folder_lock, read_json, remove_leftovers, write_json, writing
 
 # Besides those of `sweep`: fields that change no number that a run computes.
 _FREE_FIELDS = {
@@ -105,7 +105,7 @@ class RunFolder:
         if not self.keeps:
             return
         with writing(self.path / name):
-            write_whole(self.path / name, json.dumps(content, indent=2) + "\n")
+            write_json(self.path / name, content)
 
     def _check_begun(self) -> None:
         """Whether this may become a run, or is one that has lost its settings."""

@@ -15,7 +15,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from beadseg import old_names
-from beadseg.errors import BeadsegError, note
+from beadseg.errors import BeadsegError, note, reason
 from beadseg.files import read_file, write_whole, writing
 from beadseg.quoting import printable
 from beadseg.training.run_folder import RunFolder, flatten
@@ -98,7 +98,7 @@ class Tracker:
         try:
             send(self._wandb)
         except Exception as error:  # whatever it is, training goes on
-            note(f"W&B has stopped ({_reason(error)}); metrics.jsonl continues")
+            note(f"W&B has stopped ({reason(error)}); metrics.jsonl continues")
             self._wandb = None
 
 
@@ -173,16 +173,12 @@ def start_wandb(folder: RunFolder, config: ConfigDict, name: str):
             )
         except Exception as error:  # no network, a wrong key, a full disk
             if attempt == "online":
-                wandb_mode.give_up(_reason(error))
+                wandb_mode.give_up(reason(error))
                 run_id = _new_id()  # W&B holds on to the one that has failed
             else:
-                note(f"W&B cannot start {attempt} ({_reason(error)})")
+                note(f"W&B cannot start {attempt} ({reason(error)})")
     return None
 
 
 def _new_id() -> str:
     return uuid.uuid4().hex[:8]
-
-
-def _reason(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:120] or type(error).__name__
