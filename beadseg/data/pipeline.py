@@ -170,11 +170,6 @@ def train_batches(
     return TrainBatches(batches, data.workers, keeps=rows.start == 0)
 
 
-def close(batches: TrainBatches) -> None:
-    """Ends the threads or processes behind `train_batches`."""
-    batches.close()
-
-
 def eval_batches(
     dataset: Dataset,
     indices: Sequence[int],

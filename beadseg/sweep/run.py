@@ -180,7 +180,7 @@ class _Worker:
         finally:
             for member in runs.values():
                 member.run.close()
-            pipeline.close(batches)
+            batches.close()
 
     def _begin(self, task, data, compiled, batches) -> Run | None:
         path = self.folder.run_path(task.member)

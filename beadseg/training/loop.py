@@ -74,7 +74,7 @@ def _train(config: ConfigDict, workdir: Path, name: str, alone: ExitStack):
         finally:
             run.close()
     finally:
-        pipeline.close(batches)
+        batches.close()
 
 
 def _open_folder(workdir: Path, config: ConfigDict, alone: ExitStack) -> RunFolder:

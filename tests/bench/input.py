@@ -48,7 +48,7 @@ def measure(folder: Path, seconds: float) -> dict[str, float]:
     size = config.data.batch_size
     found["input"] = size * rate(lambda: next(batches), seconds)
     batch = next(batches)
-    pipeline.close(batches)
+    batches.close()
 
     model, hp = models.build(config.model), hyperparameters(config)
     steps = compile_steps(model, config, 1000)

@@ -56,7 +56,7 @@ def measure(folder: str) -> dict[str, float]:
     started = time.monotonic()
     for _ in range(steps):
         next(batches)
-    pipeline.close(batches)
+    batches.close()
     crops = steps * config.data.batch_size / (time.monotonic() - started)
     for _ in pipeline.eval_batches(dataset, sides.validation, config, 8, 16):
         pass

@@ -38,7 +38,7 @@ def assert_same(first, second) -> None:
 def test_batches_have_the_promised_form(dataset, config):
     batches = pipeline.train_batches(dataset, (0, 1, 2), config)
     (batch,) = draw(batches, 1)
-    pipeline.close(batches)
+    batches.close()
     for array in batch.values():
         assert array.shape == (3, 64, 64, 1) and array.dtype == np.float32
     assert set(batch) == {"image", "mask", "weight", "distance"}
@@ -51,14 +51,14 @@ def test_processes_draw_between_them_the_batch_of_one(dataset, config):
     config.data.batch_size = 4
     whole = pipeline.train_batches(dataset, (0, 1, 2), config)
     expected = draw(whole, 5)
-    pipeline.close(whole)
+    whole.close()
     shares = []
     for rows in (range(0, 2), range(2, 4)):
         batches = pipeline.train_batches(dataset, (0, 1, 2), config, rows)
         first = draw(batches, 2)
         batches.set_state(batches.get_state())  # as when a run goes on
         shares.append(first + draw(batches, 3))
-        pipeline.close(batches)
+        batches.close()
     for batch, *parts in zip(expected, *shares, strict=True):
         for key in batch:
             joined = np.concatenate([part[key] for part in parts])
@@ -69,7 +69,7 @@ def test_heads_get_their_targets(dataset, config):
     config.model.heads = ("mask", "distance")
     batches = pipeline.train_batches(dataset, (1, 2), config)
     (batch,) = draw(batches, 1)
-    pipeline.close(batches)
+    batches.close()
     (evaluation,) = pipeline.eval_batches(dataset, (1, 2), config, 3, 4)
     for arrays in (batch, evaluation.arrays):
         assert arrays["distance"].shape == arrays["mask"].shape
@@ -82,7 +82,7 @@ def test_unknown_pixels_weigh_nothing(dataset, config):
     config.data.augment.enabled = False
     batches = pipeline.train_batches(dataset, (0,), config)
     weight = np.concatenate([b["weight"] for b in draw(batches, 10)])
-    pipeline.close(batches)
+    batches.close()
     columns = weight[..., 0].min(1)  # unknown on the left of the image
     assert (np.diff(columns, axis=1) >= 0).all()
     assert 0 < columns.mean() < 1
@@ -95,23 +95,23 @@ def test_workers_change_nothing(dataset, config):
         config.data.workers = workers
         batches = pipeline.train_batches(dataset, (0, 1, 2), config)
         found.append(draw(batches, 9))
-        pipeline.close(batches)
+        batches.close()
     assert_same(*found)
 
 
 def test_a_stopped_run_goes_on_with_the_same_batches(dataset, config):
     whole = pipeline.train_batches(dataset, (0, 1, 2), config)
     expected = draw(whole, 12)
-    pipeline.close(whole)
+    whole.close()
     for stop in (0, 1, 7):
         batches = pipeline.train_batches(dataset, (0, 1, 2), config)
         draw(batches, stop)
         state = json.loads(json.dumps(batches.get_state()))
-        pipeline.close(batches)
+        batches.close()
         again = pipeline.train_batches(dataset, (0, 1, 2), config)
         again.set_state(state)
         assert_same(draw(again, 12 - stop), expected[stop:])
-        pipeline.close(again)
+        again.close()
 
 
 def test_a_state_can_be_set_back(dataset, config):
@@ -121,7 +121,7 @@ def test_a_state_can_be_set_back(dataset, config):
     first = draw(batches, 3)
     batches.set_state(state)
     assert_same(draw(batches, 3), first)
-    pipeline.close(batches)
+    batches.close()
 
 
 def test_orbax_stores_and_restores_the_place(dataset, config, tmp_path):
@@ -131,11 +131,11 @@ def test_orbax_stores_and_restores_the_place(dataset, config, tmp_path):
     draw(batches, 4)
     ocp.save_checkpointables(tmp_path / "saved", {"batches": batches})
     expected = draw(batches, 2)
-    pipeline.close(batches)
+    batches.close()
     again = pipeline.train_batches(dataset, (0, 1, 2), config)
     ocp.load_checkpointables(tmp_path / "saved", {"batches": again})
     assert_same(draw(again, 2), expected)
-    pipeline.close(again)
+    again.close()
 
 
 def test_seeds_give_other_batches(dataset, config):
@@ -143,7 +143,7 @@ def test_seeds_give_other_batches(dataset, config):
     for config.data.seed in (0, 1):
         batches = pipeline.train_batches(dataset, (0, 1, 2), config)
         found.append(draw(batches, 1)[0]["image"])
-        pipeline.close(batches)
+        batches.close()
     assert (found[0] != found[1]).any()
 
 
@@ -163,7 +163,7 @@ def test_epochs_differ_but_see_every_image_equally(config, save, grid):
         pixels = batch["mask"].sum((1, 2, 3))
         orders.append(tuple(pixels.tolist()))
         assert len(set(orders[-1])) == 4
-    pipeline.close(batches)
+    batches.close()
     assert len(set(orders)) > 1
 
 
@@ -235,8 +235,8 @@ def test_shapes_far_apart_are_not_merged():
 
 def test_a_closed_iterator_says_so(dataset, config):
     batches = pipeline.train_batches(dataset, (0,), config)
-    pipeline.close(batches)
-    pipeline.close(batches)
+    batches.close()
+    batches.close()
     with pytest.raises(ValueError, match="closed"):
         next(batches)
 
