@@ -15,6 +15,11 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from beadseg import metrics
+
+# Of `Counts` as of pixels; AP is "accuracy" in StarDist and AP in the DSB 2018.
+precision, recall, f1 = metrics.precision, metrics.recall, metrics.dice
+average_precision = metrics.jaccard
 # Rounded, for np.arange gives 0.6000000000000001 and an IoU of 3/5 would fall short.
 MIN_IOUS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 
@@ -207,30 +212,6 @@ def completed(counts: Counts, completeness: float) -> Counts:
     right = min(counts.true_positive / completeness, found)
     more = right / counts.true_positive if counts.true_positive else 1.0
     return Counts(right, found - right, beads - right, more * counts.similarity)
-
-
-def precision(counts: Counts) -> float:
-    """TP / (TP + FP); where nothing is predicted, 1 if there is no bead, else 0."""
-    predicted = counts.true_positive + counts.false_positive
-    return ratio(counts.true_positive, predicted, counts.false_negative == 0)
-
-
-def recall(counts: Counts) -> float:
-    """TP / (TP + FN); where there is no bead, 1 if none is predicted, else 0."""
-    beads = counts.true_positive + counts.false_negative
-    return ratio(counts.true_positive, beads, counts.false_positive == 0)
-
-
-def f1(counts: Counts) -> float:
-    """2 TP / (2 TP + FP + FN); 1 of nothing."""
-    wrong = counts.false_positive + counts.false_negative
-    return ratio(2 * counts.true_positive, 2 * counts.true_positive + wrong)
-
-
-def average_precision(counts: Counts) -> float:
-    """TP / (TP + FP + FN), "accuracy" in StarDist and AP in the DSB 2018; 1 of none."""
-    wrong = counts.false_positive + counts.false_negative
-    return ratio(counts.true_positive, counts.true_positive + wrong)
 
 
 def panoptic_quality(counts: Counts) -> float:

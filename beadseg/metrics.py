@@ -199,4 +199,4 @@ def ratios(counts: Confusion) -> dict[str, float]:
 def _ratio(part, whole, of_nothing=1.0) -> np.ndarray:
     some = np.asarray(whole) > 0
     ratio = np.asarray(part, np.float64) / np.where(some, whole, 1)
-    return np.where(some, ratio, of_nothing)
+    return np.where(some, ratio, of_nothing)[()]  # a number, of numbers
