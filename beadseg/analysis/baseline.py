@@ -171,20 +171,10 @@ def write_page(
             axes.axhline(limit, color=GREY, lw=0.8)
         axes.set(xlabel="epoch", ylabel="Jaccard", ylim=(0, 1))
         axes.legend()
-    page.table(
-        ["epoch", "Jaccard", "at 0.5", "threshold", "precision", "recall", "loss"],
-        [
-            [row["epoch"]]
-            + [
-                f"{row[name]:.3f}"
-                for name in (
-                    *("jaccard", "jaccard_at_0.5", "threshold"),
-                    *("precision", "recall", "loss"),
-                )
-            ]
-            for row in curve
-        ],
-    )
+    names = {"jaccard": "Jaccard", "jaccard_at_0.5": "at 0.5"}
+    names |= {k: k for k in ("threshold", "precision", "recall", "loss")}
+    rows = [[row["epoch"], *(f"{row[k]:.3f}" for k in names)] for row in curve]
+    page.table(["epoch", *names.values()], rows)
     images = counted(overview.images, "image")
     page.paragraph(f"The data: {images}, {_share(overview)}.")
     page.write(file, "--workdir")

@@ -79,12 +79,9 @@ def look_over(fingerprint: Fingerprint) -> Overview:
     contrast = [row.image.contrast for row in rows]
     strong = np.array([c for c in contrast if abs(c) > 0.1])
 
-    def of_images(name: str) -> float:
-        return _median([getattr(row.image, name) for row in rows])
-
-    def of_masks(name: str) -> float:
-        return _median([getattr(row.mask, name) for row in masked])
-
+    shape = ("circularity", "aspect", "spacing", "touching")
+    light = ("background", "shading", "texture", "noise", "signal_to_noise")
+    light += ("edge_px", "saturated", "bits")
     return Overview(
         images=len(rows),
         labelled_images=len(masked),
@@ -98,23 +95,13 @@ def look_over(fingerprint: Fingerprint) -> Overview:
         spread=float(high / low) if len(diameters) else np.nan,
         pixel_size=_median([row.pixel_size for row in rows if row.pixel_size]),
         side_px=float(min((min(row.shape) for row in rows), default=np.nan)),
-        circularity=of_masks("circularity"),
-        aspect=of_masks("aspect"),
         branches=float(np.mean([r.mask.branches for r in masked]))
         if masked
         else np.nan,
-        spacing=of_masks("spacing"),
-        touching=of_masks("touching"),
         contrast=_median(contrast),
         mixed_polarity=bool(len(strong) and 0.15 < (strong > 0).mean() < 0.85),
-        background=of_images("background"),
-        shading=of_images("shading"),
-        texture=of_images("texture"),
-        noise=of_images("noise"),
-        signal_to_noise=of_images("signal_to_noise"),
-        edge_px=of_images("edge_px"),
-        saturated=of_images("saturated"),
-        bits=_median([r.image.bits for r in rows if r.image.bits is not None]),
+        **{k: _median([getattr(r.mask, k) for r in masked]) for k in shape},
+        **{k: _median([getattr(r.image, k) for r in rows]) for k in light},
         labelled=labelled,
         seen=seen,
     )

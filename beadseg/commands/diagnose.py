@@ -30,7 +30,7 @@ def add(commands: Subparsers) -> None:
 def run(options: argparse.Namespace) -> dict:
     """Looks, ranks, prints and writes a page; returns the causes and their numbers."""
     from beadseg.analysis.diagnosis.causes import CAUSES, diagnose
-    from beadseg.analysis.diagnosis.page import write_page
+    from beadseg.analysis.diagnosis.page import COLUMNS, write_page
     from beadseg.analysis.diagnosis.run_evidence import examine_run
     from beadseg.analysis.fingerprint import plain
     from beadseg.errors import BeadsegError
@@ -67,16 +67,7 @@ def run(options: argparse.Namespace) -> dict:
         "exit_code": int(bool(found)),
     }
     if e.rows:
-        counts = (
-            "truth",
-            "true_positive",
-            "false_negative",
-            "false_positive",
-            "merged",
-            "split",
-            "specks",
-        )
-        result |= {name: int(e.total(name)) for name in counts}
+        result |= {name: int(e.total(name)) for name in COLUMNS}
         result |= {"jaccard": e.jaccard_at(e.threshold), "best_jaccard": e.best[0]}
     return plain(result)
 

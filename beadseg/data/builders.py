@@ -296,7 +296,11 @@ def _plan(
 def _open(plan: Callable[[], _Plan], key: str, data: ConfigDict) -> Dataset:
     """The built data set of a key; built by `plan` where the cache does not hold it."""
     home = cache_dir(data.cache_dir) / "tiles" / hash_json([key, hash_code()])
-    index = _index(home)
+    try:
+        index = read_index(home)
+    except (OSError, ValueError) as error:
+        remove_damaged(home, error)
+        index = None
     if index is None:
         with writing_cache(home), build_folder(home) as temporary:
             _build(plan(), temporary)
@@ -313,15 +317,6 @@ def _open(plan: Callable[[], _Plan], key: str, data: ConfigDict) -> Dataset:
         problems=tuple(index["problems"]),
         notes=tuple(index["notes"]),
     )
-
-
-def _index(home: Path) -> dict[str, Any] | None:
-    """What was built before; what is damaged is removed, to be built again."""
-    try:
-        return read_index(home)
-    except (OSError, ValueError) as error:
-        remove_damaged(home, error)
-        return None
 
 
 def _build(plan: _Plan, folder: Path) -> None:

@@ -116,9 +116,8 @@ def outline(
     if one_size and 1 / ALIKE < across / diameter < ALIKE:
         across, usual = diameter, np.pi * diameter**2 / 4
     at = mark_centres(mask)
-    rows, columns = (
-        np.clip(np.rint(v).astype(int), 0, n - 1) for v, n in _axes(at, mask)
-    )
+    limits = np.array(mask.shape) - 1
+    rows, columns = np.clip(np.rint(at).astype(int), 0, limits).T
     under = index[rows, columns]
     marks_of = np.bincount(under, minlength=len(ids) + 1)
     if one_size:
@@ -141,10 +140,6 @@ def outline(
         here = (drawn > 0) & (labels == 0)
         labels[here] = count + drawn[here]
     return np.where((labels == 0) & (mask < 0), np.int32(UNKNOWN), labels), len(lone)
-
-
-def _axes(at: np.ndarray, mask: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
-    return zip(at.T, mask.shape, strict=True)
 
 
 def _far(at: np.ndarray, index: np.ndarray, least: float) -> np.ndarray:
@@ -184,20 +179,11 @@ def _looks(masked: list[Sample]) -> Iterator[_Look]:
         )
         mask, unmarked = agreement.mask.astype(np.int32), 0
         share = agreement.completeness(seen.scores)
-        if (
-            share is not None
-            and share < COMPLETE
-            and agreement.missing.sum() >= SEVERAL
-        ):
+        several = int(agreement.missing.sum())
+        if share is not None and share < COMPLETE and several >= SEVERAL:
             mask = np.where(missing & (mask == 0), np.int32(UNKNOWN), mask)
-            unmarked = int(agreement.missing.sum())
-        yield _Look(
-            sample,
-            mask,
-            np.where(kept, seen.labels, 0),
-            measure_marks(
-                sample.name, agreement.mask, pairs(agreement.mask, seen.labels)
-            ),
-            unmarked,
-            agreement.shift(),
-        )
+            unmarked = several
+        lone = pairs(agreement.mask, seen.labels)
+        disc = measure_marks(sample.name, agreement.mask, lone)
+        found = np.where(kept, seen.labels, 0)
+        yield _Look(sample, mask, found, disc, unmarked, agreement.shift())

@@ -41,27 +41,19 @@ class Checkpoints:
         self._open()
 
     def _open(self) -> None:
-        with self._writing():
-            self._checkpointer = self._checkpointer_of_folder()
-
-    def _checkpointer_of_folder(self) -> ocp.training.Checkpointer:
-        return ocp.training.Checkpointer(
-            self._folder,
-            save_decision_policy=(
-                ocp.training.save_decision_policies.FixedIntervalPolicy(1)
-            ),
-            preservation_policy=POLICIES.AnyPreservationPolicy(
-                [
-                    POLICIES.LatestN(1),
-                    POLICIES.BestN(
-                        get_metric_fn=_score,
-                        n=1,
-                        keep_checkpoints_without_metrics=False,
-                    ),
-                ]
-            ),
-            cleanup_tmp_directories=True,
+        kept = POLICIES.BestN(
+            get_metric_fn=_score, n=1, keep_checkpoints_without_metrics=False
         )
+        every = ocp.training.save_decision_policies.FixedIntervalPolicy(1)
+        with self._writing():
+            self._checkpointer = ocp.training.Checkpointer(
+                self._folder,
+                save_decision_policy=every,
+                preservation_policy=POLICIES.AnyPreservationPolicy(
+                    [POLICIES.LatestN(1), kept]
+                ),
+                cleanup_tmp_directories=True,
+            )
 
     @property
     def latest_step(self) -> int | None:

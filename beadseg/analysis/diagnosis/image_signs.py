@@ -8,7 +8,7 @@ import numpy as np
 
 from beadseg.analysis.diagnosis.evidence import Evidence
 from beadseg.analysis.diagnosis.signs import SKILL, TRAIN, Sign, beyond, in_vain
-from beadseg.quoting import counted, percent
+from beadseg.quoting import as_sentence, counted, percent
 from beadseg.training.completeness import PARTIAL, TRUSTED
 
 
@@ -99,7 +99,9 @@ def partial(e: Evidence) -> Sign | None:
         return None
     confidence = max(sign[0] for sign in signs)
     return Sign(
-        confidence, _sentence([s[1] for s in signs]), "beadseg complete DIR --run RUN"
+        confidence,
+        as_sentence("; ".join(s[1] for s in signs)),
+        "beadseg complete DIR --run RUN",
     )
 
 
@@ -165,24 +167,20 @@ def outlines(e: Evidence) -> Sign | None:
 
 
 def merges(e: Evidence) -> Sign | None:
-    share = e.share("merged")
-    if e.silent or e.undecided or share < 0.15 or e.skill < SKILL:
-        return None
-    return Sign(
-        beyond(share, 0.15, 0.3),
-        f"{percent(share)} of the labelled beads lie under one prediction with "
-        "another.",
-        f"{TRAIN} --config.model.heads=\"('mask','distance')\"",
-    )
+    return _not_apart(e, "merged", 0.15, "lie under one prediction with another")
 
 
 def splits(e: Evidence) -> Sign | None:
-    share = e.share("split")
-    if e.silent or e.undecided or share < 0.08 or e.skill < SKILL:
+    return _not_apart(e, "split", 0.08, "are cut into several predictions")
+
+
+def _not_apart(e: Evidence, kind: str, limit: float, words: str) -> Sign | None:
+    share = e.share(kind)
+    if e.silent or e.undecided or share < limit or e.skill < SKILL:
         return None
     return Sign(
-        beyond(share, 0.08, 0.3),
-        f"{percent(share)} of the labelled beads are cut into several predictions.",
+        beyond(share, limit, 0.3),
+        f"{percent(share)} of the labelled beads {words}.",
         f"{TRAIN} --config.model.heads=\"('mask','distance')\"",
     )
 
@@ -245,8 +243,3 @@ def leak(e: Evidence) -> Sign | None:
         "believed.",
         "beadseg analyze DIR",
     )
-
-
-def _sentence(parts: list[str]) -> str:
-    text = "; ".join(parts)
-    return text[0].upper() + text[1:] + "."

@@ -11,10 +11,10 @@ from beadseg.inference.outputs.views import chosen, view
 from beadseg.page import GREY, Page
 from beadseg.quoting import counted, percent
 from beadseg.training.completeness import PARTIAL, TRUSTED
-from beadseg.training.tracking.curves import draw_curve
+from beadseg.training.tracking.curves import draw_run
 
 _WORST = 3  # images a cause
-_COLUMNS = {
+COLUMNS = {  # of the table of images: numbers of `evidence.Row`
     "truth": "labelled",
     "true_positive": "true positives",
     "false_negative": "false negatives",
@@ -81,7 +81,8 @@ def write_page(
         _pictures(page, CAUSES[finding.cause], evidence, images)
     if evidence.curve:
         page.section("Curves")
-        _curves(page, evidence)
+        with page.plot("After each epoch.", 2, 3, width=9.2, height=5.6) as axes:
+            draw_run(axes, [*evidence.training, *evidence.curve])
     if evidence.rows:
         page.section("Thresholds")
         with page.plot(
@@ -134,21 +135,8 @@ def draw(seen: ExaminedImage) -> np.ndarray:
     return view(seen.image, *((chosen(labels, ids), c) for labels, ids, c in layers))
 
 
-def _curves(page: Page, e: Evidence) -> None:
-    with page.plot("After each epoch.", 1, 2, height=3.0) as axes:
-        for axis, name, label in (
-            (axes[0], "jaccard", "Jaccard"),
-            (axes[1], "loss", "loss"),
-        ):
-            draw_curve(axis, e.curve, name, label="validation")
-            draw_curve(axis, e.training, name, label="training")
-            axis.set(xlabel="epoch", ylabel=label)
-        axes[0].set_ylim(0, 1)
-        axes[0].legend()
-
-
 def _table(page: Page, e: Evidence) -> None:
     page.table(
-        ["image", *_COLUMNS.values()],
-        [[row.name, *(getattr(row, name) for name in _COLUMNS)] for row in e.rows],
+        ["image", *COLUMNS.values()],
+        [[row.name, *(getattr(row, name) for name in COLUMNS)] for row in e.rows],
     )
