@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from beadseg import colours, matching
+from beadseg import colours
 from beadseg.data.images.gaps import fill
 from beadseg.data.images.reading import ReadError
 from beadseg.data.masks.labels import UNKNOWN
-from beadseg.inference.outputs.views import chosen, circles, densest, view
+from beadseg.inference.outputs.views import LEGEND, circles, densest, error_layers, view
 from beadseg.inference.scores.evaluation import ERROR_WORDS, ERRORS
 from beadseg.inference.scores.pairing import Pair, read_predicted, read_truth
 from beadseg.matching import MIN_IOUS
@@ -18,14 +18,6 @@ from beadseg.quoting import as_sentence, counted, percent, some_of
 WORST = 12  # images that are shown
 _WINDOW = 512  # px, side of the part shown of a big image: the one with most errors
 _DOT = 3.0  # px across, at a centre
-LEGEND = (
-    (colours.TRUE_POSITIVE, "true positive"),
-    (colours.FALSE_NEGATIVE, "false negative"),
-    (colours.FALSE_POSITIVE, "false positive"),
-    (colours.MERGED, "merged"),
-    (colours.SPLIT, "split"),
-    (colours.UNKNOWN, "unknown"),
-)
 
 
 def write_page(result: dict, pairs: dict[str, Pair], file: Path) -> None:
@@ -218,19 +210,10 @@ def draw_errors(pair: Pair) -> np.ndarray:
     """
     truth, centres = read_truth(pair)
     predicted = read_predicted(pair)
-    found = matching.overlaps(truth, predicted)
-    named = matching.errors(found, matching.match(found))
     if centres is None:
-        drawn = [
-            (predicted, matching.match(found).predicted, colours.TRUE_POSITIVE),
-            (truth, named.false_negative, colours.FALSE_NEGATIVE),
-            (predicted, named.false_positive, colours.FALSE_POSITIVE),
-            (truth, named.merged, colours.MERGED),
-            (truth, named.split, colours.SPLIT),
-        ]
+        layers = error_layers(truth, predicted)
     else:
-        drawn = [(predicted, found.predicted, colours.TRUE_POSITIVE)]
-    layers = [(chosen(labels, which), colour) for labels, which, colour in drawn]
+        layers = [(np.maximum(predicted, 0), colours.TRUE_POSITIVE)]
     wrong = sum((labels > 0 for labels, _ in layers[1:]), np.zeros(truth.shape, bool))
     if centres is not None:
         dots = circles(truth.shape, centres, np.full(len(centres), _DOT))

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from beadseg import colours, matching
 from beadseg.analysis.diagnosis.causes import CAUSES, Cause, Finding
 from beadseg.analysis.diagnosis.evidence import LEVELS, Evidence, ExaminedImage
-from beadseg.inference.outputs.views import chosen, view
+from beadseg.inference.outputs.views import LEGEND, error_layers, view
 from beadseg.page import GREY, Page
 from beadseg.quoting import counted, percent
 from beadseg.training.completeness import PARTIAL, TRUSTED
@@ -111,28 +110,12 @@ def _pictures(page: Page, cause: Cause, evidence: Evidence, images) -> None:
             f"{row.false_positive} false positives, {row.merged} merged, {row.split} "
             "split"
         )
-        shown.append((draw(seen), caption))
+        layers = error_layers(seen.labels, seen.predicted)
+        shown.append((view(seen.image, *layers), caption))
         if cause.with_probability:
             shown.append((view(seen.probability), f"{seen.name}: probability"))
+    page.legend(LEGEND[:-1])
     page.pictures(shown, 20.0 if len(shown) < 3 else 10.0)
-    page.paragraph(
-        "Outlines: green true positive, orange false negative, red false positive, "
-        "blue merged, violet split."
-    )
-
-
-def draw(seen: ExaminedImage) -> np.ndarray:
-    """uint8[h, w, 3]: the image with what became of each bead."""
-    overlaps = matching.overlaps(seen.labels, seen.predicted)
-    wrong = matching.errors(overlaps, matching.match(overlaps))
-    layers = (
-        (seen.labels, wrong.true_positive, colours.TRUE_POSITIVE),
-        (seen.predicted, wrong.mergers, colours.MERGED),
-        (seen.predicted, wrong.parts, colours.SPLIT),
-        (seen.labels, wrong.false_negative, colours.FALSE_NEGATIVE),
-        (seen.predicted, wrong.false_positive, colours.FALSE_POSITIVE),
-    )
-    return view(seen.image, *((chosen(labels, ids), c) for labels, ids, c in layers))
 
 
 def _table(page: Page, e: Evidence) -> None:

@@ -8,9 +8,17 @@ from PIL import Image
 from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
-from beadseg.colours import UNKNOWN
+from beadseg import colours, matching
 
 SHOWN = 520  # px, about the side of a picture
+LEGEND = (  # of `error_layers`, and of what is unknown
+    (colours.TRUE_POSITIVE, "true positive"),
+    (colours.FALSE_NEGATIVE, "false negative"),
+    (colours.FALSE_POSITIVE, "false positive"),
+    (colours.MERGED, "merged"),
+    (colours.SPLIT, "split"),
+    (colours.UNKNOWN, "unknown"),
+)
 
 # Labels i[H, W], or bool, and the colour of their outlines, RGB from 0 to 1.
 Layer = tuple[np.ndarray, tuple[float, float, float]]
@@ -60,7 +68,7 @@ def view(
     )
     if unknown is not None:
         there = unknown[rows[:, None], columns]
-        shown[there] = 0.6 * shown[there] + 0.4 * np.array(UNKNOWN)
+        shown[there] = 0.6 * shown[there] + 0.4 * np.array(colours.UNKNOWN)
     for labels, colour in layers:
         placed = np.maximum(labels[rows[:, None], columns].astype(np.int32), 0)
         outline = find_boundaries(placed, mode="inner")
@@ -73,6 +81,21 @@ def view(
 def chosen(labels: np.ndarray, which: np.ndarray) -> np.ndarray:
     """Labels [H, W] of which those of `which` are left, the others 0."""
     return np.where(np.isin(labels, which), labels, 0)
+
+
+def error_layers(truth: np.ndarray, predicted: np.ndarray) -> list[Layer]:
+    """What became of the beads of two label maps [H, W]; what is right comes first."""
+    found = matching.overlaps(truth, predicted)
+    matched = matching.match(found)
+    named = matching.errors(found, matched)
+    drawn = (
+        (predicted, matched.predicted, colours.TRUE_POSITIVE),
+        (truth, named.false_negative, colours.FALSE_NEGATIVE),
+        (predicted, named.false_positive, colours.FALSE_POSITIVE),
+        (truth, named.merged, colours.MERGED),
+        (truth, named.split, colours.SPLIT),
+    )
+    return [(chosen(labels, which), colour) for labels, which, colour in drawn]
 
 
 def circles(shape: tuple[int, int], centres: np.ndarray, diameters) -> np.ndarray:
