@@ -19,9 +19,11 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
+from jax import Array
 
 from beadseg.errors import BeadsegError
 
+Number = Array | float
 # Added to both sides of the Dice ratio, as a share of the known pixels. It decides how
 # an example without beads is judged: predicting this share of it costs 1/2. Counted in
 # pixels (smooth=1, as is common) it would call one wrong pixel in 10,000 a failure.
@@ -30,20 +32,20 @@ EXCLUDED = 0.5  # probability from which an unlabelled pixel may be a bead left 
 BOUNDARY_WIDTH = 5  # px, side of the square that meets both bead and background
 
 
-def bce(logits: jax.Array, mask: jax.Array, weight: jax.Array) -> jax.Array:
+def bce(logits: Array, mask: Array, weight: Array) -> Array:
     """Binary cross-entropy, weighted mean over the pixels: f32[B]."""
     logits, mask, weight = _known(logits, mask, weight)
     return _mean(optax.sigmoid_binary_cross_entropy(logits, mask), weight)
 
 
 def focal(
-    logits: jax.Array,
-    mask: jax.Array,
-    weight: jax.Array,
+    logits: Array,
+    mask: Array,
+    weight: Array,
     *,
-    gamma: jax.Array | float = 2.0,
-    positive_weight: jax.Array | float = 0.5,
-) -> jax.Array:
+    gamma: Number = 2.0,
+    positive_weight: Number = 0.5,
+) -> Array:
     """Cross-entropy times (1 - probability of the truth)**gamma, weighted mean: f32[B].
 
     Bead pixels count `positive_weight`, background `1 - positive_weight` (alpha of
@@ -54,7 +56,7 @@ def focal(
     return _mean(each, weight)
 
 
-def dice(logits: jax.Array, mask: jax.Array, weight: jax.Array) -> jax.Array:
+def dice(logits: Array, mask: Array, weight: Array) -> Array:
     """1 - 2 |P M| / (|P| + |M|) with P the probability, soft Dice: f32[B].
 
     Milletari et al. 2016, arXiv 1606.04797, without its squares; smoothed as said at
@@ -64,13 +66,13 @@ def dice(logits: jax.Array, mask: jax.Array, weight: jax.Array) -> jax.Array:
 
 
 def tversky(
-    logits: jax.Array,
-    mask: jax.Array,
-    weight: jax.Array,
+    logits: Array,
+    mask: Array,
+    weight: Array,
     *,
-    alpha: jax.Array | float = 0.5,
-    beta: jax.Array | float = 0.5,
-) -> jax.Array:
+    alpha: Number = 0.5,
+    beta: Number = 0.5,
+) -> Array:
     """1 - TP / (TP + alpha FP + beta FN) in soft counts: f32[B].
 
     alpha weighs false positives, beta false negatives (Salehi et al. 2017, arXiv
@@ -89,19 +91,13 @@ def tversky(
     return errors / jnp.where(known > 0.0, total, 1.0)
 
 
-def combined(
-    logits: jax.Array,
-    mask: jax.Array,
-    weight: jax.Array,
-    *,
-    mix: jax.Array | float = 0.5,
-) -> jax.Array:
+def combined(logits: Array, mask: Array, weight: Array, *, mix: Number = 0.5) -> Array:
     """mix * bce + (1 - mix) * dice: f32[B]."""
     cross_entropy = bce(logits, mask, weight)
     return mix * cross_entropy + (1.0 - mix) * dice(logits, mask, weight)
 
 
-def boundary(logits: jax.Array, mask: jax.Array, weight: jax.Array) -> jax.Array:
+def boundary(logits: Array, mask: Array, weight: Array) -> Array:
     """Binary cross-entropy on the pixels next to the edge of a bead, mean: f32[B].
 
     The edge is where the `BOUNDARY_WIDTH` square around a pixel holds both known bead
@@ -118,9 +114,7 @@ def boundary(logits: jax.Array, mask: jax.Array, weight: jax.Array) -> jax.Array
     return _mean(each, weight * edge)
 
 
-def distance_loss(
-    logits: jax.Array, distance: jax.Array, weight: jax.Array
-) -> jax.Array:
+def distance_loss(logits: Array, distance: Array, weight: Array) -> Array:
     """Binary cross-entropy of the "distance" head with its soft target: f32[B].
 
     `distance` is 0..1, see `beadseg.data.targets.distance`; below 0 it is unknown.
@@ -129,12 +123,8 @@ def distance_loss(
 
 
 def forward_bce(
-    logits: jax.Array,
-    mask: jax.Array,
-    weight: jax.Array,
-    *,
-    completeness: jax.Array | float = 1.0,
-) -> jax.Array:
+    logits: Array, mask: Array, weight: Array, *, completeness: Number = 1.0
+) -> Array:
     """-log c p on labelled pixels, -log(1 - c p) on others, mean: f32[B].
 
     The likelihood of what was labelled, if beads were left out at random (the forward
@@ -152,12 +142,8 @@ def forward_bce(
 
 
 def expected_dice(
-    logits: jax.Array,
-    mask: jax.Array,
-    weight: jax.Array,
-    *,
-    completeness: jax.Array | float = 1.0,
-) -> jax.Array:
+    logits: Array, mask: Array, weight: Array, *, completeness: Number = 1.0
+) -> Array:
     """Soft Dice of what the complete mask is expected to be: f32[B].
 
     Labelled pixels stand for 1 / c of their kind, in overlap and size:
@@ -174,12 +160,8 @@ def expected_dice(
 
 
 def forward_bce_dice(
-    logits: jax.Array,
-    mask: jax.Array,
-    weight: jax.Array,
-    *,
-    completeness: jax.Array | float = 1.0,
-) -> jax.Array:
+    logits: Array, mask: Array, weight: Array, *, completeness: Number = 1.0
+) -> Array:
     """Half `forward_bce`, half `expected_dice`: f32[B]."""
     options = {"completeness": completeness}
     return 0.5 * forward_bce(logits, mask, weight, **options) + 0.5 * expected_dice(
@@ -188,12 +170,8 @@ def forward_bce_dice(
 
 
 def nnpu(
-    logits: jax.Array,
-    mask: jax.Array,
-    weight: jax.Array,
-    *,
-    completeness: jax.Array | float = 1.0,
-) -> jax.Array:
+    logits: Array, mask: Array, weight: Array, *, completeness: Number = 1.0
+) -> Array:
     """Non-negative risk of positive and unlabelled pixels, logistic loss: f32[B].
 
     pi R(labelled, +) + max(0, R(all, -) - pi R(labelled, -)), with R the mean loss and
@@ -211,12 +189,8 @@ def nnpu(
 
 
 def exclusive(
-    logits: jax.Array,
-    mask: jax.Array,
-    weight: jax.Array,
-    *,
-    completeness: jax.Array | float = 1.0,
-) -> jax.Array:
+    logits: Array, mask: Array, weight: Array, *, completeness: Number = 1.0
+) -> Array:
     """Cross-entropy without the unlabelled pixels that look like beads: f32[B].
 
     Pixels outside the mask count as background only while the network holds them for
@@ -231,7 +205,7 @@ def exclusive(
     return _mean(each, jnp.where(doubted, 0.0, weight))
 
 
-LOSSES: dict[str, Callable[..., jax.Array]] = {
+LOSSES: dict[str, Callable[..., Array]] = {
     "bce": bce,
     "focal": focal,
     "dice": dice,
@@ -261,12 +235,12 @@ def loss_options(name: str) -> tuple[str, ...]:
 
 def total_loss(
     name: str,
-    outputs: Mapping[str, jax.Array | tuple[jax.Array, ...]],
-    mask: jax.Array,
-    weight: jax.Array,
-    options: Mapping[str, jax.Array | float],
-    distance: jax.Array | None = None,
-) -> jax.Array:
+    outputs: Mapping[str, Array | tuple[Array, ...]],
+    mask: Array,
+    weight: Array,
+    options: Mapping[str, Number],
+    distance: Array | None = None,
+) -> Array:
     """Loss `name` of the "mask" head, with deep supervision and further terms: f32[B].
 
     `options` may hold all fields of `config.loss`; those that the loss does not take
@@ -298,7 +272,7 @@ def total_loss(
     return value
 
 
-def _trust(logits, mask, completeness) -> jax.Array:
+def _trust(logits, mask, completeness) -> Array:
     """How probable it is that a pixel is what the mask says, as the network sees it."""
     probability = jax.lax.stop_gradient(nn.sigmoid(logits))
     background = (1.0 - probability) / jnp.maximum(
@@ -307,9 +281,7 @@ def _trust(logits, mask, completeness) -> jax.Array:
     return jnp.where(mask > 0.0, 1.0, background)
 
 
-def _known(
-    logits: jax.Array, mask: jax.Array, weight: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _known(logits: Array, mask: Array, weight: Array) -> tuple[Array, Array, Array]:
     """All in f32, with 0 in unknown pixels: 0 times infinity would be NaN."""
     known = weight > 0
     logits = jnp.where(known, logits, 0).astype(jnp.float32)
@@ -317,22 +289,22 @@ def _known(
     return logits, mask, weight.astype(jnp.float32)
 
 
-def _sum(x: jax.Array) -> jax.Array:
+def _sum(x: Array) -> Array:
     return x.sum((1, 2, 3))
 
 
-def _mean(x: jax.Array, weight: jax.Array) -> jax.Array:
+def _mean(x: Array, weight: Array) -> Array:
     total = _sum(weight)
     return _sum(x * weight) / jnp.where(total > 0.0, total, 1.0)
 
 
-def _near(x: jax.Array) -> jax.Array:
+def _near(x: Array) -> Array:
     """The maximum in the square around each pixel, one axis after the other."""
     x = nn.max_pool(x, (BOUNDARY_WIDTH, 1), padding="SAME")
     return nn.max_pool(x, (1, BOUNDARY_WIDTH), padding="SAME")
 
 
-def _pool(mask: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _pool(mask: Array, weight: Array) -> tuple[Array, Array]:
     """Means of 2x2 known pixels; an odd last row or column is joined by unknown."""
     rest = [(0, 0), *((0, size % 2) for size in mask.shape[1:3]), (0, 0)]
     bead, total = jnp.where(weight > 0, weight * mask, 0), weight
