@@ -142,14 +142,8 @@ class PlainBlock(nn.Module):
         return inputs[0]
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(PlainBlock):
     """Convolutions whose result is added to a linear map of the input (He 2016)."""
-
-    features: int
-    norm: Norm
-    convolutions: int = 2
-    stem: bool = False
-    dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, *inputs: jax.Array, drop: Callable | None = None) -> jax.Array:

@@ -83,10 +83,10 @@ class Graph:
         params, statistics = self.weights.params, self.weights.statistics
 
         def block(name, inputs, stem=False):
-            parts = params[name], statistics.get(name, {})
-            residual = "shortcut" in parts[0]
-            make = self.residual_block if residual else self.plain_block
-            return make(*parts, inputs, norm, stem)
+            first = stem_norm(norm) if stem else norm
+            return self.block(
+                params[name], statistics.get(name, {}), inputs, first, norm
+            )
 
         size = self.add("Shape", INPUT, start=2)
         multiple = self.constant(np.full(2, 2**depth, np.int64))
@@ -117,34 +117,18 @@ class Graph:
             outputs.append(self.add("Sigmoid", logits, output=OUTPUTS[head]))
         return outputs
 
-    def plain_block(self, params, statistics, inputs, norm, stem) -> str:
-        for i in range(_convolutions(params)):
-            inputs = [
-                self.convolution(
-                    params[f"conv_{i}"],
-                    statistics.get(f"conv_{i}"),
-                    inputs,
-                    stem_norm(norm) if stem and i == 0 else norm,
-                )
-            ]
-        return inputs[0]
-
-    def residual_block(self, params, statistics, inputs, norm, stem) -> str:
-        first = stem_norm(norm) if stem else norm
-        shortcut = self.convolution(
-            params["shortcut"], statistics.get("shortcut"), inputs, first, relu=False
-        )
-        count = _convolutions(params)
+    def block(self, params, statistics, inputs, first, norm) -> str:
+        """Plain or residual; `first` is the norm of its first convolution."""
+        shortcut, count = None, sum(name.startswith("conv_") for name in params)
+        if "shortcut" in params:
+            own = params["shortcut"], statistics.get("shortcut")
+            shortcut = self.convolution(*own, inputs, first, relu=False)
         for i in range(count):
-            inputs = [
-                self.convolution(
-                    params[f"conv_{i}"],
-                    statistics.get(f"conv_{i}"),
-                    inputs,
-                    first if i == 0 else norm,
-                    relu=i < count - 1,
-                )
-            ]
+            own = params[f"conv_{i}"], statistics.get(f"conv_{i}")
+            relu = shortcut is None or i < count - 1
+            inputs = [self.convolution(*own, inputs, norm if i else first, relu)]
+        if shortcut is None:
+            return inputs[0]
         return self.add("Relu", self.add("Add", shortcut, inputs[0]))
 
     def convolution(self, params, statistics, inputs, norm, relu=True) -> str:
@@ -236,10 +220,6 @@ class Graph:
 
 
 GRAPHS: dict[type[Network], Callable[[Graph], list[str]]] = {UNet: Graph.unet}
-
-
-def _convolutions(params: dict) -> int:
-    return sum(name.startswith("conv_") for name in params)
 
 
 def _standardise(kernel: np.ndarray) -> np.ndarray:
