@@ -16,13 +16,7 @@ from ml_collections import ConfigDict
 
 from beadseg import models
 from beadseg.analysis.overview import Overview
-from beadseg.data.scaling import (
-    AS_THEY_ARE,
-    AUTO,
-    LARGEST_SCALE,
-    SMALLEST_SCALE,
-    wanted_diameter,
-)
+from beadseg.data import scaling
 from beadseg.quoting import counted, percent
 
 DIAMETER = 24.0  # px of the median bead, as the network sees it
@@ -88,13 +82,13 @@ def read(config: ConfigDict, field: str) -> Any:
 
 def _chosen(o: Overview) -> float | str:
     """Beads as the network sees them: small ones at their own size."""
-    return AUTO if o.diameter_px < AS_THEY_ARE[1] else DIAMETER
+    return scaling.AUTO if o.diameter_px < scaling.AS_THEY_ARE[1] else DIAMETER
 
 
 def _seen(o: Overview, setting: float | str | None = None) -> float:
     """px of the median bead as the network sees it; without a setting as chosen."""
     setting = _chosen(o) if setting is None else setting
-    return wanted_diameter(setting, o.diameter_px) or o.diameter_px
+    return scaling.wanted_diameter(setting, o.diameter_px) or o.diameter_px
 
 
 def _scale(o: Overview, setting: float | str | None = None) -> float:
@@ -102,7 +96,8 @@ def _scale(o: Overview, setting: float | str | None = None) -> float:
     wanted = _seen(o, setting)
     if not (wanted and o.diameter_px > 0):
         return 1.0
-    return min(max(wanted / o.diameter_px, SMALLEST_SCALE), LARGEST_SCALE)
+    scale = max(wanted / o.diameter_px, scaling.SMALLEST_SCALE)
+    return min(scale, scaling.LARGEST_SCALE)
 
 
 def _seen_side(o: Overview, setting: float | str | None = None) -> float:

@@ -17,17 +17,7 @@ import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from beadseg.data import scaling
-from beadseg.data.cache import (
-    build_folder,
-    cache_dir,
-    checksums,
-    hash_code,
-    hash_json,
-    remove_damaged,
-    write_stored,
-    writing_cache,
-)
+from beadseg.data import cache, scaling
 from beadseg.data.dataset import INDEX, SPLIT, Dataset, read_index
 from beadseg.data.folder import doubt_lines, require_labels, scan, trusted
 from beadseg.data.images.reading import ReadError
@@ -225,7 +215,7 @@ def _open_folder(data: ConfigDict) -> Dataset:
     settings = _shaping(data) | {"stack": data.stack, "channel": channel}
     if are_marks:
         settings |= {"marks": outlined.digest if outlined else "discs"}
-    key = hash_json([content, settings])
+    key = cache.hash_json([content, settings])
     dataset = _open(plan, key, data)
     now = [replace(r, **about_now(samples[r.image])) for r in dataset.records]
     problems = (*folder.problems, *dataset.problems)
@@ -262,9 +252,9 @@ def _open_generated(data: ConfigDict) -> Dataset:
         return _plan(GeneratedBeads, pages, data, pages.diameters())
 
     settings = _shaping(data) | {"generated": data.generated.to_dict()}
-    dataset = _open(plan, hash_json(settings), data)
+    dataset = _open(plan, cache.hash_json(settings), data)
     content = [record.uid for record in dataset.records]
-    return replace(dataset, fingerprint=hash_json([content, settings]))
+    return replace(dataset, fingerprint=cache.hash_json([content, settings]))
 
 
 def _shaping(data: ConfigDict) -> dict[str, Any]:
@@ -295,14 +285,15 @@ def _plan(
 
 def _open(plan: Callable[[], _Plan], key: str, data: ConfigDict) -> Dataset:
     """The built data set of a key; built by `plan` where the cache does not hold it."""
-    home = cache_dir(data.cache_dir) / "tiles" / hash_json([key, hash_code()])
+    name = cache.hash_json([key, cache.hash_code()])
+    home = cache.cache_dir(data.cache_dir) / "tiles" / name
     try:
         index = read_index(home)
     except (OSError, ValueError) as error:
-        remove_damaged(home, error)
+        cache.remove_damaged(home, error)
         index = None
     if index is None:
-        with writing_cache(home), build_folder(home) as temporary:
+        with cache.writing_cache(home), cache.build_folder(home) as temporary:
             _build(plan(), temporary)
         index = read_index(home)
     treatment = Preprocessing(**index["treatment"])
@@ -343,5 +334,5 @@ def _build(plan: _Plan, folder: Path) -> None:
         "smallest_bead": plan.smallest_bead,
         "treatment": plan.treatment._asdict(),
     }
-    index["files"] = checksums(folder)
-    write_stored(folder / INDEX, index)
+    index["files"] = cache.checksums(folder)
+    cache.write_stored(folder / INDEX, index)

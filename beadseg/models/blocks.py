@@ -11,16 +11,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from beadseg.models.norms import (
-    EPSILON,
-    MOMENTUM,
-    NORMALISE,
-    Norm,
-    normalise_batch,
-    scale_and_bias,
-    standardise_kernel,
-    stem_norm,
-)
+from beadseg.models import norms
+from beadseg.models.norms import MOMENTUM, Norm, stem_norm
 from beadseg.models.primitives import add_bias, convolve, per_channel, up_conv
 
 
@@ -54,12 +46,12 @@ class Convolution(nn.Module):
             gain = self.param("gain", initial, (self.features,))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         if kind == "weight":
-            kernel = standardise_kernel(kernel) * gain.reshape(1, 1, 1, -1)
+            kernel = norms.standardise_kernel(kernel) * gain.reshape(1, 1, 1, -1)
         x = convolve(x, kernel.astype(self.dtype))
         if kind == "batch":
             return self._normalise_batch(x, gain, bias)
-        if kind in NORMALISE:
-            x = NORMALISE[kind](x)
+        if kind in norms.NORMALISE:
+            x = norms.NORMALISE[kind](x)
             x = x * per_channel(gain, x)
         x = add_bias(x, bias)
         return nn.relu(x) if self.relu else x
@@ -69,11 +61,11 @@ class Convolution(nn.Module):
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
         variance = self.variable("batch_stats", "var", jnp.ones, shape)
         if not self.norm.train:
-            gain = gain / jnp.sqrt(variance.value + EPSILON)
-            x = scale_and_bias(x, gain, bias - mean.value * gain)
+            gain = gain / jnp.sqrt(variance.value + norms.EPSILON)
+            x = norms.scale_and_bias(x, gain, bias - mean.value * gain)
             return nn.relu(x) if self.relu else x
         axis_name = self.norm.axis_name
-        x, *now = normalise_batch(x, gain, bias, self.relu, axis_name)
+        x, *now = norms.normalise_batch(x, gain, bias, self.relu, axis_name)
         if not self.is_initializing():
             for running, value in zip((mean, variance), now, strict=True):
                 running.value = MOMENTUM * running.value + (1.0 - MOMENTUM) * value

@@ -19,23 +19,10 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from beadseg import models
+from beadseg import metrics, models
 from beadseg.data import pipeline
 from beadseg.data.builders import Dataset
-from beadseg.metrics import (
-    THRESHOLDS,
-    Confusion,
-    ProbabilityHistogram,
-    choose_threshold,
-    choose_threshold_partial,
-    completed,
-    confusions,
-    jaccard,
-    merge,
-    nearest_threshold,
-    pooled,
-    ratios,
-)
+from beadseg.metrics import Confusion, ProbabilityHistogram, jaccard
 from beadseg.training import beads
 from beadseg.training.beads import BeadSums
 from beadseg.training.devices import Steps
@@ -96,7 +83,7 @@ class Evaluation(NamedTuple):
             "score": self.score,
             "loss": self.loss,
             "threshold": self.threshold,
-            **ratios(self.counts),
+            **metrics.ratios(self.counts),
             "jaccard_at_0.5": float(jaccard(self.counts_at_half)),
             "jaccard_mean_of_images": float(np.mean(list(self.images.values()))),
             "bead_share": self.bead_share,
@@ -152,18 +139,21 @@ def evaluate(
         for row, record in enumerate(batch.records):
             if record in chosen:
                 chosen[record] = _maps(out, row, dataset.records[record].shape)
-    images = {name: merge(*parts) for name, parts in by_image.items()}
-    every = {name: completed(confusions(images[name]), c) for name, c in shares.items()}
+    images = {name: metrics.merge(*parts) for name, parts in by_image.items()}
+    every = {
+        name: metrics.completed(metrics.confusions(images[name]), c)
+        for name, c in shares.items()
+    }
     counts = Confusion(
         *(np.sum(parts, 0) for parts in zip(*every.values(), strict=True))
     )
-    best, _ = choose_threshold(counts)
-    threshold, _ = choose_threshold(counts, SLACK if marks else 0.0)
+    best, _ = metrics.choose_threshold(counts)
+    threshold, _ = metrics.choose_threshold(counts, SLACK if marks else 0.0)
     if min(shares.values()) < 1.0:
         best = _threshold_partial(images, shares)
         threshold = _threshold_partial(images, shares, SLACK if marks else 0.0)
     if config.train.threshold is not None:
-        threshold = nearest_threshold(config.train.threshold)
+        threshold = metrics.nearest_threshold(config.train.threshold)
     found = None
     if look_at:
         found = _beads(dataset, config, chosen, threshold, shares, marks)
@@ -178,7 +168,7 @@ def evaluate(
         counts_at_half=_at(counts, 0.5),
         images=scores,
         how=sentence,
-        histogram=pooled(merge(*images.values())),
+        histogram=metrics.pooled(metrics.merge(*images.values())),
         samples=samples,
         best_threshold=best,
         best_jaccard=float(jaccard(_at(counts, best))),
@@ -223,14 +213,14 @@ def _threshold_partial(
 ) -> float:
     right = found = 0.0
     for name, share in completeness.items():
-        counts = confusions(images[name])
+        counts = metrics.confusions(images[name])
         right = right + counts.true_positive / share
         found = found + counts.true_positive + counts.false_positive
-    return choose_threshold_partial(right, found, slack)
+    return metrics.choose_threshold_partial(right, found, slack)
 
 
 def _at(counts: Confusion, threshold: float) -> Confusion:
-    index = THRESHOLDS.searchsorted(threshold)
+    index = metrics.THRESHOLDS.searchsorted(threshold)
     return Confusion(*(part[index] for part in counts))
 
 

@@ -12,16 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from beadseg.data.generated import artefacts, mitochondria
-from beadseg.data.generated.camera import (
-    add_defects,
-    add_soft_noise,
-    aperture,
-    expose,
-    jpeg_blocks,
-    light_field,
-    video_frame,
-)
+from beadseg.data.generated import artefacts, camera, mitochondria
 from beadseg.data.generated.fields import smooth_noise
 from beadseg.data.generated.optics import LOOKS, RESOLUTION, Look, Radial, of_beads
 from beadseg.data.generated.outlines import LEAST, VISIBLE, Outlines, Patch, patches
@@ -104,12 +95,12 @@ def generate(settings: GeneratedSettings, seed: int, index: int) -> GeneratedIma
     image = _record(settings, rng, signal, look, typical, bits)
     white = 2**bits - 1
     if _chance(rng, settings.soft_noise_share):
-        add_soft_noise(image, rng, white)
+        camera.add_soft_noise(image, rng, white)
     electron = modality.endswith("electron")
     if bits == 8 and not electron and _chance(rng, settings.video_share):
-        image = np.array(video_frame(image, rng))
+        image = np.array(camera.video_frame(image, rng))
     if _chance(rng, settings.defect_share):
-        add_defects(image, rng, white)
+        camera.add_defects(image, rng, white)
     if height < settings.size:
         artefacts.burn_data_bar(image, rng, height, pixel_size, white)
     elif rng.random() < (0.4 if electron else 0.12) * settings.artefacts:
@@ -118,7 +109,7 @@ def generate(settings: GeneratedSettings, seed: int, index: int) -> GeneratedIma
     if _chance(rng, settings.lettering_share):
         hidden = artefacts.add_lettering(image, rng, white)
     if bits == 8 and rng.random() < settings.jpeg_share:
-        image = jpeg_blocks(image, rng.uniform(35, 90))
+        image = camera.jpeg_blocks(image, rng.uniform(35, 90))
     beads = _table(outlines, labels, brightness, blur)
     if hidden is not None:
         labels, beads = _hide(labels, beads, hidden)
@@ -254,13 +245,13 @@ def _record(settings, rng, signal, look: Look, typical, bits: int) -> np.ndarray
     if look.light and rng.random() < 0.1:
         loss = min(1.5 * settings.uneven, 0.85)  # the edge of the field of view
     if loss > 0.02:
-        signal *= light_field(rng, size, loss)
+        signal *= camera.light_field(rng, size, loss)
     if look.light and _chance(rng, settings.aperture_share):
-        signal *= aperture(rng, size)
+        signal *= camera.aperture(rng, size)
     grain = settings.noise * look.grain
     if grain > 0.008:
         signal *= 1 + np.float32(grain) * smooth_noise(rng, size, rng.uniform(1.2, 2.2))
-    return expose(
+    return camera.expose(
         signal,
         rng,
         bits=bits,
@@ -308,8 +299,8 @@ def _tissue(settings, rng) -> GeneratedImage:
     signal, labels, beads = mitochondria.draw(settings, rng)
     loss = settings.uneven * 0.5 * rng.random()
     if loss > 0.02:
-        signal *= light_field(rng, settings.size, loss)
-    image = expose(
+        signal *= camera.light_field(rng, settings.size, loss)
+    image = camera.expose(
         signal,
         rng,
         bits=8,
