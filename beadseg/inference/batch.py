@@ -186,7 +186,7 @@ def _flow(left, predictor, options, files, reader, writer, failed, bar) -> None:
             if i + 1 < len(left) and not is_large(left[i + 1].page.shape):
                 following.append(reader.submit(_read, left[i + 1], options))
             try:
-                pixels, region = read.result()
+                pixels, *region = read.result()
                 seen = _look(image, pixels, predictor, options, files)
             except ReadError as error:
                 failed.append(str(error))
@@ -196,10 +196,10 @@ def _flow(left, predictor, options, files, reader, writer, failed, bar) -> None:
             if written is not None:
                 written.result()
             if is_large(seen.image.shape):  # alone: memory should hold no more
-                _finish(image, seen, region, predictor, options, bar)
+                _finish(image, seen, *region, predictor, options, bar)
                 continue
             written = writer.submit(
-                _finish, image, seen, region, predictor, options, bar
+                _finish, image, seen, *region, predictor, options, bar
             )
         if written is not None:
             written.result()
@@ -208,11 +208,13 @@ def _flow(left, predictor, options, files, reader, writer, failed, bar) -> None:
             future.cancel()
 
 
-def _read(image: Input, options: Options) -> tuple[np.ndarray, np.ndarray | None]:
-    """The image and its region."""
+def _read(
+    image: Input, options: Options
+) -> tuple[np.ndarray, np.ndarray | None, list[int]]:
+    """The image, its region, and the stamp of both."""
     pixels = image.page.read()
     check_image(pixels, image.page.where, constant=True)
-    return pixels, options.regions.of(image)
+    return pixels, options.regions.of(image), options.regions.stamp(image)
 
 
 def _look(
@@ -235,13 +237,13 @@ def _look(
 
 
 def _finish(
-    image: Input, seen, region, predictor: Predictor, options: Options, bar
+    image: Input, seen, region, stamp, predictor: Predictor, options: Options, bar
 ) -> None:
     page = image.page
     pixel_size = options.pixel_size or page.pixel_size
     found = predictor.finish(seen, pixel_size, region, options.edge)
     where = {"file": printable(page.path), "page": page.index} | dict(page.place)
-    where |= {"stamp": page.stamp, "read": read_as(page)}
+    where |= {"stamp": stamp, "read": read_as(page)}
     write_image(image.name, found, where, options, region)
     bar.update()
 
@@ -323,7 +325,7 @@ def check_same(predictor: Predictor, options: Options) -> None:
     """Raises if what lies in the folder was predicted in another way."""
     output, settings = options.output, _settings(predictor, options)
     try:
-        before = read_json(output / FILE)
+        before = counting("corrected", Regions()) | read_json(output / FILE)
     except (OSError, ValueError):
         raise BeadsegError(
             f"{output}: holds no prediction to continue: give another folder with -o"
@@ -369,9 +371,9 @@ def is_done(image: Input, options: Options) -> bool:
         return False
     try:
         about, _ = read_record(file)
+        return about["stamp"] == options.regions.stamp(image)
     except Exception:  # damaged in any way: it is done again
         return False
-    return about["stamp"] == list(image.page.stamp)
 
 
 def write_tables(

@@ -113,7 +113,7 @@ def methods(found: Found, intervals: Intervals, tests: Tests) -> str:
         )
     lines.append(f"Numbers per area count {_EDGES[of.get('edge', 'corrected')]}")
     for option, where in (("roi", "inside"), ("exclude", "outside")):
-        if option in of:
+        if of.get(option):
             lines.append(f"Only beads with their centre {where} a drawn region count")
     for what, test in tests:
         lines.append(f"The {what} of images was compared between groups ({test})")

@@ -47,7 +47,8 @@ class Output:
     write: Callable[[Path, Predicted], None]  # by `beadseg.files`: whole
     outlined: bool = False  # whether `write` looks at the outlines
     in_python: bool = False  # work for Python, not for libraries that need it little
-    along: str = ""  # the kind it goes along with, where there is an uncertainty
+    # Of what nobody chooses: whether it is written beside the kinds that are chosen.
+    beside: Callable[[Predicted, set[str]], bool] | None = None
     library: str = ""  # that writes it; "": the standard library
     test: str = "tests/inference/outputs/test_writers.py"
 
@@ -97,9 +98,19 @@ OUTPUTS: dict[str, Output] = {
         "",
         ".tif",
         lambda f, of: _writers().write_map(f, of.found.uncertainty, of.pixel_size),
-        along="probability",
+        beside=lambda of, chosen: (
+            of.found.uncertainty is not None and "probability" in chosen
+        ),
         library="tifffile",
         test="tests/commands/test_predict.py",
+    ),
+    "regions": Output(
+        "",
+        ".tif",
+        lambda f, of: _writers().write_region(f, of.region, of.pixel_size),
+        beside=lambda of, chosen: of.region is not None,
+        library="tifffile",
+        test="tests/inference/outputs/test_regions.py",
     ),
     "overlays": Output(
         *("overlays", ".png", _overlay),
@@ -139,7 +150,7 @@ TABLES: dict[str, TableKind] = {
 
 def choices() -> tuple[str, ...]:
     """The kinds of `OUTPUTS` that a person can choose."""
-    return tuple(kind for kind, output in OUTPUTS.items() if not output.along)
+    return tuple(kind for kind, output in OUTPUTS.items() if output.beside is None)
 
 
 def write_outputs(folder: Path, name: str, only: Iterable[str], of: Predicted) -> None:
@@ -156,11 +167,11 @@ def write_outputs(folder: Path, name: str, only: Iterable[str], of: Predicted) -
     """
     from beadseg.inference.outputs.outlines import polygons
 
-    chosen, spreads = {*only}, of.found.uncertainty is not None
+    chosen = {*only}
     outputs = [
         (folder / kind / f"{name}{output.ending}", output)
         for kind, output in OUTPUTS.items()
-        if kind in chosen or spreads and output.along in chosen
+        if kind in chosen or output.beside is not None and output.beside(of, chosen)
     ]
     outputs.sort(key=lambda pair: (pair[1].outlined, pair[1].in_python))
     with ThreadPoolExecutor(1) as beside:

@@ -1,5 +1,6 @@
 """Regions of images in which beads count: drawn in another program, or painted."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,11 +64,25 @@ class Regions:
             )
         return inside
 
+    def stamp(self, image: Input) -> list[int]:
+        """Of the image and of what draws its region: equal while neither changes.
 
-def counting(edge: str, regions: Regions) -> dict[str, str]:
-    """Of `prediction.json`: which beads count, where that is not as ever."""
-    asked = {"edge": edge, "roi": regions.roi, "exclude": regions.exclude}
-    return {k: str(v) for k, v in asked.items() if v not in (None, "corrected")}
+        Raises:
+          ReadError: there is no region for this image.
+          OSError: it cannot be looked at.
+        """
+        stamp = [*image.page.stamp]
+        for option, path in (("--roi", self.roi), ("--exclude", self.exclude)):
+            if path is not None:
+                status = _file(path, image, option).stat()
+                stamp += [status.st_size, status.st_mtime_ns]
+        return stamp
+
+
+def counting(edge: str, regions: Regions) -> dict[str, str | None]:
+    """Of `prediction.json`: which beads count."""
+    asked = {"roi": regions.roi, "exclude": regions.exclude}
+    return {"edge": edge} | {k: v and os.path.abspath(v) for k, v in asked.items()}
 
 
 def _file(path: Path, image: Input, option: str) -> Path:

@@ -51,6 +51,12 @@ def write_map(
     _write_tiff(file, values, in_steps, np.dtype(np.float32), pixel_size)
 
 
+def write_region(file: Path, region: np.ndarray, pixel_size: float | None) -> None:
+    """Writes bool[H, W] as u8, 255 inside."""
+    kind = np.dtype(np.uint8)
+    _write_tiff(file, region, lambda rows: 255 * rows.astype(kind), kind, pixel_size)
+
+
 def _write_tiff(
     file: Path,
     values: np.ndarray | Scratch,

@@ -28,6 +28,7 @@ from beadseg.partial.review.label_map import DRAWN, MODEL
 from beadseg.partial.review.predicted import (
     read_known,
     read_labels,
+    read_region,
     read_settings,
     read_tiff,
 )
@@ -96,7 +97,11 @@ def _one(folder: Path, name: str, settings: dict[str, Any]) -> bool:
     file = folder / "probability" / f"{name}.tif"
     probability = read_tiff(file) if file.is_file() else None
     threshold = about.get("threshold", 0.5)  # labels of other tools have none
-    found, facts = measured(labels, pixels, pixel_size, probability, threshold)
+    region = read_region(folder, name, settings)
+    edge = settings.get("edge", "corrected")
+    found, facts = measured(
+        *(labels, pixels, pixel_size, probability, threshold, region, edge)
+    )
     beads = {int(n): bead for n, bead in told["beads"].items() if bead["in_mask"]}
     drawn, edited = (
         np.array([test(beads[n]) for n in found.table["label"].tolist()], bool)
@@ -120,7 +125,7 @@ def _one(folder: Path, name: str, settings: dict[str, Any]) -> bool:
     about["decisions"] = told["decisions_digest"]
     kinds = [kind for kind in settings.get("only") or choices() if kind in OUTPUTS]
     kinds = [kind for kind in kinds if kind != "probability"]  # as it was
-    write_outputs(folder, name, kinds, Predicted(pixels, found, pixel_size))
+    write_outputs(folder, name, kinds, Predicted(pixels, found, pixel_size, region))
     write_record(record_of(folder, name), about, found.table)
     return True
 

@@ -148,6 +148,17 @@ def read_tiff(file: Path) -> np.ndarray:
         ) from error
 
 
+def read_region(folder: Path, name: str, settings: dict[str, Any]) -> np.ndarray | None:
+    """bool[H, W], where beads of an image count; None: everywhere.
+
+    Raises:
+      BeadsegError: the file of its region is missing or damaged.
+    """
+    if not (settings.get("roi") or settings.get("exclude")):
+        return None
+    return read_tiff(folder / "regions" / f"{name}.tif") > 0
+
+
 def _scores(table: Table) -> list[float]:
     """Of labels of other tools, which have none, 1."""
     scores = table.get("score", np.ones(len(table["label"])))

@@ -225,3 +225,51 @@ def test_an_outline_that_crosses_itself_is_said_once_and_points_are_refused(
         (place / "r.geojson").write_text(text)
         code, lines = run(capsys, "measure", *given, "-o", place / says[:4].strip())
         assert code == 1 and len([line for line in lines if says in line]) == 2
+
+
+def test_resume_holds_to_the_region_and_the_rule_of_the_first_run(
+    folders, bright_run, capsys
+):
+    place, labels, centres = folders
+    corner, side, mask = square(labels)
+    file, other, out = place / "r.geojson", place / "s.geojson", place / "out"
+    as_geojson(file, corner, side)
+    as_geojson(other, (20, 20), side)
+    command = ("predict", place / "images", "--run", bright_run, "-o", out)
+    command += ("--only", "labels")
+    given = (*command, "--resume", "--roi", file, "--edge", "half")
+    assert run(capsys, *given)[0] == 0
+    inside = mask[tuple(np.rint(centres).astype(int).T)].sum()
+    assert {int(row["count"]) for row in rows_of(out / "images.csv")} == {inside}
+    kept = (out / "images.csv").read_bytes()
+    written = (out / "labels" / "b.tif").stat().st_mtime_ns
+    assert run(capsys, *given)[0] == 0
+    assert (out / "labels" / "b.tif").stat().st_mtime_ns == written
+    for changed, name in (
+        (("--edge", "half"), "roi"),
+        (("--roi", file), "edge"),
+        (("--roi", other, "--edge", "half"), "roi"),
+        (("--roi", file, "--edge", "half", "--exclude", other), "exclude"),
+    ):
+        code, lines = run(capsys, *command, "--resume", *changed)
+        assert code == 2 and len(lines) == 1 and f"made with {name} = " in lines[0]
+        assert (out / "images.csv").read_bytes() == kept
+    # Drawn anew, it counts anew.
+    as_geojson(file, (0, 0), 3 * max(labels.shape))
+    assert run(capsys, *given)[0] == 0
+    rows = rows_of(out / "images.csv")
+    assert {int(row["count"]) for row in rows} == {len(centres)}
+
+
+def test_the_region_that_counted_is_kept_and_draws_itself_again(folders, capsys):
+    place, labels, _ = folders
+    corner, side, mask = square(labels)
+    as_geojson(place / "r.geojson", corner, side)
+    given = (place / "labels", place / "images")
+    told = ("-o", place / "one", "--roi", place / "r.geojson")
+    assert run(capsys, "measure", *given, *told) == (0, [])
+    assert np.array_equal(tifffile.imread(place / "one/regions/a.tif") > 0, mask)
+    told = ("-o", place / "two", "--roi", place / "one" / "regions")
+    assert run(capsys, "measure", *given, *told) == (0, [])
+    one, two = (rows_of(place / name / "images.csv") for name in ("one", "two"))
+    assert one == two

@@ -241,3 +241,40 @@ def test_images_given_by_a_relative_path_are_found_from_elsewhere(
     (tmp_path / "near" / "proposals" / "a.json").unlink()
     code, lines = run(capsys, "review", "../near", "--measure")
     assert code == 1 and any("labels/a.tif: 9 x 9 px" in line for line in lines)
+
+
+def test_measured_again_it_holds_to_the_region_and_the_rule(measured, capsys, tmp_path):
+    _, labels = measured
+    mask = np.zeros(labels.shape, np.uint8)
+    mask[:, : labels.shape[1] // 2] = 1
+    tifffile.imwrite(tmp_path / "r.tif", mask)
+    out = tmp_path / "part"
+    given = ("--roi", tmp_path / "r.tif", "--edge", "none")
+    images = (tmp_path / "labels", tmp_path / "images")
+    assert not run(capsys, "measure", *images, "-o", out, *given)[0]
+    (tmp_path / "r.tif").unlink()  # what counted lies in the folder
+    before = table(out / "images.csv")
+    assert run(capsys, "review", out, "--measure")[0] == 0
+    session = ReviewSession(out)
+    gone = int(np.setdiff1d(tifffile.imread(out / "labels" / "a.tif"), [0])[0])
+    session.decide("a", {"do": "delete", "ids": [gone]}, 0)
+    y, x = labels.shape[0] / 2, 0.9 * labels.shape[1]
+    session.decide("a", {"do": "place", "y": y, "x": x}, 1)  # outside
+    session.close()
+    assert run(capsys, "review", out, "--measure")[0] == 0
+    first, second = table(out / "images.csv")
+    assert int(first["count"]) == int(before[0]["count"]) - 1
+    assert first["region_area_px"] == str(int(mask.sum()))
+    area = 1e6 / mask.sum()
+    for row in (first, second):
+        counts = float(row["edge_corrected_count"])
+        assert counts == int(counts)
+        assert float(row["density_per_mpx"]) == pytest.approx(counts * area, rel=1e-4)
+    assert second["count"] == before[1]["count"]
+    session = ReviewSession(out)
+    session.decide("a", {"do": "undo"}, 2)
+    session.close()
+    (out / "regions" / "a.tif").unlink()
+    code, lines = run(capsys, "review", out, "--measure")
+    said = [line for line in lines if "regions/a.tif" in line]
+    assert code == 1 and len(said) == 1
