@@ -44,9 +44,9 @@ def add_counting_options(parser: argparse.ArgumentParser) -> None:
         "--edge",
         choices=EDGES,
         default="corrected",
-        help="how beads that the border cuts count in edge_corrected_count and the "
-        "densities: not at all (none), unless the top or the left side cuts them "
-        "(half), as the mean over such pairs of sides (corrected), or all",
+        help="which beads count where the border cuts some: those it does not cut "
+        "(none), or that neither the top nor the left side cuts (half), or all; "
+        "corrected: all, but densities rest on whole ones, which stand for those cut",
     )
     for option, where in (("--roi", "inside"), ("--exclude", "outside")):
         parser.add_argument(

@@ -235,7 +235,7 @@ def _units(images: Sequence[Image], key) -> tuple[Unit, ...]:
 def _edges(rows: Rows) -> np.ndarray:
     """f64[n], beads that belong to an image over those seen in it, of images its size.
 
-    See `beadseg.inference.measure.border_weights`; 1 where the table does not say.
+    See `beadseg.inference.outputs.measure.edge_weights`; 1 where it is not known.
     """
     sums: dict[tuple, list[float]] = defaultdict(lambda: [0.0, 0.0])
     shapes = [(_number(r.get("height")), _number(r.get("width"))) for r in rows]

@@ -12,6 +12,7 @@ from beadseg.quoting import printable
 from beadseg.tables import Table
 
 COLUMNS = ("diameter_px", "circularity", "mean_intensity", "on_border", "score")
+COLUMNS += ("edge_weight",)
 NO_GROUP = "no group"
 
 
@@ -30,6 +31,16 @@ class Found(NamedTuple):
         """bool[N], beads whose size is known: not cut by the border, if any is not."""
         inside = ~self.beads["on_border"].astype(bool)
         return inside if inside.any() else np.ones_like(inside)
+
+    @property
+    def edge(self) -> str:
+        """By which rule beads count, of `measure.EDGES`."""
+        return self.settings.get("edge", "corrected")
+
+    @property
+    def count(self) -> int:
+        """Beads that count by that rule."""
+        return sum(row["count"] for row in self.rows)
 
     def of(self, rows: Iterable[int]) -> np.ndarray:
         """bool[N], the beads of some images."""

@@ -70,16 +70,21 @@ def size_intervals(values: np.ndarray, image: np.ndarray, seed: int = 0) -> Inte
     )
 
 
-def rate_interval(counts: np.ndarray, exposure: np.ndarray, seed: int = 0) -> Interval:
+def rate_interval(
+    counts: np.ndarray, exposure: np.ndarray, weights: np.ndarray, seed: int = 0
+) -> Interval:
     """Of beads per exposure (images, or their areas), by drawing images.
 
-    Of one image Poisson's (Garwood 1936).
+    Of one image Poisson's (Garwood 1936), of as many beads as vary that much.
 
     Args:
       counts, exposure: f64[m].
+      weights: f64[N], how much each bead counts; NaN: it is not known.
     """
     if len(counts) < 2:
-        low, high = poisson_interval(float(counts.sum()))
+        total, squares = weights.sum(), np.square(weights).sum()
+        each = squares / total if total > 0 else 1.0
+        low, high = (each * n for n in poisson_interval(float(counts.sum()) / each))
         return low / exposure.sum(), high / exposure.sum()
     times = _drawn(len(counts), DRAWS, np.random.default_rng(seed))
     rates = (times @ counts) / (times @ exposure)

@@ -17,7 +17,8 @@ from beadseg.quoting import counted
 Tests = list[tuple[str, Comparison]]  # of what, and how it came out
 
 _EDGES = {
-    "corrected": "beads on the border in part (Gundersen 1977)",
+    "corrected": "whole beads, by the reciprocal of the chance that one of its height "
+    "and width lies whole in the image (Miles 1978, Lantuéjoul 1980)",
     "all": "all beads, also those that the border cuts",
     "none": "only beads that the border does not cut",
     "half": "beads that neither the top nor the left side cuts (Gundersen 1977)",
@@ -32,11 +33,11 @@ def left_out(found: Found) -> list[str]:
     if border == len(found.image) > 0:
         lines.append("All beads touch the border: their sizes are those of parts.")
     elif border:
-        one = "bead that touches the border counts"
-        cut = counted(border, one, "beads that touch the border count")
+        one = "bead that touches the border is"
+        cut = counted(border, one, "beads that touch the border are")
         lines.append(
-            f"{cut} in the number of beads, but not in sizes, shapes and intensities: "
-            "those are of the part that is seen."
+            f"{cut} left out of sizes, shapes and intensities: those are of the part "
+            f"that is seen. Numbers of beads follow `--edge {found.edge}`."
         )
     scores = found.beads["score"][np.isfinite(found.beads["score"])]
     if len(scores):
@@ -111,7 +112,7 @@ def methods(found: Found, intervals: Intervals, tests: Tests) -> str:
             f"variation {100 * by_number(sizes).cv:.3g} % ({least} to {most} %; "
             "bootstrap over images, then beads)"
         )
-    lines.append(f"Numbers per area count {_EDGES[of.get('edge', 'corrected')]}")
+    lines.append(f"Numbers per area count {_EDGES[found.edge]}")
     for option, where in (("roi", "inside"), ("exclude", "outside")):
         if of.get(option):
             lines.append(f"Only beads with their centre {where} a drawn region count")

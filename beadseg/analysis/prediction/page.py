@@ -74,16 +74,17 @@ def write_report(
 
 def _lead(found: Found, sizes: np.ndarray) -> str:
     images = len(found.rows)
-    told = f"{counted(len(found.image), 'bead')} in {counted(images, 'image')}"
+    told = f"{counted(found.count, 'bead')} in {counted(images, 'image')}"
     if len(sizes):
         told += f"; median diameter {number(np.median(sizes))} {found.unit}"
     return f"{told}."
 
 
 def _numbers(page: Page, found: Found, sizes: np.ndarray, intervals) -> None:
-    tiles = [
-        ("Beads", f"{len(found.image):,}", f"in {counted(len(found.rows), 'image')}")
-    ]
+    where = f"in {counted(len(found.rows), 'image')}"
+    if found.edge != "corrected":
+        where = f"of {len(found.image):,} {where}, by --edge {found.edge}"
+    tiles = [("Beads", f"{found.count:,}", where)]
     if len(sizes):
         median = f"{number(np.median(sizes))} {found.unit}"
         tiles.append(("Median diameter", median, _interval(intervals.median)))
@@ -101,7 +102,7 @@ def _numbers(page: Page, found: Found, sizes: np.ndarray, intervals) -> None:
 def density(found: Found, rows) -> tuple[float, tuple[float, float], str]:
     """Beads per mm², of images without a pixel size per image, with its interval.
 
-    What the border cuts counts in part (edge-corrected), so that areas compare.
+    By the rule for what the border cuts: corrected, areas compare.
     """
     some = [found.rows[i] for i in rows]
     counts = np.array([row["edge_corrected_count"] for row in some], float)
@@ -109,7 +110,8 @@ def density(found: Found, rows) -> tuple[float, tuple[float, float], str]:
     if all(row["pixel_size_um"] for row in found.rows):
         exposure, per = np.array([_area(row) for row in some]), "mm²"
     rate = float(counts.sum() / exposure.sum())
-    return rate, rate_interval(counts, exposure), per
+    weights = found.beads["edge_weight"][found.of(rows)]
+    return rate, rate_interval(counts, exposure, weights), per
 
 
 def _area(row: dict[str, Any]) -> float:
@@ -198,7 +200,7 @@ def _groups(
         )
         rates[name] = np.array([density(found, [i])[0] for i in images])
         rate, interval, per = density(found, images)
-        row = [name, len(images), int(found.of(images).sum())]
+        row = [name, len(images), sum(found.rows[i]["count"] for i in images)]
         row.append(f"{number(rate)} ({_between(interval)})")
         if len(sizes[name]):
             of = size_intervals(sizes[name], image)

@@ -51,16 +51,23 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "uncertainty": ("", "mean spread of the probability between models or symmetries"),
     "score": ("", "how surely it is a bead, 0 to 1"),
     "on_border": ("", "1: the border of the image cuts it"),
+    "edge_weight": (
+        "",
+        "how much it counts by `--edge`: 1 or 0; of corrected 0 if the border cuts it, "
+        "else above 1, for those of its size that are cut",
+    ),
     "height": ("px", "of the image"),
     "width": ("px", "of the image"),
     "pixel_size_um": ("um", "of a pixel, where it is known"),
-    "count": ("", "beads in the image"),
+    "count": ("", "beads that count by `--edge`; of corrected, all that are found"),
+    "found": ("", "beads in the image, or in its region: rows of the table of beads"),
     "added": ("", "beads that a person has drawn"),
     "removed": ("", "beads that were found, and a person has taken out"),
     "edited": ("", "1: a person has drawn or changed it; of images, how many changed"),
     "edge_corrected_count": (
         "",
-        "beads as `--edge` counts them: those that one side of the image cuts 1/2",
+        "sum of edge_weight: count, but of `--edge corrected` an estimate of the beads "
+        "that belong to the area of the image",
     ),
     "region_area_px": ("px2", "pixels of the region in which beads count (`--roi`)"),
     "density_per_mpx": ("1/Mpx", "edge_corrected_count in a million pixels"),

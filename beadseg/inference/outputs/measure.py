@@ -15,7 +15,7 @@ from beadseg.tables import Table
 BAND = 512  # rows that are added at once
 BLOCK = 16  # px, side of the squares in which the background is averaged
 CLEAR = 0.1  # of the threshold; background is what is even less probable
-# How beads that the border cuts count; the densities rest on that.
+# How beads count that the border cuts: see `edge_weights`.
 EDGES = ("corrected", "all", "none", "half")
 SIDES = ("top", "bottom", "left", "right")
 
@@ -80,7 +80,7 @@ class Measurer:
         Args:
           missing: bool[H, W], where it has no data.
           region: bool[H, W], where the centre of a bead must lie for it to count.
-          edge: of `EDGES`, see `border_weights`.
+          edge: of `EDGES`, see `edge_weights`.
         """
         self._region, self._edge = region, edge
         self._pixels = math.prod(shape)
@@ -159,7 +159,7 @@ class Measurer:
         four directions; of discs from 5 px on 1 in the mean, up to 1.1 in single ones,
         see `Predictor.finish`), mean_intensity and max_intensity, background (mean
         around the bead where there is none), mean_probability, the means of the maps,
-        on_border; with a pixel size the lengths also in um and area_um2.
+        on_border, edge_weight; with a pixel size the lengths also in um and area_um2.
         """
         area = self._sums["area"]
         here = np.flatnonzero(area > 0)
@@ -192,6 +192,10 @@ class Measurer:
         }
         table |= {name: mean[name] for name in self._means}
         table["on_border"] = ~whole
+        table["edge_weight"] = edge_weights(
+            *(self._touches[here], self._boxes[here], self._shape, self._edge),
+            *(np.stack([mean["y"], mean["x"]], 1), self._region),
+        )
         if pixel_size is not None:
             table["y_um"], table["x_um"] = (
                 table["y"] * pixel_size,
@@ -200,16 +204,14 @@ class Measurer:
             table["area_um2"] = n * pixel_size**2
             for name in ("diameter", "major_axis", "minor_axis"):
                 table[f"{name}_um"] = table[f"{name}_px"] * pixel_size
-        weights = border_weights(self._touches[here], self._edge)
-        about = self._image(table, float(weights.sum()), pixel_size)
+        about = self._image(table, pixel_size)
         if self._region is not None:
             about["region_area_px"] = self._pixels
         return Measured(table, about, self._boxes[here], noise)
 
-    def _image(
-        self, table: Table, corrected: float, pixel_size: float | None
-    ) -> dict[str, Any]:
-        pixels = self._pixels
+    def _image(self, table: Table, pixel_size: float | None) -> dict[str, Any]:
+        pixels, weights = self._pixels, table["edge_weight"]
+        found, corrected = len(weights), float(weights.sum())
         diameters = table["diameter_px"][~table["on_border"]]
         if not len(diameters):
             diameters = table["diameter_px"]
@@ -223,7 +225,8 @@ class Measurer:
             "height": self._shape[0],
             "width": self._shape[1],
             "pixel_size_um": size,
-            "count": len(table["label"]),
+            "count": found if self._edge == "corrected" else int(corrected),
+            "found": found,
             "edge_corrected_count": corrected,
             "density_per_mpx": 1e6 * corrected / pixels,
             "density_per_mm2": None
@@ -318,28 +321,55 @@ def keep_only(labels: np.ndarray, kept: np.ndarray) -> None:
         labels[rows] = np.where(np.isin(part, kept), part, 0)
 
 
-def border_weights(touches: np.ndarray, edge: str = "corrected") -> np.ndarray:
-    """How much each bead counts, bool[N, 4] (`SIDES`) to f64[N].
+def edge_weights(
+    touches: np.ndarray,
+    boxes: np.ndarray,
+    shape: tuple[int, int],
+    edge: str = "corrected",
+    centres: np.ndarray | None = None,
+    region: np.ndarray | None = None,
+) -> np.ndarray:
+    """How much each bead counts, f64[N].
 
     "all" counts each, "none" those that no side cuts, "half" those that neither the top
-    nor the left side cuts, "corrected" the mean over such pairs of sides:
+    nor the left side cuts (the frame of Gundersen 1977, J. Microsc. 111, 219).
 
-    Counting the beads of an image counts too many for its area, because those that are
-    cut by a side belong to the neighbouring field as well. The unbiased counting frame
-    (Gundersen 1977, J. Microsc. 111, 219) leaves out what touches two chosen adjacent
-    sides. This is the mean over the four choices: 1 for a bead inside, 1/2 for one on a
-    side, 1/4 for one on a corner, 0 for one that touches opposite sides.
+    "corrected" counts whole beads for those that are cut: each by the reciprocal of the
+    share of places in which a bead of its height and width lies whole in the image
+    (Miles 1978, J. Microsc. 113, 257; Lantuéjoul 1980, Microsc. Acta Suppl. 4, 266).
+    That is W H / ((W - w) (H - h)), where a bead next to the border may be cut: its box
+    is taken 1 px larger. In a region the places are those with its centre inside.
+
+    Args:
+      touches: bool[N, 4], whether it has pixels at each of `SIDES`.
+      boxes: i64[N, 4], first and last + 1 row, first and last + 1 column.
+      shape: [H, W] of the image.
+      edge: of `EDGES`.
+      centres: f64[N, 2], y and x, for a region.
+      region: bool[H, W]; None: everywhere.
     """
+    whole = ~touches.any(1)
     if edge == "all":
         return np.ones(len(touches))
     if edge == "none":
-        return (~touches.any(1)).astype(np.float64)
-    top, bottom, left, right = touches.T
+        return whole.astype(np.float64)
     if edge == "half":
-        return (~(top | left)).astype(np.float64)
-    rows = np.where(top & bottom, 0.0, np.where(top | bottom, 0.5, 1.0))
-    columns = np.where(left & right, 0.0, np.where(left | right, 0.5, 1.0))
-    return rows * columns
+        return (~touches[:, [0, 2]].any(1)).astype(np.float64)
+    top, bottom, left, right = boxes[whole].T
+    (height, width), total = shape, math.prod(shape)
+    places = (height - 1 - (bottom - top)) * (width - 1 - (right - left))
+    if region is not None:
+        sums = np.zeros((height + 1, width + 1), np.uint32)  # differences wrap rightly
+        np.cumsum(region, 0, out=sums[1:, 1:])
+        np.cumsum(sums, 1, out=sums)
+        y, x = np.rint(centres[whole]).astype(int).T
+        first, last = y - top + 1, y + height - bottom
+        start, end = x - left + 1, x + width - right
+        places = sums[last, end] - sums[first, end] - sums[last, start]
+        places, total = places + sums[first, start], sums[-1, -1]
+    weights = np.zeros(len(touches))
+    weights[whole] = total / places
+    return weights
 
 
 def _runs(labels: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -104,9 +104,12 @@ def test_beads_of_one_size_have_an_interval_without_width():
 
 
 def test_a_rate_of_equal_images_is_known_and_of_one_is_poissons():
-    assert rate_interval(np.full(9, 4.0), np.full(9, 2.0)) == (2, 2)
-    low, high = rate_interval(np.zeros(1), np.array([0.5]))
+    assert rate_interval(np.full(9, 4.0), np.full(9, 2.0), np.ones(36)) == (2, 2)
+    low, high = rate_interval(np.zeros(1), np.array([0.5]), np.zeros(0))
     assert (low, high) == pytest.approx((0, 3.689 / 0.5), abs=1e-3)
+    # Of 4 beads (1.09 to 10.24), each of which stands for 2.25.
+    interval = rate_interval(np.array([9.0]), np.ones(1), np.full(4, 2.25))
+    assert interval == pytest.approx((2.25 * 1.0899, 2.25 * 10.2416), rel=1e-4)
 
 
 def test_groups_are_compared_as_scipy_compares():

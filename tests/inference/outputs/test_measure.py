@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage.measure import perimeter_crofton, regionprops
 
-from beadseg.inference.outputs.measure import Measurer, border_weights, measure
+from beadseg.inference.outputs.measure import Measurer, edge_weights, measure
 
 
 def ellipse(shape, y, x, major, minor, angle):
@@ -115,7 +115,8 @@ def test_lengths_in_um_are_those_in_px_times_the_pixel_size():
         assert table[f"{name}_um"] == pytest.approx(table[f"{name}_px"] * 0.25)
     assert table["area_um2"] == pytest.approx(table["area_px"] / 16)
     assert image["median_diameter_um"] == pytest.approx(table["diameter_um"][0])
-    assert image["density_per_mm2"] == pytest.approx(1e6 / (20 * 20))
+    corrected = image["edge_corrected_count"]
+    assert image["density_per_mm2"] == pytest.approx(1e6 * corrected / (20 * 20))
 
 
 def test_noise_is_the_deviation_of_the_background_around():
@@ -141,22 +142,42 @@ def test_background_is_the_clear_ground_around_and_not_the_halo():
     assert found.table["background"][0] == pytest.approx(150, abs=5)
 
 
-def test_counting_weights_are_the_mean_over_four_frames():
-    touches = np.array(
-        [[0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 1], [1, 1, 0, 0], [1, 0, 1, 1]], bool
-    )
-    expected = []
-    for sides in touches:  # brute force: each choice of two adjacent excluding sides
-        frames = [(i, j) for i in (0, 1) for j in (2, 3)]
-        expected.append(np.mean([not (sides[i] or sides[j]) for i, j in frames]))
-    np.testing.assert_allclose(border_weights(touches), expected)
+@pytest.mark.parametrize("in_region", [False, True])
+def test_a_weight_is_one_over_the_share_of_places_in_which_the_bead_is_whole(in_region):
+    height, width = 14, 17
+    region = np.random.default_rng(0).random((height, width)) < 0.4
+    for tall, wide, at in ((1, 1, (5, 5)), (3, 4, (1, 1)), (11, 6, (2, 7))):
+        box = np.array([[at[0], at[0] + tall, at[1], at[1] + wide]])
+        middle = (tall - 1) / 2, (wide - 1) / 2
+        centre = np.array([[at[0] + middle[0], at[1] + middle[1]]])
+        region[tuple(np.rint(centre[0]).astype(int))] = True
+        # Brute force: its centre on each pixel, or on each of the region.
+        whole = all_places = 0
+        for y in range(height):
+            for x in range(width):
+                top, left = (
+                    pixel - (round(c) - corner)
+                    for pixel, c, corner in zip((y, x), centre[0], at, strict=True)
+                )
+                all_places += region[y, x] if in_region else 1
+                if min(top, left, height - top - tall, width - left - wide) >= 1:
+                    whole += region[y, x] if in_region else 1
+        weight = edge_weights(
+            np.zeros((1, 4), bool),
+            box,
+            (height, width),
+            "corrected",
+            centre,
+            region if in_region else None,
+        )
+        assert weight == pytest.approx([all_places / whole])
 
 
 def test_the_corrected_count_of_fields_of_a_lattice_is_unbiased():
     """Discs of 9 px on a lattice of 20 px seen through a field of 60 px: 9 a field."""
     counts, corrected = [], []
-    for shift_y in range(0, 20, 5):
-        for shift_x in range(0, 20, 5):
+    for shift_y in range(20):
+        for shift_x in range(20):
             y, x = np.indices((60, 60))
             y, x = y + shift_y, x + shift_x
             off = (y % 20 - 9.5) ** 2 + (x % 20 - 9.5) ** 2

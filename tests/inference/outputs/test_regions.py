@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -167,18 +168,35 @@ def test_the_rules_of_the_border_have_the_density_in_the_mean():
     assert error["all"] > 1 and error["none"] < -0.5
 
 
-def test_the_rules_in_closed_form():
-    labels = np.zeros((20, 20), np.int32)
+@pytest.mark.parametrize("edge", EDGES)
+def test_the_rule_in_closed_form_is_that_of_every_table(tmp_path, capsys, edge):
+    labels = np.zeros((20, 20), np.uint16)
     for number, (y, x) in enumerate([(0, 5), (10, 0), (10, 10), (19, 10), (0, 19)], 1):
         labels[y, x] = number
-    image = np.ones((20, 20), np.float32)
-    counts = {
-        edge: measure(labels, image, image, threshold=0.5, edge=edge).image[
-            "edge_corrected_count"
-        ]
-        for edge in EDGES
-    }
-    assert counts == {"all": 5, "none": 1, "half": 2, "corrected": 1 + 3 / 2 + 1 / 4}
+    for kind in ("labels", "images"):
+        (tmp_path / kind).mkdir()
+        tifffile.imwrite(tmp_path / kind / "a.tif", labels)
+    out, count = tmp_path / "out", {"all": 5, "none": 1, "half": 2, "corrected": 5}
+    given = ("measure", tmp_path / "labels", tmp_path / "images", "-o", out)
+    result = tmp_path / "result.json"
+    run(capsys, *given, "--edge", edge, "--pixel-size", 0.5, "--json", result)
+    (row,) = rows_of(out / "images.csv")
+    weights = [float(bead["edge_weight"]) for bead in rows_of(out / "beads.csv")]
+    assert (int(row["count"]), int(row["found"])) == (count[edge], 5)
+    # Of 1 px: 18 of 20 rows, and of columns, are not at the border.
+    own = 400 / 18**2 if edge == "corrected" else count[edge]
+    assert float(row["edge_corrected_count"]) == pytest.approx(own, rel=1e-4)
+    assert sum(weights) == pytest.approx(own, rel=1e-4) and len(weights) == 5
+    density = own / (20 * 20 * 0.25e-6)
+    assert float(row["density_per_mm2"]) == pytest.approx(density, rel=1e-4)
+    (told,) = json.loads(result.read_text())["images"]
+    assert told["count"] == count[edge]
+    text = re.sub(r"<[^>]+>", " ", (out / "report.html").read_text())
+    beads = "1 bead" if count[edge] == 1 else f"{count[edge]} beads"
+    assert f"{beads} in 1 image" in text and f"a: {beads}" in text
+    assert f"{density:,.0f}" in text
+    if edge != "corrected":
+        assert f"of 5 in 1 image, by --edge {edge}" in text
 
 
 def objects(file, *rings, kinds=("annotation",)):
