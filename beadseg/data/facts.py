@@ -5,7 +5,7 @@ index in the cache says.
 """
 
 import functools
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +73,7 @@ class Task:
     channel: int | None
     stack: str
     image: Path | None = None  # that a mask or points belong to
+    classes: str | tuple[int, ...] = "auto"  # of masks, see `classes_of`
 
     def open(self) -> list[reading.PageRef]:
         """Its pages; raises ReadError."""
@@ -80,7 +81,10 @@ class Task:
             return reading.open_pages(self.path, channel=self.channel, stack=self.stack)
         if self.path.suffix.lower() in READERS:
             return open_vector(self.path, self.image)
-        return reading.open_pages(self.path)
+        pages = reading.open_pages(self.path)
+        if self.kind != "masks":
+            return pages
+        return [replace(page, classes=self.classes) for page in pages]
 
 
 def gather(tasks: list[Task], folder: Path, cache: Path) -> dict[Task, FileFacts]:
@@ -117,6 +121,8 @@ def _load(path: Path, code: str) -> dict[str, dict]:
 def _key(task: Task, folder: Path) -> str:
     size, changed = size_and_time(task.path)
     how = f"{task.channel}:{task.stack}" if task.kind == "images" else ""
+    if task.kind == "masks":
+        how = f"{task.classes}"
     if task.image is not None and task.path.suffix.lower() in READERS:
         size_of_image, time = size_and_time(
             task.image
@@ -131,6 +137,8 @@ def look_into(task: Task) -> FileFacts:
     digest = ""
     try:
         digest = _digest(task)
+        if task.kind == "masks" and task.classes != "auto":
+            digest += f" of classes {task.classes}"
         pages = task.open()
     except reading.ReadError as error:
         return FileFacts(digest, problem=str(error))
@@ -163,8 +171,8 @@ def _page(kind: str, page: reading.PageRef) -> PageFacts:
                 reading.check_image(image, page.where)
                 facts["missing"] = image.size - int(np.isfinite(image).sum())
             case "masks":
-                labels, *how = labelling.read_mask(page)
-                facts["reading"] = tuple(how)
+                mask = labelling.read_mask(page)
+                labels, facts["reading"] = mask.labels, (mask.kind, mask.note)
                 facts["beads"] = len(np.unique(labels[labels > 0]))
                 facts["diameters"] = tuple(bead_diameters(labels).round(2).tolist())
             case "ignore":

@@ -33,7 +33,7 @@ from beadseg.data.images.readers import endings, endings_in_words, kinds_in_word
 from beadseg.data.images.reading import file_stem
 from beadseg.data.masks.checkup import MaskDoubt, check
 from beadseg.data.samples import Sample, match, with_discs
-from beadseg.data.settings_file import FILE, read_beads_toml
+from beadseg.data.settings_file import FILE, BeadsToml, classes_of, read_beads_toml
 from beadseg.errors import BeadsegError
 from beadseg.files import user_path, what_it_is
 from beadseg.quoting import counted, is_printable, printable, some_of
@@ -69,6 +69,7 @@ def scan(data: ConfigDict) -> Folder:
     problems: list[str] = []
     settings = read_beads_toml(folder, stem_of)
     channel = settings.channel if data.channel is None else data.channel
+    classes = classes_in(data, settings)
     files = find_files(folder, problems)
     if not files["images"]:
         raise BeadsegError(
@@ -76,7 +77,9 @@ def scan(data: ConfigDict) -> Folder:
         )
     tasks = {
         kind: {
-            stem: Task(path, kind, channel, data.stack, files["images"].get(stem))
+            stem: Task(
+                *(path, kind, channel, data.stack, files["images"].get(stem), classes)
+            )
             for stem, path in files[kind].items()
         }
         for kind in KINDS
@@ -216,6 +219,12 @@ def require_labels(folder: Folder) -> None:
         raise BeadsegError(
             f"{where}: {what}: training needs two, one of them for validation{hint}"
         )
+
+
+def classes_in(data: ConfigDict, settings: BeadsToml) -> str | tuple[int, ...]:
+    """What numbers of masks are, see `classes_of`: config first, then `beads.toml`."""
+    classes = classes_of(data.classes, "data.classes")
+    return settings.classes or "auto" if classes == "auto" else classes
 
 
 def _check_layout(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 pixel_size = 0.65            # um, instead of what the files say
 channel = 1                  # of several
+classes = [1, 2]             # numbers of masks that are kinds of beads; or "none"
 completeness = 0.8           # share of the beads that masks label, of all images
 
 [completeness]               # or, in its place, by file
@@ -32,6 +33,7 @@ class BeadsToml:
 
     pixel_size: float | None = None  # um, instead of what the files say
     channel: int | None = None  # of several
+    classes: tuple[int, ...] | str | None = None  # see `classes_of`
     completeness: float | dict[str, float] | None = None  # of all, or by file
     group: dict[str, str] = field(default_factory=dict)  # of files that go together
 
@@ -67,9 +69,36 @@ def read_beads_toml(folder: Path, stem_of: Callable[[str], str]) -> BeadsToml:
     for table in ("completeness", "group"):
         if isinstance(content.get(table), dict):
             content[table] = {stem_of(k): v for k, v in content[table].items()}
+    if "classes" in content:
+        content["classes"] = classes_of(content["classes"], f"{path}: classes")
     settings = BeadsToml(**content)
     _check(settings, path)
     return settings
+
+
+def classes_of(value: object, where: str) -> tuple[int, ...] | str:
+    """What the numbers of masks are: "auto", "none" or those that are kinds of beads.
+
+    "auto": what they look like, see `beadseg.data.masks.encodings`. "none": each number
+    is one bead. Numbers, also as text ("1, 2"): the places of each are beads of that
+    kind, and all other numbers are background.
+
+    Raises:
+      BeadsegError: anything else; `where` it is said.
+    """
+    if value in ("auto", "none"):
+        return str(value)
+    parts = value.strip("()[] ").rstrip(",").split(",") if type(value) is str else value
+    try:
+        numbers = [parts] if type(parts) is int else [int(str(part)) for part in parts]
+    except (TypeError, ValueError):
+        numbers = []
+    if not numbers or min(numbers) < 1:
+        raise BeadsegError(
+            f'{where} = {value!r}: give "auto", "none" or whole numbers above 0, as '
+            "[1, 2]"
+        )
+    return tuple(sorted({*numbers}))
 
 
 def format_beads_toml(settings: BeadsToml) -> str:

@@ -152,12 +152,13 @@ def _measure(
     edge: str,
 ) -> tuple[dict, dict, str]:
     """Writes the files of one image; its row, its beads and a note on its labels."""
-    note = ""
+    note, classes = "", None
     if pair.instances:
         labels = read_predicted(pair)
     else:
         mask = read_mask(pair.predicted)
         labels, note = np.maximum(mask.labels, 0), mask.note
+        classes = mask.classes
     image = pair.image.read()
     check_image(image, pair.image.where, constant=True)
     if image.shape != labels.shape:
@@ -171,6 +172,8 @@ def _measure(
     name = short_name(printable(pair.name))
     pixel_size = given or pair.image.pixel_size or pair.predicted.pixel_size
     found, facts = measured(labels, image, pixel_size, region=region, edge=edge)
+    if classes is not None:
+        found.table["class"] = classes[found.table["label"] - 1]
     kinds = [kind for kind in choices() if kind != "probability"]
     of = Predicted(image, found, pixel_size, region)
     write_outputs(output, name, kinds, of)

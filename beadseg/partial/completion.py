@@ -290,9 +290,13 @@ def _accept(
 
 
 def _copy_settings(source: Path, part: Path, done: dict[str, _Done]) -> None:
-    """Pixel size, channel and groups go with the images; completeness is new."""
+    """Pixel size, channel and groups go with the images; completeness is new.
+
+    Masks are now a number per bead.
+    """
     groups = {name: d.group for name, d in done.items() if d.group != name}
-    settings = replace(read_beads_toml(source, str), completeness=None, group=groups)
+    settings = read_beads_toml(source, str)
+    settings = replace(settings, completeness=None, classes=None, group=groups)
     if text := format_beads_toml(settings):
         write_whole(part / FILE, text)
     if (source / "points").is_dir():

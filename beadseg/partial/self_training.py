@@ -34,11 +34,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from beadseg.data.builders import open_dataset
-from beadseg.data.folder import scan
+from beadseg.data.folder import classes_in, scan
 from beadseg.data.samples import Sample
 from beadseg.data.settings_file import FILE, format_beads_toml, read_beads_toml
 from beadseg.errors import BeadsegError
-from beadseg.files import read_json, write_json, write_whole, writing
+from beadseg.files import read_json, user_path, write_json, write_whole, writing
 from beadseg.partial import outlining
 from beadseg.partial.audit import KINDS
 from beadseg.partial.completion import OtherKind, Predict, complete, load_predict
@@ -160,6 +160,12 @@ def _begin(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         raise BeadsegError(
             "config.partial.self_training completes the masks of a folder: give it "
             "with --config.data.dir; beadseg generate writes generated beads into one"
+        )
+    settings = read_beads_toml(user_path(config.data.dir), str)
+    if isinstance(classes_in(config.data, settings), tuple):
+        raise BeadsegError(
+            "config.partial.self_training needs masks with a number per bead, not "
+            "data.classes: beadseg import DIR -o NEW makes them"
         )
     with writing(workdir):
         workdir.mkdir(parents=True, exist_ok=True)

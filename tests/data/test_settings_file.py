@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from beadseg.data.folder import stem_of
 from beadseg.data.settings_file import (
     BeadsToml,
+    classes_of,
     format_beads_toml,
     read_beads_toml,
     write_completeness,
@@ -89,12 +90,14 @@ def test_what_was_complete_can_be_taken_back_and_nothing_else(tmp_path):
     [
         "[completeness]\na = 0.5\n[completeness]\nb = 0.5\n",
         "completeness = [0.5]\n",
+        "classes = [0]\n",
+        "classes = 'some'\n",
         "channel = \n",
         "x = " + 100_000 * "[",
         "[completeness]\na = 1.5\n",
         "\x00\x00",
     ],
-    ids=range(6),
+    ids=range(8),
 )
 def test_what_is_no_beads_toml_is_one_line_and_stays_as_it_is(tmp_path, text):
     file = tmp_path / "beads.toml"
@@ -103,6 +106,23 @@ def test_what_is_no_beads_toml_is_one_line_and_stays_as_it_is(tmp_path, text):
         write_completeness(tmp_path, {"a": 1.0}, stem_of)
     assert "\n" not in str(raised.value)
     assert file.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("value", "means"),
+    [
+        *(("auto", "auto"), ("none", "none"), ([2, 1, 2], (1, 2)), (3, (3,))),
+        *(("(1, 2)", (1, 2)), ("1,2", (1, 2)), ("(4,)", (4,))),
+        *((value, None) for value in ("", "a, b", [], [0], [1.5], None, True, [-1])),
+    ],
+)
+def test_classes_are_words_or_numbers(value, means):
+    if means is not None:
+        assert classes_of(value, "data.classes") == means
+        return
+    with pytest.raises(BeadsegError, match="^data.classes = ") as raised:
+        classes_of(value, "data.classes")
+    assert "\n" not in str(raised.value)
 
 
 NAME = st.text(st.characters(codec="utf-8"), min_size=1)
@@ -120,7 +140,7 @@ SHARE = st.integers(1, 1000).map(lambda n: n / 1000)
     st.dictionaries(NAME, SHARE, min_size=1),
 )
 def test_any_names_are_written_and_read_again(tmp_path, told, group, shares):
-    toml = BeadsToml(pixel_size=1e-05, completeness=told, group=group)
+    toml = BeadsToml(1e-05, classes=(1, 7), completeness=told, group=group)
     (tmp_path / "beads.toml").write_bytes(format_beads_toml(toml).encode())
     assert read_beads_toml(tmp_path, str) == toml
     write_completeness(tmp_path, shares, str)

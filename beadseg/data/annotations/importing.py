@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import tifffile
+import tomlkit
 from tqdm import tqdm
 
 from beadseg.data.annotations import finding
@@ -17,9 +18,9 @@ from beadseg.data.images.formats import is_zarr
 from beadseg.data.images.readers import endings
 from beadseg.data.images.reading import ReadError
 from beadseg.data.masks.labels import read_mask, read_points
-from beadseg.data.settings_file import FILE
+from beadseg.data.settings_file import FILE, read_beads_toml
 from beadseg.errors import BeadsegError
-from beadseg.files import open_whole, user_path, write_whole, writing
+from beadseg.files import open_whole, read_file, user_path, write_whole, writing
 from beadseg.quoting import printable, some_of
 
 _TABLES = (".csv", ".tsv")
@@ -62,16 +63,20 @@ def import_labels(
         for stem in sorted(files[kind].keys() - files["images"].keys()):
             problems.append(f"{files[kind][stem]}: no image of this name")
     rows = []
+    settings = source / FILE
+    folder = source if source.is_dir() else source.parent
+    classes = read_beads_toml(folder, stem_of).classes or "auto"
     with writing(output, "-o"):
         for stem in tqdm(sorted(files["images"]), "importing", disable=None):
-            rows.append(_import(stem, files, output, problems))
+            rows.append(_import(stem, files, output, problems, classes))
     notes = []
     if rest:
         named = some_of([path.name for path in rest], _NAMED)
         notes = [f"no images and no labels of one, left out: {named}"]
-    settings = source / FILE
     if settings.is_file():
-        _copy(settings, output / FILE)
+        told = tomlkit.parse(read_file(settings).decode("utf-8-sig"))
+        told.pop("classes", None)  # masks have a number per bead now
+        write_whole(output / FILE, tomlkit.dumps(told))
     return {
         "images": rows,
         "problems": problems,
@@ -149,7 +154,11 @@ def _below(folder: Path) -> list[Path]:
 
 
 def _import(
-    stem: str, files: dict[str, dict[str, Path]], output: Path, problems: list[str]
+    stem: str,
+    files: dict[str, dict[str, Path]],
+    output: Path,
+    problems: list[str],
+    classes: str | tuple[int, ...],
 ) -> dict[str, Any]:
     """Copies an image and writes what is known of it."""
     image = files["images"][stem]
@@ -163,7 +172,7 @@ def _import(
             if kind == "ignore":
                 _copy(path, output / kind / path.name)
                 continue
-            pages = Task(path, kind, None, "pages", image).open()
+            pages = Task(path, kind, None, "pages", image, classes).open()
             found = list(_write(output / kind / stem, kind, pages))
         except ReadError as error:
             problems.append(str(error))

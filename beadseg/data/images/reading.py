@@ -50,6 +50,8 @@ class PageRef:
     projection: str = "pages"
     kind: str = "grey"  # "colour", "samples": several numbers a pixel; "beads": labels
     channel: int | None = None  # of them; None: luminance
+    # Of a mask: "auto", "none", or its numbers that are kinds of beads.
+    classes: str | tuple[int, ...] = "auto"
     # Scene, t, z and name of the channel, of files that say them.
     place: tuple[tuple[str, int | str], ...] = ()
     stamp: tuple[int, int] = dataclasses.field(repr=False, default=(0, 0))

@@ -15,3 +15,4 @@ class Decoded(NamedTuple):
     beads: np.ndarray  # bool[H, W] to be separated, or int[H, W] with an id per bead
     kind: str = ""  # "", or of the reading, for tables
     note: str = ""  # evidence, and what was made of it
+    classes: np.ndarray | None = None  # i64[N], of beads 1..N, where numbers are kinds

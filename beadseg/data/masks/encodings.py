@@ -11,26 +11,33 @@ import numpy as np
 from scipy import ndimage
 
 from beadseg.data.masks.decoded import EIGHT, FEW, Decoded
-from beadseg.data.masks.few_numbers import decode_few
+from beadseg.data.masks.few_numbers import decode_classes, decode_few
 from beadseg.data.masks.many_numbers import decode_again, decode_soft, refuse_photograph
 from beadseg.data.masks.necks import roundness, separate
 
 _WINDOW = 384  # px, of a mask whose shapes tell beads from background
 
 
-def decode(array: np.ndarray, where: str) -> Decoded:
+def decode(
+    array: np.ndarray, where: str, classes: str | tuple[int, ...] = "auto"
+) -> Decoded:
     """Reads the numbers of a mask.
 
     Args:
       array: int[H, W]; 0 or less is no bead.
       where: the file or page, for messages.
+      classes: "auto"; "none": each number is a bead; or numbers that are kinds.
 
     Raises:
       ReadError: a photograph, or a mask whose numbers may mean several things.
     """
+    if not isinstance(classes, str):
+        return decode_classes(array, classes)
     values, index = _numbered(array)
     if len(values) == 0:
         return Decoded(array > 0)
+    if classes == "none" and len(values) > 1:
+        return Decoded(array)
     background = _numbered_background(array, values, index) if len(values) > 1 else None
     if background is not None:
         read = decode(np.where(array == background, 0, array), where)

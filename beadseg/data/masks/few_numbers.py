@@ -137,10 +137,10 @@ def _kinds(values, index, outside, where) -> Decoded | None:
         raise ReadError(
             f"{where}: {len(values)} numbers in {each.sum()} places, and {inner} lies "
             "inside another: classes, cores with a border, or overlaps; save the mask "
-            "with one number per bead"
+            "with one number per bead, or say which are beads: classes in beads.toml"
         )
     labels = np.zeros(index.shape, np.int32)
-    said = []
+    said, kinds = [], []
     for number, value in enumerate(values, 1):
         mask = index == number
         own = separate(mask)
@@ -149,9 +149,10 @@ def _kinds(values, index, outside, where) -> Decoded | None:
             raise ReadError(
                 f"{where}: classes, not beads: {len(values)} numbers in {each.sum()} "
                 f"places, and the shapes of {value} are no beads; save the mask with "
-                "one number per bead, and 0 for all else"
+                "one number per bead, or say which are beads: classes in beads.toml"
             )
-        labels[mask] = own[mask] + labels.max()
+        labels[mask] = own[mask] + len(kinds)
+        kinds += own.max() * [value]
         across = np.median(2 * np.sqrt(size / np.pi))
         said.append(f"{value}: {own.max()} of {across:.0f} px")
     return Decoded(
@@ -159,4 +160,29 @@ def _kinds(values, index, outside, where) -> Decoded | None:
         "classes",
         f"classes, not beads: the same number is used in many places; read as one bead "
         f"for each place ({', '.join(said)})",
+        np.array(kinds),
+    )
+
+
+def decode_classes(array: np.ndarray, classes: tuple[int, ...]) -> Decoded:
+    """The beads of a mask, int[H, W], whose numbers `classes` are kinds of beads."""
+    labels, kinds = np.zeros(array.shape, np.int32), []
+    for value in classes:
+        mask = array == value
+        own = separate(mask)
+        labels[mask] = own[mask] + len(kinds)
+        kinds += own.max() * [value]
+    others = np.setdiff1d(array[array > 0], classes)
+    told = ", ".join(map(str, others[:5])) + ", ..." * (len(others) > 5)
+    none = len(others) and not kinds
+    return Decoded(
+        labels,
+        "classes" if none else "",
+        f"its numbers are {told}, none of the classes {', '.join(map(str, classes))}: "
+        "read as no bead"
+        if none
+        else f"{told} are no beads"
+        if len(others)
+        else "",
+        np.array(kinds, int),
     )

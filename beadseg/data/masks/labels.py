@@ -22,6 +22,7 @@ class Mask(NamedTuple):
     labels: np.ndarray  # i32[H, W]: 0 background, > 0 one id per bead, -1 unknown
     kind: str = ""  # of the reading: "inverted", "classes", ...; "": as they stand
     note: str = ""
+    classes: np.ndarray | None = None  # i64[N], of beads 1..N; None: it has none
 
 
 def read_mask(source: PageRef | str | Path) -> Mask:
@@ -29,7 +30,8 @@ def read_mask(source: PageRef | str | Path) -> Mask:
 
     A binary mask is cut into beads (`separate`); ids of an instance mask stay as they
     are, also those of beads in several parts, unless one exceeds 2^31 - 1 (then 1..N).
-    What other programs write in other ways is read where it is certain (`decode`).
+    What other programs write in other ways is read where it is certain (`decode`), or
+    as the classes of the page say.
 
     Args:
       source: a page, or the path of a file with one page.
@@ -40,7 +42,7 @@ def read_mask(source: PageRef | str | Path) -> Mask:
     page = _one_page(source)
     if page.kind == "beads":  # drawn one by one
         return Mask(page.read_stored())
-    return interpret(page.read_stored(), page.where)
+    return interpret(page.read_stored(), page.where, page.classes)
 
 
 def read_labels(source: PageRef | str | Path) -> np.ndarray:
@@ -62,8 +64,8 @@ def read_foreground(source: PageRef | str | Path, plain: bool) -> np.ndarray:
     array = page.read_stored()
     array = _whole_numbers(_one_channel(array, page.where), page.where)
     array, _ = _unwrapped(array)
-    plain = plain or page.kind == "beads"
-    beads = (array if plain else decode(array, page.where).beads) > 0
+    plain = page.kind == "beads" or plain and isinstance(page.classes, str)
+    beads = (array if plain else decode(array, page.where, page.classes).beads) > 0
     return np.where(array < 0, UNKNOWN, beads).astype(np.int8)
 
 
@@ -107,12 +109,15 @@ def read_points(source: PageRef | str | Path) -> np.ndarray:
     return np.asarray(centres, np.float32)
 
 
-def interpret(array: np.ndarray, where: str) -> Mask:
+def interpret(
+    array: np.ndarray, where: str, classes: str | tuple[int, ...] = "auto"
+) -> Mask:
     """Turns the numbers of a mask [H, W] or [H, W, 3] into labels.
 
     Args:
       array: numbers of any type, as the file has them.
       where: the file or page, for messages.
+      classes: see `beadseg.data.settings_file.classes_of`.
 
     Raises:
       ReadError: colours, fractions, a photograph instead of a mask, or numbers that
@@ -120,7 +125,7 @@ def interpret(array: np.ndarray, where: str) -> Mask:
     """
     array = _whole_numbers(_one_channel(array, where), where)
     array, wrapped = _unwrapped(array)
-    beads, kind, note = decode(array, where)
+    beads, kind, note, kinds = decode(array, where, classes)
     if beads.dtype == bool:
         labels = separate(beads)
     elif beads.max() > np.iinfo(np.int32).max:
@@ -134,7 +139,7 @@ def interpret(array: np.ndarray, where: str) -> Mask:
     labels = np.where(unknown, np.int32(UNKNOWN), labels)
     if wrapped:
         return Mask(labels, "negative ids", "; ".join(filter(None, (wrapped, note))))
-    return Mask(labels, kind, note)
+    return Mask(labels, kind, note, kinds)
 
 
 def _one_page(source: PageRef | str | Path) -> PageRef:

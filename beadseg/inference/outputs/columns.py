@@ -50,6 +50,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "mean_probability": ("", "mean over the bead, or over the beads of the image"),
     "uncertainty": ("", "mean spread of the probability between models or symmetries"),
     "score": ("", "how surely it is a bead, 0 to 1"),
+    "class": ("", "number of its kind in the mask, of masks with classes"),
     "on_border": ("", "1: the border of the image cuts it"),
     "edge_weight": (
         "",

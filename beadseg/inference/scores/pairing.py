@@ -1,6 +1,7 @@
 """Which file of a prediction belongs to which file of the truth: by the page's name."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from beadseg.data.masks.labels import (
     read_points,
     with_unknown,
 )
+from beadseg.data.settings_file import read_beads_toml
 from beadseg.errors import BeadsegError
 
 Pages = dict[str, PageRef]
@@ -180,6 +182,15 @@ def _labels_in(
     where: Path, what: str, problems: list[str], or_points: bool = False
 ) -> tuple[Pages, bool]:
     """Pages of label images by name, and whether their numbers are sure to be beads."""
+    pages, instances = _found_in(where, what, problems, or_points)
+    classes = read_beads_toml(dataset_of(where), str).classes or "auto"
+    pages = {name: replace(page, classes=classes) for name, page in pages.items()}
+    return pages, instances
+
+
+def _found_in(
+    where: Path, what: str, problems: list[str], or_points: bool
+) -> tuple[Pages, bool]:
     if not where.exists():
         raise BeadsegError(f"{where}: no such folder or file: check the {what}")
     if where.is_file():

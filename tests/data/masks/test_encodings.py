@@ -136,6 +136,34 @@ def test_classes_are_split_into_beads(size, kinds):
     read = interpret(array.astype(np.uint8), "m")
     assert read.kind == ("classes" if labels.max() >= 3 * kinds else "ids used again")
     assert same_beads(read, labels)
+    if read.kind == "classes":
+        assert (read.classes[read.labels - 1] == array)[array > 0].all()
+
+
+def test_the_classes_that_are_chosen_are_the_beads():
+    labels = packed(24)
+    array = np.where(labels > 0, labels % 3 + 1, 0)  # of a third no bead
+    read = interpret(array, "m", (1, 3))
+    np.testing.assert_array_equal(read.labels > 0, (array == 1) | (array == 3))
+    for number, value in enumerate(read.classes, 1):
+        assert (array[read.labels == number] == value).all()
+    apart = [ndimage.label(array == n, np.ones((3, 3)))[1] for n in (1, 3)]
+    assert count(read) == len(read.classes) >= sum(apart)
+    assert not read.kind and "2 are no beads" in read.note
+    none = interpret(array, "m", (9,))
+    assert not none.labels.any() and none.kind == "classes"
+    assert "1, 2, 3, none of the classes 9" in none.note
+
+
+def test_without_classes_each_number_is_one_bead():
+    labels = field(24, 40, 320)[1]
+    array = (labels + 1) // 2  # two places each
+    assert count(interpret(array, "m")) == 40
+    read = interpret(array, "m", "none")
+    np.testing.assert_array_equal(read.labels, array)
+    assert read.classes is None
+    binary = interpret(np.where(labels > 0, 7, 0), "m", "none")
+    assert same_beads(binary, labels)
 
 
 def test_classes_of_touching_beads_are_cut():
