@@ -22,16 +22,12 @@ class Format(NamedTuple):
     endings: tuple[str, ...]
     library: str
     module: str  # of this folder, with scan(path) and read(path, plane) for it
-    sparse: bool = False  # a plane that the file lacks is read as zeros
 
     def scan(self, path: Path) -> tuple[list[Stack], str]:
         return self._call("scan")(path), ""
 
     def read(self, path: Path, plane: Plane, stored: bool) -> np.ndarray:
-        array = self._call("read")(path, plane)
-        if self.sparse and not stored and not (array[::64].any() or array.any()):
-            raise ValueError("the plane is missing, or every pixel is 0")
-        return array
+        return self._call("read")(path, plane)
 
     def _call(self, name: str) -> Callable:
         self._library()
@@ -49,10 +45,10 @@ class Format(NamedTuple):
 
 
 FORMATS: dict[str, Format] = {
-    "Nikon ND2": Format(rb"\xda\xce\xbe\x0a", (".nd2",), "nd2", "microscopes", True),
-    "Zeiss CZI": Format(rb"ZISRAW", (".czi",), "pylibCZIrw", "microscopes", True),
+    "Nikon ND2": Format(rb"\xda\xce\xbe\x0a", (".nd2",), "nd2", "microscopes"),
+    "Zeiss CZI": Format(rb"ZISRAW", (".czi",), "pylibCZIrw", "microscopes"),
     "Leica LIF": Format(rb"\x70\0\0\0", (".lif",), "liffile", "microscopes"),
-    "OME-Zarr": Format(rb"(?!)", (".zarr",), "zarr", "zarr_folder", True),
+    "OME-Zarr": Format(rb"(?!)", (".zarr",), "zarr", "zarr_folder"),
     "video": Format(
         rb"....ftyp|RIFF....AVI |\x1aE\xdf\xa3",
         (".mp4", ".avi", ".mov", ".mkv", ".webm"),

@@ -5,6 +5,7 @@ They raise anything on damaged files; `beadseg.data.images.reading` makes a line
 
 import contextlib
 import itertools
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from beadseg.data.images.handles import opened
 from beadseg.data.images.stacks import Plane, Stack
 
 _LARGE = ("T", "Z", "C")
+_MISSING = "the plane is missing"
 
 
 def _planes(axes: str, sizes: tuple[int, ...], scene: int) -> list[Plane]:
@@ -37,6 +39,7 @@ def scan_nd2(path: Path) -> list[Stack]:
         names = tuple(one.channel.name for one in found)
         volume = found[0].volume if found else None
         loops = file.loop_indices or ({},)
+        stored = _frames_of_nd2(file, path.stat().st_size)
     scenes: dict[int, list[tuple[int, dict[str, int]]]] = {}
     for frame, place in enumerate(loops):
         scenes.setdefault(place.get("P", 0), []).append((frame, place))
@@ -45,7 +48,12 @@ def scan_nd2(path: Path) -> list[Stack]:
     for scene, frames in sorted(scenes.items()):
         frames.sort(key=lambda item: [item[1].get(name, 0) for name in axes])
         planes = [
-            Plane(number=frame, axes="C", index=(channel,))
+            Plane(
+                number=frame,
+                axes="C",
+                index=(channel,),
+                problem="" if stored is None or frame in stored else _MISSING,
+            )
             for frame, _ in frames
             for channel in range(channels)
         ]
@@ -64,6 +72,18 @@ def scan_nd2(path: Path) -> list[Stack]:
             )
         )
     return stacks
+
+
+def _frames_of_nd2(file: Any, size: int) -> set[int] | None:
+    """Numbers of the frames that the file holds; None: its version does not tell.
+
+    The library reads zeros for the others.
+    """
+    chunks = getattr(getattr(file, "_rdr", None), "chunkmap", None)
+    if not chunks:
+        return None
+    frames = ((re.fullmatch(rb"ImageDataSeq\|(\d+)!", k), v) for k, v in chunks.items())
+    return {int(name[1]) for name, (at, _) in frames if name and at < size}
 
 
 def read_nd2(path: Path, plane: Plane) -> np.ndarray:
@@ -125,7 +145,11 @@ def read_pylibCZIrw(path: Path, plane: Plane) -> np.ndarray:
         if axis in box
     }
     scene = None if plane.number < 0 else plane.number
-    array = file.read(plane=place, scene=scene, roi=rectangles[scene])
+    what = {"plane": place, "scene": scene, "roi": rectangles[scene]}
+    array = file.read(**what)
+    if not array.any():  # black, or nothing: then it takes any colour
+        if file.read(**what, background_pixel=(1.0, 1.0, 1.0)).all():
+            raise ValueError(_MISSING)
     return array[..., 0] if array.shape[-1] == 1 else array[..., ::-1]  # blue first
 
 

@@ -1,7 +1,7 @@
 """OME-Zarr: folders of chunks (https://ngff.openmicroscopy.org, 0.4 and 0.5)."""
 
-import itertools
 from collections.abc import Callable, Mapping
+from itertools import islice, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +10,9 @@ import numpy as np
 from beadseg.data.images.handles import opened
 from beadseg.data.images.stacks import Plane, Stack
 from beadseg.data.images.units import um_of
+from beadseg.quoting import some_of
 
+_LOOKED_AT = 1000  # chunks of a plane, of which none is there
 _AXES = {"t": "T", "z": "Z", "c": "C"}
 
 
@@ -20,7 +22,7 @@ def scan_zarr(path: Path) -> list[Stack]:
     Raises:
       ValueError: it holds no image, or those of a plate.
     """
-    return [_stack(level, i) for i, level in enumerate(_levels(path))]
+    return [_stack(path, level, i) for i, level in enumerate(_levels(path))]
 
 
 def read_zarr(path: Path, plane: Plane) -> np.ndarray:
@@ -63,7 +65,7 @@ def _about(group: Any) -> Mapping[str, Any]:
     return attributes.get("ome", attributes)
 
 
-def _stack(level: _Level, number: int) -> Stack:
+def _stack(path: Path, level: _Level, number: int) -> Stack:
     array, about = level.array, level.about
     scales = about["multiscales"][0]
     axes = [a if isinstance(a, str) else a["name"] for a in scales.get("axes", "tczyx")]
@@ -74,18 +76,39 @@ def _stack(level: _Level, number: int) -> Stack:
     names = tuple(str(channel.get("label", "")) for channel in channels)
     if "c" not in axes or len(names) != sizes[axes.index("c")]:
         names = ()
+    indices = list(product(*map(range, sizes)))
+    lost = [i for i in indices if not _stored(path, array, i)]
+    places = [" ".join(f"{a}={n}" for a, n in zip(axes, i, strict=False)) for i in lost]
+    note = f"{some_of(places)} is not stored, and read as {array.fill_value or 0}: "
     return Stack(
         "".join(_AXES.get(axis, "Q") for axis in axes[:-2]),
         sizes,
-        [Plane(number=number, index=i) for i in itertools.product(*map(range, sizes))],
+        [Plane(number=number, index=i) for i in indices],
         tuple(array.shape[-2:]),
         "grey",
         1,
         _size(scales, level.number),
+        (f"{note}black, or lost; copy the folder again",) if lost else (),
         channels=names,
         scene=level.scene,
         level=level.number,
     )
+
+
+def _stored(path: Path, array: Any, index: tuple[int, ...]) -> bool:
+    """Whether there is a chunk of a plane; of what is 0 everywhere many write none."""
+    sides = array.shards or array.chunks
+    first = tuple(n // side for n, side in zip(index, sides, strict=False))
+    rest = (
+        range(-(-n // side))
+        for n, side in zip(array.shape[-2:], sides[-2:], strict=True)
+    )
+    chunks = islice(product(*rest), _LOOKED_AT + 1)
+    for looked, at in enumerate(chunks):
+        key = array.metadata.encode_chunk_key((*first, *at))
+        if looked == _LOOKED_AT or (path / array.path / key).exists():
+            return True
+    return False
 
 
 def _size(scales: Mapping[str, Any], level: int) -> tuple[float, float] | None:

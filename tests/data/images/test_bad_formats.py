@@ -167,7 +167,6 @@ def without_a_chunk(file) -> None:
 MISSING = {
     "nd2": lambda f: replaced(f, b"ImageDataSeq|2!", b"ImageDataSeq|9!"),
     "czi": without_a_time,
-    "zarr": without_a_chunk,
 }
 
 
@@ -177,6 +176,36 @@ def test_a_plane_that_is_missing_is_named_and_the_others_are_read(write, kind):
     MISSING[kind](file)
     (line,) = faults(file, list(PLANES))
     assert line.startswith(f"{file} page 2: the plane is missing")
+
+
+def test_what_zarr_does_not_store_is_read_as_black_and_said(write, tmp_path):
+    file = write("zarr")
+    without_a_chunk(file)
+    pages = open_pages(file)
+    assert faults(file, [*PLANES[:2], np.zeros(SHAPE), PLANES[3]]) == []
+    (note,) = {note for page in pages for note in page.notes}
+    assert note.startswith("z=2 is not stored, and read as 0")
+
+
+BLACK = {
+    "nd2": ("nd2", lambda f, a: f.write_bytes(nikon(a[:, None, None], ["DAPI"]))),
+    "czi": ("pylibCZIrw", lambda f, a: write_czi(f, a[None, :, None, None])),
+    "lif": ("liffile", lambda f, a: f.write_bytes(leica({"one": a}))),
+    "zarr": ("zarr", lambda f, a: write_zarr(f, a, "0.5", "zyx")),
+}
+
+
+@pytest.mark.parametrize("kind", BLACK)
+def test_a_plane_that_is_stored_and_black_is_an_image(tmp_path, kind):
+    library, writer = BLACK[kind]
+    pytest.importorskip(library)
+    black = PLANES.copy()
+    black[2] = 0
+    writer(tmp_path / f"a.{kind}", black)
+    pages = open_pages(tmp_path / f"a.{kind}")
+    for page, plane in zip(pages, black, strict=True):
+        np.testing.assert_array_equal(page.read(), plane)
+        assert not page.notes
 
 
 def without_lengths(file) -> None:
