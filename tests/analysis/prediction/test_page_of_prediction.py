@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -243,3 +244,17 @@ def test_chromium_shows_it_at_desk_and_phone_and_opens_a_picture(tmp_path):
         assert shown.url.endswith(".png")
         browser.close()
     assert said == []
+
+
+@pytest.mark.parametrize("spread", [0.6, 0.9, 1.6])
+def test_log_axes_of_sizes_have_numbers_and_no_powers_at_their_ticks(spread, tmp_path):
+    found = read_found(tmp_path, folder(tmp_path, [100] * 4), SETTINGS)
+    random = np.random.default_rng(0)
+    found.beads["size"][:] = random.lognormal(2.5, spread, len(found.image))
+    write_report(found)
+    drawn = ElementTree.parse(tmp_path / "plots" / "sizes.svg").iter()
+    ticks = [tick for tick in drawn if tick.get("id", "").startswith("xtick_")]
+    texts = ["".join(tick.itertext()).strip() for tick in ticks]
+    sizes = [float(text) for text in texts if text]
+    assert set(sizes) <= {m * 10.0**e for m in (1, 2, 5) for e in range(-3, 4)}
+    assert len(set(sizes)) >= 3
