@@ -31,7 +31,9 @@ from beadseg.partial.review.label_map import (
     numbers_in,
 )
 from beadseg.partial.review.strokes import stroke_pixels
+from beadseg.partial.review.thresholds import LEAST, MOST, Extents
 
+BY_THRESHOLD = "threshold"  # whose decision it was
 _COVERED = 0.5  # of a proposal: drawn over that far, it is the same bead
 
 
@@ -170,6 +172,52 @@ def delete(beads: LabelMap, proposals: np.ndarray, action: Mapping[str, Any]) ->
     return _change(beads, box, pixels, after, None)
 
 
+def redraw(beads: LabelMap, extents: Extents, action: Mapping[str, Any]) -> Change:
+    """Lets the beads that a model found end at another `threshold`.
+
+    Those that a person has drawn, edited or deleted stay as they are.
+    """
+    threshold = threshold_of(action)
+    numbers = redrawable(beads)
+    pixels = redrawn(beads.labels, extents.labels(threshold), numbers)
+    left = numbers_in(pixels)
+    after = {}
+    for number in numbers:
+        bead = beads.beads[number]
+        state = ACCEPTED if number in left else REJECTED
+        if state != bead.state:
+            after[number] = replace(bead, state=state, by=BY_THRESHOLD)
+    whole = tuple(slice(0, size) for size in pixels.shape)
+    change = _change(beads, whole, pixels, after, None)
+    return change._replace(threshold=threshold)
+
+
+def redrawable(beads: LabelMap) -> list[int]:
+    """The beads that a threshold draws: found by a model, and left to it."""
+    return [
+        number
+        for number, bead in beads.beads.items()
+        if bead.origin == MODEL
+        and not bead.edited
+        and (bead.state == ACCEPTED or bead.by == BY_THRESHOLD)
+    ]
+
+
+def redrawn(labels: np.ndarray, new: np.ndarray, numbers: list[int]) -> np.ndarray:
+    """A label map, or a part of it, with beads as `new` has them where it is free."""
+    old = among(labels, numbers)
+    free = (old | (labels == 0)) & among(new, numbers)
+    return np.where(free, new, np.where(old, 0, labels))
+
+
+def threshold_of(action: Mapping[str, Any]) -> float:
+    """The threshold of an action; raises BeadsegError where it is none."""
+    threshold = number_of(action, "threshold")
+    if not LEAST <= threshold <= MOST:
+        raise BeadsegError(f"the threshold is a number from {LEAST} to {MOST}")
+    return threshold
+
+
 ACTIONS: dict[str, Callable[[LabelMap, np.ndarray, Mapping[str, Any]], Change]] = {
     "accept": decide,
     "reject": decide,
@@ -190,6 +238,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "split": ("id", "y0", "x0", "y1", "x1"),
     **dict.fromkeys(("merge", "delete"), ("ids",)),
     "reviewed": ("value",),
+    "redraw": ("threshold",),
     **dict.fromkeys(("undo", "redo"), ()),
 }
 

@@ -23,7 +23,7 @@ from beadseg.partial.completed import (
     read_proposals,
     read_provenance,
 )
-from beadseg.partial.review.actions import ACTIONS, FIELDS
+from beadseg.partial.review.actions import ACTIONS, FIELDS, redraw
 from beadseg.partial.review.label_map import (
     ACCEPTED,
     DRAWN,
@@ -37,6 +37,7 @@ from beadseg.partial.review.label_map import (
     Change,
     LabelMap,
 )
+from beadseg.partial.review.thresholds import Extents, read_extents
 
 _LONGEST = 1_000_000  # bytes of a line
 _NOTHING = Change((slice(0, 0),) * 2, *np.zeros((2, 0, 0), np.int32), {}, {})
@@ -197,6 +198,7 @@ class AnnotationLog:
         self.map = LabelMap(labels, beads)
         self.reviewed: bool | None = None  # nobody has said so or otherwise
         self._proposed: list[Box | None] | None = None
+        self._extents: Extents | None = None
         self._done: list[Change | bool] = []
         self._undone: list[Change | bool] = []
         self.version = 0
@@ -239,9 +241,21 @@ class AnnotationLog:
             self._proposed = ndimage.find_objects(self.proposals)
         return self._proposed[number - 1] if number <= len(self._proposed) else None
 
-    def probability(self, number: int) -> float | None:
-        """The mean over a bead that was found; None: it is not known."""
-        return self.about["beads"].get(str(number), {}).get("probability")
+    def extents(self) -> Extents:
+        """Where beads end at other thresholds; raises BeadsegError: not known."""
+        if self._extents is None:
+            found_at = self.about.get("threshold", 0.5)
+            given = self.folder, self.name, self.proposals, found_at
+            self._extents = read_extents(*given)
+        return self._extents
+
+    @property
+    def threshold(self) -> float:
+        """Of the probability, that the beads which a model found end at."""
+        for change in reversed(self._done):
+            if isinstance(change, Change) and change.threshold is not None:
+                return change.threshold
+        return self.about.get("threshold", 0.5)
 
     def counts(self) -> dict[str, int]:
         """Beads by what they are: kept, drawn, accepted, rejected, proposed."""
@@ -279,6 +293,8 @@ class AnnotationLog:
             if not isinstance(value := action.get("value", True), bool):
                 raise BeadsegError("reviewed: value must be true or false")
             return value
+        if do == "redraw":
+            return redraw(self.map, self.extents(), action)
         return ACTIONS[do](self.map, self.proposals, action)
 
     def _do(self, do: str, change: Change | bool) -> Change:

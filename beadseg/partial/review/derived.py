@@ -46,6 +46,7 @@ def saving(annotations: AnnotationLog) -> Callable[[], None]:
         "decisions_digest": annotations.log.digest(annotations.version),
         "completeness": round(float(annotations.completeness()), 4),
         "counts": annotations.counts(),
+        "threshold": annotations.threshold,
         "proposed_by": annotations.about["run"],
         "beads": {
             str(number): _as_json(bead, number in annotations.map.boxes)

@@ -43,6 +43,7 @@ class Change(NamedTuple):
     beads_before: dict[int, Bead | None]  # None: there was none
     beads_after: dict[int, Bead | None]
     focus: int | None = None  # the bead to look at afterwards
+    threshold: float | None = None  # of the probability, that beads were redrawn at
 
 
 class LabelMap:

@@ -32,6 +32,7 @@ from beadseg.partial.review.predicted import (
     read_settings,
     read_tiff,
 )
+from beadseg.partial.review.thresholds import probability_file
 from beadseg.tables import DIALECTS
 
 COUNTS = ("added", "removed", "edited")  # columns of images.csv
@@ -94,9 +95,11 @@ def _one(folder: Path, name: str, settings: dict[str, Any]) -> bool:
     labels = read_labels(folder / "masks" / f"{name}.tif")
     image = open_pages(folder / "images" / read_proposals(folder, name)["image"])[0]
     pixels, pixel_size = image.read(), about["pixel_size_um"]
-    file = folder / "probability" / f"{name}.tif"
+    file = probability_file(folder, name)
     probability = read_tiff(file) if file.is_file() else None
-    threshold = about.get("threshold", 0.5)  # labels of other tools have none
+    threshold = told.get("threshold", 0.5)
+    if "threshold" in about:  # labels of other tools have none
+        about["threshold"] = threshold
     region = read_region(folder, name, settings)
     edge = settings.get("edge", "corrected")
     found, facts = measured(

@@ -85,15 +85,10 @@ def _prepare(folder: Path, name: str, images: Path | None, run: str) -> None:
     image = _keep_image(folder, name, page)
     write_labels(folder / "person" / f"{name}.tif", np.zeros(labels.shape, np.uint8))
     write_labels(folder / "proposals" / f"{name}.tif", labels)
-    probable = table.get("mean_probability", np.ones(len(table["label"])))
-    columns = (table["label"].tolist(), _scores(table), probable.tolist())
+    columns = (table["label"].tolist(), _scores(table))
     beads = {
-        str(number): {
-            "score": round(score, 4),
-            "reason": "Found.",
-            "probability": round(probability, 3),
-        }
-        for number, score, probability in zip(*columns, strict=True)
+        str(number): {"score": round(score, 4), "reason": "Found."}
+        for number, score in zip(*columns, strict=True)
     }
     told = {
         "image": image.name,

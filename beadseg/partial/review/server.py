@@ -31,10 +31,11 @@ from starlette.routing import Route
 from beadseg.errors import BeadsegError
 from beadseg.partial.review.annotation_log import Stale
 from beadseg.partial.review.guard import LONGEST, LOOPBACK, Guard, refusal
-from beadseg.partial.review.session import ReviewSession
+from beadseg.partial.review.session import ReviewSession, View
 
 _STATIC = {"": "page.html", "page.css": "page.css", "page.js": "page.js"}
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+_SIDES = ("width", "height")
 _PATIENCE = 30  # s for a body to arrive
 _GRACE = 3  # s for requests that are under way when it is ended
 
@@ -96,6 +97,13 @@ def application(
             headers={"X-Image": json.dumps(facts)},
         )
 
+    async def redrawn(request: Request) -> Response:
+        hundredths, view = _view(request)
+        seen = await run_in_threadpool(
+            session.redrawn, named(request), hundredths / 100, view
+        )
+        return Response(seen.tobytes(), media_type="application/octet-stream")
+
     async def act(request: Request) -> Response:
         name = named(request)
         action, known = _asked(await _body(request))
@@ -144,6 +152,7 @@ def application(
             Route("/api/beads/{name}", beads),
             Route("/api/version/{name}", version),
             Route("/api/image/{name}", image),
+            Route("/api/redrawn/{name}", redrawn),
             Route("/api/act/{name}", act, methods=["POST"]),
             Route("/api/measure", measured, methods=["POST"]),
         ],
@@ -264,6 +273,18 @@ def _number(request: Request, name: str, least: int, most: int) -> int | None:
     if not (digits and least <= int(given) <= most):
         raise BeadsegError(f"{name} must be a whole number from {least} to {most}")
     return int(given)
+
+
+def _view(request: Request) -> tuple[int, View]:
+    """The threshold in hundredths, and the view, that a request asks for."""
+    width, height = (_number(request, side, 1, 8192) or 1 for side in _SIDES)
+    try:
+        x, y, scale = (float(request.query_params[key]) for key in ("x", "y", "scale"))
+        if not (max(abs(x), abs(y)) < 1e6 and 0.001 < scale < 1000):
+            raise ValueError("it shows nothing")
+    except (KeyError, ValueError) as error:
+        raise BeadsegError(f"not a view: {error}") from None
+    return _number(request, "threshold", 0, 100) or 0, View(x, y, scale, width, height)
 
 
 def _only_static(static):

@@ -10,7 +10,7 @@ import logging
 import threading
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -20,17 +20,28 @@ from beadseg.data.settings_file import write_completeness
 from beadseg.errors import BeadsegError
 from beadseg.files import writing
 from beadseg.partial.completed import image_problem, names, read_proposals
-from beadseg.partial.review.actions import number_of
+from beadseg.partial.review.actions import number_of, redrawable, redrawn, threshold_of
 from beadseg.partial.review.annotation_log import AnnotationLog
 from beadseg.partial.review.derived import changed, saving, set_aside, stands
 from beadseg.partial.review.fit_disc import fit_disc
-from beadseg.partial.review.label_map import DELETED, REJECTED, numbers_in
+from beadseg.partial.review.label_map import DELETED, REJECTED, among, numbers_in
 from beadseg.partial.review.outlines import outline
 from beadseg.partial.review.picture import Picture, read_picture
 from beadseg.partial.review.predicted import is_prediction
+from beadseg.partial.review.thresholds import LEAST, MOST, probability_file
 
 _OPEN = 4  # annotation logs in memory
 _LOG = logging.getLogger("uvicorn.error")
+
+
+class View(NamedTuple):
+    """A part of an image on a screen."""
+
+    x: float  # px of the image at the left edge of the view
+    y: float  # likewise at its top
+    scale: float  # px of the screen per px of the image
+    width: int  # px of the screen
+    height: int
 
 
 class ReviewSession:
@@ -46,6 +57,7 @@ class ReviewSession:
         self.prediction = is_prediction(folder)
         self._lock = threading.RLock()
         self._reading, self._saving = threading.Lock(), threading.Lock()
+        self._measuring = threading.Lock()
         self._picture: tuple[tuple[str, int | None], Picture] | None = None
         self._annotations: OrderedDict[str, AnnotationLog] = OrderedDict()
         self._summaries: dict[str, dict] = {}
@@ -160,6 +172,7 @@ class ReviewSession:
                 "version": annotations.version,
                 "beads": beads,
                 "focus": change.focus,
+                "threshold": annotations.threshold,
                 "summary": _summary(annotations),
             }
 
@@ -180,6 +193,41 @@ class ReviewSession:
         at = {"y": y, "x": x, "ry": radius, "rx": radius}
         return {"do": "draw"} | {key: round(value, 2) for key, value in at.items()}
 
+    def redrawn(self, name: str, threshold: float, view: View) -> np.ndarray:
+        """Beads at another threshold, as to "redraw" would have them.
+
+        Returns:
+          i32[view.height, view.width]: of each pixel of a view, the bead that a model
+          found there; 0: none, or one that the threshold does not change.
+
+        Raises:
+          BeadsegError: the folder holds no probability map.
+        """
+        threshold = threshold_of({"threshold": threshold})
+        with self._lock:
+            annotations = self.annotations(name)
+        with self._measuring:
+            extents = annotations.extents()
+        with self._lock:
+            labels, numbers = annotations.map.labels, redrawable(annotations.map)
+            rows, columns = (
+                np.floor(start + (np.arange(count) + 0.5) / view.scale).astype(int)
+                for start, count in ((view.y, view.height), (view.x, view.width))
+            )
+            inside = [
+                (at >= 0) & (at < size)
+                for at, size in zip((rows, columns), labels.shape, strict=True)
+            ]
+            rows, columns = rows[inside[0]], columns[inside[1]]
+            part = np.s_[rows[:, None], columns]
+            new = redrawn(labels[part], extents.labels(threshold, part), numbers)
+            seen = np.zeros((view.height, view.width), "<i4")
+            seen[np.ix_(*inside)] = np.where(among(new, numbers), new, 0)
+        return seen
+
+    def _has_map(self, name: str) -> bool:
+        return self.prediction and probability_file(self.folder, name).is_file()
+
     def all_of(self, name: str) -> dict[str, Any]:
         """All that the page shows of an image but its pixels."""
         with self._lock:
@@ -191,6 +239,8 @@ class ReviewSession:
                 "width": width,
                 "version": annotations.version,
                 "run": annotations.about["run"],
+                "threshold": annotations.threshold,
+                "thresholds": [LEAST, MOST] if self._has_map(name) else [],
                 "summary": _summary(annotations),
                 "beads": [
                     bead_json(annotations, n) for n in sorted(annotations.map.beads)
@@ -314,7 +364,7 @@ def bead_json(
         "score": bead.score,
         "reason": bead.reason,
         "edited": bead.edited,
-        "probability": annotations.probability(number),
+        "by": bead.by,
     }
     if not moved:
         return shown | {"moved": False}

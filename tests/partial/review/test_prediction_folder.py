@@ -7,10 +7,12 @@ import zipfile
 import numpy as np
 import pytest
 import tifffile
+from scipy import ndimage
 
 from beadseg import cli
 from beadseg.data.folder import scan
 from beadseg.partial.review.annotation_log import AnnotationLog
+from beadseg.partial.review.measuring import measure_again
 from beadseg.partial.review.session import ReviewSession
 from configs import base
 from tests.inference.bright import beads_image
@@ -167,6 +169,8 @@ def test_from_the_page_to_the_tables(browser, measured):
         assert below == len(ids) - 1 and largest  # the one that was drawn stays
         page.click("#keep-all")
         assert page.inner_text("#leave-out span") == "0"
+        assert page.is_disabled("#threshold")  # no probability is known
+        assert "--only" in page.inner_text("#threshold-why")
         page.click("#measure")
         page.wait_for_selector("#told:has-text('Measured again')", timeout=90_000)
         told = page.inner_text("#told")
@@ -176,6 +180,44 @@ def test_from_the_page_to_the_tables(browser, measured):
         server.stop()
     assert table(out / "images.csv")[0]["added"] == "1"
     assert AnnotationLog(out, "a").version == 2
+
+
+@pytest.mark.slow
+def test_the_threshold_of_the_page_redraws_outlines(browser, measured):
+    out, labels = measured
+    (out / "probability").mkdir()
+    depth = np.clip(ndimage.distance_transform_edt(labels > 0) / 8, 0, 0.45)
+    for name in "ab":
+        map_ = np.where(labels > 0, 0.5 + depth, 0).astype(np.float32)
+        tifffile.imwrite(out / "probability" / f"{name}.tif", map_)
+    server = Server(out)
+    try:
+        page = browser.new_page(viewport={"width": 1000, "height": 700})
+        problems = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(server.address)
+        page.wait_for_selector("body[data-ready=a]")
+        assert not page.is_visible("#threshold-why")
+        page.locator("#threshold").fill("70")
+        page.wait_for_selector('body[data-redrawn="70"]')
+        drawn = "redrawn.canvas.getContext('2d').getImageData(0, 0, 800, 600).data"
+        assert page.evaluate(f"{drawn}.some((value) => value > 0)")
+        page.click("#redraw")
+        settled(page, 1)
+        assert page.input_value("#threshold") == "70"
+        page.keyboard.press("z")
+        settled(page, 2)
+        assert page.input_value("#threshold") == "50" and not problems
+        page.keyboard.press("Z")
+        settled(page, 3)
+    finally:
+        server.stop()
+    now = AnnotationLog(out, "a").map.labels
+    assert np.array_equal(now, np.where(map_ >= 0.7, labels, 0))
+    assert measure_again(out)["measured"] == 1
+    first, second = table(out / "images.csv")
+    sizes = [float(row["median_diameter_px"]) for row in (first, second)]
+    assert sizes[0] < sizes[1]
 
 
 def spoil(where):

@@ -22,7 +22,9 @@ const TOOL_HINTS = {
 };
 
 let images = [], current = 0, problems = [], prediction = false;
-let least = { score: 0, probability: 0, diameter: 0 };  // of the beads that are shown
+let least = { score: 0, diameter: 0 };  // of the beads that are shown
+let threshold = null;  // hundredths that outlines are looked at with, null: their own
+let redrawn = null, redrawing = false;  // outlines at that threshold, as a picture
 let beads = new Map(), version = 0, summary = null;
 let selected = new Set(), groups = null, order = [];
 let levels = [], facts = null, lookup = null, lightStamp = 0;
@@ -70,6 +72,7 @@ function act(action, before) {
 function take(answer, verb) {
   version = answer.version;
   summary = answer.summary;
+  presetThreshold(answer);
   images[current] = summary;
   for (const bead of answer.beads) place(bead);
   document.body.dataset.version = version;
@@ -122,6 +125,8 @@ const colourKey = (bead) =>
   bead.state === "kept" ? (bead.origin === "drawn" ? "drawn" : "person") : bead.state;
 const below = (bead) => prediction && bead.origin === "model" && bead.state === "accepted" &&
   !bead.edited && Object.entries(least).some(([of, value]) => value > 0 && (bead[of] ?? 1) < value);
+const byThreshold = (bead) => threshold !== null && bead.origin === "model" && !bead.edited &&
+  (bead.state === "accepted" || bead.by === "threshold");
 const shown = (bead) => !!bead && !!bead.path &&
   (bead.state !== "rejected" || showRejected) && bead.state !== "deleted";
 
@@ -146,10 +151,13 @@ async function load(index, keepView = false) {
     for (const bead of answer.beads) place(bead);
     presetAbove();
     presetFilter();
+    presetThreshold(answer);
     refresh();
     if (!keepView && big) await loadPixels(number, 1);
     if (number !== loadNumber) return;
     if (!prediction) selectFirst();
+    // The server looks how far beads reach before the threshold is moved.
+    if (answer.thresholds.length) ask(`${at("redrawn")}?threshold=50&x=0&y=0&scale=1&width=1&height=1`).catch(() => {});
     document.body.dataset.ready = images[current].name;
   } catch (error) {
     $("loading").hidden = true;
@@ -276,6 +284,7 @@ function frame() {
   if (lastView.scale !== view.scale) viewMoved = performance.now();
   lastView = { ...view };
   if (!hidden) drawBeads(width, height);
+  if (!hidden && threshold !== null) drawRedrawn(width, height);
   drawTool(ratio);
 }
 
@@ -320,7 +329,7 @@ function drawBeads(width, height) {
   const line = outlineWidth();
   for (const id of selected) {
     const bead = beads.get(id);
-    if (!shown(bead)) continue;
+    if (!shown(bead) || byThreshold(bead)) continue;
     context.fillStyle = COLOURS[colourKey(bead)] + "30";
     context.fill(bead.path);
     context.lineWidth = 2.2 * line;
@@ -348,7 +357,7 @@ function paintOverlay(width, height) {
   const line = pen.lineWidth = outlineWidth();
   const visible = [];
   for (const bead of beads.values()) {
-    if (shown(bead) && !below(bead) && inView(bead, margin * Math.max(width, height) / view.scale)) visible.push(bead);
+    if (shown(bead) && !below(bead) && !byThreshold(bead) && inView(bead, margin * Math.max(width, height) / view.scale)) visible.push(bead);
   }
   const shape = view.scale < 1.5 ? "rough" : "path", few = visible.length < 400;
   for (const bead of visible) {
@@ -357,6 +366,56 @@ function paintOverlay(width, height) {
     pen.setLineDash(few && (key === "proposed" || key === "rejected") ? [4 * line, 3 * line] : []);
     pen.stroke(bead[shape]);
   }
+}
+
+function drawRedrawn(width, height) {
+  // The server says which bead each pixel of the view belongs to; the last wish counts.
+  const wish = JSON.stringify([threshold, version, current, width, height, view, least, [...selected]]);
+  if (redrawn?.wish !== wish && !redrawing) askRedrawn(wish, width, height);
+  if (redrawn?.image !== current) return;
+  const { canvas: picture, x, y, scale } = redrawn;
+  context.drawImage(picture, x, y, picture.width / scale, picture.height / scale);
+}
+
+async function askRedrawn(wish, width, height) {
+  redrawing = true;
+  const image = current, { x, y, scale } = view;
+  try {
+    const part = new URLSearchParams({ threshold, x, y, scale, width, height });
+    const buffer = await (await ask(`${at("redrawn")}?${part}`)).arrayBuffer();
+    if (image !== current) return;
+    redrawn = { wish, image, x, y, scale, canvas: edges(new Int32Array(buffer), width, height) };
+    document.body.dataset.redrawn = threshold;
+  } catch (error) {
+    threshold = null;
+    banner(error.status ? error.message : "The server does not answer: is beadseg review still running?");
+  } finally { redrawing = false; dirty = true; }
+}
+
+function edges(ids, width, height) {
+  const colour = new Map(), rgba = (hex) => parseInt(`ff${hex.slice(5)}${hex.slice(3, 5)}${hex.slice(1, 3)}`, 16);
+  for (const bead of beads.values()) {
+    colour.set(bead.id, below(bead) ? 0 : rgba(selected.has(bead.id) ? "#ffffff" : COLOURS.accepted));
+  }
+  const surface = redrawn?.canvas.width === width && redrawn.canvas.height === height
+    ? redrawn.canvas : Object.assign(document.createElement("canvas"), { width, height });
+  const picture = new ImageData(width, height), words = new Uint32Array(picture.data.buffer);
+  for (let row = 1; row < height; row++) {
+    for (let i = row * width + 1, end = i + width - 1; i < end; i++) {
+      const here = ids[i];
+      // On both sides of an edge, so that a line is two pixels wide.
+      if (here !== ids[i - 1]) {
+        const on = colour.get(here) || colour.get(ids[i - 1]) || 0;
+        words[i] = words[i - 1] = on;
+      }
+      if (here !== ids[i - width]) {
+        const on = colour.get(here) || colour.get(ids[i - width]) || 0;
+        words[i] = words[i - width] = on;
+      }
+    }
+  }
+  surface.getContext("2d").putImageData(picture, 0, 0);
+  return surface;
 }
 
 function drawTool(ratio) {
@@ -592,6 +651,30 @@ function presetFilter() {
   for (const bead of beads.values()) largest = Math.max(largest, bead.diameter || 0);
   $("least-diameter").max = String(Math.ceil(largest) || 1);
   filter();
+}
+
+function presetThreshold(answer) {
+  const slider = $("threshold");
+  if (answer.thresholds) {
+    slider.disabled = !answer.thresholds.length;
+    if (!slider.disabled) [slider.min, slider.max] = answer.thresholds.map((value) => 100 * value);
+    $("threshold-why").hidden = !slider.disabled;
+  }
+  if (threshold === null || slider.dataset.of !== String(answer.threshold) || answer.thresholds) {
+    slider.dataset.of = answer.threshold;
+    slider.value = Math.round(100 * answer.threshold);
+    chooseThreshold();
+  }
+}
+
+function chooseThreshold() {
+  const slider = $("threshold"), value = Number(slider.value);
+  threshold = slider.disabled || value === Math.round(100 * slider.dataset.of) ? null : value;
+  slider.nextElementSibling.value = slider.disabled ? "" : (value / 100).toFixed(2);
+  $("redraw").disabled = $("threshold-back").disabled = threshold === null;
+  if (threshold === null) delete document.body.dataset.redrawn;
+  groups = null;
+  dirty = true;
 }
 
 async function measureAgain() {
@@ -919,6 +1002,9 @@ for (const id of ["low", "high", "gamma"]) $(id).addEventListener("input", relig
 for (const of of Object.keys(least)) $(`least-${of}`).addEventListener("input", filter);
 $("leave-out").onclick = leaveOut;
 $("keep-all").onclick = () => { for (const of of Object.keys(least)) $(`least-${of}`).value = 0; filter(); };
+$("threshold").addEventListener("input", chooseThreshold);
+$("redraw").onclick = () => act({ do: "redraw", threshold: threshold / 100 });
+$("threshold-back").onclick = () => { $("threshold").value = Math.round(100 * $("threshold").dataset.of); chooseThreshold(); };
 $("measure").onclick = measureAgain;
 $("radius").addEventListener("input", () => { outputs(); dirty = true; });
 $("above").addEventListener("input", () => { $("above").dataset.given = "yes"; countAbove(); });
@@ -954,7 +1040,7 @@ $("shortcuts").replaceChildren(...Array.from({ length: Math.ceil(KEYS.length / 2
     problems = answer.problems;
     prediction = answer.prediction;
     if (prediction) {
-      for (const id of ["measure", "filter"]) $(id).hidden = false;
+      for (const id of ["measure", "filter", "threshold-of"]) $(id).hidden = false;
       for (const row of document.querySelectorAll(".above, #accept, #reject, #next")) row.hidden = true;
       $("kind").textContent = "Bead";
       choose("add");
