@@ -15,9 +15,10 @@ def fit_disc(
 ) -> tuple[float, float, float]:
     """The circle about a place on which brightness changes most, from in to out.
 
-    The mean of the radial derivative on a circle (an integro-differential operator,
-    Daugman 1993) is looked at for all centres near the place and all radii near that of
-    the median bead; then again, more finely, around the best.
+    Bright on dark or dark on bright, whichever is there. The mean of the radial
+    derivative on a circle (an integro-differential operator, Daugman 1993) is looked
+    at for all centres near the place and all radii near that of the median bead; then
+    again, more finely, around the best.
 
     Args:
       image: [H, W], of any units.

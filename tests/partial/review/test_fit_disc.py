@@ -56,3 +56,30 @@ def test_a_hundred_generated_beads_are_met():
 def test_a_click_in_a_corner_stays_in_the_image():
     y, x, radius = fit_disc(np.random.default_rng(0).random((30, 40)), 0.0, 39.0, 8.0)
     assert -5 < y < 8 and 31 < x < 45 and 2.5 < radius < 6
+
+
+def test_dark_beads_beside_bright_ones_are_met_as_they_are():
+    """No polarity is asked for: the bead that is clicked tells it."""
+    rng = np.random.default_rng(3)
+    rows, columns = np.mgrid[:160, :160]
+    image, radius = rng.normal(100, 4, rows.shape), 9.0
+    centres = [(20 + 20.5 * i, 20 + 20.5 * k) for i in range(7) for k in range(7)]
+    for number, (y, x) in enumerate(centres):
+        sign = (-1) ** number  # all four neighbours are of the other kind
+        away = np.hypot(rows - y, columns - x)
+        image += sign * 45 * np.clip(radius - away + 0.5, 0, 1)
+    for y, x in centres:
+        off = rng.uniform(-0.35, 0.35, 2) * radius
+        found = fit_disc(image, y + off[0], x + off[1], 2 * radius)
+        assert np.hypot(found[0] - y, found[1] - x) < 1.0
+        assert abs(found[2] - radius) < 1.0
+
+
+def test_what_rings_around_a_bead_is_not_taken_for_it():
+    """A phase halo: a bright ring, with a dark one around it; either polarity."""
+    rows, columns = np.mgrid[:80, :80]
+    away = np.hypot(rows - 40, columns - 40)
+    for sign in (-1, 1):
+        image = 100 + sign * (60 * (away < 10) - 25 * ((away >= 10) & (away < 13)))
+        y, x, radius = fit_disc(image.astype(float), 42, 38, 20.0)
+        assert np.hypot(y - 40, x - 40) < 1 and abs(radius - 10) < 1

@@ -195,8 +195,13 @@ def test_the_threshold_of_the_page_redraws_outlines(browser, measured):
         page = browser.new_page(viewport={"width": 1000, "height": 700})
         problems = []
         page.on("pageerror", lambda error: problems.append(str(error)))
+        page.emulate_media(color_scheme="light")
         page.goto(server.address)
         page.wait_for_selector("body[data-ready=a]")
+        ground = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g)[0]"
+        assert int(page.evaluate(ground)) > 200
+        page.emulate_media(color_scheme="dark")
+        assert int(page.evaluate(ground)) < 60
         assert not page.is_visible("#threshold-why")
         page.locator("#threshold").fill("70")
         page.wait_for_selector('body[data-redrawn="70"]')

@@ -276,8 +276,7 @@ function frame() {
   if (!dirty) return;
   dirty = false;
   context.setTransform(1, 0, 0, 1, 0, 0);
-  context.fillStyle = "#0b0d10";
-  context.fillRect(0, 0, width, height);
+  context.clearRect(0, 0, width, height);
   if (!facts || !levels.length) return;
   drawPixels(width, height);
   context.setTransform(view.scale, 0, 0, view.scale, -view.x * view.scale, -view.y * view.scale);
