@@ -15,8 +15,8 @@ from beadseg.sweep.folder import Result, SweepView, fields_of
 from beadseg.sweep.points import Point, describe, short
 from beadseg.training.tracking.curves import draw_curve
 
-_SHOWN = 12  # members in the plot of curves
-_LABEL = 60  # letters of a member's settings that fit beside the curves
+_SHOWN = 12  # settings in the plot of curves
+_LABEL = 80  # letters of a setting that fit below the curves
 _ACROSS = 8  # settings that fit side by side
 
 
@@ -98,9 +98,13 @@ def advice(results: Sequence[Result]) -> list[str]:
             "`--config.train.epochs`."
         )
     for field, rows in effects(results).items():
-        if field == "seed":
-            continue
         top = max(rows, key=lambda e: e.mean)
+        if any(_overlap(e, top) for e in rows if e is not top):
+            told.append(
+                f"`{field}`: the intervals of its values overlap: more seeds, or more "
+                "values, would tell."
+            )
+            continue
         numeric = all(isinstance(e.value, int | float) for e in rows)
         if numeric and len(rows) > 1 and top in (rows[0], rows[-1]):
             where = "lower" if top is rows[0] else "higher"
@@ -114,6 +118,12 @@ def advice(results: Sequence[Result]) -> list[str]:
                 "effect from chance."
             )
     return told
+
+
+def _overlap(one: Effect, other: Effect) -> bool:
+    if one.interval is None or other.interval is None:
+        return False
+    return abs(one.mean - other.mean) <= one.interval + other.interval
 
 
 def write_report(path: Path) -> Path:
@@ -132,7 +142,7 @@ def write_report(path: Path) -> Path:
     if done:
         _settings(page, settings_of(done))
         _leaderboard(page, results)
-        _curves(page, sweep, done)
+        _curves(page, sweep, settings_of(done))
         if _varied(done):
             if len(_varied(done)) <= _ACROSS:
                 _parallel(page, done)
@@ -212,34 +222,42 @@ def _leaderboard(page: Page, results: list[Result]) -> None:
     )
 
 
-def _curves(page: Page, sweep: SweepView, done: list[Result]) -> None:
+def _curves(page: Page, sweep: SweepView, settings: list[Setting]) -> None:
     page.section("Curves")
     caption = "Validation Jaccard after each epoch."
-    if len(done) > _SHOWN:
-        caption += f" The best {_SHOWN} members in colour, the others grey."
-    with page.plot(caption, height=4.0) as axes:
-        for rank, r in reversed(list(enumerate(done))):
-            scores = [
-                row for row in sweep.rows(r.member) if row["kind"] == "validation"
-            ]
+    if any(len(s.members) > 1 for s in settings):
+        caption += " A colour is a setting, a line one of its seeds."
+    if len(settings) > _SHOWN:
+        caption += f" The best {_SHOWN} in colour, the others grey."
+    named = min(len(settings), _SHOWN)
+    with page.plot(caption, height=3.6 + 0.2 * named) as axes:
+        for rank, setting in reversed(list(enumerate(settings))):
             shown = rank < _SHOWN
-            draw_curve(
-                axes,
-                scores,
-                "jaccard",
-                color=COLOURS[rank % len(COLOURS)] if shown else GREY,
-                linestyle=("-", "--")[rank // len(COLOURS) % 2],
-                alpha=1.0 if shown else 0.3,
-                label=_label(r) if shown else None,
-            )
+            for member in setting.members:
+                first = shown and member is setting.members[0]
+                draw_curve(
+                    axes,
+                    [r for r in sweep.rows(member.member) if r["kind"] == "validation"],
+                    "jaccard",
+                    color=COLOURS[rank % len(COLOURS)] if shown else GREY,
+                    linestyle=("-", "--")[rank // len(COLOURS) % 2],
+                    alpha=1.0 if shown else 0.3,
+                    label=_label(setting) if first else None,
+                )
         axes.set(xlabel="Epoch", ylabel="Validation Jaccard")
         handles, labels = axes.get_legend_handles_labels()
-        axes.legend(handles[::-1], labels[::-1], fontsize=8)
+        if handles:  # below: wherever it lay in the plot, it would lie on some curve
+            axes.figure.legend(
+                handles[::-1], labels[::-1], fontsize=8, loc="outside lower left"
+            )
 
 
-def _label(result: Result) -> str:
-    settings = for_plot(describe(result.point))
-    return settings if len(settings) <= _LABEL else f"member {result.member:03d}"
+def _label(setting: Setting) -> str:
+    told = for_plot(str(setting))
+    if len(told) > _LABEL:
+        members = ", ".join(f"{m.member:03d}" for m in setting.members)
+        told = f"member{'s' * (len(setting.members) > 1)} {members}"
+    return f"{told}: {setting.given}"
 
 
 def _parallel(page: Page, done: list[Result]) -> None:
@@ -312,10 +330,11 @@ def _next(page: Page, path: Path, done: list[Result]) -> None:
 
 
 def _varied(results: Sequence[Result]) -> list[str]:
+    """Fields of which there are several values, but the seed."""
     return [
         f
         for f in fields_of(results)
-        if len({repr(r.point.get(f)) for r in results}) > 1
+        if f != "seed" and len({repr(r.point.get(f)) for r in results}) > 1
     ]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from scipy import stats
 
 from beadseg.sweep.folder import Result, SweepFolder
 from beadseg.sweep.points import over, product
-from beadseg.sweep.report import settings_of, winner, write_report
+from beadseg.sweep.report import advice, effects, settings_of, winner, write_report
 from tests.summaries import SUMMARY
 
 
@@ -47,6 +48,41 @@ def test_a_setting_is_judged_by_its_mean_over_seeds_with_scipys_interval():
 def test_there_is_a_winner_only_where_no_interval_overlaps(scores, better):
     found = winner(settings_of(finished(scores)))
     assert (found and found.point["optim.learning_rate"]) == better
+
+
+def test_values_whose_intervals_overlap_are_not_advised():
+    apart = finished({1e-3: [0.80, 0.81, 0.805], 1e-4: [0.70, 0.71, 0.705]})
+    near = finished({1e-3: [0.80, 0.60, 0.70], 1e-4: [0.70, 0.65, 0.60]})
+    assert list(effects(apart)) == ["optim.learning_rate"]  # not the seed
+    assert any("highest, 0.001: try higher" in line for line in advice(apart))
+    assert not any("highest" in line for line in advice(near))
+    assert any("intervals of its values overlap" in line for line in advice(near))
+
+
+def test_curves_of_seeds_have_one_colour_and_one_name_outside_the_plot(tiny, tmp_path):
+    points = product(over("optim.learning_rate", 1e-3, 1e-4), over("seed", 0, 1, 2))
+    path = tmp_path / "sweep"
+    folder = SweepFolder(path, "test", tiny, points)
+    for member in range(6):
+        run = folder.run_path(member)
+        run.mkdir(parents=True)
+        (run / "summary.json").write_text(json.dumps(SUMMARY))
+        rows = [
+            {"kind": "validation", "step": e, "epoch": e, "jaccard": 0.1 * e}
+            for e in range(9)
+        ]
+        (run / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    page = write_report(path).read_text()
+    svg = re.search(r"Curves</h2>.*?(<svg.*?</svg>)", page, re.DOTALL)[1]
+    groups = {g.get("id"): g for g in ElementTree.fromstring(svg).iter() if g.get("id")}
+    (axes,) = [g for name, g in groups.items() if name.endswith("axes_1")]
+    (legend,) = [g for name, g in groups.items() if name.endswith("legend_1")]
+    assert legend not in list(axes.iter())
+    texts = [g for g in legend.iter() if g.tag.endswith("text")]
+    names = ["".join(g.itertext()) for g in texts]
+    assert len(names) == 2 and all("learning_rate" in name for name in names)
+    strokes = re.findall(r"fill: none; stroke: (#\w+); stroke-width: 1.6", svg)
+    assert sorted(map(strokes.count, set(strokes))) == [4, 4]  # three, and the name
 
 
 def page_of(tiny, path, points, scores):
