@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> dict:
     from beadseg.analysis.recommendation import FILE, write_config
     from beadseg.analysis.rules import complain, recommend
     from beadseg.config import base_config, load_config
-    from beadseg.data.folder import scan
+    from beadseg.data.folder import scan, trusted
     from beadseg.errors import BeadsegError
     from beadseg.files import write_json, write_whole, writing
 
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> dict:
     data.dir = str(options.dir)
     data.channel = options.channel
     data.group_pattern = options.group_pattern
-    folder = scan(data)
+    folder = trusted(scan(data))
     if not folder.samples:
         raise BeadsegError(
             f"{folder.path}: none of its images can be read: {folder.problems[0]}"
@@ -119,11 +119,11 @@ _COLUMNS = ("what", "sparse", "dense", "measured", "means")
 
 def _why_not_train(folder, overview) -> str:
     """Why nothing can be trained on a folder; "" where it can."""
-    from beadseg.data.folder import require_labels, trusted
+    from beadseg.data.folder import require_labels
     from beadseg.errors import BeadsegError
 
     try:
-        require_labels(trusted(folder))
+        require_labels(folder)
     except BeadsegError as error:
         return str(error)
     if not overview.labelled_images and not overview.point_images:

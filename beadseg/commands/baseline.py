@@ -30,14 +30,14 @@ def run(options: argparse.Namespace) -> dict:
     from beadseg.analysis.fingerprint import take_fingerprint
     from beadseg.analysis.overview import look_over
     from beadseg.config import base_config
-    from beadseg.data.folder import require_labels, scan
+    from beadseg.data.folder import require_labels, scan, trusted
     from beadseg.errors import BeadsegError
 
     if options.epochs < 1:
         raise BeadsegError(f"--epochs {options.epochs}: give at least 1")
     data = base_config().data
     data.dir = str(options.dir)
-    folder = scan(data)
+    folder = trusted(scan(data))
     require_labels(folder)
     overview = look_over(take_fingerprint(folder))
     config = baseline_config(options.dir, overview, options.epochs)

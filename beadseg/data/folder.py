@@ -191,7 +191,8 @@ def require_labels(folder: Folder) -> None:
       BeadsegError: no readable image, no mask, only empty masks, or masks for fewer
         than two files or groups (one is for validation).
     """
-    where, hint = folder.path, _first(folder.problems)
+    left_out = [doubt.line for doubt in folder.doubts if doubt.left_out]
+    where, hint = folder.path, _first((*folder.problems, *left_out))
     if not folder.samples:
         raise BeadsegError(f"{where}: none of its images can be read{hint}")
     labelled = [sample for sample in folder.samples if sample.labelled]

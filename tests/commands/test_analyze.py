@@ -8,6 +8,7 @@ import pytest
 from beadseg import cli
 from beadseg.analysis import fingerprint
 from beadseg.config import load_config
+from beadseg.data.generated.write import write_generated
 
 
 @pytest.fixture
@@ -101,3 +102,32 @@ def test_a_folder_without_a_readable_image_is_one_line(write, analyze, capsys):
     _, code = analyze(folder)
     assert code == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_image_whose_mask_is_left_out_is_shown_without_it(tmp_path, analyze, capsys):
+    write_generated(tmp_path / "mixed", count=3, size=128)
+    masks = sorted((tmp_path / "mixed" / "masks").iterdir())
+    masks[0].write_bytes(masks[1].read_bytes())
+    out, code = analyze(tmp_path / "mixed")
+    assert code == 0
+    assert "the mask belongs to another image" in capsys.readouterr().out
+    rows = json.loads((out / "analysis.json").read_text())["images"]
+    assert [row["mask"] is None for row in rows] == [True, False, False]
+    page = (out / "analysis.html").read_text()
+    shown = [page.partition(f"{row['name']}: {row['count']} seen")[2] for row in rows]
+    in_mask = [text.lstrip().startswith(",") for text in shown]
+    assert all(shown) and in_mask == [False, True, True]
+
+
+def test_a_folder_whose_only_mask_is_left_out_says_why(tmp_path, analyze, capsys):
+    write_generated(tmp_path / "swapped", count=2, size=128)
+    first, second = sorted((tmp_path / "swapped" / "masks").iterdir())
+    second.replace(first)
+    out, code = analyze(tmp_path / "swapped")
+    assert code == 0 and not (out / "recommended.py").exists()
+    said = capsys.readouterr().out
+    assert f"the first: {first}: the mask seems to belong to another image" in said
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["baseline", str(tmp_path / "swapped")])
+    assert ended.value.code == 2
+    assert "seems to belong to another image" in capsys.readouterr().err
