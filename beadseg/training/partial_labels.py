@@ -18,6 +18,8 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 from scipy import ndimage
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from beadseg import models
 from beadseg.data import pipeline
@@ -79,8 +81,10 @@ class Objects(NamedTuple):
     """What looks like bead in a tile, N objects: f64[N] each."""
 
     certainty: np.ndarray  # mean probability
-    marks: np.ndarray  # labelled beads that lie on it
+    marks: np.ndarray  # labelled beads that lie on it; a share, of a part of one
     area: np.ndarray  # px
+    beads: np.ndarray  # that it holds, if all are as large as those with a mark
+    part: np.ndarray  # of what lies under its marks, that it is: 1, or less
 
 
 def known_labels(
@@ -212,7 +216,8 @@ def audit_tiles(tiles: Sequence[tuple[Map, Map]]) -> LabelAudit:
     Of objects that the network is as sure of as of the surer half of those with a mark,
     nearly all are beads, and the share with a mark is the completeness: whether its
     probabilities are of beads or of labels (after Elkan and Noto 2008). An object of
-    several beads counts for as many as its area holds.
+    several beads counts for as many as its area holds, by the size of its marks, or
+    without a mark by the usual size as far as that holds of objects with marks.
 
     Args:
       tiles: probability f32[H, W], and labels i32[H, W] with -1 unknown.
@@ -223,11 +228,16 @@ def audit_tiles(tiles: Sequence[tuple[Map, Map]]) -> LabelAudit:
         return LabelAudit(1.0, False)
     threshold = float(np.median(labelled)) / 2
     found = _join(find_objects(p, labels, threshold) for p, labels in tiles)
-    alone = found.area[found.marks == 1]
+    marked = found.marks > 0
+    alone = found.area[marked & (found.marks <= 1)]
     if not len(alone):
         return LabelAudit(1.0, False)
-    beads = np.maximum(np.rint(found.area / np.median(alone)), 1)
-    missing = np.maximum(beads, found.marks) - found.marks
+    # What holds of objects with marks: parts of beads, and several beads by their area.
+    more = np.maximum(np.rint(found.area / np.median(alone)), 1) - 1
+    excess = (found.beads - found.part)[marked].sum() / max(more[marked].sum(), 1)
+    each = found.part[marked].mean() + min(excess, 1) * more
+    beads = np.where(marked, found.beads, each)
+    missing = beads - found.marks
     sure = found.certainty >= np.median(found.certainty[found.marks > 0])
     of_sure, of_all = (
         estimate_completeness(found.marks[some].sum(), missing[some].sum())
@@ -247,12 +257,31 @@ def find_objects(probability: Map, labels: Map, threshold: float) -> Objects:
     objects = separate(probability >= threshold)
     both = overlaps(labels, objects)
     area = np.bincount(objects.ravel())[both.predicted]
-    smaller = np.minimum(area[both.column], both.truth_area[both.row])
-    same = both.column[both.shared >= SAME * smaller]
-    marks = np.bincount(same, minlength=len(area))
-    certainty = ndimage.mean(probability, objects, both.predicted)
     kept = ~both.ignored & (area > 2)
-    return Objects(*(np.asarray(v, float)[kept] for v in (certainty, marks, area)))
+    smaller = np.minimum(area[both.column], both.truth_area[both.row])
+    same = (both.shared >= SAME * smaller) & kept[both.column]
+    row, column = both.row[same], both.column[same]
+    # The parts of a large bead belong together, as do the marks on one object.
+    first, size = len(both.truth), len(both.truth) + len(area)
+    graph = coo_array((np.ones(len(row)), (row, first + column)), (size, size))
+    count, group = connected_components(graph, directed=False)
+    marked = np.unique(row)
+    marks, mark_area = (
+        np.bincount(group[marked], weights, count)
+        for weights in (None, both.truth_area[marked])
+    )
+    group = group[first:]
+    parts, parts_area = (
+        np.bincount(group[kept], weights, count) for weights in (None, area[kept])
+    )
+    # Marks may be thinner or thicker than their beads.
+    share, alone = parts_area / np.maximum(mark_area, 1), marks == 1
+    usual = np.median(share[alone]) if alone.any() else 1.0
+    beads = np.maximum(np.rint(marks * share / usual), marks)
+    part = 1 / np.maximum(parts, 1)
+    certainty = ndimage.mean(probability, objects, both.predicted)
+    fields = certainty, (marks * part)[group], area, (beads * part)[group], part[group]
+    return Objects(*(np.asarray(values, float)[kept] for values in fields))
 
 
 def _surest(probability: Map, labels: Map) -> np.ndarray:

@@ -112,6 +112,27 @@ def test_completeness_is_the_share_of_beads_that_is_labelled(share, of_labels):
 
 
 @pytest.mark.parametrize("share", [0.5, 1.0])
+@pytest.mark.parametrize("pieces", [0, 3])
+def test_beads_of_many_sizes_are_not_taken_for_several(share, pieces):
+    rng, found = np.random.default_rng(1), []
+    for _ in range(6):
+        radii = np.exp(rng.uniform(np.log(4), np.log(32), 16))
+        at = np.stack(np.meshgrid(*[np.arange(38, 300, 75)] * 2), -1).reshape(-1, 2)
+        y, x = np.indices((SIDE, SIDE))
+        away = np.hypot(y - at[:, 0, None, None], x - at[:, 1, None, None])
+        inside = away <= radii[:, None, None]
+        beads = np.where(inside.any(0), 1 + inside.argmax(0), 0)
+        sure = np.concatenate([[0.02], rng.beta(8, 1, len(at))])[beads]
+        for dy, dx in rng.integers(0, SIDE, (pieces, 2)):  # cracks in large ones
+            sure[dy : dy + 2] = np.minimum(sure[dy : dy + 2], 0.1)
+            sure[:, dx : dx + 2] = np.minimum(sure[:, dx : dx + 2], 0.1)
+        kept = np.concatenate([[False], rng.random(len(at)) < share])
+        found.append((sure, np.where(kept[beads], beads, 0)))
+    labelled = np.mean([len(np.unique(m)) - 1 for _, m in found]) / 16
+    assert audit_tiles(found).completeness == pytest.approx(labelled, abs=0.06)
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
 @pytest.mark.parametrize(("mark", "shift"), [(2.0, 0), (2.6, 2.0), (8.0, 0)])
 def test_marks_thin_thick_or_beside_their_beads_are_as_complete(share, mark, shift):
     found = audit_tiles(tiles(share, mark=mark, shift=shift))
