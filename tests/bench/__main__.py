@@ -76,11 +76,28 @@ def _predict_speed(found: dict) -> Iterator[Row]:
         yield what, goal, f"{row['predict_megapixels_per_second']:.2f} MPix/s"
 
 
+def _stardist(found: dict) -> Iterator[Row]:
+    goals = {(80, 2048): 4, (80, 4096): 6}
+    for row in found["rows"]:
+        size = (row["diameter_px"], row["side_px"])
+        r = row["ratio"]
+        spread = f"{r['median']:.2f} ({r['lowest']:.2f} to {r['highest']:.2f})"
+        what = f"StarDist / predict, {size[0]} px beads, {size[1]} px"
+        yield what, f">= {goals.get(size, 2)}", spread
+
+
 def _start_up(found: dict) -> Iterator[Row]:
     more = found["help_seconds"]["more"]
     yield "help, more than an empty Python", "<= 0.4 s", f"{more:.2f} s"
     ratio = found["first_step_seconds"]["ratio"]
     yield "first step, second start / first", "<= 0.33", f"{ratio:.2f}"
+    for name, seconds in found.get("predict_seconds", {}).items():
+        goal = {"cold": 3, "warm": 2}[name]
+        yield (
+            f"predict, one image of 512 px, {name}",
+            f"<= {goal} s",
+            f"{seconds:.1f} s",
+        )
 
 
 def _ratio(what: str, goal: str) -> Callable[[dict], Iterator[Row]]:
@@ -234,6 +251,7 @@ TABLE: dict[str, Callable[[dict], Iterator[Row]]] = {
     "memory": _ratio("memory, 80 images / 10 images", "<= 1.15"),
     "default_model": _default_model,
     "predict_speed": _predict_speed,
+    "stardist": _stardist,
     "predict": _predict,
     "start_up": _start_up,
     "diagnosis": _diagnosis,

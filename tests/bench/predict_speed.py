@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from beadseg.data.generated.render import generate
+from beadseg.data.generated.render import GeneratedImage, generate
 from beadseg.data.generated.settings import GeneratedSettings
 from beadseg.data.images.reading import open_pages
 from tests.bench.command import predict
@@ -53,8 +53,8 @@ def lay_frame(files: Sequence[Path], shape: tuple[int, int]) -> np.ndarray:
     return np.concatenate(laid)[: shape[0], : shape[1]]
 
 
-def draw(side: int, diameter: float) -> tuple[np.ndarray, int]:
-    """A generated image of beads of about one size, and how many there are."""
+def draw(side: int, diameter: float) -> GeneratedImage:
+    """A generated image of beads of about one size."""
     radius = diameter / 2
     most = side**2 / (math.pi * radius**2)
     settings = GeneratedSettings(
@@ -65,8 +65,7 @@ def draw(side: int, diameter: float) -> tuple[np.ndarray, int]:
         coverage=COVERAGE,
         modalities=("fluorescence",),
     )
-    drawn = generate(settings, 0, 0)
-    return drawn.image, len(drawn.beads)
+    return generate(settings, 0, 0)
 
 
 def time_image(image: np.ndarray, run: str | None, repeats: int, folder: Path) -> dict:
@@ -150,15 +149,19 @@ def main() -> None:
     result: dict = {"generated": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        time_image(draw(WARM_UP, 16)[0], options.run, 1, folder / "warm_up")
+        time_image(draw(WARM_UP, 16).image, options.run, 1, folder / "warm_up")
         if not options.no_lab:
             result["lab"] = time_lab(options.run, options.repeats, folder)
         for diameter in options.diameters:
             for side in options.sides:
-                image, beads = draw(side, diameter)
-                row = {"diameter_px": diameter, "side_px": side, "beads": beads}
+                drawn = draw(side, diameter)
+                row = {
+                    "diameter_px": diameter,
+                    "side_px": side,
+                    "beads": len(drawn.beads),
+                }
                 inside = folder / f"{diameter:g}_{side}"
-                row |= time_image(image, options.run, options.repeats, inside)
+                row |= time_image(drawn.image, options.run, options.repeats, inside)
                 result["generated"].append(row)
                 print(row, flush=True)
     if options.write:

@@ -1,8 +1,10 @@
-"""Time until something happens: the help, and the first step of a training run.
+"""Time until something happens: the help, a small prediction, the first training step.
 
   python -m tests.bench.start_up [--rounds 7] [--write]
 
-Help is timed in turns with an empty Python, from the command to its end. The first step
+Help is timed in turns with an empty Python, from the command to its end. `beadseg
+predict` finds the beads of one image of 512 px, labels and tables alone: cold with an
+empty cache, so that its program is compiled, then warm. The first step
 is that of configs/dice.py with the data set in its cache already: with no program
 compiled yet, and then a second time.
 """
@@ -16,13 +18,17 @@ import tempfile
 import time
 from pathlib import Path
 
+import tifffile
+
+from tests.bench.predict_speed import draw
 from tests.bench.record import keep
 
 
-def seconds(command: list[str]) -> float:
-    """Seconds on the clock of one process."""
+def seconds(command: list[str], more: dict[str, str] | None = None) -> float:
+    """Seconds on the clock of one process, with more in its environment."""
+    environment = os.environ | (more or {})
     started = time.monotonic()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
     return time.monotonic() - started
 
 
@@ -38,6 +44,20 @@ def help_seconds(rounds: int) -> dict:
         "python": round(statistics.median(empty), 3),
         "more": round(more, 3),
     }
+
+
+def predict_seconds(folder: Path, rounds: int) -> dict:
+    """Medians of a prediction: with a cache that is empty each time, and then again."""
+    image = folder / "image.tif"
+    tifffile.imwrite(image, draw(512, 20).image)
+    times: dict[str, list[float]] = {"cold": [], "warm": []}
+    for i in range(rounds):
+        for name, found in times.items():
+            command = [sys.executable, "-m", "beadseg.cli", "predict", str(image)]
+            command += ["-o", str(folder / f"{name}_{i}"), "--only", "labels"]
+            cache = {"BEADSEG_CACHE": str(folder / f"cache_{i}")}
+            found.append(seconds([*command, "--no-report"], cache))
+    return {name: round(statistics.median(found), 2) for name, found in times.items()}
 
 
 def first_step(folder: Path, name: str, compiled: Path) -> float:
@@ -72,6 +92,8 @@ def main() -> None:
     print(f"help: {found['help_seconds']['more']} s more than an empty Python")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        found["predict_seconds"] = predict_seconds(folder, options.rounds)
+        print(f"predict, 512 px: {found['predict_seconds']}", flush=True)
         first_step(folder, "data", folder / "apart")
         times = [first_step(folder, each, folder / "xla") for each in ("new", "again")]
     found["first_step_seconds"] = {
