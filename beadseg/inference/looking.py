@@ -60,19 +60,19 @@ class Looker:
         self._lost = None if missing is None else gaps.wide(missing)
         self._prepared: dict[int, dict[float, PreparedWindows | np.ndarray]] = {}
 
-    def __call__(self, scale: float, maps: Maps | None = None) -> Level:
+    def __call__(
+        self, scale: float, maps: Maps | None = None, whole: bool = False
+    ) -> Level:
         """The level of a scale: pixels of it to a pixel of the image.
 
-        With the `maps` of another look at it, bodies far from round stay whole.
+        Args:
+          scale: of the level.
+          maps: of `maps` at this scale; None: it looks itself.
+          whole: bodies far from round stay whole.
         """
+        maps = self.maps([scale])[0] if maps is None else maps
         first = self._networks[0].run
-        options = bead_options(first)
-        if maps is None:
-            maps = self._maps(scale)
-            if self._lost is not None:
-                _leave_out(maps.probability, self._lost)
-        else:
-            options |= {"prominence": WHOLE}
+        options = bead_options(first) | ({"prominence": WHOLE} if whole else {})
         shape = maps.probability.shape
         labels = self._allocate(shape, np.int32)
         distance = maps.distance
@@ -124,39 +124,71 @@ class Looker:
             )
         return source_of(known[scale]), windows.shape
 
-    def _maps(self, scale: float) -> Maps:
-        """The mean of what the networks say, on the grid of the first."""
-        shape, allocate = scaled_shape(self._image.shape, scale), self._allocate
-        first, count = self._networks[0].run, len(self._networks)
+    def maps(self, scales: Sequence[float]) -> list[Maps]:
+        """The mean of what the networks say at some scales, fine to coarse.
+
+        On the grids of the first network. Levels that fit in a window share one.
+        """
+        count = len(self._networks)
         deep = sum(network.has_distance for network in self._networks)
-        probability = allocate(shape, np.float32)
-        distance = allocate(shape, np.float32) if deep else None
-        square = allocate(shape, np.float32) if self._spreads else None
+        found = [self._empty(scale, bool(deep)) for scale in scales]
         for network in self._networks:
-            own = scale_of(network.run, first, scale)
-            read, own_shape = self._source(network.run, own)
-            if own_shape != shape and allocate is not np.zeros:
-                raise BeadsegError(
-                    f"{network.run.name}: knows beads of another size than "
-                    f"{first.name}, and the image is too large to mix them: give one "
-                    "of them with --run"
-                )
-            bands = network.bands(read, own_shape)
-            if own_shape != shape:
-                bands = [_resampled(network.whole(read, own_shape), shape)]
-            for band in bands:
+            for number, band in self._bands(network, scales):
+                maps = found[number]
                 rows = slice(band.top, band.top + len(band.probability))
-                _add(probability, rows, band.probability, count)
-                if square is not None:
-                    _add(square, rows, band.square, count)
+                _add(maps.probability, rows, band.probability, count)
+                if maps.uncertainty is not None:
+                    _add(maps.uncertainty, rows, band.square, count)
                 if band.distance is not None:
-                    _add(distance, rows, band.distance, deep)
-        if square is not None:  # becomes the spread
-            for top in range(0, shape[0], BAND):
-                rows = slice(top, min(top + BAND, shape[0]))
-                variance = square[rows] - np.square(probability[rows])
-                square[rows] = np.sqrt(np.maximum(variance, 0.0))
-        return Maps(probability, distance, square)
+                    _add(maps.distance, rows, band.distance, deep)
+        for maps in found:
+            _finish(maps)
+            if self._lost is not None:
+                _leave_out(maps.probability, self._lost)
+        return found
+
+    def _empty(self, scale: float, deep: bool) -> Maps:
+        shape = scaled_shape(self._image.shape, scale)
+        return Maps(
+            self._allocate(shape, np.float32),
+            self._allocate(shape, np.float32) if deep else None,
+            self._allocate(shape, np.float32) if self._spreads else None,
+        )
+
+    def _bands(self, network: Network, scales: Sequence[float]):
+        """What a network says, band by band, with the number of the scale of each."""
+        first, together = self._networks[0].run, {}
+        for number, scale in enumerate(scales):
+            shape = scaled_shape(self._image.shape, scale)
+            source = self._source(network.run, scale_of(network.run, first, scale))
+            if source[1] != shape:
+                if self._allocate is not np.zeros:
+                    raise BeadsegError(
+                        f"{network.run.name}: knows beads of another size than "
+                        f"{first.name}, and the image is too large to mix them: give "
+                        "one of them with --run"
+                    )
+                yield number, _resampled(network.whole(*source), shape)
+            elif network.holds(shape):
+                together[number] = source
+            else:
+                for band in network.bands(*source):
+                    yield number, band
+        if together:
+            yield from zip(
+                together, network.together([*together.values()]), strict=True
+            )
+
+
+def _finish(maps: Maps) -> None:
+    """Turns the mean squares into the spread."""
+    probability, square = maps.probability, maps.uncertainty
+    if square is None:
+        return
+    for top in range(0, len(probability), BAND):
+        rows = slice(top, min(top + BAND, len(probability)))
+        variance = square[rows] - np.square(probability[rows])
+        square[rows] = np.sqrt(np.maximum(variance, 0.0))
 
 
 def bead_options(run: Run) -> dict[str, float]:

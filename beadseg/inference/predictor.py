@@ -201,11 +201,11 @@ class Predictor:
 
     def _pyramid(self, shape, look, asked: float | None) -> list[Level]:
         levels = []
-        for scale in pyramid.scales(shape, self.runs[0].sizes, asked):
-            level = look(scale)
-            levels.append(level)
+        scales = pyramid.scales(shape, self.runs[0].sizes, asked)
+        for scale, maps in zip(scales, look.maps(scales), strict=True):
+            levels.append(look(scale, maps))
             if scale < 1:  # beads of few pixels are round
-                levels.append(look(scale, level.maps))
+                levels.append(look(scale, maps, whole=True))
         return levels
 
     def _finer(self, levels, shape, look: Looker) -> list[Level]:

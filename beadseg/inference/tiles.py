@@ -8,7 +8,7 @@ its edge up to the grid.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -89,9 +89,9 @@ class Network:
         self._padding: Counter[tuple[int, int]] = Counter()  # px, of windows so far
         self._variables = jax.tree.map(jnp.asarray, run.variables)
 
-        def apply(variables, windows, extents):
+        def apply(variables, windows, inside):
             if model.fits_any_window:
-                outputs = apply_within(model, variables, windows, extents)
+                outputs = apply_within(model, variables, windows, inside)
             else:
                 outputs = model.apply(variables, windows)
             heads = ("mask", "distance") if self.has_distance else ("mask",)
@@ -116,9 +116,7 @@ class Network:
                 self._add(sums, maps, top, row, column, rows, columns)
             done = bottom - top - 2 * below
             carried = sums[:, done:].copy()
-            done = sums[:, :done]
-            distance = done[1] if self.has_distance else None
-            yield Band(top, done[0], distance, done[-1])
+            yield self._band(top, sums[:, :done])
 
     def predict(self, image: np.ndarray) -> Band:
         """Predicts f32[H, W] at once."""
@@ -135,6 +133,42 @@ class Network:
         ]
         return Band(0, *maps)
 
+    def holds(self, shape: tuple[int, int]) -> bool:
+        """Whether an image of `shape` is one window, which may hold others too."""
+        most = self._tile + 2 * self._margin
+        return not self._exact_shapes and max(shape) <= most
+
+    def together(self, images: Sequence[tuple[Source, tuple[int, int]]]) -> list[Band]:
+        """What `whole` gives of each of some images that it `holds`, of one window.
+
+        Args:
+          images: how each is read, and its shape; large to small, each no larger than
+            half the one before, for a window that is filled well.
+        """
+        shapes = [tuple(_up(n, self._stride) for n in shape) for _, shape in images]
+        corners = side_by_side(shapes, self._stride)
+        places = [
+            tuple(slice(first, first + n) for first, n in zip(*place, strict=True))
+            for place in zip(corners, shapes, strict=True)
+        ]
+        size = [max(part.stop for part in axis) for axis in zip(*places, strict=True)]
+        window = np.zeros(size, np.float32)
+        inside = np.zeros(size, bool)
+        for (read, _), (rows, columns), place in zip(
+            images, shapes, places, strict=True
+        ):
+            window[place], inside[place] = read(0, rows, 0, columns), True
+        started = [self._start(window, k, inside) for k in self._symmetries]
+        maps = self._fetch(window.shape, started)
+        return [
+            self._band(0, maps[:, *place][:, : shape[0], : shape[1]])
+            for (_, shape), place in zip(images, places, strict=True)
+        ]
+
+    def _band(self, top: int, maps: np.ndarray) -> Band:
+        distance = maps[1] if self.has_distance else None
+        return Band(top, maps[0], distance, maps[-1])
+
     def _row(self, read: Source, row: Span, columns: list[Span]):
         """Maps f32[2 or 3, h, w] of each window; one runs while another is read."""
         waiting = None
@@ -150,12 +184,17 @@ class Network:
             waiting = now
         yield waiting[0], self._fetch(*waiting[1:])
 
-    def _start(self, window: np.ndarray, symmetry: int) -> jax.Array:
-        window = turned(window, symmetry)
-        padded = np.zeros(self._shape_for(window.shape), np.float32)
-        padded[: window.shape[0], : window.shape[1]] = window
-        extents = np.array([window.shape], np.int32)
-        return self._apply(self._variables, padded[None, :, :, None], extents)
+    def _start(
+        self, window: np.ndarray, symmetry: int, inside: np.ndarray | None = None
+    ) -> jax.Array:
+        """Begins with a window; `inside`: what of it is image, all where it is None."""
+        if inside is None:
+            inside = np.ones(window.shape, bool)
+        shape = self._shape_for(turned(window, symmetry).shape)
+        window, inside = (
+            _filled(turned(each, symmetry), shape) for each in (window, inside)
+        )
+        return self._apply(self._variables, window[None, :, :, None], inside[None])
 
     def _fetch(self, shape: tuple[int, int], outputs: list[jax.Array]) -> np.ndarray:
         total = 0.0
@@ -204,6 +243,29 @@ class Network:
         best = tuple(_round_length(n, self._stride) for n in window)
         self._shapes.add(best)
         return best
+
+
+def _filled(window: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Zeros at the right and the bottom, up to `shape`."""
+    rest = [(0, n - m) for n, m in zip(shape, window.shape, strict=True)]
+    return np.pad(window, rest)
+
+
+def side_by_side(
+    shapes: Sequence[tuple[int, int]], gap: int
+) -> Iterator[tuple[int, int]]:
+    """Where images lie in one window, by turns at the right and below: their corners.
+
+    >>> list(side_by_side([(512, 512), (256, 256), (128, 128), (64, 64)], 8))
+    [(0, 0), (0, 520), (264, 520), (264, 656)]
+    """
+    top = left = 0
+    for i, (height, width) in enumerate(shapes):
+        yield top, left
+        if i % 2:
+            top += height + gap
+        else:
+            left += width + gap
 
 
 def keep_programs() -> None:

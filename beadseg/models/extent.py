@@ -14,7 +14,7 @@ from beadseg.models.network import Network
 
 
 def apply_within(
-    model: Network, variables: dict, windows: jax.Array, extents: jax.Array
+    model: Network, variables: dict, windows: jax.Array, inside: jax.Array
 ) -> dict[str, jax.Array]:
     """Logits f32[B, H, W, 1] of every head, at inference.
 
@@ -22,19 +22,15 @@ def apply_within(
       model: one that `fits_any_window`.
       variables: of the model: "params" and "batch_stats".
       windows: f32[B, H, W, 1]; H and W are multiples of the model's stride.
-      extents: i32[B, 2]: rows and columns of each window that belong to the image,
-        multiples of the stride too. What is beyond is not looked at, and its logits
-        mean nothing.
+      inside: bool[B, H, W], what belongs to an image: rectangles whose sides lie on
+        multiples of the stride, with at least a stride between two of them. What is
+        beyond is not looked at, and its logits mean nothing.
     """
     height = windows.shape[1]
 
     def keep(x: jax.Array) -> jax.Array:
         level = height // x.shape[1]  # pixels of the window to one of x
-        rows, columns = (
-            jnp.arange(n)[None] < extents[:, i : i + 1] // level
-            for i, n in enumerate(x.shape[1:3])
-        )
-        return jnp.where((rows[:, :, None] & columns[:, None])[..., None], x, 0)
+        return jnp.where(inside[:, ::level, ::level, None], x, 0)
 
     def within(call, inputs, options, context):
         module = context.module

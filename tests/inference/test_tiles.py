@@ -126,6 +126,25 @@ def test_augmented_tiles_are_exact_too():
     np.testing.assert_allclose(tiled.probability, once.probability, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("augment", [False, True])
+def test_images_in_one_window_are_predicted_as_each_alone(name, augment):
+    run = run_of(name, heads=("mask", "distance"), depth=2)
+    network = Network(run, augment=augment)
+    images = [picture(*shape) for shape in ((90, 141), (45, 71), (23, 36), (12, 18))]
+    assert all(network.holds(image.shape) for image in images)
+    together = network.together([(source_of(i), i.shape) for i in images])
+    assert len(network._shapes) == 1 + augment  # one window, which may be turned
+    for image, found in zip(images, together, strict=True):
+        alone = network.predict(image)
+        for one, other in zip(found, alone, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_a_network_that_looks_at_the_whole_image_has_a_window_for_each():
+    assert not Network(run_of(norm="group")).holds((64, 64))
+
+
 def test_images_of_many_sizes_compile_few_programs():
     network = Network(run_of(heads=("mask",)))
     network._apply = lambda _, windows, extents: np.zeros((*windows.shape[:3], 1))
