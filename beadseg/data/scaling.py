@@ -106,6 +106,11 @@ class PreparedWindows:
             least_span,
         )
 
+    @property
+    def span(self) -> float:
+        """How far apart 0 and 1 lie, in units of the page."""
+        return self._high - self._low
+
     def at_scale(self, scale: float) -> "PreparedWindows":
         """The same page, as bright, resampled by another factor."""
         other = copy.copy(self)

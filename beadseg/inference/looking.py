@@ -29,6 +29,10 @@ from beadseg.inference.run import Run
 from beadseg.inference.tiles import Network, Source, source_of
 
 WHOLE = 0.25  # prominence at which bodies far from round stay whole
+# Light that is so uneven that it takes most of the span: fine levels are flattened, by
+# a Gaussian mean far wider than their beads, and their contrast grows, to this at most.
+UNEVEN, GROWS = 1.4, 1.5  # times
+FINE, SLOW = 0.5, 40.0  # scale from which on; px of the mean
 
 
 class Looker:
@@ -58,7 +62,8 @@ class Looker:
         self._image, self._threshold = image, threshold
         self._least_span, self._allocate = least_span, allocate
         self._lost = None if missing is None else gaps.wide(missing)
-        self._prepared: dict[int, dict[float, PreparedWindows | np.ndarray]] = {}
+        self._prepared: dict[int, tuple[PreparedWindows, PreparedWindows]] = {}
+        self._resampled: dict[tuple[int, bool], dict[float, np.ndarray]] = {}
 
     def __call__(
         self, scale: float, maps: Maps | None = None, whole: bool = False
@@ -100,7 +105,8 @@ class Looker:
     def within(self, part: tuple[slice, slice]) -> "Looker":
         """Looks at these rows and columns of the image, as if they were all of it."""
         other = copy.copy(self)
-        other._image, other._prepared = self._image[part], {}
+        other._image = self._image[part]
+        other._prepared, other._resampled = {}, {}
         other._lost = None if self._lost is None else self._lost[part]
         other._allocate = np.zeros
         return other
@@ -111,18 +117,28 @@ class Looker:
         if run.sizes is None or run.flatten_sigma:
             windows = PreparedWindows(image, **run.preparation(scale, least))
             return windows.read, windows.shape
-        known = self._prepared.setdefault(id(run), {})
-        if not known:
-            known[0] = PreparedWindows(image, **run.preparation(1.0, least))
-        windows = known[0].at_scale(scale)
+        if id(run) not in self._prepared:
+            self._prepared[id(run)] = self._even(run)
+        fine = scale >= FINE
+        windows = self._prepared[id(run)][fine].at_scale(scale)
         if scale >= 1:
             return windows.read, windows.shape
+        known = self._resampled.setdefault((id(run), fine), {})
         if scale not in known:  # each from the one before
             finer = known.get(2 * scale)
             known[scale] = (
                 windows.whole() if finer is None else resample(finer, windows.shape)
             )
         return source_of(known[scale]), windows.shape
+
+    def _even(self, run: Run) -> tuple[PreparedWindows, PreparedWindows]:
+        """The image for coarse levels, and for fine ones: the same in even light."""
+        options = run.preparation(1.0, self._least_span)
+        as_it_is = PreparedWindows(self._image, **options)
+        least = max(as_it_is.span / GROWS, self._least_span)
+        options |= {"flatten_sigma": SLOW, "least_span": least}
+        flat = PreparedWindows(self._image, **options)
+        return as_it_is, flat if flat.span < as_it_is.span / UNEVEN else as_it_is
 
     def maps(self, scales: Sequence[float]) -> list[Maps]:
         """The mean of what the networks say at some scales, fine to coarse.

@@ -18,6 +18,7 @@ from beadseg.inference.prediction import NAME, Prediction, Predictions
 from beadseg.inference.pyramid import bead_scores, pyramid, size
 from beadseg.inference.pyramid.compose import Allocate, compose
 from beadseg.inference.pyramid.half_height import to_half_height
+from beadseg.inference.pyramid.lines import without_lines
 from beadseg.inference.pyramid.pyramid import Candidates, Level
 from beadseg.inference.pyramid.suppression import select
 from beadseg.inference.run import Run, load_runs
@@ -170,8 +171,11 @@ class Predictor:
         """
         threshold, notes = self.threshold(settings.threshold), ()
         image, missing = gaps.fill(image)
-        look = self._looker(image, threshold, missing, least_span, allocate)
         run = self.runs[0]
+        even = image
+        if run.sizes is not None and allocate is np.zeros:
+            even = without_lines(image)
+        look = self._looker(even, threshold, missing, least_span, allocate)
         asked = None if settings.diameter == AUTO else float(settings.diameter)
         if run.sizes is None:
             levels, notes = size.known_size(image, run, look, asked, pixel_size)

@@ -178,6 +178,23 @@ def test_a_disc_of_any_size_is_found_once_and_as_large_as_it_is(
     assert_same_beads([disc], found.table, within=0.15 if diameter < 8 else 0.05)
 
 
+@pytest.mark.parametrize("contrast", [CONTRAST, -CONTRAST], ids=["bright", "dark"])
+@pytest.mark.parametrize("diameter", [8, 14, 30])
+@pytest.mark.parametrize("spoilt", ["columns", "rows", "slope"])
+def test_defective_lines_and_uneven_light_leave_the_beads(
+    predictor, spoilt, diameter, contrast
+):
+    discs = grid_of(4, diameter, 64)
+    image = field((256, 256), discs, contrast=contrast).astype(np.int64)
+    image[:, [31, 90, 92, 160, 223]] += 300 * (spoilt == "columns")
+    image[[18, 100, 101, 240]] -= 300 * (spoilt == "rows")
+    image += np.linspace(-50, 70, 256, dtype=int) * (spoilt == "slope")
+    found = predictor.predict(image)
+    disc, _ = pairs(discs, found.table)
+    assert len(disc) >= 14  # of 16
+    assert len(found.table["label"]) <= len(disc) + 1
+
+
 # Many beads
 
 
