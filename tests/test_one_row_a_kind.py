@@ -126,6 +126,19 @@ def test_what_every_model_promises_is_tested_of_a_new_one(dilated):
     test_models.test_a_pixel_beyond_the_receptive_field_changes_nothing("dilated")
 
 
+def test_a_model_that_looks_at_the_whole_image_is_predicted_in_tiles(
+    config, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Dilated, "receptive_field", None)
+    train(config, tmp_path / "run", "run")
+    run = load_run(tmp_path / "run")
+    assert "differs a little from one predicted at once" in run.notes[0]
+    image = np.random.default_rng(0).random((150, 200), np.float32)
+    found = Network(run, tile=24).predict(image).probability
+    whole = Network(run).predict(image).probability
+    np.testing.assert_allclose(found, whole, atol=1e-6)  # 7 px count, 64 are shared
+
+
 def test_a_network_that_looks_at_the_whole_image_says_that_tiles_differ(tmp_path):
     config = base.get_config()
     config.model.norm = "group"

@@ -6,6 +6,8 @@ from flax import linen as nn
 
 from beadseg.errors import BeadsegError
 
+FAR = 64  # px by which tiles overlap where all of an image counts
+
 
 class Network(nn.Module, kw_only=True):
     """The base of all models: from an image to the logits of each head.
@@ -45,7 +47,7 @@ class Network(nn.Module, kw_only=True):
     @property
     def margin(self) -> int:
         """Pixels by which tiles that begin and end on the grid must overlap."""
-        return self.receptive_field
+        return FAR if self.receptive_field is None else self.receptive_field
 
     @property
     def fits_any_window(self) -> bool:
