@@ -11,7 +11,7 @@ from beadseg.quoting import counted
 from beadseg.sweep import plan
 from beadseg.sweep.claims import Claims
 from beadseg.sweep.folder import SweepFolder
-from beadseg.sweep.search import Search
+from beadseg.sweep.search import All
 
 
 class Share(NamedTuple):
@@ -35,9 +35,7 @@ class Queue:
     `skipped`: members that could not begin here, and why.
     """
 
-    def __init__(
-        self, folder: SweepFolder, search: Search, claims: Claims, share: Share
-    ):
+    def __init__(self, folder: SweepFolder, search: All, claims: Claims, share: Share):
         self.skipped: dict[int, str] = {}
         self._folder, self._search = folder, search
         self._claims, self._share = claims, share

@@ -6,49 +6,33 @@ come to the same answer and a killed one leaves nothing behind that it alone kne
 
 import math
 import warnings
-from typing import Protocol
 
 from beadseg.errors import BeadsegError
 from beadseg.sweep.folder import Result, SweepFolder
 from beadseg.sweep.points import Choice, Space, Uniform
 
 
-class Search(Protocol):
-    """What the run asks of a search, made of its folder and `space()`: see `All`."""
-
-    of_space: bool  # whether it makes its own points, of `space()` in the config file
-
-    def todo(self) -> dict[int, int]:
-        """Members that are to go on now, with the epoch they are to reach."""
-
-    def ask(self, count: int) -> bool:
-        """Adds up to `count` members; False if there are to be no more."""
-
-    def tell(self, result: Result) -> None:
-        """A member has ended."""
-
-
 class All:
-    """Every point to its last epoch."""
+    """Every point to its last epoch. Other searches derive from this one."""
 
-    of_space = False
+    of_space = False  # whether it makes its own points, of `space()` in the config file
 
     def __init__(self, folder: SweepFolder, space: Space | None):
         self._folder = folder
 
     def todo(self) -> dict[int, int]:
-        """Members without a summary."""
+        """Members that are to go on now, with the epoch they are to reach."""
         epochs = self._folder.base.train.epochs
         members = self._folder.members
         found = (self._folder.result(m, point) for m, point in members.items())
         return {r.member: epochs for r in found if not _has_reached(r, epochs)}
 
     def ask(self, count: int) -> bool:
-        """There are no other points."""
+        """Adds up to `count` members; False if there are to be no more."""
         return False
 
     def tell(self, result: Result) -> None:
-        """Nothing follows from it."""
+        """A member has ended."""
 
 
 class Halving(All):
@@ -154,10 +138,10 @@ class Optuna(All):
         )
 
 
-SEARCHES: dict[str, type[Search]] = {"all": All, "halving": Halving, "optuna": Optuna}
+SEARCHES: dict[str, type[All]] = {"all": All, "halving": Halving, "optuna": Optuna}
 
 
-def search_of(folder: SweepFolder, space: Space | None) -> Search:
+def search_of(folder: SweepFolder, space: Space | None) -> All:
     """The search that `config.sweep.search` names."""
     name = folder.base.sweep.search
     if name not in SEARCHES:
