@@ -88,14 +88,9 @@ def _numbers(page: Page, result: dict) -> None:
             *tiles,
         ]
     if pooled["diameter_error"] is not None:
-        size = f"{pooled['predicted_median_diameter']:.1f} px"
-        tiles.append(
-            (
-                "Diameter error",
-                percent(pooled["diameter_error"], 1, sign=True),
-                f"median {size}",
-            )
-        )
+        error = percent(pooled["diameter_error"], 1, sign=True)
+        size = f"median {pooled['predicted_median_diameter']:.1f} px"
+        tiles.append(("Diameter error", error, size))
     page.numbers(tiles)
 
 

@@ -26,6 +26,7 @@ EPOCHS = 30
 SHADED = 0.15  # share of the range from which light is flattened
 TOUCHING = 0.2  # share of the beads from which they must be told apart
 _BALANCED = 0.2  # coverage
+_MIXED = "beads are brighter in some images and darker in others"
 
 
 class Choice(NamedTuple):
@@ -250,11 +251,8 @@ def _patience_unsuited(c: ConfigDict, o: Overview) -> str | None:
 
 
 def _flatten(o: Overview) -> Choice | None:
-    if not o.shading > SHADED:
-        return None
-    return Choice(
-        3.0, f"light varies by {percent(o.shading)} of the range over an image"
-    )
+    because = f"light varies by {percent(o.shading)} of the range over an image"
+    return Choice(3.0, because) if o.shading > SHADED else None
 
 
 def _flatten_unsuited(c: ConfigDict, o: Overview) -> str | None:
@@ -269,21 +267,16 @@ def _flatten_unsuited(c: ConfigDict, o: Overview) -> str | None:
 
 
 def _invert(o: Overview) -> Choice | None:
-    if not o.mixed_polarity:
-        return None
-    return Choice(0.5, "beads are brighter in some images and darker in others")
+    return Choice(0.5, _MIXED) if o.mixed_polarity else None
 
 
 def _invert_unsuited(c: ConfigDict, o: Overview) -> str | None:
-    if o.mixed_polarity and not c.data.augment.invert:
-        return "beads are brighter in some images and darker in others"
-    return None
+    return _MIXED if o.mixed_polarity and not c.data.augment.invert else None
 
 
 def _heads(o: Overview) -> Choice | None:
-    if not o.touching > TOUCHING:
-        return None
-    return Choice(("mask", "distance"), f"{percent(o.touching)} of the beads touch")
+    because = f"{percent(o.touching)} of the beads touch"
+    return Choice(("mask", "distance"), because) if o.touching > TOUCHING else None
 
 
 def _heads_unsuited(c: ConfigDict, o: Overview) -> str | None:

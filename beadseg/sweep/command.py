@@ -88,10 +88,11 @@ def dry_run(sweep: Sweep, config: ConfigDict) -> str:
         count = len(group.members)
         how = config.sweep.over_members
         together = plan.at_once(cost, how, config.sweep.at_once or count, memory)
+        gibibytes = (cost.step_bytes + together * cost.state_bytes) / 2**30
         lines.append(
             f"group {number}: {describe(group.static) or 'all alike'}; "
             f"{counted(count, 'member')}, {together} at once, {cost.parameters:,} "
-            f"parameters, {_bytes(cost.step_bytes + together * cost.state_bytes)}"
+            f"parameters, {gibibytes:.1f} GiB"
         )
         if first.train.steps_per_epoch:
             steps = first.train.steps_per_epoch * first.train.epochs
@@ -147,10 +148,6 @@ def _told(outcome: Outcome) -> str:
         )
         lines += cautions(best.summary)
     return "\n".join(lines)
-
-
-def _bytes(count: float) -> str:
-    return f"{count / 2**30:.1f} GiB"
 
 
 def _time(seconds: float) -> str:

@@ -184,14 +184,8 @@ def examine(seen: ExaminedImage, threshold: float) -> Row:
     flat = predicted > 0
     outline = flat & ~ndimage.binary_erosion(flat)
     unsure = _between(seen.probability, known & ~inside)
-    areas = dict(zip(overlaps.truth, overlaps.truth_area, strict=True))
-    predicted_areas = dict(
-        zip(overlaps.predicted, overlaps.predicted_area, strict=True)
-    )
-    ratio = [
-        predicted_areas[p] / areas[t]
-        for t, p in zip(loose.truth, loose.predicted, strict=True)
-    ]
+    area = overlaps.truth_area[overlaps.truth.searchsorted(loose.truth)]
+    at = overlaps.predicted.searchsorted(loose.predicted)
     return Row(
         name=seen.name,
         diameter=diameter,
@@ -213,7 +207,7 @@ def examine(seen: ExaminedImage, threshold: float) -> Row:
         outline=float(outline.sum()),
         outline_error=error,
         outline_pixels=pixels,
-        area_ratio=np.array(ratio),
+        area_ratio=overlaps.predicted_area[at] / area,
         light=_light(seen, overlaps.truth),
         sure=means,
         seam=_seam(seen.probability, seen.image),

@@ -41,30 +41,22 @@ def write_page(
         lead = f"No cause shows{where}: the numbers are those of a healthy run."
     page = Page(f"Diagnosis of {name}", lead)
     if evidence.rows:
-        truth, found = evidence.total("truth"), evidence.total("true_positive")
         best, at = evidence.best
         known = "pixels"
         if evidence.seen >= TRUSTED and evidence.labelled < PARTIAL:
             known += f"; masks label {percent(evidence.labelled)}"
+        truth, right, wrong = (
+            f"{evidence.total(name):.0f}"
+            for name in ("truth", "true_positive", "false_positive")
+        )
+        number = counted(len(evidence.rows), "image")
         page.numbers(
             [
                 ("Jaccard", f"{evidence.jaccard_at(evidence.threshold):.2f}", known),
                 ("best", f"{best:.2f}", f"at threshold {at:.2f}"),
-                (
-                    "labelled",
-                    f"{truth:.0f}",
-                    f"beads in {counted(len(evidence.rows), 'image')}",
-                ),
-                (
-                    "true positives",
-                    f"{found:.0f}",
-                    percent(evidence.share("true_positive")),
-                ),
-                (
-                    "false positives",
-                    f"{evidence.total('false_positive'):.0f}",
-                    "off the masks",
-                ),
+                ("labelled", truth, f"beads in {number}"),
+                ("true positives", right, percent(evidence.share("true_positive"))),
+                ("false positives", wrong, "off the masks"),
             ]
         )
     for note in notes:
@@ -92,7 +84,10 @@ def write_page(
             axes.axvline(evidence.threshold, color=GREY, lw=0.8)
             axes.set(xlabel="threshold", ylabel="Jaccard", ylim=(0, 1))
         page.section("Images")
-        _table(page, evidence)
+        rows = (
+            [row.name, *(getattr(row, k) for k in COLUMNS)] for row in evidence.rows
+        )
+        page.table(["image", *COLUMNS.values()], list(rows))
     page.write(file, "-o")
 
 
@@ -116,10 +111,3 @@ def _pictures(page: Page, cause: Cause, evidence: Evidence, images) -> None:
             shown.append((view(seen.probability), f"{seen.name}: probability"))
     page.legend(LEGEND[:-1])
     page.pictures(shown, 20.0 if len(shown) < 3 else 10.0)
-
-
-def _table(page: Page, e: Evidence) -> None:
-    page.table(
-        ["image", *COLUMNS.values()],
-        [[row.name, *(getattr(row, name) for name in COLUMNS)] for row in e.rows],
-    )
