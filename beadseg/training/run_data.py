@@ -33,11 +33,7 @@ class Data(NamedTuple):
 
 def open_data(config: ConfigDict) -> Data:
     """Opens or builds the data set and splits it; prints what was noticed."""
-    dataset = truth = open_dataset(config)
-    if not config.data.dir and config.data.generated.damage != "none":
-        complete = config.copy_and_resolve_references()  # labels damaged only to train
-        complete.data.generated.damage = "none"
-        truth = open_dataset(complete)
+    dataset, truth = open_both(config)
     sides = splits.split(
         truth.records,
         config.data.validation_fraction,
@@ -53,6 +49,16 @@ def open_data(config: ConfigDict) -> Data:
     )
     labels = known_labels(config, dataset.records, sides.train, dataset is truth)
     return Data(dataset, truth, sides, epoch_steps, labels, doubtful)
+
+
+def open_both(config: ConfigDict) -> tuple[Dataset, Dataset]:
+    """The data set trained on, and that of the truth: labels are damaged to train."""
+    dataset = open_dataset(config)
+    if config.data.dir or config.data.generated.damage == "none":
+        return dataset, dataset
+    complete = config.copy_and_resolve_references()
+    complete.data.generated.damage = "none"
+    return dataset, open_dataset(complete)
 
 
 def check_data(folder: RunFolder, data: Data) -> None:

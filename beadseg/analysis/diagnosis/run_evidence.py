@@ -15,7 +15,6 @@ from beadseg.analysis.fingerprint import find_duplicates, share_labelled
 from beadseg.analysis.image_facts import thumbnail
 from beadseg.config import base_config
 from beadseg.data import splits
-from beadseg.data.builders import open_dataset
 from beadseg.data.masks.instances import find_beads
 from beadseg.errors import BeadsegError
 from beadseg.files import read_json
@@ -24,6 +23,7 @@ from beadseg.inference.run import load_run
 from beadseg.inference.tiles import Network
 from beadseg.partial.agreement import agree
 from beadseg.training import beads
+from beadseg.training.run_data import open_both
 from beadseg.training.tracking.summary import best_of
 from beadseg.training.tracking.tracker import read_rows
 from beadseg.training.weights import WEIGHTS
@@ -98,12 +98,7 @@ def _predicted(
     stored = _read(run / "split.json")
     if stored is None:
         raise BeadsegError(f"{run / 'split.json'} is not there")
-    dataset = open_dataset(config)
-    truth = dataset
-    if not config.data.dir and config.data.generated.damage != "none":
-        whole = config.copy_and_resolve_references()
-        whole.data.generated.damage = "none"
-        truth = open_dataset(whole)
+    dataset, truth = open_both(config)
     sides = splits.from_json(stored, truth.records)
     chosen = _spread(sides.validation, most)
     size = 24.0

@@ -9,6 +9,7 @@ import json
 import netrc
 import os
 import threading
+import time
 from urllib.parse import urlparse
 
 from beadseg.errors import note
@@ -34,16 +35,13 @@ class _Answer:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._ask, daemon=True)
                 self._thread.start()
-                self._until = threading.Timer(DECIDE, lambda: None)
-                self._until.daemon = True
-                self._until.start()
+                self._until = time.monotonic() + DECIDE
 
     def offline_because(self) -> str | None:
         """Why W&B cannot be online; None where it can. Waits for the answer."""
         self.ask()
         if self.reason is None:
-            while self._thread.is_alive() and self._until.is_alive():
-                self._thread.join(0.05)
+            self._thread.join(max(self._until - time.monotonic(), 0.0))
             self.reason = self._came
         return self.reason
 
