@@ -37,10 +37,7 @@ DIALECTS = {
 
 
 def write_csv(
-    file: Path,
-    tables: Sequence[Table],
-    dialect: str = "plain",
-    digits: int | None = 6,
+    file: Path, tables: Sequence[Table], dialect: str = "plain", digits: int | None = 6
 ) -> None:
     """Writes tables of the same columns under each other, one at a time.
 

@@ -103,12 +103,7 @@ def take_fingerprint(
     rows, pictures, digests, excerpts, marked = [], [], [], {}, []
     problems = list(folder.problems)
     samples = trusted(folder).samples
-    bar = tqdm(
-        _measured(samples),
-        "measuring images",
-        len(samples),
-        disable=None,
-    )
+    bar = tqdm(_measured(samples), "measuring images", len(samples), disable=None)
     for found in bar:
         if isinstance(found, str):
             problems.append(found)
@@ -263,9 +258,7 @@ def _turned(pictures: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def share_labelled(
-    found: Estimate,
-    agreement: Agreement | None,
-    points: np.ndarray | None,
+    found: Estimate, agreement: Agreement | None, points: np.ndarray | None
 ) -> tuple[float | None, float | None]:
     """Of the beads seen, the share that is labelled; of the labelled, seen.
 

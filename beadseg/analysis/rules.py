@@ -343,10 +343,7 @@ RULES = (
     ),
     Rule("data.bead_diameter", _diameter, _diameter_unsuited, _RECIPE),
     Rule(
-        "data.crop",
-        _crop,
-        _crop_unsuited,
-        f"{_RECIPE}; other crops were not measured",
+        "data.crop", _crop, _crop_unsuited, f"{_RECIPE}; other crops were not measured"
     ),
     Rule(
         "data.batch_size",

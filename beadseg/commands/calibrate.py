@@ -38,9 +38,7 @@ def add(commands: Subparsers) -> None:
         "image, or a table image,dilution",
     )
     parser.add_argument(
-        "--blank",
-        metavar="REGEX",
-        help="names of blanks (the word blank)",
+        "--blank", metavar="REGEX", help="names of blanks (the word blank)"
     )
     parser.add_argument(
         "--replicate",

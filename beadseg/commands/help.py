@@ -91,11 +91,7 @@ def _calibrate() -> list[tuple[str, Part]]:
 
 TOPICS: dict[str, Topic] = {
     "data": Topic(
-        "a folder of images and masks",
-        _docstrings(
-            "data/folder",
-            "data/settings_file",
-        ),
+        "a folder of images and masks", _docstrings("data/folder", "data/settings_file")
     ),
     "formats": Topic("files that are read and written", _formats),
     "columns": Topic("columns of the tables", _columns),
@@ -112,12 +108,7 @@ TOPICS: dict[str, Topic] = {
     "calibrate": Topic("counts of a dilution series", _calibrate),
     "sweeps": Topic(
         "many settings at once",
-        _docstrings(
-            "sweep/points",
-            "sweep/folder",
-            "sweep/run",
-            "sweep",
-        ),
+        _docstrings("sweep/points", "sweep/folder", "sweep/run", "sweep"),
     ),
     "faq": Topic("doubtful counts and poor predictions: what to do", _faq),
 }

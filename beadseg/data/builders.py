@@ -94,11 +94,7 @@ class _TileBuilder(tfds.core.ShardBasedBuilder):
         )
 
     def _shard_iterators_per_split(self, dl_manager) -> dict[str, list]:
-        bar = tqdm(
-            total=len(self._pages),
-            desc="preparing images",
-            disable=None,
-        )
+        bar = tqdm(total=len(self._pages), desc="preparing images", disable=None)
         key = iter(range(2**62))
 
         def examples(pages: list[int]) -> Iterator[tuple[int, dict]]:

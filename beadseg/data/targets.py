@@ -67,10 +67,7 @@ def distance(labels: np.ndarray) -> np.ndarray:
 def _rim(labels: np.ndarray) -> np.ndarray:
     """Pixels beside one of another label, above, below, left or right of it."""
     rim = np.zeros(labels.shape, bool)
-    for one, other in (
-        (np.s_[1:], np.s_[:-1]),
-        (np.s_[:, 1:], np.s_[:, :-1]),
-    ):
+    for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
         differs = labels[one] != labels[other]
         rim[one] |= differs
         rim[other] |= differs

@@ -6,17 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from beadseg.data.images.formats import is_zarr
-from beadseg.data.images.readers import (
-    endings,
-    endings_in_words,
-    looks_like_image,
-)
-from beadseg.data.images.reading import (
-    PageRef,
-    ReadError,
-    file_stem,
-    open_pages,
-)
+from beadseg.data.images.readers import endings, endings_in_words, looks_like_image
+from beadseg.data.images.reading import PageRef, ReadError, file_stem, open_pages
 from beadseg.errors import BeadsegError
 from beadseg.files import user_path
 from beadseg.quoting import printable, short_name, some_of

@@ -105,10 +105,7 @@ def aligned(
     # skimage has x before y, and asks where a pixel comes from.
     swapped = move.params[[1, 0, 2]][:, [1, 0, 2]]
     beads = warp(
-        np.maximum(labels, 0),
-        AffineTransform(swapped),
-        order=0,
-        preserve_range=True,
+        np.maximum(labels, 0), AffineTransform(swapped), order=0, preserve_range=True
     ).astype(labels.dtype)
     return np.where((beads == 0) & (labels < 0), labels, beads), move
 

@@ -223,10 +223,7 @@ def _stray(stray: Stray, rows: list[dict]) -> dict[str, Any]:
 
 
 def _blank(blank: Blank, line: Line | None, series: Series) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        **blank._asdict(),
-        "interval": list(blank.interval),
-    }
+    row: dict[str, Any] = {**blank._asdict(), "interval": list(blank.interval)}
     for name in ("detection", "quantification"):
         level = getattr(blank, name)
         signal = level - blank.level
