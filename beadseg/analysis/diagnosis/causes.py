@@ -77,6 +77,11 @@ def _behind(found: list[Finding]) -> list[Finding]:
     ]
 
 
+def _of_curves(title: str, remedy: str, judge: Callable) -> Cause:
+    """A failure that the curves show, and no image."""
+    return Cause(title, remedy, judge, FAILURE, shows=None)
+
+
 CAUSES: dict[str, Cause] = {
     "background_loss": Cause(
         "All background: the loss",
@@ -163,42 +168,30 @@ CAUSES: dict[str, Cause] = {
         image_signs.uneven,
         FAILURE,
     ),
-    "overfitting": Cause(
+    "overfitting": _of_curves(
         "Overfitting",
         "More augmentation, dropout or images; the best weights were kept.",
         curve_signs.overfitting,
-        FAILURE,
-        shows=None,
     ),
-    "collapse": Cause(
+    "collapse": _of_curves(
         "Collapse after an early peak",
         "Often a matter of calibration under partial masks: another loss, a warm-up, a "
         "lower rate.",
         curve_signs.collapse,
-        FAILURE,
-        shows=None,
     ),
-    "rate_high": Cause(
-        "Learning rate too high",
-        "Lower the rate.",
-        curve_signs.rate_high,
-        FAILURE,
-        shows=None,
+    "rate_high": _of_curves(
+        "Learning rate too high", "Lower the rate.", curve_signs.rate_high
     ),
-    "disagreement": Cause(
+    "disagreement": _of_curves(
         "Masks of training and validation disagree",
         "Compare how both are drawn: one is tighter, wider or less complete than the "
         "other.",
         curve_signs.disagreement,
-        FAILURE,
-        shows=None,
     ),
-    "rate_low": Cause(
+    "rate_low": _of_curves(
         "Learning rate too low, or too few steps",
         "Raise the rate or train longer.",
         curve_signs.rate_low,
-        FAILURE,
-        shows=None,
     ),
     "leak": Cause(
         "Leak between training and validation",
