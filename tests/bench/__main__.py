@@ -37,6 +37,7 @@ QUICK = {
     "calibration": [],
     "intervals": [],
     "analyze": ["--counts", "100", "300"],
+    "reading": [],
 }
 
 Row = tuple[str, str, str]  # what, goal, found
@@ -197,6 +198,13 @@ def _step_memory(found: dict) -> Iterator[Row]:
         yield f"memory of training steps / PyTorch, {size}", "<= 1.0", told
 
 
+def _reading(found: dict) -> Iterator[Row]:
+    for kind, row in found["kinds"].items():
+        yield f"reading {kind} / its library", "<= 1.2", f"{row['ratio']:.2f}"
+        held = f"{row['memory_in_planes']:.1f}"
+        yield f"memory of reading 200 planes of {kind}, in planes", "<= 3", held
+
+
 def _linear(found: dict) -> Iterator[Row]:
     for name in ("images", "pixels", "members", "devices"):
         part = found.get(name)
@@ -260,6 +268,7 @@ TABLE: dict[str, Callable[[dict], Iterator[Row]]] = {
     "intervals": _intervals,
     "analyze": _analyze,
     "review": _review,
+    "reading": _reading,
     "reliability": _reliability,
     "sweep": _sweep,
     "linear": _linear,

@@ -26,20 +26,18 @@ def _planes(axes: str, sizes: tuple[int, ...], scene: int) -> list[Plane]:
 
 def scan_nd2(path: Path) -> list[Stack]:
     """One stack for each position of the stage."""
-    import nd2
-
-    with nd2.ND2File(path) as file:
-        sizes = dict(file.sizes)
-        shape = sizes.pop("Y"), sizes.pop("X")
-        colour, channels = bool(sizes.pop("S", 0)), sizes.pop("C", 1)
-        try:
-            found, notes = getattr(file.metadata, "channels", None) or (), ()
-        except Exception as error:  # of odd optics the pixels are read all the same
-            found, notes = (), (f"no pixel size and names of channels ({error})",)
-        names = tuple(one.channel.name for one in found)
-        volume = found[0].volume if found else None
-        loops = file.loop_indices or ({},)
-        stored = _frames_of_nd2(file, path.stat().st_size)
+    file = opened(path, _open_nd2)
+    sizes = dict(file.sizes)
+    shape = sizes.pop("Y"), sizes.pop("X")
+    colour, channels = bool(sizes.pop("S", 0)), sizes.pop("C", 1)
+    try:
+        found, notes = getattr(file.metadata, "channels", None) or (), ()
+    except Exception as error:  # of odd optics the pixels are read all the same
+        found, notes = (), (f"no pixel size and names of channels ({error})",)
+    names = tuple(one.channel.name for one in found)
+    volume = found[0].volume if found else None
+    loops = file.loop_indices or ({},)
+    stored = _frames_of_nd2(file, path.stat().st_size)
     scenes: dict[int, list[tuple[int, dict[str, int]]]] = {}
     for frame, place in enumerate(loops):
         scenes.setdefault(place.get("P", 0), []).append((frame, place))
@@ -110,13 +108,10 @@ def _size_of_nd2(volume: Any) -> tuple[float, float] | None:
 
 def scan_pylibCZIrw(path: Path) -> list[Stack]:
     """One stack for each scene; tiles of a mosaic are joined."""
-    from pylibCZIrw import czi
-
-    with czi.open_czi(str(path)) as file:
-        box = file.total_bounding_box
-        kinds, about = file.pixel_types, file.metadata
-        scenes = dict(file.scenes_bounding_rectangle)
-        rectangles = scenes or {None: file.total_bounding_rectangle}
+    file, box, rectangles = opened(path, _open_czi)
+    kinds, about = file.pixel_types, file.metadata
+    if len(rectangles) > 1:
+        rectangles = {k: r for k, r in rectangles.items() if k is not None}
     image = about.get("ImageDocument", {}).get("Metadata", {})
     names = tuple(str(c.get("@Name", "")) for c in _channels_of_czi(image))
     sizes = tuple(max(1, int(np.subtract(*box.get(a, (0, 1))[::-1]))) for a in _LARGE)
@@ -126,7 +121,7 @@ def scan_pylibCZIrw(path: Path) -> list[Stack]:
             "".join(_LARGE),
             sizes,
             _planes("".join(_LARGE), sizes, -1 if scene is None else scene),
-            (rectangle.h, rectangle.w),
+            rectangle[:1:-1],
             "colour" if colour else "grey",
             3 if colour else 1,
             _size_of_czi(image),
@@ -147,7 +142,8 @@ def read_pylibCZIrw(path: Path, plane: Plane) -> np.ndarray:
     scene = None if plane.number < 0 else plane.number
     what = {"plane": place, "scene": scene, "roi": rectangles[scene]}
     array = file.read(**what)
-    if not array.any():  # black, or nothing: then it takes any colour
+    if not (array[::64].any() or array.any()):
+        # Black, or not there: then it takes any colour.
         if file.read(**what, background_pixel=(1.0, 1.0, 1.0)).all():
             raise ValueError(_MISSING)
     return array[..., 0] if array.shape[-1] == 1 else array[..., ::-1]  # blue first
@@ -156,12 +152,12 @@ def read_pylibCZIrw(path: Path, plane: Plane) -> np.ndarray:
 def _open_czi(path: Path):
     from pylibCZIrw import czi
 
-    stack = contextlib.ExitStack()
-    file = stack.enter_context(czi.open_czi(str(path)))
-    rectangles = {None: tuple(file.total_bounding_rectangle)}
-    scenes = file.scenes_bounding_rectangle
-    rectangles |= {scene: tuple(found) for scene, found in scenes.items()}
-    return (file, file.total_bounding_box, rectangles), stack.close
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(czi.open_czi(str(path)))
+        rectangles = {None: tuple(file.total_bounding_rectangle)}
+        scenes = file.scenes_bounding_rectangle
+        rectangles |= {scene: tuple(found) for scene, found in scenes.items()}
+        return (file, file.total_bounding_box, rectangles), stack.pop_all().close
 
 
 def _channels_of_czi(image: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -180,28 +176,25 @@ def _size_of_czi(image: Mapping[str, Any]) -> tuple[float, float] | None:
 
 def scan_liffile(path: Path) -> list[Stack]:
     """One stack for each image of the project; those that are no planes are left."""
-    import liffile
-
     stacks = []
-    with liffile.LifFile(path) as file:
-        images = [im for im in file.images if {"Y", "X"} <= set(im.sizes)]
-        for number, image in enumerate(images):
-            sizes = dict(image.sizes)
-            shape = sizes.pop("Y"), sizes.pop("X")
-            samples = sizes.pop("S", 1)
-            axes, counts = tuple(sizes), tuple(sizes.values())
-            stacks.append(
-                Stack(
-                    "".join(a if a in _LARGE else "Q" for a in axes),
-                    counts,
-                    _planes("".join(axes), counts, number),
-                    shape,
-                    "colour" if samples > 2 else "grey",
-                    samples,
-                    _size_of_lif(image),
-                    scene=image.name if len(images) > 1 else "",
-                )
+    images = opened(path, _open_lif)
+    for number, image in enumerate(images):
+        sizes = dict(image.sizes)
+        shape = sizes.pop("Y"), sizes.pop("X")
+        samples = sizes.pop("S", 1)
+        axes, counts = tuple(sizes), tuple(sizes.values())
+        stacks.append(
+            Stack(
+                "".join(a if a in _LARGE else "Q" for a in axes),
+                counts,
+                _planes("".join(axes), counts, number),
+                shape,
+                "colour" if samples > 2 else "grey",
+                samples,
+                _size_of_lif(image),
+                scene=image.name if len(images) > 1 else "",
             )
+        )
     return stacks
 
 
@@ -213,8 +206,10 @@ def read_liffile(path: Path, plane: Plane) -> np.ndarray:
 def _open_lif(path: Path):
     import liffile
 
-    file = liffile.LifFile(path)
-    return [im for im in file.images if {"Y", "X"} <= set(im.sizes)], file.close
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(liffile.LifFile(path))
+        images = [im for im in file.images if {"Y", "X"} <= set(im.sizes)]
+        return images, stack.pop_all().close
 
 
 def _size_of_lif(image: Any) -> tuple[float, float] | None:

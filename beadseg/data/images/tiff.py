@@ -8,11 +8,13 @@ import logging
 import math
 import re
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import tifffile
 
+from beadseg.data.images.handles import opened
 from beadseg.data.images.pixel_size import PixelSize, page_size, series_sizes
 from beadseg.data.images.pixels import eight_bit, inverted, through_palette
 from beadseg.data.images.raster import jpeg_ends
@@ -70,31 +72,42 @@ def scan(path: Path) -> tuple[list[Stack], str]:
 
 def read_plane(path: Path, plane: Plane, stored: bool) -> np.ndarray:
     """Returns [H, W] or [H, W, S]; `stored` keeps palette indices as they are."""
+    if plane.number:  # of many pages: the file stays open for the next
+        return _read(opened(path, _open), plane, stored)
     with tifffile.TiffFile(path) as file:
-        handle = file.filehandle
-        handle.seek(plane.directory)
-        page = tifffile.TiffPage(file, plane.number)
-        problem, _ = _damage(page, handle.size)
-        if plane.offset is not None:
-            code = file.byteorder + page.dtype.char
-            array = handle.read_array(code, math.prod(plane.block), plane.offset)
-        elif problem:
-            raise ValueError(problem)
-        else:
-            if page.compression in JPEG:
-                _check_jpeg_segments(page)
-            array = page.asarray()
-        array = _to_plane(array.reshape(plane.block), plane)
-        array = array.astype(array.dtype.newbyteorder("="), copy=False)
-        # ImageJ and tifffile keep the numbers whatever is shown: an inverting LUT
-        # changes the look alone, and their masks hold 255, or True, on the objects
-        # also where that means black.
-        keeps = file.is_imagej or file.pages.first.software.startswith("tifffile")
-        if page.photometric == 0 and not keeps:
-            array = inverted(array, page.bitspersample)
-        elif page.photometric == 3 and not (file.is_imagej or file.is_ome):
-            array = through_palette(array, eight_bit(page.colormap.T), stored)
-        return array
+        return _read(file, plane, stored)
+
+
+def _open(path: Path) -> tuple[tifffile.TiffFile, Callable[[], None]]:
+    file = tifffile.TiffFile(path)
+    return file, file.close
+
+
+def _read(file: tifffile.TiffFile, plane: Plane, stored: bool) -> np.ndarray:
+    handle = file.filehandle
+    handle.seek(plane.directory)
+    page = tifffile.TiffPage(file, plane.number)
+    problem, _ = _damage(page, handle.size)
+    if plane.offset is not None:
+        code = file.byteorder + page.dtype.char
+        array = handle.read_array(code, math.prod(plane.block), plane.offset)
+    elif problem:
+        raise ValueError(problem)
+    else:
+        if page.compression in JPEG:
+            _check_jpeg_segments(page)
+        array = page.asarray()
+    array = _to_plane(array.reshape(plane.block), plane)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    # ImageJ and tifffile keep the numbers whatever is shown: an inverting LUT
+    # changes the look alone, and their masks hold 255, or True, on the objects
+    # also where that means black.
+    keeps = file.is_imagej or file.pages.first.software.startswith("tifffile")
+    if page.photometric == 0 and not keeps:
+        array = inverted(array, page.bitspersample)
+    elif page.photometric == 3 and not (file.is_imagej or file.is_ome):
+        array = through_palette(array, eight_bit(page.colormap.T), stored)
+    return array
 
 
 def _directories(file: tifffile.TiffFile) -> tuple[list[int], str]:

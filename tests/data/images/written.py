@@ -155,18 +155,16 @@ def nikon(array: np.ndarray, channels: list[str], **attributes) -> bytes:
     for i, frame in enumerate(frames):
         data = struct.pack("<d", i) + frame.astype("<u2").tobytes()
         chunks[f"ImageDataSeq|{i}!".encode()] = data
-    file = chunk(b"ND2 FILE SIGNATURE CHUNK NAME01!", b"Ver2.1".ljust(64, b"\0"))
+    file = bytearray()
+    file += chunk(b"ND2 FILE SIGNATURE CHUNK NAME01!", b"Ver2.1".ljust(64, b"\0"))
     table = b""
     for name, data in chunks.items():
         table += name + struct.pack("<QQ", len(file), len(data))
         file += chunk(name.ljust(4072, b"\0"), data)
     mark = b"ND2 CHUNK MAP SIGNATURE 0000001!"
     end = struct.pack("<Q", len(file))
-    return (
-        file
-        + chunk(b"ND2 FILEMAP SIGNATURE NAME 0001!", table + mark + end)
-        + (mark + end)
-    )
+    file += chunk(b"ND2 FILEMAP SIGNATURE NAME 0001!", table + mark + end)
+    return bytes(file + mark + end)
 
 
 def write_czi(
