@@ -5,7 +5,7 @@ from typing import Any
 from beadseg import libraries, old_names, xla
 
 __version__ = "0.1.0"
-__all__ = ["load"]
+__all__ = ["load", "report"]
 
 libraries.say_nothing()
 old_names.install()
@@ -17,4 +17,8 @@ def __getattr__(name: str) -> Any:
         from beadseg.inference.predictor import load
 
         return load
+    if name == "report":
+        from beadseg.analysis.prediction.page import report
+
+        return report
     raise AttributeError(f"module 'beadseg' has no attribute {name!r}")

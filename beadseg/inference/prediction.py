@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+import beadseg
 from beadseg.errors import BeadsegError, note
 from beadseg.files import user_path, writing
 from beadseg.inference import doubts
@@ -109,8 +110,10 @@ class Prediction:
         ax.set_axis_off()
         return ax
 
-    def save(self, folder: str | Path, name: str | None = None) -> Path:
-        """Writes the files of `beadseg predict`, all but the page.
+    def save(
+        self, folder: str | Path, name: str | None = None, report: bool = False
+    ) -> Path:
+        """Writes the files of `beadseg predict`.
 
         A prediction folder made in the same way is added to: its tables are then of all
         images in it.
@@ -118,6 +121,7 @@ class Prediction:
         Args:
           folder: made where it is missing.
           name: of the image; None: its own.
+          report: writes the page of the folder too, see `beadseg.report`.
 
         Returns:
           The folder.
@@ -126,7 +130,8 @@ class Prediction:
           BeadsegError: the folder holds an image of that name or something else, or
             cannot be written; or the name is none for a file.
         """
-        return Predictions([self]).save(folder, None if name is None else [name])
+        names = None if name is None else [name]
+        return Predictions([self]).save(folder, names, report)
 
 
 class Predictions(Sequence[Prediction]):
@@ -179,8 +184,13 @@ class Predictions(Sequence[Prediction]):
         tables = [constant(len(p.table["label"]), image=p.name) | p.table for p in self]
         return pandas.DataFrame(stacked(tables))
 
-    def save(self, folder: str | Path, names: Sequence[str] | None = None) -> Path:
-        """Writes the files of `beadseg predict`, all but the page.
+    def save(
+        self,
+        folder: str | Path,
+        names: Sequence[str] | None = None,
+        report: bool = False,
+    ) -> Path:
+        """Writes the files of `beadseg predict`.
 
         See `Prediction.save`; `names`: a name for each image.
         """
@@ -210,6 +220,8 @@ class Predictions(Sequence[Prediction]):
             batch.write_tables([*there, *names], calibrated, options, failed)
         for line in failed:
             note(line)
+        if report:
+            beadseg.report(folder)
         return folder
 
 

@@ -201,7 +201,7 @@ def _step_memory(found: dict) -> Iterator[Row]:
 def _reading(found: dict) -> Iterator[Row]:
     for kind, row in found["kinds"].items():
         yield f"reading {kind} / its library", "<= 1.2", f"{row['ratio']:.2f}"
-        held = f"{row['memory_in_planes']:.1f}"
+        held = f"{row['planes_needed']:.1f} (held {row['planes_held']:.1f})"
         yield f"memory of reading 200 planes of {kind}, in planes", "<= 3", held
 
 

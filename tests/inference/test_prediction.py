@@ -187,6 +187,15 @@ def test_a_folder_is_added_to_and_nothing_lost(bright, tmp_path):
     rows = table(tmp_path / "out" / "images.csv")
     counts = {row["image"]: row["count"] for row in rows}
     assert counts == {"a": "25", "b": "15"}
+    assert not (tmp_path / "out" / "report.html").exists()
+    bright.predict(images["b"]).save(tmp_path / "out", "c", report=True)
+    page = tmp_path / "out" / "report.html"
+    assert "55 beads in 3 images" in page.read_text()
+    page.unlink()
+    assert beadseg.report(tmp_path / "out") == page
+    assert "55 beads in 3 images" in page.read_text()
+    with pytest.raises(BeadsegError, match="holds no prediction"):
+        beadseg.report(tmp_path)
     before = files(tmp_path / "out")
     for name, says in (
         ("A", "holds 'A' already: give another name or folder"),

@@ -1,6 +1,7 @@
 """The page of a prediction: what was found, how sure it is, numbers for a paper."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,48 @@ from beadseg.analysis.prediction.distributions import (
     compare,
     moment_mean,
 )
-from beadseg.analysis.prediction.found import NO_GROUP, Found, grouped
+from beadseg.analysis.prediction.found import NO_GROUP, Found, grouped, read_found
 from beadseg.analysis.prediction.gallery import MOST, add_gallery
 from beadseg.analysis.prediction.intervals import rate_interval, size_intervals
 from beadseg.analysis.prediction.methods import Tests, add_methods, left_out, number
-from beadseg.files import writing
-from beadseg.inference.doubts import DOUBTS
+from beadseg.errors import BeadsegError
+from beadseg.files import read_json, user_path, writing
+from beadseg.inference.doubts import DOUBTS, mark
+from beadseg.inference.records import DONE, read_record
+from beadseg.inference.settings import DEFAULT_NAME
+from beadseg.inference.settings import FILE as SETTINGS
 from beadseg.page import Page
 from beadseg.quoting import counted, percent
 
 FILE = "report.html"
 _ROWS = 60  # of a table
 _FEW = 20  # beads, with fewer of which percentiles say little
+
+
+def report(folder: str | Path) -> Path:
+    """Writes the page (report.html) of all images of a prediction folder.
+
+    Returns:
+      The page's file.
+
+    Raises:
+      BeadsegError: it is none, or cannot be written.
+    """
+    folder = user_path(folder)
+    try:
+        settings = read_json(folder / SETTINGS)
+    except (OSError, ValueError):
+        raise BeadsegError(
+            f"{folder}: holds no prediction: give a folder of beadseg predict, or of "
+            "save()"
+        ) from None
+    rows = []
+    for file in sorted((folder / DONE).glob("*.npz")):
+        with suppress(Exception):  # damaged in any way: write_tables has told of it
+            rows.append(read_record(file)[0])
+    runs = [run["run"] for run in settings.get("runs") or []]
+    mark(rows, calibrated=runs == [DEFAULT_NAME])
+    return write_report(read_found(folder, rows, settings))
 
 
 def write_report(
