@@ -350,7 +350,8 @@ def test_the_first_problem_is_said_where_nothing_is_left(config, data, save_pair
     [
         (
             "pixelsize = 1",
-            "unknown key 'pixelsize' (known: channel, completeness, group, pixel_size)",
+            "unknown key 'pixelsize' (known: channel, classes, completeness, group, "
+            "pixel_size)",
         ),
         ("pixel_size = -1", "pixel_size must be a number of um above 0"),
         ("channel = 1.5", "channel must be a whole number from 0"),
