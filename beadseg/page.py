@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 from matplotlib import cycler, rc_context
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from PIL import Image
 
 from beadseg import __version__
@@ -66,9 +67,21 @@ _PLOT_STYLE = {
 _NUMBER = re.compile(
     r"[-+−±<>≈]?\s?\d[\d.,eE+−\-– ±]*(%|px|px²|µm|µm²|nm|s|min|h|x|×)?"
 )
+_NEAR = 150.0  # largest / smallest, up to which 2 and 5 stand beside the tens
 _DASH = "–"
 _LONG = 30  # letters: cells with more are given room, also on a phone
 _CSS = Path(__file__).with_name("page.css")
+
+
+def log_axis(axes: Any, which: str) -> None:
+    """Makes the axis "x" or "y" a log one, with numbers at its ticks, not powers."""
+    axes.set(**{f"{which}scale": "log"})
+    axis = getattr(axes, f"{which}axis")
+    low, high = axis.get_view_interval()
+    few = high / low < _NEAR
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 class Page:

@@ -170,7 +170,7 @@ def write_page(
         for limit in (DATA, SETTINGS):
             axes.axhline(limit, color=GREY, lw=0.8)
         axes.set(xlabel="epoch", ylabel="Jaccard", ylim=(0, 1))
-        axes.legend()
+        axes.figure.legend(loc="outside lower left", ncols=3)
     names = {"jaccard": "Jaccard", "jaccard_at_0.5": "at 0.5"}
     names |= {k: k for k in ("threshold", "precision", "recall", "loss")}
     rows = [[row["epoch"], *(f"{row[k]:.3f}" for k in names)] for row in curve]

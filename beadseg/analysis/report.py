@@ -81,8 +81,8 @@ def write_run_report(run: Path, file: Path) -> dict:
       file: where to.
 
     Returns:
-      "file", "summary" (empty before the end), "best" (the validation with the best
-      Jaccard, or None) and "missing" (lines), ready for JSON.
+      "file", "summary" (empty before the end), "best" (the evaluation of the weights
+      that were kept, or None) and "missing" (lines), ready for JSON.
 
     Raises:
       BeadsegError: it is no run folder, or the page cannot be written.
@@ -94,8 +94,8 @@ def write_run_report(run: Path, file: Path) -> dict:
         )
     files = _Files(run)
     validations = [r for r in files.of_kind("validation") if "jaccard" in r]
-    best = best_of(validations) if validations else None
     summary = files.content["summary"]
+    best = _kept(summary, best_of(validations) if validations else None)
     page = Page(f"Run {run.resolve().name}", _lead(summary, best))
     missing = _missing(run, files, best)
     parts = {
@@ -116,6 +116,24 @@ def write_run_report(run: Path, file: Path) -> dict:
             page.callout("warn", missing[-1])
     page.write(file, "-o")
     return {"file": str(file), "summary": summary, "best": best, "missing": missing}
+
+
+def _kept(summary: Any, best: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The evaluation of the weights that were kept.
+
+    It is that of the best epoch, but where they were mixed with those of the start, or
+    are others since a checkpoint was damaged: then the summary alone knows of it.
+    """
+    try:
+        own = {name: summary.get(f"best_{name}") for name in (*_SCORES, "epoch")}
+        own["threshold"] = summary["threshold"]
+    except (AttributeError, KeyError):
+        return best
+    pair = ("jaccard", "threshold")
+    if best and all(best.get(name, own[name]) == own[name] for name in pair):
+        return best
+    known = {name: value for name, value in own.items() if value is not None}
+    return known if isinstance(own["jaccard"], float) else best
 
 
 def _lead(summary: dict, best: dict | None) -> str:
@@ -175,9 +193,8 @@ def _numbers(page: Page, summary: dict, best: dict | None) -> None:
     known = [pair for pair in _SCORES.items() if best.get(pair[0]) is not None]
     rows = [[name, f"{best[k]:.4f}"] for k, name in known]
     where = summary.get("validation")
-    page.table(
-        ["validation", "best epoch"], rows, f"Measured {where}." if where else ""
-    )
+    header = ["validation", "weights that were kept"]
+    page.table(header, rows, f"Measured {where}." if where else "")
 
 
 def _curves(page: Page, files: _Files) -> None:

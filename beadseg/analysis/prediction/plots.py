@@ -6,16 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from beadseg.analysis.prediction.distributions import PERCENTS
-from beadseg.page import BLUE, COLOURS, GREY, ORANGE, Page
+from beadseg.page import BLUE, COLOURS, GREY, ORANGE, Page, log_axis
 from beadseg.quoting import for_plot
 
 FOLDER = "plots"
 _BINS = (8, 60)  # least and most
 _WIDE = 4.0  # D90 / D10, from which sizes are shown on a log axis
-_NEAR = 150.0  # largest / smallest, up to which 2 and 5 stand beside the tens
 _DOTS = 2000  # beads of a scatter plot
 _CURVES = 12  # groups that are drawn
 _POINTS = 300  # of a curve
@@ -42,7 +40,8 @@ def plot_sizes(page: Page, sizes: np.ndarray, unit: str, folder: Path) -> None:
         right.set(xlabel=label, ylabel="up to this size (%)", ylim=(0, 101))
         right.legend(loc="upper left")
         if log:
-            _log(left, right)
+            log_axis(left, "x")
+            log_axis(right, "x")
 
 
 def plot_shapes(page: Page, beads: dict, unit: str, folder: Path) -> None:
@@ -62,7 +61,7 @@ def plot_shapes(page: Page, beads: dict, unit: str, folder: Path) -> None:
         axes[2].plot(*dots, ".", markersize=2.5, alpha=0.5, markeredgewidth=0)
         axes[2].set(xlabel=f"diameter ({unit})", ylabel="mean intensity")
         if _edges(beads["size"])[1]:
-            _log(axes[2])
+            log_axis(axes[2], "x")
 
 
 def plot_groups(
@@ -93,7 +92,7 @@ def plot_groups(
             right.plot([i - 0.3, i + 0.3], [middle, middle], color=GREY)
         left.set(xlabel=f"diameter ({unit})", ylabel="up to this size (%)")
         if _edges(np.concatenate(list(sizes.values())))[1]:
-            _log(left)
+            log_axis(left, "x")
         left.legend(
             loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2, fontsize=8
         )
@@ -125,17 +124,6 @@ def _edges(values: np.ndarray, may_log: bool = True) -> tuple[np.ndarray, bool]:
     if may_log and low > 0 and d90 / d10 > _WIDE:
         return np.geomspace(low, high, bins + 1), True
     return np.linspace(low, high, bins + 1), False
-
-
-def _log(*plots) -> None:
-    """A log axis of sizes, with numbers at its ticks instead of powers of ten."""
-    for plot in plots:
-        plot.set_xscale("log")
-        low, high = plot.get_xlim()
-        near = high / low < _NEAR
-        plot.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if near else (1,)))
-        plot.xaxis.set_major_formatter("{x:g}")
-        plot.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _bars(axes, values: np.ndarray, edges: np.ndarray) -> None:

@@ -77,4 +77,5 @@ def draw_run(axes: np.ndarray, rows: Sequence[Mapping[str, Any]]) -> None:
     for axis, label in zip(axes.flat, labels, strict=True):
         axis.set(xlabel="Epoch", ylabel=label)
         if axis.get_legend_handles_labels()[0]:
-            axis.legend(frameon=False, fontsize=8)
+            below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)}
+            axis.legend(**below, ncols=3, frameon=False, fontsize=8)
