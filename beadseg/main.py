@@ -54,6 +54,7 @@ def main(argv: list[str]) -> None:
     from beadseg.training.loop import train
     from beadseg.training.run_folder import default_workdir
     from beadseg.training.tracking.summary import cautions, sentence
+    from beadseg.training.tracking.wandb_mode import sync_command
 
     config = _loaded(CONFIG.value)
     file = config_flags.get_config_filename(flags.FLAGS["config"])
@@ -85,7 +86,8 @@ def main(argv: list[str]) -> None:
         print(f"self-training folder: {workdir}")
         record = self_training.self_train(config, workdir, workdir.name)
         print(self_training.sentence(record))
-        print(f"curves, samples and checkpoints: {workdir / record['best']}")
+        last = f"curves, samples and checkpoints: {workdir / record['best']}"
+        print("\n".join([last, *sync_command(workdir)]))
         return
     place = None
     if several:
@@ -96,8 +98,9 @@ def main(argv: list[str]) -> None:
         if not (workdir / "summary.json").exists():
             hosts.primary_first(lambda: outlining.prepare(config))
         summary = train(config, workdir, workdir.name)
-        print("\n".join([*cautions(summary), sentence(summary)]))
-        print(f"curves, samples and checkpoints: {workdir}")
+        last = f"curves, samples and checkpoints: {workdir}"
+        lines = [*cautions(summary), sentence(summary), last, *sync_command(workdir)]
+        print("\n".join(lines))
 
 
 def run(argv: list[str] | None = None) -> None:

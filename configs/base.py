@@ -134,4 +134,6 @@ def get_config() -> ConfigDict:
     log.wandb = "auto"  # online with a key, else offline; "online", "offline", "off"
     log.project = "beadseg"
     log.group = ""  # W&B group; "": of a sweep, its name
+    log.job_type = "train"  # of W&B; baseline, self-training and sweeps set their own
+    log.tags = ()  # of W&B, such as ("paper",), beside those of model, loss and data
     return c.lock()

@@ -42,6 +42,7 @@ def run(options: argparse.Namespace) -> dict:
     overview = look_over(take_fingerprint(folder))
     config = baseline_config(options.dir, overview, options.epochs)
     config.seed = config.data.seed = options.seed
+    config.log.job_type = "baseline"
     name = folder.path.resolve().name
     workdir = options.workdir or Path(f"{name}-baseline")
 
@@ -49,6 +50,7 @@ def run(options: argparse.Namespace) -> dict:
     from beadseg.training.loop import train  # jax takes seconds: errors come before
     from beadseg.training.tracking.summary import cautions
     from beadseg.training.tracking.tracker import read_rows
+    from beadseg.training.tracking.wandb_mode import sync_command
 
     outlining.prepare(config)
     print(f"run folder: {workdir}")
@@ -64,5 +66,5 @@ def run(options: argparse.Namespace) -> dict:
     for check in verdict.checks:
         print(f"  {check}")
     print(f"next: {verdict.command}")
-    print(f"page: {workdir / 'baseline.html'}")
+    print("\n".join([f"page: {workdir / 'baseline.html'}", *sync_command(workdir)]))
     return verdict._asdict() | {"summary": summary, "workdir": str(workdir)}

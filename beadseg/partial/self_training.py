@@ -67,6 +67,7 @@ def self_train(config: ConfigDict, workdir: Path, name: str) -> dict[str, Any]:
     config = config.copy_and_resolve_references()
     last, config.partial.self_training = config.partial.self_training, 0
     config.log.group = config.log.group or name
+    config.log.job_type = "self-training"
     outlining.prepare(config)
     rounds: list[dict[str, Any]] = []
     why = "the round is done" if last == 1 else f"all {last} rounds are done"

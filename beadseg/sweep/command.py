@@ -18,6 +18,7 @@ from beadseg.sweep.run import Outcome, run_sweep
 from beadseg.sweep.search import SEARCHES
 from beadseg.training.run_folder import default_workdir
 from beadseg.training.tracking.summary import cautions
+from beadseg.training.tracking.wandb_mode import sync_command
 
 
 class Sweep(NamedTuple):
@@ -60,7 +61,8 @@ def run(
         folder = SweepFolder(workdir, name, config, sweep.points)
         log_leaderboard(folder, outcome.results)
     print(_told(outcome))
-    print(f"leaderboard and report: {workdir / 'leaderboard.csv'}, {page}")
+    last = f"leaderboard and report: {workdir / 'leaderboard.csv'}, {page}"
+    print("\n".join([last, *sync_command(workdir)]))
     return 1 if outcome.skipped else 0
 
 

@@ -18,6 +18,7 @@ def log_leaderboard(folder: SweepFolder, results: list[Result]) -> None:
     """
     config = folder.base.copy_and_resolve_references()
     config.log.group = config.log.group or folder.name
+    config.log.job_type = "sweep"
     run = start_wandb(folder, config, f"{folder.name} leaderboard")
     if run is None:
         return

@@ -176,6 +176,7 @@ class SweepFolder(SweepView):
             self._configs[member] = apply(self.base, point, f"trial {member}")
         config = self._configs[member]
         config.log.group = config.log.group or self.name
+        config.log.job_type = "sweep member"
         return config
 
     def add_trial(self, member: int, point: Point) -> None:

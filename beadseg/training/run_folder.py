@@ -31,7 +31,7 @@ from beadseg.files import folder_lock, read_json, remove_leftovers, write_json, 
 # Besides those of `sweep`: fields that change no number that a run computes.
 _FREE_FIELDS = {
     *("data.workers", "data.cache_dir", "log.wandb", "log.project", "log.group"),
-    *("partial.self_training", "partial.parent"),
+    *("log.job_type", "log.tags", "partial.self_training", "partial.parent"),
 }
 CONFIG = "config.json"
 # in a self-training folder, whose runs lie below (partial.self_training)

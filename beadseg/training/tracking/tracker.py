@@ -160,6 +160,8 @@ def start_wandb(folder: RunFolder, config: ConfigDict, name: str):
             return wandb.init(
                 project=config.log.project,
                 group=config.log.group or None,
+                job_type=config.log.job_type or None,
+                tags=_tags(config),
                 name=printable(name),
                 id=run_id,
                 resume="allow" if attempt == "online" else None,
@@ -178,6 +180,15 @@ def start_wandb(folder: RunFolder, config: ConfigDict, name: str):
             else:
                 note(f"W&B cannot start {attempt} ({reason(error)})")
     return None
+
+
+def _tags(config: ConfigDict) -> list[str]:
+    """What runs are filtered by; W&B takes 64 letters of each."""
+    source = Path(config.data.dir).name if config.data.dir else "generated beads"
+    tags = [*config.log.tags, config.model.name, config.loss.name, source]
+    tags += ["fine-tuning"] if config.init_from else []
+    tags += (os.environ.get("WANDB_TAGS") or "").split(",")
+    return list(dict.fromkeys(printable(tag)[:64] for tag in tags if tag.strip()))
 
 
 def _new_id() -> str:

@@ -10,6 +10,8 @@ import netrc
 import os
 import threading
 import time
+from pathlib import Path
+from shlex import quote
 from urllib.parse import urlparse
 
 from beadseg.errors import note
@@ -83,6 +85,16 @@ def give_up(reason: str) -> None:
             f"W&B cannot start online ({reason}): runs are kept offline; to send one "
             "later: wandb sync RUN/wandb/offline-run-*"
         )
+
+
+def sync_command(folder: Path) -> list[str]:
+    """The line that says how to send the runs in a folder that are offline, if any."""
+    kept = []
+    for depth in ("", "*/", "*/*/"):  # of a run, of self-training, of a sweep
+        where = f"{depth}wandb/offline-run-*"
+        if any(not [*run.glob("*.synced")] for run in folder.glob(where)):
+            kept.append(f"{quote(str(folder))}/{where}")
+    return [f"W&B is offline; to send: wandb sync {' '.join(kept)}"] if kept else []
 
 
 def base_url() -> str:

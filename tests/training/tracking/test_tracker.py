@@ -10,6 +10,7 @@ from beadseg.errors import BeadsegError
 from beadseg.training.run_folder import RunFolder, default_workdir, flatten
 from beadseg.training.tracking.summary import summarise, verdict_of
 from beadseg.training.tracking.tracker import Tracker, read_rows
+from beadseg.training.tracking.wandb_mode import sync_command
 
 
 def row(step, kind="train", **numbers):
@@ -42,7 +43,7 @@ def test_a_full_disk_is_one_line(tiny, tmp_path):
 
 
 def test_an_offline_wandb_run_holds_config_history_summary_and_images(tiny, tmp_path):
-    tiny.log.wandb = "offline"
+    tiny.log.wandb, tiny.log.tags = "offline", ("paper",)
     folder = RunFolder(tmp_path / "run", tiny)
     tracker = Tracker(folder, tiny, "run", 0)
     for step in (1, 2):
@@ -50,9 +51,13 @@ def test_an_offline_wandb_run_holds_config_history_summary_and_images(tiny, tmp_
     tracker.log_images(2, {"a: Jaccard 0.9": np.zeros((8, 32, 3), np.uint8)})
     tracker.summarise({"best_jaccard": 0.75, "verdict": "converged"})
     tracker.finish()
+    (line,) = sync_command(folder.path)
+    assert line.endswith(f"wandb sync {folder.path}/wandb/offline-run-*")
     (file,) = (folder.path / "wandb").glob("offline-run-*/run-*.wandb")
     found = read_wandb(file)
     assert json.loads(found["config"]["model"])["width"] == 4
+    assert found["job_type"] == "train"
+    assert found["tags"] == ["paper", "unet", "dice", "generated beads"]
     losses = [float(h["train/loss"]) for h in found["history"] if "train/loss" in h]
     assert losses == [0.5, 0.25]
     counts = [h.get("validation/samples/count") for h in found["history"]]
@@ -83,6 +88,8 @@ def records_of(file):
         record = wandb_internal_pb2.Record()
         record.ParseFromString(data)
         kind = record.WhichOneof("record_type")
+        if kind == "run":
+            found |= {"job_type": record.run.job_type, "tags": [*record.run.tags]}
         if kind in ("run", "config"):
             config = record.run.config if kind == "run" else record.config
             found["config"] |= values(config.update)
