@@ -22,6 +22,7 @@ from beadseg.data.dataset import INDEX, SPLIT, Dataset, read_index
 from beadseg.data.folder import doubt_lines, require_labels, scan, trusted
 from beadseg.data.images.reading import ReadError
 from beadseg.data.masks import marked
+from beadseg.data.masks.beads import faintest_bead
 from beadseg.data.pages import (
     FolderPages,
     GeneratedPages,
@@ -49,6 +50,7 @@ class _Found:
 
     records: list[RecordInfo] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    contrasts: list[np.ndarray] = field(default_factory=list)
     beads: int = 0
     lost: int = 0
 
@@ -105,6 +107,7 @@ class _TileBuilder(tfds.core.ShardBasedBuilder):
                     continue
                 self.found.beads += tiles.beads
                 self.found.lost += tiles.lost
+                self.found.contrasts.append(tiles.contrasts)
                 for info, arrays in tiles.records:
                     self.found.records.append(info)
                     yield next(key), arrays
@@ -298,6 +301,7 @@ def _open(plan: Callable[[], _Plan], key: str, data: ConfigDict) -> Dataset:
         records=tuple(index["records"]),
         bead_diameter_px=index["bead_diameter_px"],
         smallest_bead=index["smallest_bead"],
+        faintest_bead=index["faintest_bead"],
         scale=treatment.scale,
         normalise={k: index["treatment"][k] for k in ("low", "high", "flatten_sigma")},
         fingerprint=key,
@@ -328,6 +332,7 @@ def _build(plan: _Plan, folder: Path) -> None:
         "notes": notes,
         "bead_diameter_px": plan.bead_diameter_px,
         "smallest_bead": plan.smallest_bead,
+        "faintest_bead": faintest_bead(np.concatenate(found.contrasts)),
         "treatment": plan.treatment._asdict(),
     }
     index["files"] = cache.checksums(folder)

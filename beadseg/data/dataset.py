@@ -25,6 +25,7 @@ class Dataset:
     records: tuple[RecordInfo, ...]
     bead_diameter_px: float | None  # median, in the files; None: no bead is labelled
     smallest_bead: float | None  # across, in median diameters of its image
+    faintest_bead: float | None  # relative contrast that they reach; None: they differ
     scale: float  # pixels of a tile to a pixel of the file
     normalise: dict[str, float]  # low and high percentile; flatten_sigma, px of file
     fingerprint: str  # of the content and the settings that shaped it
@@ -69,6 +70,7 @@ class Dataset:
             "fingerprint": self.fingerprint,
             "bead_diameter_px": self.bead_diameter_px,
             "smallest_bead": self.smallest_bead,
+            "faintest_bead": self.faintest_bead,
             "pixel_size_um": self._pixel_size(),
             "scale": self.scale,
             "normalise": self.normalise,

@@ -13,6 +13,7 @@ from beadseg.data.generated.damage import damage_labels
 from beadseg.data.generated.render import GeneratedImage, generate
 from beadseg.data.generated.settings import GeneratedSettings
 from beadseg.data.images import gaps
+from beadseg.data.masks.beads import contrasts
 from beadseg.data.masks.labels import UNKNOWN
 from beadseg.data.masks.marked import Outlined
 from beadseg.data.masks.points import discs
@@ -221,6 +222,7 @@ class Tiles(NamedTuple):
     records: list[tuple[RecordInfo, dict[str, np.ndarray]]]
     beads: int  # labelled in the page
     lost: int  # of them, those too small for a pixel after resampling
+    contrasts: np.ndarray  # f64[N], of them, relative
 
 
 def cut(page: Page, treatment: Preprocessing) -> Tiles:
@@ -237,7 +239,7 @@ def cut(page: Page, treatment: Preprocessing) -> Tiles:
     labels = page.labels
     if not has_mask:
         labels = np.full(page.image.shape, UNKNOWN, np.int32)
-    before = _count(labels)
+    before, found = _count(labels), contrasts(labels, page.image, relative=True)
     labels = scaling.resample_labels(labels, image.shape)
     points = page.points if has_points else np.zeros((0, 2), np.float32)
     points = scaling.resample_points(points, page.image.shape, image.shape)
@@ -265,7 +267,7 @@ def cut(page: Page, treatment: Preprocessing) -> Tiles:
             "points": points_inside(points, rows, columns),
         }
         records.append((info, arrays))
-    return Tiles(records, before, before - _count(labels))
+    return Tiles(records, before, before - _count(labels), found)
 
 
 def _count(labels: np.ndarray) -> int:

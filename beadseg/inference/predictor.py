@@ -24,6 +24,7 @@ from beadseg.inference.pyramid.suppression import select
 from beadseg.inference.run import Run, load_runs
 from beadseg.inference.settings import AUTO, Settings
 from beadseg.inference.tiles import TILE, Network
+from beadseg.quoting import counted
 
 MIN_SCORE = 0.4  # on a pyramid; tiny dark beads are found more often than at 0.5
 LIKELY, COMPANY, SURE = 0.6, 0.33, 0.9  # see `_credible`
@@ -302,8 +303,12 @@ class Predictor:
         )
         if self.runs[0].sizes is not None:
             to_half_height(page.labels, seen.image, seen.beads, seen.levels)
+        faintest = None
+        if seen.settings.min_score == AUTO:
+            faintest = self.runs[0].faintest_bead
         measurer = Measurer(
-            *(shape, len(seen.score), seen.threshold, seen.missing, region, edge)
+            *(shape, len(seen.score), seen.threshold, seen.missing, region, edge),
+            faintest,
         )
         for top in range(0, shape[0], BAND):
             rows = slice(top, min(top + BAND, shape[0]))
@@ -318,8 +323,15 @@ class Predictor:
                 probability = np.where(here, 1, probability)  # no clear background
             measurer.add(page.labels[rows], seen.image[rows], probability, maps)
         found = measurer.finish(pixel_size)
-        if region is not None:
+        if region is not None or measurer.faint:
             keep_only(page.labels, found.table["label"])
+        notes = seen.notes
+        if measurer.faint:
+            regions = counted(measurer.faint, "region is", "regions are")
+            notes += (
+                f"{regions} far fainter than the beads that {self.runs[0].name} was "
+                "trained on: left out (--min-score 0 takes them)",
+            )
         table = found.table | surroundings(
             *(page.labels, seen.image, found.table, found.boxes),
             *(pixel_size, seen.missing),
@@ -339,7 +351,7 @@ class Predictor:
             about,
             page.uncertainty,
             found.boxes,
-            *(seen.image, pixel_size, seen.notes, seen.settings, self),
+            *(seen.image, pixel_size, notes, seen.settings, self),
         )
 
     def _looker(self, image, threshold: float, missing, *more) -> Looker:

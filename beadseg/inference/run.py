@@ -44,6 +44,7 @@ class Run:
     threshold: float  # of the mask's probability
     bead_diameter: float | None  # px, of the median bead as the network saw it
     smallest_bead: float | None  # of those trained on, in median diameters
+    faintest_bead: float | None  # relative contrast that those trained on reach
     scale: float  # pixels of the network to a pixel of the images trained on
     sizes: tuple[float, float] | None  # px, beads that are found on a pyramid
     pixel_size: float | None  # um, of the images trained on
@@ -171,6 +172,7 @@ def _load(path: Path, config: dict[str, Any], version: str) -> Run:
         threshold=threshold,
         bead_diameter=None if diameter is None else diameter * scale,
         smallest_bead=dataset.get("smallest_bead"),  # not in older runs
+        faintest_bead=None if generated else dataset.get("faintest_bead"),  # likewise
         scale=scale,
         sizes=sizes if generated and sizes else None,
         pixel_size=dataset.get("pixel_size_um"),
@@ -226,6 +228,9 @@ def _check_dataset(path: Path, dataset: dict[str, Any]) -> None:
         value = dataset.get(field)
         if value is not None and not _is_within(value, 1e-9, LARGEST):
             wrong = f"{field} = {value!r}"
+    faintest = dataset.get("faintest_bead")
+    if faintest is not None and not _is_within(faintest, -1, 1):
+        wrong = f"faintest_bead = {faintest!r}"
     if wrong:
         raise BeadsegError(
             f"{path / 'dataset.json'}: {wrong} cannot be: it is damaged; copy it again "

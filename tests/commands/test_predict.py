@@ -361,6 +361,35 @@ def test_what_is_far_smaller_than_the_beads_trained_on_is_no_bead(
     assert found.image["count"] == count
 
 
+@pytest.mark.parametrize("faintest, count", [(0.14, 25), (0.09, 26), (None, 26)])
+def test_what_is_fainter_than_the_beads_trained_on_is_no_bead(
+    tmp_path, faintest, count
+):
+    run = write_run(tmp_path / "run")
+    dataset = json.loads((run / "dataset.json").read_text())
+    (run / "dataset.json").write_text(json.dumps(dataset | {"faintest_bead": faintest}))
+    image, labels = beads_image(level=1200, background=1000)  # a contrast of 0.091
+    side, start = 8, round(1.6 * DIAMETER) - 4
+    image[start : start + side, start : start + side] = 1140  # 0.065
+    model = beadseg.load(run)
+    found = model.predict(image)
+    assert found.image["count"] == len(found.table["label"]) == count
+    assert len(np.unique(found.labels)) - 1 == count
+    beads = (found.labels > 0) & (labels > 0)
+    np.testing.assert_array_equal(beads, labels > 0)
+    said = ["1 region is far fainter" in note for note in found.notes]
+    assert said == [True] * (26 - count)
+    assert model.predict(image, min_score=0.0).image["count"] == 26
+
+
+def test_a_faintest_bead_that_cannot_be_is_refused(tmp_path):
+    run = write_run(tmp_path / "run")
+    dataset = json.loads((run / "dataset.json").read_text())
+    (run / "dataset.json").write_text(json.dumps(dataset | {"faintest_bead": 7}))
+    with pytest.raises(BeadsegError, match="faintest_bead = 7 cannot be"):
+        beadseg.load(run)
+
+
 def test_an_ensemble_takes_the_mean_and_says_where_its_runs_differ(
     bright_run, tmp_path
 ):

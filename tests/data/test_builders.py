@@ -48,6 +48,18 @@ def test_a_tile_is_its_page_normalised_to_percentiles(config, save_pairs, save):
     np.testing.assert_allclose(stored, (page - low) / (high - low), atol=1e-4)
 
 
+@pytest.mark.parametrize("bright, known", [((160, 160), True), ((160, 60), False)])
+def test_a_data_set_knows_the_contrast_of_beads_that_are_alike(
+    config, save, grid, bright, known
+):
+    labels = grid(100, (160, 160))
+    for name, level in zip("ab", bright, strict=True):
+        save(f"images/{name}.tif", np.where(labels > 0, level, 50).astype(np.uint8))
+        save(f"masks/{name}.tif", labels.astype(np.uint16))
+    found = opened(config).faintest_bead
+    assert found == (pytest.approx(110 / 210) if known else None)
+
+
 def test_tiles_of_a_large_page_make_it_up_again(config, save, grid, picture):
     labels = grid(30, (150, 100))
     for name in "ab":

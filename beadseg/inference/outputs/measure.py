@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from beadseg.data.masks.beads import is_faint
 from beadseg.tables import Table
 
 BAND = 512  # rows that are added at once
@@ -74,6 +75,7 @@ class Measurer:
         missing: np.ndarray | None = None,
         region: np.ndarray | None = None,
         edge: str = "corrected",
+        faintest: float | None = None,
     ):
         """For an image of `shape` [H, W] with labels 1..`count`.
 
@@ -81,8 +83,11 @@ class Measurer:
           missing: bool[H, W], where it has no data.
           region: bool[H, W], where the centre of a bead must lie for it to count.
           edge: of `EDGES`, see `edge_weights`.
+          faintest: relative contrast that beads reach; what has far less does not
+            count, `faint` says how many; None: all count.
         """
         self._region, self._edge = region, edge
+        self._faintest, self.faint = faintest, 0
         self._pixels = math.prod(shape)
         if missing is not None:
             self._pixels -= int(missing.sum())
@@ -167,6 +172,8 @@ class Measurer:
         if self._region is not None:
             at = (self._sums[axis][here] / area[here] for axis in "yx")
             here = here[self._region[tuple(np.rint(c).astype(int) for c in at)]]
+        if self._faintest is not None:
+            here = here[~self._is_faint(here)]
         n = area[here]
         mean = {k: v[here] / n for k, v in self._sums.items() if k != "area"}
         major, minor = _axes(mean)
@@ -290,6 +297,15 @@ class Measurer:
         weights = (None, value, np.square(value))
         for total, each in zip(self._surround, weights, strict=True):
             total += np.bincount(place, each, size).reshape(total.shape)
+
+    def _is_faint(self, here: np.ndarray) -> np.ndarray:
+        area = self._sums["area"][here]
+        mean = {name: self._sums[name][here] / area for name in ("y", "x", "value")}
+        across = 2 * np.sqrt(area / math.pi)
+        around, _ = self._background(mean["y"], mean["x"], across)
+        found = is_faint(mean["value"], around, self._faintest)
+        self.faint = int(found.sum())
+        return found
 
     def _background(self, y, x, diameter) -> tuple[np.ndarray, np.ndarray]:
         """Gaussian mean and deviation of the clear pixels around each bead, f64[N].

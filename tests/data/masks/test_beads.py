@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from beadseg.data.masks.beads import number_beads
+from beadseg.data.masks.beads import (
+    contrasts,
+    faintest_bead,
+    is_faint,
+    number_beads,
+)
 
 
 @pytest.mark.parametrize("top", [1, 5, 300, 2**40])
@@ -20,3 +25,33 @@ def test_a_map_without_beads_has_no_numbers():
     for labels in (np.zeros((3, 4), int), np.full((3, 4), -1)):
         ids, index = number_beads(labels)
         assert not len(ids) and not index.any()
+
+
+@pytest.mark.parametrize("light", [20.0, 3000.0])
+def test_relative_contrast_does_not_depend_on_the_exposure(light):
+    labels = np.zeros((120, 120), int)
+    labels[10:20, 10:20], labels[80:90, 80:90] = 3, 7
+    image = light * np.select([labels == 3, labels == 7], [0.6, 1.5], 1.0)
+    expected = (0.6 - 1) / (0.6 + 1), (1.5 - 1) / (1.5 + 1)
+    assert contrasts(labels, image, relative=True) == pytest.approx(expected)
+    assert contrasts(labels, image) == pytest.approx((-0.4 * light, 0.5 * light))
+
+
+def test_the_faintest_bead_is_known_of_many_that_are_alike():
+    rng = np.random.default_rng(0)
+    alike = -rng.uniform(0.1, 0.2, 1000)
+    assert faintest_bead(alike) == pytest.approx(-0.105, abs=0.002)
+    assert faintest_bead(alike[:100]) is None
+    several_microscopes = np.concatenate([alike, -alike])
+    assert faintest_bead(several_microscopes) is None
+    assert faintest_bead(np.concatenate([alike, 5 * alike])) is None
+
+
+def test_specks_are_faint_unless_the_whole_image_is():
+    beads, specks = np.full(30, 80.0), np.full(12, 95.0)
+    mean = np.concatenate([beads, specks])
+    around = np.full(42, 100.0)
+    np.testing.assert_array_equal(is_faint(mean, around, -0.1), mean > 90)
+    assert is_faint(specks, around[:12], -0.1).all()  # no bead here
+    assert not is_faint(np.full(42, 95.0), around, -0.1).any()  # a fainter image
+    assert not is_faint(mean, np.full(42, np.nan), -0.1).any()
