@@ -120,7 +120,9 @@ def _edges(values: np.ndarray, may_log: bool = True) -> tuple[np.ndarray, bool]:
         return np.linspace(low - around, high + around, 4), False
     d10, d25, _, d75, d90 = np.percentile(values, PERCENTS)
     width = 2 * (d75 - d25) / len(values) ** (1 / 3)
-    bins = int(np.clip((high - low) / width if width > 0 else _BINS[1], *_BINS))
+    # Areas are whole pixels: classes narrower than their steps would be a comb.
+    most = np.clip(len(np.unique(values)) // 2, *_BINS)
+    bins = int(np.clip((high - low) / width if width > 0 else most, _BINS[0], most))
     if may_log and low > 0 and d90 / d10 > _WIDE:
         return np.geomspace(low, high, bins + 1), True
     return np.linspace(low, high, bins + 1), False

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import sync_playwright
 
-from beadseg.analysis.prediction import gallery
+from beadseg.analysis.prediction import gallery, plots
 from beadseg.analysis.prediction.found import grouped, join, read_found
 from beadseg.analysis.prediction.page import order_of_doubt, write_report
 from beadseg.errors import BeadsegError
@@ -258,3 +258,14 @@ def test_log_axes_of_sizes_have_numbers_and_no_powers_at_their_ticks(spread, tmp
     sizes = [float(text) for text in texts if text]
     assert set(sizes) <= {m * 10.0**e for m in (1, 2, 5) for e in range(-3, 4)}
     assert len(set(sizes)) >= 3
+
+
+def test_sizes_of_whole_pixels_are_no_comb():
+    random = np.random.default_rng(0)
+    areas = random.normal(37, 2, 3000).round()
+    edges, _ = plots._edges(2 * np.sqrt(areas / np.pi))
+    counts, _ = np.histogram(2 * np.sqrt(areas / np.pi), edges)
+    inner = np.flatnonzero(counts)
+    assert counts[inner[0] : inner[-1] + 1].min() > 0
+    smooth = random.normal(7, 0.2, 3000)
+    assert len(plots._edges(smooth)[0]) > 25

@@ -358,7 +358,7 @@ function paintOverlay(width, height) {
   for (const bead of beads.values()) {
     if (shown(bead) && !below(bead) && !byThreshold(bead) && inView(bead, margin * Math.max(width, height) / view.scale)) visible.push(bead);
   }
-  const shape = view.scale < 1.5 ? "rough" : "path", few = visible.length < 400;
+  const few = visible.length < 400, shape = view.scale < 1.5 && !few ? "rough" : "path";
   for (const bead of visible) {
     const key = colourKey(bead);
     pen.strokeStyle = COLOURS[key];
