@@ -98,7 +98,7 @@ def dry_run(sweep: Sweep, config: ConfigDict) -> str:
         )
         if first.train.steps_per_epoch:
             steps = first.train.steps_per_epoch * first.train.epochs
-            seconds = count * steps * cost.flop / speed
+            seconds = plan.PROGRAM + count * (plan.MEMBER + steps * cost.flop / speed)
             total += seconds
             lines[-1] += f", {_time(seconds)}"
         for member in group.members:
@@ -109,7 +109,12 @@ def dry_run(sweep: Sweep, config: ConfigDict) -> str:
     lines.append(_how(config))
     if total:
         device = jax.devices()[0].device_kind
-        lines.append(f"estimated on this {device}: {_time(total)} of training")
+        lines.append(f"estimated on this {device}: {_time(total)} in all")
+    else:
+        lines.append(
+            "time: not known before images are read; --config.train.steps_per_epoch "
+            "tells it"
+        )
     return "\n".join(lines)
 
 

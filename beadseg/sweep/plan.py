@@ -27,8 +27,11 @@ HOST = {f"train.{name}" for name in ("early_stopping", "threshold")} | {
     *("init_from", "train.weight_interpolation"),
     *(f"plateau.{name}" for name in ("enabled", "factor", "patience")),
 }
-# Of the peak that matrix products reach here; measured on UNets of width 8 to 16.
-_EFFICIENCY = 0.35
+# Of the peak that matrix products reach here; measured on UNets of width 8 to 16, with
+# what validation takes beside the steps.
+_EFFICIENCY = 0.23
+# s on two slow cores: compiling a step and an evaluation; curves, pictures and weights.
+PROGRAM, MEMBER = 5.5, 2.0
 _KEPT = 3.0  # arrays kept for the backward pass, to each output of a convolution
 
 

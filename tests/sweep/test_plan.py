@@ -91,6 +91,21 @@ def test_as_many_members_at_once_as_memory_holds_and_at_least_one():
     assert plan.at_once(cost, "vmap", 8, None) == 8
 
 
+def test_the_time_of_a_dry_run_is_that_of_steps_programs_and_members(monkeypatch):
+    config = base.get_config()
+    config.model.width, config.model.depth, config.data.crop = 4, 1, 16
+    config.train.steps_per_epoch, config.train.epochs = 100, 30
+    points = product(over("loss.name", "bce", "dice"), over("seed", 0, 1, 2))
+    flop = plan.cost(config).flop
+    monkeypatch.setattr(plan, "device_speed", lambda: 3000 * flop / 20)  # 20 s each
+    found = command.dry_run(command.Sweep(points, None), config)
+    seconds = 6 * (20 + plan.MEMBER) + 2 * plan.PROGRAM
+    assert f"{seconds / 60:.0f} min in all" in found
+    config.train.steps_per_epoch = None
+    found = command.dry_run(command.Sweep(points, None), config)
+    assert "time: not known before images are read" in found
+
+
 def test_a_dry_run_names_groups_members_memory_and_how():
     config = base.get_config()
     config.model.width, config.model.depth, config.data.crop = 4, 1, 16
@@ -102,6 +117,6 @@ def test_a_dry_run_names_groups_members_memory_and_how():
         "  member 003: seed=1",
         "4 members in 2 compiled programs",
         "measured when it starts",
-        "of training",
+        "in all",
     ):
         assert words in found
