@@ -111,6 +111,10 @@ class Looker:
         other._allocate = np.zeros
         return other
 
+    def source(self, scale: float) -> tuple[Source, tuple[int, int]]:
+        """The image as the first network sees it at a scale, and its shape there."""
+        return self._source(self._networks[0].run, scale)
+
     def _source(self, run: Run, scale: float) -> tuple[Source, tuple[int, int]]:
         """The image as a run sees it at a scale, and its shape there."""
         image, least = self._image, self._least_span

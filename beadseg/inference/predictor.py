@@ -9,6 +9,7 @@ from typing import Any, overload
 import numpy as np
 
 from beadseg.data.images import gaps
+from beadseg.data.scaling import scaled_shape
 from beadseg.errors import BeadsegError
 from beadseg.inference.arrays import is_batch, named, progress_bar, usable
 from beadseg.inference.looking import Looker
@@ -20,7 +21,8 @@ from beadseg.inference.pyramid.compose import Allocate, compose
 from beadseg.inference.pyramid.half_height import to_half_height
 from beadseg.inference.pyramid.lines import without_lines
 from beadseg.inference.pyramid.pyramid import Candidates, Level
-from beadseg.inference.pyramid.suppression import select
+from beadseg.inference.pyramid.small import only_beads
+from beadseg.inference.pyramid.suppression import DRAWN_WELL, select
 from beadseg.inference.run import Run, load_runs
 from beadseg.inference.settings import AUTO, Settings
 from beadseg.inference.tiles import TILE, Network
@@ -181,8 +183,8 @@ class Predictor:
         if run.sizes is None:
             levels, notes = size.known_size(image, run, look, asked, pixel_size)
         else:
-            levels = self._pyramid(image.shape, look, asked)
-            if asked is None:
+            levels = self._pyramid(image.shape, look, asked, needed=True)
+            if asked is None and levels[0].scale == 1:
                 levels = self._finer(levels, image.shape, look)
         beads, score = self._select(levels, image.shape, settings, asked)
         if missing is not None:
@@ -204,14 +206,47 @@ class Predictor:
         levels = self._pyramid(image.shape, look, None)
         return [look(pyramid.OCTAVE * levels[0].scale), *levels] if finer else levels
 
-    def _pyramid(self, shape, look, asked: float | None) -> list[Level]:
-        levels = []
+    def _pyramid(
+        self, shape, look: Looker, asked: float | None, needed: bool = False
+    ) -> list[Level]:
+        """All levels of an image; of the large ones those `needed`, if so asked."""
         scales = pyramid.scales(shape, self.runs[0].sizes, asked)
+        large = []
+        if needed and asked is None:
+            holds = self.networks[0].holds
+            large = [scale for scale in scales if not holds(scaled_shape(shape, scale))]
+        levels = self._levels(look, scales[len(large) :])
+        for scale in reversed(large):
+            if levels and self._shows_all(levels, shape, look):
+                break
+            levels = self._levels(look, [scale]) + levels
+        return levels
+
+    def _levels(self, look: Looker, scales: list[float]) -> list[Level]:
+        levels = []
         for scale, maps in zip(scales, look.maps(scales), strict=True):
             levels.append(look(scale, maps))
             if scale < 1:  # beads of few pixels are round
                 levels.append(look(scale, maps, whole=True))
         return levels
+
+    def _shows_all(self, levels: list[Level], shape, look: Looker) -> bool:
+        """Whether the levels show all beads, drawn well: finer ones are not needed."""
+        beads, _ = self._select(levels, shape, Settings(), None)
+        scale, maps = levels[0][:2]
+        diameter = beads.diameter * scale
+        y, x = ((at + 0.5) * scale - 0.5 for at in (beads.y, beads.x))
+        inner = [
+            np.minimum(at, n - 1 - at)
+            for at, n in zip((y, x), maps[0].shape, strict=True)
+        ]
+        whole = diameter[np.minimum(*inner) > diameter / 2 + 1]
+        if not len(whole) or whole.min() < DRAWN_WELL[0]:
+            return False
+        probability = np.asarray(maps.probability[:])
+        read, (height, width) = look.source(scale)
+        level = read(0, height, 0, width)
+        return only_beads(*look.source(1.0), level, probability, y, x, diameter)
 
     def _finer(self, levels, shape, look: Looker) -> list[Level]:
         """The levels, and one more where beads of few pixels are found.
