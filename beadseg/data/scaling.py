@@ -266,6 +266,14 @@ def background(values: np.ndarray, sigma: float) -> np.ndarray:
     return _resize(smooth, values.shape, Image.Resampling.BICUBIC)
 
 
+def unevenness(page: np.ndarray, sigma: float) -> float:
+    """How far its `background` reaches from dark to bright, in units of the page.
+
+    All but the last hundredths of it. Flattened, a page spans less by so much at most.
+    """
+    return float(np.ptp(np.percentile(_coarse_background(page, sigma), (1, 99))))
+
+
 def _coarse_background(values: np.ndarray, sigma: float) -> np.ndarray:
     """`background` on a coarse grid, which holds all that sigma leaves."""
     step = max(1.0, sigma / 8)

@@ -18,6 +18,7 @@ from beadseg.data.scaling import (
     resample,
     resample_labels,
     scaled_shape,
+    unevenness,
 )
 from beadseg.errors import BeadsegError
 from beadseg.inference.outputs.measure import BAND, Measurer
@@ -139,6 +140,9 @@ class Looker:
         """The image for coarse levels, and for fine ones: the same in even light."""
         options = run.preparation(1.0, self._least_span)
         as_it_is = PreparedWindows(self._image, **options)
+        light = unevenness(self._image, 3 * SLOW)  # wider than large beads, too
+        if light < (1 - 1 / UNEVEN) * as_it_is.span:
+            return as_it_is, as_it_is
         least = max(as_it_is.span / GROWS, self._least_span)
         options |= {"flatten_sigma": SLOW, "least_span": least}
         flat = PreparedWindows(self._image, **options)
@@ -205,8 +209,9 @@ def _finish(maps: Maps) -> None:
     probability, square = maps.probability, maps.uncertainty
     if square is None:
         return
-    for top in range(0, len(probability), BAND):
-        rows = slice(top, min(top + BAND, len(probability)))
+    height = probability.shape[0]
+    for top in range(0, height, BAND):
+        rows = slice(top, min(top + BAND, height))
         variance = square[rows] - np.square(probability[rows])
         square[rows] = np.sqrt(np.maximum(variance, 0.0))
 

@@ -175,9 +175,7 @@ class Predictor:
         threshold, notes = self.threshold(settings.threshold), ()
         image, missing = gaps.fill(image)
         run = self.runs[0]
-        even = image
-        if run.sizes is not None and allocate is np.zeros:
-            even = without_lines(image)
+        even = image if run.sizes is None else without_lines(image)
         look = self._looker(even, threshold, missing, least_span, allocate)
         asked = None if settings.diameter == AUTO else float(settings.diameter)
         if run.sizes is None:
