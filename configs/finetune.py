@@ -4,8 +4,9 @@ python -m beadseg.main --config=configs/finetune.py --config.data.dir=DIR
 
 Time: 480 steps, two minutes on two cores. Expect, on images of papers that were not
 trained on (22 of spheres, four folds, one seed): AP 0.84 at IoU 0.5 and 0.73 at 0.75,
-PQ 0.80, Jaccard 0.90 (python -m tests.bench.instances emps_spheres_dev --recipe finetune);
-the default model alone has AP 0.91 there: it knows spheres of any size. With default
+PQ 0.80, Jaccard 0.90
+(python -m tests.bench.instances emps_spheres_dev --recipe finetune); the default
+model alone has AP 0.91 there: it knows spheres of any size. With default
 models before this one: on two images AP 0.94 to 0.95 on the first of these folds (--few
 2 --only 0 --seeds 3), from centres alone (75 images of latex beads, five folds) F1 0.96
 within half a diameter.
