@@ -51,6 +51,7 @@ _MOVED = {  # wing: modules that stood in its room
     "data.masks": "beads checkup decoded encodings few_numbers instances labels "
     "many_numbers marked marks mask_fit necks points provenance",
     "inference.export": "bioimage_package onnx_graph",
+    "inference.networks": "tiles",
     "inference.outputs": "measure overlay writers",
     "inference.pyramid": "bead_scores compose grid size suppression",
     "inference.scores": "evaluation incomplete pair_scores pairing trained_on",

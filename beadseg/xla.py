@@ -70,12 +70,12 @@ def _set_flags() -> None:
     if not KNOWING_JAXLIB[0] <= jaxlib <= KNOWING_JAXLIB[1]:
         return
     chosen = os.environ.get("XLA_FLAGS", "")
-    flags = FLAGS if _accelerated() else FLAGS | CPU_FLAGS
+    flags = FLAGS if accelerated() else FLAGS | CPU_FLAGS
     ours = [f"{name}={value}" for name, value in flags.items() if name not in chosen]
     os.environ["XLA_FLAGS"] = " ".join([*ours, chosen]).strip()
 
 
-def _accelerated() -> bool:
+def accelerated() -> bool:
     """Whether jax may find another device than the CPU."""
     if os.environ.get("JAX_PLATFORMS") == "cpu":
         return False

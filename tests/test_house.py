@@ -9,7 +9,7 @@ ROOMS = (
     *("data", "models", "training", "sweep"),
     *("inference", "partial", "analysis", "commands", "napari"),
 )
-ABOVE = ("default_model", "main", "cli")  # other modules of the top stand below all
+ABOVE = ("main", "cli")  # all else of the top stands below all rooms
 LAZY = [  # beadseg.report and beadseg.load
     ("beadseg", "beadseg.analysis.prediction.page"),
     ("beadseg", "beadseg.inference.predictor"),

@@ -18,7 +18,7 @@ SYSTEMS = [
         ("win32", "Windows", "nt"),
     )
 ]
-TOOLS = "pytest ruff pre-commit hypothesis playwright hatchling uv openpyxl onnx optuna"
+TOOLS = "pytest ruff pre-commit hypothesis playwright hatchling uv openpyxl optuna"
 
 
 def entries(name: str) -> list[tuple[Requirement, list[str]]]:
@@ -72,7 +72,7 @@ def test_the_versions_are_those_that_pyproject_allows(system):
     extras = project["optional-dependencies"]
     asked["tests/requirements.lock"] = [
         *project["dependencies"],
-        *(r for extra in ("test", "dev", "export", "sweep") for r in extras[extra]),
+        *(r for extra in ("test", "dev", "sweep") for r in extras[extra]),
     ]
     for name, requirements in asked.items():
         found = pins(name, system)

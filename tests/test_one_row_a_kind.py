@@ -17,9 +17,9 @@ from beadseg.data.images.reading import open_pages
 from beadseg.data.images.stacks import Plane, Stack
 from beadseg.errors import BeadsegError
 from beadseg.inference.inputs import find_inputs
+from beadseg.inference.networks.tiles import Network
 from beadseg.inference.outputs.kinds import OUTPUTS, TABLES, Output, TableKind
 from beadseg.inference.run import load_run
-from beadseg.inference.tiles import Network
 from beadseg.losses import LOSSES
 from beadseg.sweep.command import sweep_of
 from beadseg.sweep.folder import SweepFolder

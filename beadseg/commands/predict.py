@@ -136,13 +136,12 @@ def loaded(options: argparse.Namespace) -> tuple:
     if options.every < 1:
         raise BeadsegError(f"--every {options.every}: give 1 or more")
     from beadseg.inference.batch import Options
+    from beadseg.inference.networks.tiles import TILE
     from beadseg.inference.outputs.regions import Regions
     from beadseg.inference.predictor import Predictor
     from beadseg.inference.run import load_runs
-    from beadseg.inference.tiles import TILE, keep_programs
 
     settings = detection.settings(options)
-    keep_programs()
     predictor = Predictor(
         load_runs(options.runs, options.top),
         tile=TILE if options.tile is None else options.tile,

@@ -47,7 +47,5 @@ def estimate(image: np.ndarray, settings: Any = None) -> Estimate:
 def _predictor() -> Any:
     # jax takes seconds: wrong use is told before it is loaded.
     from beadseg.inference.predictor import load
-    from beadseg.inference.tiles import keep_programs
 
-    keep_programs()
     return load()

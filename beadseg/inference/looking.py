@@ -21,13 +21,13 @@ from beadseg.data.scaling import (
     unevenness,
 )
 from beadseg.errors import BeadsegError
+from beadseg.inference.networks.tiles import Network, Source, source_of
 from beadseg.inference.outputs.measure import BAND, Measurer
 from beadseg.inference.pyramid import pyramid
 from beadseg.inference.pyramid.compose import Allocate
 from beadseg.inference.pyramid.grid import resample_map
 from beadseg.inference.pyramid.pyramid import Level, Maps
 from beadseg.inference.run import Run
-from beadseg.inference.tiles import Network, Source, source_of
 
 WHOLE = 0.25  # prominence at which bodies far from round stay whole
 # Light that is so uneven that it takes most of the span: fine levels are flattened, by

@@ -13,6 +13,7 @@ from beadseg.data.scaling import scaled_shape
 from beadseg.errors import BeadsegError
 from beadseg.inference.arrays import is_batch, named, progress_bar, usable
 from beadseg.inference.looking import Looker
+from beadseg.inference.networks.tiles import TILE, Network
 from beadseg.inference.outputs.measure import BAND, Measurer, keep_only
 from beadseg.inference.outputs.surroundings import surroundings
 from beadseg.inference.prediction import NAME, Prediction, Predictions
@@ -25,7 +26,6 @@ from beadseg.inference.pyramid.small import only_beads
 from beadseg.inference.pyramid.suppression import DRAWN_WELL, select
 from beadseg.inference.run import Run, load_runs
 from beadseg.inference.settings import AUTO, Settings
-from beadseg.inference.tiles import TILE, Network
 from beadseg.quoting import counted
 
 MIN_SCORE = 0.4  # on a pyramid; tiny dark beads are found more often than at 0.5

@@ -10,24 +10,25 @@ import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from beadseg import __version__, models
+from beadseg import __version__
 from beadseg.data.masks.instances import ONE_SIZE
+from beadseg.default_model import DEFAULT
 from beadseg.errors import BeadsegError
 from beadseg.files import read_file, read_json
+from beadseg.inference.networks.runtime import Graph, graph_of
 from beadseg.inference.settings import DEFAULT_NAME
-from beadseg.models.network import Network
 from beadseg.quoting import printable
 from beadseg.training.run_folder import ROUNDS
-from beadseg.training.start import DEFAULT
 from beadseg.training.tracking.summary import SUMMARY, best_of
 from beadseg.training.tracking.tracker import read_rows
 from beadseg.training.weights import WEIGHTS, Weights, read_weights
+
+if TYPE_CHECKING:  # which loads flax
+    from beadseg.models.network import Network
 
 FACTOR = 64  # most by which a run enlarges or reduces its images
 LARGEST = 1e5  # px of a bead, or um of a pixel: more is damage
@@ -41,6 +42,7 @@ class Run:
     path: Path
     model_config: ConfigDict
     weights: Weights
+    graph: Graph  # of the network
     threshold: float  # of the mask's probability
     bead_diameter: float | None  # px, of the median bead as the network saw it
     smallest_bead: float | None  # of those trained on, in median diameters
@@ -61,8 +63,10 @@ class Run:
         """Words for messages and results."""
         return DEFAULT_NAME if self.path == DEFAULT else str(self.path)
 
-    def build(self) -> Network:
+    def build(self) -> "Network":
         """The network."""
+        from beadseg import models
+
         return models.build(self.model_config)
 
     def preparation(self, scale: float, least_span: float = 0.0) -> dict[str, float]:
@@ -137,9 +141,6 @@ def load_run(path: Path) -> Run:
 
 def _load(path: Path, config: dict[str, Any], version: str) -> Run:
     data, model = config["data"], ConfigDict(config["model"])
-    unknown = sorted(set(model) - models.settings())
-    if unknown:
-        raise _other_version(path, version, f"model.{unknown[0]} is unknown here")
     dataset = _read(path, "dataset.json")
     weights, notes = _weights(path)
     if dataset is None:
@@ -147,12 +148,8 @@ def _load(path: Path, config: dict[str, Any], version: str) -> Run:
             f"{path}: dataset.json is missing: copy the run folder again"
         )
     threshold, more = _threshold(path)
-    try:
-        network = models.build(model)
-    except BeadsegError as error:
-        raise _other_version(path, version, str(error)) from error
-    _check_fit(path, version, network, weights)
-    if network.receptive_field is None:
+    graph = graph_of(model, weights, lambda: _network(path, version, model, weights))
+    if graph.extent.receptive_field is None:
         notes.append(
             f"{path}: its network looks at the whole image: one larger than --tile is "
             "predicted in parts, and differs a little from one predicted at once"
@@ -169,6 +166,7 @@ def _load(path: Path, config: dict[str, Any], version: str) -> Run:
         path=path,
         model_config=model,
         weights=weights,
+        graph=graph,
         threshold=threshold,
         bead_diameter=None if diameter is None else diameter * scale,
         smallest_bead=dataset.get("smallest_bead"),  # not in older runs
@@ -279,8 +277,22 @@ def _so_far(path: Path) -> dict[str, Any]:
     return best_of(scores)
 
 
-def _check_fit(path: Path, version: str, network: Network, weights: Weights) -> None:
-    """Raises if the network that this version builds has other weights."""
+def _network(
+    path: Path, version: str, model: ConfigDict, weights: Weights
+) -> "Network":
+    """The network; raises if this version knows none with these weights."""
+    import jax
+    import jax.numpy as jnp
+
+    from beadseg import models
+
+    unknown = sorted(set(model) - models.settings())
+    if unknown:
+        raise _other_version(path, version, f"model.{unknown[0]} is unknown here")
+    try:
+        network = models.build(model)
+    except BeadsegError as error:
+        raise _other_version(path, version, str(error)) from error
     image = jnp.zeros((1, network.stride, network.stride, 1))
     wanted = jax.eval_shape(network.init, jax.random.key(0), image)
     have = {"params": weights.params, "batch_stats": weights.statistics}
@@ -295,6 +307,7 @@ def _check_fit(path: Path, version: str, network: Network, weights: Weights) -> 
             raise _other_version(
                 path, version, "its weights fit no network of this one"
             )
+    return network
 
 
 def _other_version(path: Path, version: str, reason: str) -> BeadsegError:

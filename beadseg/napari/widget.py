@@ -89,9 +89,7 @@ def find_beads(
 @lru_cache(maxsize=1)
 def _predictor(run: Path | None) -> Any:
     from beadseg.inference.predictor import load  # jax takes seconds
-    from beadseg.inference.tiles import keep_programs
 
-    keep_programs()
     return load(run)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
+from beadseg.default_model import DEFAULT
 from beadseg.errors import BeadsegError
 from beadseg.training import hosts
 from beadseg.training.weights import WEIGHTS, Weights, read_weights, write_weights
@@ -16,7 +17,6 @@ from beadseg.training.weights import WEIGHTS, Weights, read_weights, write_weigh
 if TYPE_CHECKING:  # which loads optax
     from beadseg.training.state import TrainState
 
-DEFAULT = Path(__file__).parents[1] / "default_model"
 START = "start.npz"  # of a run that began with the weights of another: those
 FRESH = ("head_", "deep_")  # parts that may be new: what the network is asked for
 

@@ -25,7 +25,6 @@ from beadseg.data.scaling import resample_labels
 from beadseg.inference.predictor import Predictor, load
 from beadseg.inference.pyramid import bead_scores, pyramid
 from beadseg.inference.pyramid.pyramid import Level
-from beadseg.inference.tiles import keep_programs
 
 SEED = 77  # of the images; not that of training
 IMAGES = 2400
@@ -242,7 +241,6 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=IMAGES)
     parser.add_argument("-o", "--output", type=Path, default=bead_scores.FILE)
     options = parser.parse_args()
-    keep_programs()
     predictor = load(options.run) if options.run else load()
     nets = fit_all(list(looked_at(predictor, options.images)))
     save(nets, options.output)

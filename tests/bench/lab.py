@@ -56,9 +56,9 @@ from beadseg.data.images.reading import file_stem
 from beadseg.data.masks.beads import crowding, number_beads
 from beadseg.data.masks.labels import read_labels
 from beadseg.data.masks.marks import centres, mark_centres
+from beadseg.default_model import DEFAULT
 from beadseg.inference.run import load_runs
 from beadseg.partial.alignment import aligned
-from beadseg.training.start import DEFAULT
 from beadseg.training.weights import WEIGHTS
 from tests.bench.command import Predicted, predict, read
 from tests.bench.real_sets import NEAR, Near, by_dilution, images_of, near_pieces

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from beadseg.training.start import DEFAULT
+from beadseg.default_model import DEFAULT
 
 FILES = (
     *("config.json", "dataset.json", "summary.json", "versions.json"),

@@ -101,9 +101,7 @@ def time_image(image: np.ndarray, run: str | None, repeats: int, folder: Path) -
 def in_process(file: Path, run: str | None, repeats: int) -> list[float]:
     """Seconds of each look at an image, after a first one that does not count."""
     import beadseg
-    from beadseg.inference.tiles import keep_programs
 
-    keep_programs()
     predictor = beadseg.load(*([run] if run else []))
     image = open_pages(file)[0].read()
     predictor.predict(image)

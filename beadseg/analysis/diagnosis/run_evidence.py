@@ -19,8 +19,8 @@ from beadseg.data.masks.instances import find_beads
 from beadseg.errors import BeadsegError
 from beadseg.files import read_json
 from beadseg.inference.estimate import estimate
+from beadseg.inference.networks.tiles import Network
 from beadseg.inference.run import load_run
-from beadseg.inference.tiles import Network
 from beadseg.partial.agreement import agree
 from beadseg.training import beads
 from beadseg.training.run_data import open_both

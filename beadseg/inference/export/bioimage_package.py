@@ -21,10 +21,10 @@ from beadseg import __version__
 from beadseg.data.generated.render import generate
 from beadseg.data.generated.settings import GeneratedSettings
 from beadseg.data.scaling import CLIP, NOISE_SPAN, prepare
+from beadseg.default_model import DEFAULT
 from beadseg.files import write_whole
 from beadseg.inference.export.onnx_graph import INPUT, OPSET, OUTPUTS
 from beadseg.inference.run import Run
-from beadseg.training.start import DEFAULT
 
 _FORMAT = "0.5.4"
 _ABOUT = {
@@ -127,7 +127,7 @@ def _description(run: Run, names: list[str], about: dict[str, Any]) -> dict[str,
 
 
 def _input(run: Run) -> dict[str, Any]:
-    stride = run.build().stride
+    stride = run.graph.extent.stride
     size = {"min": 4 * stride, "step": stride}
     percentiles = {"min_percentile": run.low, "max_percentile": run.high}
     return {

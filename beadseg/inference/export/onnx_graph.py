@@ -106,16 +106,22 @@ class Graph:
                 skip = self.gate(params[f"gate_{i}"], skip, x)
             x = block(f"decoder_{i}", [skip, self.double(params[f"double_{i}"], x)])
         starts, axes = (self.constant(np.array(a, np.int64)) for a in ([0, 0], [2, 3]))
-        x = self.add("Slice", x, starts, size, axes)
-        return self.heads(x)
+        return self.heads(x, lambda x: self.add("Slice", x, starts, size, axes))
 
-    def heads(self, x: str) -> list[str]:
-        """The probabilities of all heads from what comes before them."""
-        outputs = []
-        for head in self.model.heads:
-            logits = self.dense(self.weights.params[f"head_{head}"], x)
-            outputs.append(self.add("Sigmoid", logits, output=OUTPUTS[head]))
-        return outputs
+    def heads(self, x: str, cut: Callable[[str], str] = lambda x: x) -> list[str]:
+        """The probabilities of all heads from what comes before them.
+
+        `cut` takes from maps what belongs to the image.
+        """
+        names = [OUTPUTS[head] for head in self.model.heads]
+        params = [self.weights.params[f"head_{head}"] for head in self.model.heads]
+        together = {
+            part: np.concatenate([np.asarray(each[part]) for each in params], -1)
+            for part in ("kernel", "bias")
+        }
+        maps = cut(self.add("Sigmoid", self.dense(together, x)))
+        self.nodes.append(helper.make_node("Split", [maps], names, axis=1))
+        return names
 
     def block(self, params, statistics, inputs, first, norm) -> str:
         """Plain or residual; `first` is the norm of its first convolution."""
@@ -132,7 +138,6 @@ class Graph:
         return self.add("Relu", self.add("Add", shortcut, inputs[0]))
 
     def convolution(self, params, statistics, inputs, norm, relu=True) -> str:
-        x = inputs[0] if len(inputs) == 1 else self.add("Concat", *inputs, axis=1)
         kernel, bias = _f64(params["kernel"]), _f64(params["bias"])
         gain = _f64(params.get("gain", 1.0))
         match norm.kind:
@@ -143,12 +148,22 @@ class Graph:
                 kernel, bias = kernel * gain, bias - _f64(statistics["mean"]) * gain
         normalise = {"channel": self.over_channels, "group": self.over_groups}
         if norm.kind in normalise:
-            x = normalise[norm.kind](self.convolve(x, kernel), kernel.shape[-1])
+            x = self.convolve_all(inputs, kernel)
+            x = normalise[norm.kind](x, kernel.shape[-1])
             x = self.add("Mul", x, self.constant(_each(gain)))
             x = self.add("Add", x, self.constant(_each(bias)))
         else:
-            x = self.convolve(x, kernel, bias)
+            x = self.convolve_all(inputs, kernel, bias)
         return self.add("Relu", x) if relu else x
+
+    def convolve_all(self, inputs, kernel, bias=None) -> str:
+        """Inputs of as many channels each, as if they were one: none is copied."""
+        *parts, last = np.split(kernel, len(inputs), axis=2)
+        sums = [self.convolve(x, k) for x, k in zip(inputs, parts, strict=False)]
+        x = self.convolve(inputs[-1], last, bias)
+        for each in sums:
+            x = self.add("Add", x, each)
+        return x
 
     def convolve(self, x, kernel, bias=None, stride=1) -> str:
         """kernel [h, w, C, D]; a stride of 2 with a 2x2 kernel has no border."""

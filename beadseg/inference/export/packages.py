@@ -5,16 +5,17 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import onnxruntime
 
 from beadseg import __version__, models
 from beadseg.data.scaling import CLIP, NOISE_SPAN
 from beadseg.errors import BeadsegError
 from beadseg.files import write_whole, writing
+from beadseg.inference.export.onnx_graph import OPSET, OUTPUTS, build_graph
 from beadseg.inference.run import Run
 
 TOLERANCE = 1e-4  # largest difference of a probability from that of JAX
 _SIZES = ((64, 48), (43, 58))  # px; the second is no multiple of any pooling grid
-_INSTALL = 'pip install "beadseg[export]"'
 
 
 def export_run(run: Run, kind: str, file: Path) -> dict:
@@ -30,18 +31,8 @@ def export_run(run: Run, kind: str, file: Path) -> dict:
       random images of two sizes, and "metadata" (see `metadata`).
 
     Raises:
-      BeadsegError: packages are missing, the numbers differ, or the file cannot be
-        written.
+      BeadsegError: the numbers differ, or the file cannot be written.
     """
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-    except ImportError as error:
-        raise BeadsegError(
-            f"export needs the package {error.name}: {_INSTALL}"
-        ) from None
-    from beadseg.inference.export.onnx_graph import OPSET, OUTPUTS, build_graph
-
     about = metadata(run)
     model = build_graph(run.model_config, run.weights)
     for key, value in about.items():
@@ -95,8 +86,8 @@ def metadata(run: Run) -> dict:
         "percentile_low": run.low,
         "percentile_high": run.high,
         "flatten_sigma_px": run.flatten_sigma,
-        "stride_px": run.build().stride,
-        "receptive_field_px": run.build().receptive_field,
+        "stride_px": run.graph.extent.stride,
+        "receptive_field_px": run.graph.extent.receptive_field,
     }
 
 
@@ -118,8 +109,6 @@ def probabilities(run: Run, images: np.ndarray) -> list[np.ndarray]:
 
 def largest_difference(run: Run, model: bytes) -> float:
     """Between a serialised ONNX model and JAX, over random images of two sizes."""
-    import onnxruntime
-
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     rng = np.random.default_rng(0)
     apart = 0.0

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from beadseg.default_model import DEFAULT
 from beadseg.inference.pyramid.pyramid import Candidates, Level, octaves
-from beadseg.training.start import DEFAULT
 
 FILE = DEFAULT / "scores.npz"
 KINDS = ("alone", "supported", "in_context")  # networks, each knows more

@@ -8,7 +8,7 @@ nothing new.
 import numpy as np
 from scipy import ndimage
 
-from beadseg.inference.tiles import Source
+from beadseg.inference.networks.tiles import Source
 
 EDGE = 0.2  # radii around an outline that are not looked at, for its own contrast
 EDGE_LEAST = 4  # px, likewise; and at the border, which cuts beads

@@ -184,14 +184,6 @@ def test_a_model_that_differs_is_not_written(bright_run, tmp_path, capsys, monke
     assert list(tmp_path.iterdir()) == []
 
 
-def test_missing_packages_are_named(bright_run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    command(bright_run, "-o", tmp_path / "m.onnx", code=2)
-    said = capsys.readouterr().err
-    assert 'pip install "beadseg[export]"' in said
-    assert "onnxruntime" in said
-
-
 def test_wrong_use_is_one_line(bright_run, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(packages, "largest_difference", lambda run, model: 0.0)
     (tmp_path / "file").write_text("")

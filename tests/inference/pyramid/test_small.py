@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from beadseg.data.scaling import resample
+from beadseg.inference.networks.tiles import source_of
 from beadseg.inference.pyramid.small import only_beads
-from beadseg.inference.tiles import source_of
 
 SIDE, NOISE = 600, 0.02
 Y, X, DIAMETER = (np.array(v, float) for v in ([150, 420], [160, 400], [90, 100]))

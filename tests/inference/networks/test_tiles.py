@@ -1,4 +1,7 @@
-"""Tiling is exact: a tile of any size gives what the whole image gives."""
+"""Tiling is exact: a tile of any size gives what the whole image gives.
+
+With JAX, and with ONNX Runtime where it is asked for.
+"""
 
 from types import SimpleNamespace
 
@@ -9,11 +12,22 @@ import pytest
 
 from beadseg import models
 from beadseg.errors import BeadsegError
-from beadseg.inference.tiles import Network, source_of, spans, turned, turned_back
+from beadseg.inference.export.onnx_graph import build_graph
+from beadseg.inference.networks.runtime import Extent, Graph
+from beadseg.inference.networks.tiles import (
+    Network,
+    source_of,
+    spans,
+    turned,
+    turned_back,
+)
+from beadseg.training.weights import Weights
 from configs import base
 
+RUNTIMES = ("jax", "onnx")
 
-def run_of(name="unet", **fields):
+
+def run_of(name="unet", runtime="jax", **fields):
     """A run with drawn weights and statistics, as prediction needs it."""
     config = base.get_config().model
     config.name, config.width, config.depth = name, 2, 1
@@ -35,8 +49,15 @@ def run_of(name="unet", **fields):
         "params": with_path(spread, variables["params"]),
         "batch_stats": with_path(draw, variables.get("batch_stats", {})),
     }
+    extent = Extent(*(getattr(model, field) for field in Extent._fields))
+    content = None
+    if runtime == "onnx":
+        content = build_graph(config, Weights(*variables.values())).SerializeToString()
     return SimpleNamespace(
-        model_config=config, build=lambda: model, variables=variables
+        model_config=config,
+        build=lambda: model,
+        variables=variables,
+        graph=Graph(extent, content),
     )
 
 
@@ -51,8 +72,9 @@ def picture(height, width):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", models.MODELS)
-def test_any_tile_gives_what_the_whole_image_gives(name):
-    run = run_of(name, heads=("mask", "distance"), depth=2)
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_any_tile_gives_what_the_whole_image_gives(name, runtime):
+    run = run_of(name, runtime, heads=("mask", "distance"), depth=2)
     image = picture(333, 281)
     expected = whole(run, image)
     assert expected["mask"].std() > 0.01
@@ -97,11 +119,8 @@ def test_the_more_tiles_overlap_the_closer_is_their_blend():
 
 def test_weights_of_blended_tiles_add_up_to_one():
     run = run_of(norm="none")
-    constant = SimpleNamespace(
-        model_config=run.model_config,
-        build=run.build,
-        variables=jax.tree.map(np.zeros_like, run.variables),
-    )
+    constant = SimpleNamespace(**vars(run))
+    constant.variables = jax.tree.map(np.zeros_like, run.variables)
     found = Network(constant, tile=40, overlap=6).predict(picture(151, 113))
     np.testing.assert_allclose(found.probability, 0.5, atol=1e-6)
 
@@ -117,9 +136,10 @@ def test_augmented_prediction_is_the_mean_over_the_symmetries():
     np.testing.assert_allclose(found.square, np.mean(np.square(each), 0), atol=1e-5)
 
 
-def test_augmented_tiles_are_exact_too():
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_augmented_tiles_are_exact_too(runtime):
     image = picture(141, 203)
-    network = Network(run_of(), augment=True)
+    network = Network(run_of(runtime=runtime), augment=True)
     once = network.predict(image)
     network._tile = 64
     tiled = network.predict(image)
@@ -128,33 +148,43 @@ def test_augmented_tiles_are_exact_too():
 
 @pytest.mark.parametrize("name", models.MODELS)
 @pytest.mark.parametrize("augment", [False, True])
-def test_images_in_one_window_are_predicted_as_each_alone(name, augment):
-    run = run_of(name, heads=("mask", "distance"), depth=2)
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_images_together_are_predicted_as_each_alone(name, augment, runtime):
+    run = run_of(name, runtime, heads=("mask", "distance"), depth=2)
     network = Network(run, augment=augment)
     images = [picture(*shape) for shape in ((90, 141), (45, 71), (23, 36), (12, 18))]
     assert all(network.holds(image.shape) for image in images)
     together = network.together([(source_of(i), i.shape) for i in images])
-    assert len(network._shapes) == 1 + augment  # one window, which may be turned
+    if runtime == "jax":  # one window, which may be turned
+        assert len(network._runtime._shapes) == 1 + augment
     for image, found in zip(images, together, strict=True):
         alone = network.predict(image)
-        for one, other in zip(found, alone, strict=True):
+        for kind in ("probability", "distance", "square"):
+            one, other = getattr(found, kind), getattr(alone, kind)
             np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_a_network_that_looks_at_the_whole_image_has_a_window_for_each():
-    assert not Network(run_of(norm="group")).holds((64, 64))
+    images = [picture(64, 64), picture(32, 32)]
+    network = Network(run_of(norm="group"))
+    together = network.together([(source_of(i), i.shape) for i in images])
+    for image, found in zip(images, together, strict=True):
+        np.testing.assert_array_equal(
+            found.probability, network.predict(image).probability
+        )
 
 
 def test_images_of_many_sizes_compile_few_programs():
     network = Network(run_of(heads=("mask",)))
-    network._apply = lambda _, windows, extents: np.zeros((*windows.shape[:3], 1))
+    jax_ = network._runtime
+    jax_._apply = lambda _, windows, extents: np.zeros((*windows.shape[:3], 1))
     sizes = np.random.default_rng(0).integers(40, 200, (200, 2))
     for height, width in sizes:
         assert network.predict(picture(height, width)).probability.shape == (
             height,
             width,
         )
-    assert len(network._shapes) <= 8
+    assert len(jax_._shapes) <= 8
 
 
 @pytest.mark.parametrize("length", [8, 100, 333, 1000, 4096])

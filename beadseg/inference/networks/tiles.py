@@ -7,21 +7,16 @@ its edge up to the grid.
 """
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from beadseg.data.cache import cache_dir
 from beadseg.errors import BeadsegError
+from beadseg.inference.networks.runtime import Fetch, runtime
 from beadseg.inference.run import Run
-from beadseg.models.extent import apply_within
 
 TILE = 1024  # px kept of a window, a side
-SPARE = 2**21  # pixels of padding that cost as much as compiling another program
 SYMMETRIES = 8  # of the square: four turns, each mirrored or not
 
 # From rows and columns (first, last + 1; may reach beyond the image) to f32[h, w].
@@ -43,11 +38,17 @@ class Band(NamedTuple):
     top: int
     probability: np.ndarray
     distance: np.ndarray | None  # where the network has that head
-    square: np.ndarray  # mean square of the probabilities; of one, its square
+    mean_square: np.ndarray | None  # of the probabilities; None: there is one
+
+    @property
+    def square(self) -> np.ndarray:
+        """Mean square of the probabilities, f32[rows, W]."""
+        known = self.mean_square is not None
+        return self.mean_square if known else np.square(self.probability)
 
 
 class Network:
-    """The network of a run, compiled for few shapes of windows.
+    """The network of a run, applied window by window.
 
     Args:
       run: to predict with.
@@ -68,11 +69,12 @@ class Network:
         overlap: int | None = None,
         augment: bool = False,
     ):
-        self.run = run
-        model, self.has_distance = run.build(), "distance" in run.model_config.heads
-        self._stride = model.stride
+        self.run, self.has_distance = run, "distance" in run.model_config.heads
+        self._runtime = runtime(run)
+        extent = self._runtime.extent
+        self._stride = extent.stride
         self._tile = _up(tile, self._stride)
-        exact = _up(model.margin, self._stride)
+        exact = _up(extent.margin, self._stride)
         self._margin = exact if overlap is None else _up(overlap, self._stride)
         self._blend = self._margin if self._margin < exact else 0
         if tile < 1 or self._margin < 0:
@@ -84,20 +86,6 @@ class Network:
                 "tile must not meet inside it"
             )
         self._symmetries = range(SYMMETRIES if augment else 1)
-        self._exact_shapes = not model.fits_any_window
-        self._shapes: set[tuple[int, int]] = set()
-        self._padding: Counter[tuple[int, int]] = Counter()  # px, of windows so far
-        self._variables = jax.tree.map(jnp.asarray, run.variables)
-
-        def apply(variables, windows, inside):
-            if model.fits_any_window:
-                outputs = apply_within(model, variables, windows, inside)
-            else:
-                outputs = model.apply(variables, windows)
-            heads = ("mask", "distance") if self.has_distance else ("mask",)
-            return jax.nn.sigmoid(jnp.concatenate([outputs[h] for h in heads], -1))
-
-        self._apply = jax.jit(apply)
 
     def bands(self, read: Source, shape: tuple[int, int]) -> Iterator[Band]:
         """Predicts an image of `shape`, from the top, a row of windows at a time."""
@@ -109,7 +97,8 @@ class Network:
             above = self._blend if i else 0
             below = self._blend if i < len(rows) - 1 else 0
             top, bottom = row.first - above, min(row.last + below, shape[0])
-            sums = np.zeros((2 + self.has_distance, bottom - top, shape[1]), "f4")
+            count = 1 + self.has_distance + (len(self._symmetries) > 1)
+            sums = np.zeros((count, bottom - top, shape[1]), np.float32)
             if carried.size:
                 sums[:, : carried.shape[1]] = carried
             for column, maps in self._row(read, row, columns):
@@ -134,17 +123,18 @@ class Network:
         return Band(0, *maps)
 
     def holds(self, shape: tuple[int, int]) -> bool:
-        """Whether an image of `shape` is one window, which may hold others too."""
-        most = self._tile + 2 * self._margin
-        return not self._exact_shapes and max(shape) <= most
+        """Whether an image of `shape` is one window."""
+        return max(shape) <= self._tile + 2 * self._margin
 
     def together(self, images: Sequence[tuple[Source, tuple[int, int]]]) -> list[Band]:
-        """What `whole` gives of each of some images that it `holds`, of one window.
+        """What `whole` gives of each of some images that it `holds`.
 
         Args:
           images: how each is read, and its shape; large to small, each no larger than
             half the one before, for a window that is filled well.
         """
+        if not self._runtime.joins_images:
+            return [self.whole(*image) for image in images]
         shapes = [tuple(_up(n, self._stride) for n in shape) for _, shape in images]
         corners = side_by_side(shapes, self._stride)
         places = [
@@ -159,7 +149,7 @@ class Network:
         ):
             window[place], inside[place] = read(0, rows, 0, columns), True
         started = [self._start(window, k, inside) for k in self._symmetries]
-        maps = self._fetch(window.shape, started)
+        maps = self._fetch(started)
         return [
             self._band(0, maps[:, *place][:, : shape[0], : shape[1]])
             for (_, shape), place in zip(images, places, strict=True)
@@ -167,43 +157,40 @@ class Network:
 
     def _band(self, top: int, maps: np.ndarray) -> Band:
         distance = maps[1] if self.has_distance else None
-        return Band(top, maps[0], distance, maps[-1])
+        square = maps[-1] if len(self._symmetries) > 1 else None
+        return Band(top, maps[0], distance, square)
 
     def _row(self, read: Source, row: Span, columns: list[Span]):
         """Maps f32[2 or 3, h, w] of each window; one runs while another is read."""
         waiting = None
         for column in columns:
             window = read(row.start, row.stop, column.start, column.stop)
-            now = (
-                column,
-                window.shape,
-                [self._start(window, k) for k in self._symmetries],
-            )
+            now = column, [self._start(window, k) for k in self._symmetries]
             if waiting is not None:
-                yield waiting[0], self._fetch(*waiting[1:])
+                yield waiting[0], self._fetch(waiting[1])
             waiting = now
-        yield waiting[0], self._fetch(*waiting[1:])
+        yield waiting[0], self._fetch(waiting[1])
 
     def _start(
         self, window: np.ndarray, symmetry: int, inside: np.ndarray | None = None
-    ) -> jax.Array:
+    ) -> Fetch:
         """Begins with a window; `inside`: what of it is image, all where it is None."""
-        if inside is None:
-            inside = np.ones(window.shape, bool)
-        shape = self._shape_for(turned(window, symmetry).shape)
-        window, inside = (
-            _filled(turned(each, symmetry), shape) for each in (window, inside)
-        )
-        return self._apply(self._variables, window[None, :, :, None], inside[None])
+        if inside is not None:
+            inside = turned(inside, symmetry)
+        return self._runtime.start(turned(window, symmetry), inside)
 
-    def _fetch(self, shape: tuple[int, int], outputs: list[jax.Array]) -> np.ndarray:
+    def _fetch(self, started: list[Fetch]) -> np.ndarray:
+        """Means over the symmetries, f32[heads, h, w]; of several the mean square."""
+        found = [
+            turned_back(fetch(), symmetry).transpose(2, 0, 1)
+            for symmetry, fetch in zip(self._symmetries, started, strict=True)
+        ]
+        if len(found) == 1:
+            return found[0]
         total = 0.0
-        for symmetry, output in zip(self._symmetries, outputs, strict=True):
-            height, width = shape if symmetry < 4 else shape[::-1]
-            maps = np.asarray(output)[0, :height, :width]
-            maps = turned_back(maps, symmetry).transpose(2, 0, 1)
+        for maps in found:
             total = total + np.concatenate((maps, np.square(maps[:1])))
-        return total / np.float32(len(outputs))
+        return total / np.float32(len(found))
 
     def _add(self, sums, maps, top, row, column, rows, columns) -> None:
         """Adds a window's part to the rows that begin at `top`."""
@@ -222,34 +209,6 @@ class Network:
             part = part * (weights[0][:, None] * weights[1])
         sums[:, places[0], places[1]] += part
 
-    def _shape_for(self, window: tuple[int, int]) -> tuple[int, int]:
-        """The shape of a program that holds the window.
-
-        One compiled before, until padding windows of this shape to it has cost as much
-        as one for them.
-        """
-        if self._exact_shapes:
-            return window
-        fitting = [
-            shape
-            for shape in self._shapes
-            if all(n >= m for n, m in zip(shape, window, strict=True))
-        ]
-        if fitting:
-            best = min(fitting, key=math.prod)
-            self._padding[window] += math.prod(best) - math.prod(window)
-            if self._padding[window] <= SPARE:
-                return best
-        best = tuple(_round_length(n, self._stride) for n in window)
-        self._shapes.add(best)
-        return best
-
-
-def _filled(window: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Zeros at the right and the bottom, up to `shape`."""
-    rest = [(0, n - m) for n, m in zip(shape, window.shape, strict=True)]
-    return np.pad(window, rest)
-
 
 def side_by_side(
     shapes: Sequence[tuple[int, int]], gap: int
@@ -266,17 +225,6 @@ def side_by_side(
             top += height + gap
         else:
             left += width + gap
-
-
-def keep_programs() -> None:
-    """Keeps what is compiled in the cache on disk: the next command starts at once."""
-    if jax.config.jax_compilation_cache_dir is None:
-        try:
-            folder = cache_dir(None) / "programs"
-        except BeadsegError:  # nothing but time is lost
-            return
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 
 def spans(length: int, tile: int, margin: int, stride: int) -> list[Span]:
@@ -348,12 +296,6 @@ def _weight(
     if after:
         weight[len(weight) - 2 * blend :] *= ramp[::-1]
     return first, last, weight[: last - first]
-
-
-def _round_length(length: int, stride: int) -> int:
-    """The next of eight lengths between powers of two."""
-    step = max(stride, 32, 2 ** (math.floor(math.log2(length)) - 3))
-    return _up(length, step)
 
 
 def _up(length: int, step: int) -> int:

@@ -1,0 +1,1 @@
+"""A network applied to an image: by which library, and window by window."""
