@@ -23,6 +23,7 @@ AS_THEY_ARE = (10.0, 16.0)
 _MANY = 8  # beads of an image, to tell how small they get
 _ROWS = 2048  # of a page that are floats at once
 _COARSE_ROWS = 64  # of a coarse background that are made at once
+_SPAN_ROWS = 64  # of a page that is not large, that are read at once for its span
 _PERCENTILE_PIXELS = 2**22  # a grid of so many pixels gives the same percentiles
 CLIP = (-1.0, 2.0)  # normalised values beyond are cut: hot pixels, dirt
 NOISE_SPAN = 12.0  # standard deviations of the noise that 0 and 1 lie apart at least
@@ -205,15 +206,22 @@ def _span(
 ) -> tuple[float, float]:
     """`span` of rows that are read a few at a time."""
     step = math.ceil(math.sqrt(math.prod(shape) / _PERCENTILE_PIXELS))
+    count = max(_SPAN_ROWS // step**2, 1)  # of sampled rows that are read at once
     sampled, across, down = [], [], []
-    for first in range(0, shape[0], step):
-        rows = read(slice(max(first - 1, 0), first + 2))
-        middle = rows[min(first, 1)]
-        sampled.append(middle[::step])
-        across.append(np.abs(np.diff(middle, 2))[::step])
-        if len(rows) == 3:
-            down.append(np.abs(rows[0] - 2 * middle + rows[2])[::step])
-    sampled = np.concatenate(sampled)
+    for first in range(0, shape[0], count * step):
+        above = min(first, 1)
+        rows = read(slice(first - above, first + (count - 1) * step + 2))
+        at = np.arange(above, min(above + count * step, len(rows)), step)
+        at = at[at < shape[0] - first + above]
+        sampled.append(rows[at][:, ::step])
+        across.append(np.abs(np.diff(rows[at], 2))[:, ::step])
+        at = at[(at > 0) & (at < len(rows) - 1)]
+        second = rows[at - 1] - 2 * rows[at] + rows[at + 1]
+        down.append(np.abs(second[:, ::step]))
+    sampled, across, down = (
+        np.concatenate([part.ravel() for part in parts])
+        for parts in (sampled, across, down)
+    )
     bottom, top = np.percentile(sampled, percentiles)
     if bottom == top:  # a few bright specks on an even background
         bottom, top = sampled.min(), sampled.max()
@@ -231,14 +239,13 @@ def _span(
     return bottom, top
 
 
-def _noise(differences: list[np.ndarray]) -> float:
+def _noise(found: np.ndarray) -> float:
     """Standard deviation of the noise from absolute second differences of pixels.
 
     Their median is that of white noise, as long as beads have fewer edges than pixels
     (Donoho and Johnstone 1994 do the same with wavelets). Where most differ by nothing,
     as in few counts, their mean tells more.
     """
-    found = np.concatenate(differences) if differences else np.zeros(0)
     if not found.size:
         return 0.0
     middle = float(np.median(found)) / _GAUSSIAN_MEDIAN

@@ -129,27 +129,34 @@ def _in_window(
     slope = np.hypot(*np.gradient(np.where(known, pixels, 0.0)))
     rim = (border | mine & (away > 0) & (away < 1.5)) & known
 
-    def of(where: np.ndarray, values: np.ndarray, reduce) -> np.ndarray:
-        found = ndimage.labeled_comprehension(
-            values[where],
-            nearest[where],
-            np.arange(1, count + 1),
-            reduce,
-            float,
-            np.nan,
-        )
-        return np.asarray(found)
+    def sums(where: np.ndarray, values: np.ndarray | None) -> np.ndarray:
+        values = None if values is None else values[where]
+        return np.bincount(nearest[where], values, count + 1)[1:]
 
+    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN, of beads without a pixel
+        rim_slope = sums(rim, slope) / sums(rim, None)
     largest, smallest = _feret(labels, count)
     return {
-        "median": of(inside, pixels, np.median),
-        "sum": of(inside, pixels, np.sum),
-        "ring": of(ring, pixels, np.median),
-        "rim": of(rim, slope, np.mean),
+        "median": _medians(pixels[inside], nearest[inside], count),
+        "sum": np.where(sums(inside, None) > 0, sums(inside, pixels), np.nan),
+        "ring": _medians(pixels[ring], nearest[ring], count),
+        "rim": rim_slope,
         "feret_max": largest,
         "feret_min": smallest,
         "touching": _touching(labels, count),
     }
+
+
+def _medians(values: np.ndarray, of: np.ndarray, count: int) -> np.ndarray:
+    """Medians f64[count] of the values of each bead 1..count; NaN of no value."""
+    order = np.lexsort((values, of))
+    values, edges = values[order], np.searchsorted(of[order], np.arange(1, count + 2))
+    first, last = edges[:-1], edges[1:]
+    some = last > first
+    medians = np.full(count, np.nan)
+    lower, upper = ((first + last - 1) // 2)[some], ((first + last) // 2)[some]
+    medians[some] = (values[lower] + values[upper]) / 2
+    return medians
 
 
 def _touching(labels: np.ndarray, count: int) -> np.ndarray:
