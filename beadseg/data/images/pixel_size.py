@@ -1,4 +1,4 @@
-"""The size of a pixel in um, from the metadata of a TIFF file."""
+"""The size of a pixel in um, and names of channels, from the metadata of a TIFF."""
 
 import math
 import xml.etree.ElementTree as ElementTree
@@ -66,22 +66,39 @@ def page_size(page: tifffile.TiffPage) -> PixelSize:
     return _resolution_size(page)
 
 
-def _ome_sizes(xml: str) -> list[PixelSize]:
-    """Of the images that an OME-XML document describes, in its order."""
+def channel_names(file: tifffile.TiffFile, count: int) -> list[tuple[str, ...]]:
+    """The names of the channels of each of `count` images; () where OME has none."""
+    found = [
+        tuple(part.get("Name", "") for part in pixels if _is(part, "Channel"))
+        for pixels in _ome_pixels(file.ome_metadata or "")
+    ]
+    return found if len(found) == count else [()] * count
+
+
+def _ome_pixels(xml: str) -> list[ElementTree.Element]:
+    """The images that an OME-XML document describes, in its order."""
     try:
         root = ElementTree.fromstring(xml)
     except ElementTree.ParseError:
-        return [PixelSize()]
+        return []
+    return [part for part in root.iter() if _is(part, "Pixels")]
+
+
+def _is(part: ElementTree.Element, name: str) -> bool:
+    return part.tag.rsplit("}", 1)[-1] == name
+
+
+def _ome_sizes(xml: str) -> list[PixelSize]:
+    """Of the images that an OME-XML document describes, in its order."""
     sizes = []
-    for pixels in root.iter():
-        if pixels.tag.rsplit("}", 1)[-1] == "Pixels":
-            value = {a: pixels.get(f"PhysicalSize{a}") for a in "XY"}
-            unit = {a: pixels.get(f"PhysicalSize{a}Unit", "um") for a in "XY"}
-            if value["Y"] is None:
-                value["Y"], unit["Y"] = value["X"], unit["X"]
-            size = _pair(*(length(value[a], unit[a]) for a in "XY"))
-            unknown = size is None and value["X"] is not None
-            sizes.append(PixelSize(size, _unit_note(unit["X"]) if unknown else ()))
+    for pixels in _ome_pixels(xml):
+        value = {a: pixels.get(f"PhysicalSize{a}") for a in "XY"}
+        unit = {a: pixels.get(f"PhysicalSize{a}Unit", "um") for a in "XY"}
+        if value["Y"] is None:
+            value["Y"], unit["Y"] = value["X"], unit["X"]
+        size = _pair(*(length(value[a], unit[a]) for a in "XY"))
+        unknown = size is None and value["X"] is not None
+        sizes.append(PixelSize(size, _unit_note(unit["X"]) if unknown else ()))
     return sizes or [PixelSize()]
 
 

@@ -15,7 +15,12 @@ import numpy as np
 import tifffile
 
 from beadseg.data.images.handles import opened
-from beadseg.data.images.pixel_size import PixelSize, page_size, series_sizes
+from beadseg.data.images.pixel_size import (
+    PixelSize,
+    channel_names,
+    page_size,
+    series_sizes,
+)
 from beadseg.data.images.pixels import eight_bit, inverted, through_palette
 from beadseg.data.images.raster import jpeg_ends
 from beadseg.data.images.stacks import Plane, Stack
@@ -54,11 +59,15 @@ def scan(path: Path) -> tuple[list[Stack], str]:
         # level, so files without metadata are listed page by page here.
         named = [s for s in series if s.kind not in ("generic", "uniform")]
         if named and len(named) == len(series):
-            sizes = series_sizes(file, len(series))
+            about = zip(
+                *(series, series_sizes(file, len(series))),
+                channel_names(file, len(series)),
+                strict=True,
+            )
             stacks = [
-                _of_series(file, s, size)
-                for s, size in zip(series, sizes, strict=True)
-                if not (s.keyframe.is_reduced or s.keyframe.is_mask)
+                _of_series(file, *one)
+                for one in about
+                if not (one[0].keyframe.is_reduced or one[0].keyframe.is_mask)
             ]
             _check_number(sum(len(s.planes) for s in stacks))
             return [s for s in stacks if s.planes], missing
@@ -157,7 +166,7 @@ def _check_promise(file: tifffile.TiffFile) -> None:
         _check_number(math.prod(int(size) for size in sizes))
 
 
-def _of_series(file, series, size: PixelSize) -> Stack:
+def _of_series(file, series, size: PixelSize, channels: tuple[str, ...]) -> Stack:
     axes, shape = series.axes, series.shape
     key = series.keyframe
     count = math.prod(shape) // max(1, math.prod(key.shape))
@@ -206,7 +215,10 @@ def _of_series(file, series, size: PixelSize) -> Stack:
     y, x = (shape[axes.rindex(a)] for a in "YX")
     kind, samples = _meaning(file, key)
     notes += (*size.notes, *_sparse(sparse))
-    return Stack(names, sizes, planes, (y, x), kind, samples, size.size, notes)
+    if len(channels) != dict(zip(names, sizes, strict=True)).get("C"):
+        channels = ()
+    about = (kind, samples, size.size, notes, channels)
+    return Stack(names, sizes, planes, (y, x), *about)
 
 
 _CIRCLE = "the list of its pages leads back into itself here and the rest is lost"

@@ -317,6 +317,16 @@ def test_hyperstack_axes_come_from_the_metadata(tmp_path, ome, compression):
         open_pages(path, channel=3)
 
 
+def test_channels_of_ome_have_names(tmp_path):
+    truth, file = picture("u2", (2, 3, 20, 24)), tmp_path / "a.ome.tif"
+    metadata = {"axes": "ZCYX", "Channel": {"Name": ["DAPI", "GFP", "Cy5"]}}
+    tifffile.imwrite(file, truth, metadata=metadata, photometric="minisblack")
+    for page, plane in zip(open_pages(file, channel="gfp"), truth[:, 1], strict=True):
+        np.testing.assert_array_equal(page.read(), plane)
+    with pytest.raises(ReadError, match=r"no channel 'RFP' \(DAPI, GFP, Cy5\)"):
+        open_pages(file, channel="RFP")
+
+
 def test_of_a_pyramid_only_the_full_resolution_counts(tmp_path):
     truth = picture("u2", (3, 64, 96))
     with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as writer:
