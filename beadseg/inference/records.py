@@ -25,7 +25,7 @@ def read_as(page: PageRef) -> dict[str, Any]:
     """How a page is found again, from any working directory."""
     return {
         "path": os.path.abspath(page.path),
-        "channel": page.channel,
+        "channel": page.number,
         "stack": page.projection,
     }
 

@@ -47,7 +47,7 @@ from typing import Any
 from tqdm import tqdm
 
 from beadseg.data.images.reading import PageRef
-from beadseg.data.images.stacks import Plane
+from beadseg.data.images.stacks import Channel, Plane
 from beadseg.errors import BeadsegError
 from beadseg.files import read_file, read_json, write_whole, writing
 from beadseg.inference.batch import (
@@ -265,8 +265,16 @@ def _to_json(image: Input) -> list[Any]:
 
 def _from_json(image: list[Any]) -> Input:
     name, page = image[0], {k: _tuples(v) for k, v in image[1].items()}
-    planes = tuple(Plane(*plane) for plane in page["planes"])
-    return Input(name, PageRef(**page | {"path": Path(page["path"]), "planes": planes}))
+    page["path"], page["planes"] = Path(page["path"]), _planes(page["planes"])
+    page["channels"] = tuple(
+        Channel(name, _planes(planes), sample)
+        for name, planes, sample in page.get("channels", ())
+    )
+    return Input(name, PageRef(**page))
+
+
+def _planes(found: Any) -> tuple[Plane, ...]:
+    return tuple(Plane(*plane) for plane in found)
 
 
 def _tuples(value: Any) -> Any:

@@ -17,9 +17,12 @@ import numpy as np
 from beadseg.data.images.pixels import choose_channel, project, to_grey
 from beadseg.data.images.readers import Reader, reader_of
 from beadseg.data.images.stacks import (
+    COLOURS,
+    Channel,
     Plane,
     Stack,
     channel_number,
+    names_of_channels,
     page_ends,
     place_of,
 )
@@ -50,6 +53,9 @@ class PageRef:
     projection: str = "pages"
     kind: str = "grey"  # "colour", "samples": several numbers a pixel; "beads": labels
     channel: int | None = None  # of them; None: luminance
+    number: int | None = None  # of the channel that is read; None: luminance
+    # All channels, where there are several.
+    channels: tuple[Channel, ...] = dataclasses.field(repr=False, default=())
     # Of a mask: "auto", "none", or its numbers that are kinds of beads.
     classes: str | tuple[int, ...] = "auto"
     # Scene, t, z and name of the channel, of files that say them.
@@ -61,6 +67,11 @@ class PageRef:
         """The words that messages use for this page."""
         several = self.name != file_stem(self.path)
         return printable(f"{self.path} page {self.index}" if several else self.path)
+
+    def of_channel(self, number: int) -> "PageRef":
+        """The same place in another of its `channels`."""
+        _, planes, sample = self.channels[number]
+        return dataclasses.replace(self, planes=planes, channel=sample, number=number)
 
     def read(self) -> np.ndarray:
         """Returns the pixels [H, W]: integers or floats in native byte order.
@@ -214,9 +225,11 @@ def _list(
     stacks = [part for part in stacks if part.level == level]
     pages = []
     for part in stacks:
-        names, planes, chosen, notes = _of_channel(part, channel)
+        planes, chosen, number, notes = _of_channel(part, channel)
         size, odd = _square(part.pixel_size)
-        for index, group in _groups(names, planes, stack):
+        groups = _groups(part.axes, planes, stack)
+        every = _every_channel(part, stack) or [()] * len(groups)
+        for (index, group), channels in zip(groups, every, strict=True):
             pages.append(
                 make(
                     part.shape,
@@ -226,6 +239,8 @@ def _list(
                     stack,
                     part.kind,
                     chosen,
+                    number,
+                    channels,
                     place=place_of(part, index, stack) if reader.by_place else (),
                 )
             )
@@ -236,21 +251,39 @@ def _list(
     return pages
 
 
-def _of_channel(part: Stack, channel: int | str | None):
-    """The planes of one channel by their other indices, and the sample to take."""
+def _every_channel(part: Stack, stack: str) -> list[tuple[Channel, ...]]:
+    """For each image of a stack where its channels lie; [] of a single channel."""
+    at = _channel_axis(part)
+    count = part.sizes[at] if at >= 0 else part.samples
+    if count == 1 or at < 0 and part.kind == "grey":
+        return []
+    given = COLOURS if at < 0 and part.kind == "colour" else part.channels
+    found = []
+    for number, name in enumerate(names_of_channels(given, count)):
+        planes, sample, *_ = _of_channel(part, number)
+        groups = _groups(part.axes, planes, stack)
+        found.append([Channel(name, group, sample) for _, group in groups])
+    return list(zip(*found, strict=True))
+
+
+def _channel_axis(part: Stack) -> int:
+    """Of its axes; -1: channels are in the pixels."""
     at = part.axes.find("C")
+    return -1 if at >= 0 and part.sizes[at] == 1 and part.kind != "grey" else at
+
+
+def _of_channel(part: Stack, channel: int | str | None):
+    """The planes of one channel by their other indices, the sample to take, which."""
+    at = _channel_axis(part)
     channel = channel_number(channel, part.channels)
-    if at >= 0 and part.sizes[at] == 1 and part.kind != "grey":
-        at = -1
     indices = itertools.product(*(range(n) for n in part.sizes))
     table = list(zip(indices, part.planes, strict=True))
     if at < 0:
         sample, notes = choose_channel(channel, part.samples, part.kind)
-    else:
-        chosen, notes = choose_channel(channel, part.sizes[at], "samples")
-        table = [(i, p) for i, p in table if i[at] == (chosen or 0)]
-        sample = None
-    return part.axes, table, sample, notes
+        return table, sample, sample, notes
+    chosen, notes = choose_channel(channel, part.sizes[at], "samples")
+    chosen = chosen or 0
+    return [(i, p) for i, p in table if i[at] == chosen], None, chosen, notes
 
 
 def _groups(names: str, table: list, stack: str):

@@ -6,6 +6,9 @@ And where a page of it lies: scene, time, depth, channel; and its name by that.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from beadseg.quoting import printable
+
+COLOURS = ("red", "green", "blue")
 PLACE = ("scene", "t", "z", "channel")
 _ENDS = {"scene": "s{}", "t": "t{:03d}", "z": "z{:02d}"}
 
@@ -41,6 +44,14 @@ class Stack(NamedTuple):
     level: int = 0  # of a pyramid; 0: the full one
 
 
+class Channel(NamedTuple):
+    """Where a channel of an image lies."""
+
+    name: str  # that no other channel of the image has
+    planes: tuple[Plane, ...]
+    sample: int | None  # of a pixel; None: luminance, or the only one
+
+
 def channel_number(channel: int | str | None, names: Sequence[str]) -> int | None:
     """The channel that a person asks for by number or by name.
 
@@ -54,6 +65,16 @@ def channel_number(channel: int | str | None, names: Sequence[str]) -> int | Non
         known = ", ".join(name for name in names if name) or "none has a name"
         raise ValueError(f"there is no channel {channel!r} ({known}): give its number")
     return alike[0]
+
+
+def names_of_channels(given: Sequence[str], count: int) -> list[str]:
+    """A name for each of `count` channels; without one of its own "channel_0"."""
+    given = given if len(given) == count else [""] * count
+    given = [printable(" ".join(name.split())) for name in given]
+    return [
+        name if name and given.count(name) == 1 else f"{name or 'channel'}_{i}"
+        for i, name in enumerate(given)
+    ]
 
 
 def place_of(

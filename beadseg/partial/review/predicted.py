@@ -192,7 +192,8 @@ def _of_name(folder: Path, name: str) -> list[Path]:
 def _keep_image(folder: Path, name: str, page: PageRef) -> Path:
     """The image in the folder: the very file, linked where that can be, or its page."""
     path = page.path
-    alone = page.name == file_stem(path) and page.channel is None
+    alone = page.name == file_stem(path)
+    alone &= page.channel is None and not page.number  # what is read by default
     ending = path.suffix.lower()
     if alone and path.is_file() and ending in endings() and page.kind != "samples":
         image = folder / "images" / f"{name}{path.suffix}"

@@ -63,6 +63,24 @@ def test_planes_of_zeiss(czi):
     np.testing.assert_array_equal(highest[4].read(), truth[1, 1, :, 0].max(0))
 
 
+def test_every_channel_of_a_page_is_known_and_read(czi):
+    file, truth = czi
+    for options, expected in (
+        ({}, truth.reshape(-1, 2, *SHAPE)),
+        ({"stack": "max"}, truth.max(2).reshape(-1, 2, *SHAPE)),
+    ):
+        pages = open_pages(file, channel="GFP", **options)
+        assert [[c.name for c in p.channels] for p in pages] == [
+            ["DAPI", "GFP"] for _ in expected
+        ]
+        for page, both in zip(pages, expected, strict=True):
+            assert page.number == 1
+            for number in range(2):
+                np.testing.assert_array_equal(
+                    page.of_channel(number).read(), both[number]
+                )
+
+
 def test_a_channel_that_is_not_there_is_said(czi):
     with pytest.raises(ReadError, match=r"no channel 'RFP' \(DAPI, GFP\)"):
         open_pages(czi[0], channel="RFP")

@@ -10,6 +10,7 @@ import tifffile
 from PIL import Image, ImageOps
 
 from beadseg.data.images.reading import PageRef, ReadError, check_image, open_pages
+from beadseg.data.images.stacks import names_of_channels
 from tests.real_data import SETS
 
 DTYPES = ["u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8"]
@@ -325,6 +326,42 @@ def test_channels_of_ome_have_names(tmp_path):
         np.testing.assert_array_equal(page.read(), plane)
     with pytest.raises(ReadError, match=r"no channel 'RFP' \(DAPI, GFP, Cy5\)"):
         open_pages(file, channel="RFP")
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "names", "default"),
+    [
+        ((20, 24, 3), {"photometric": "rgb"}, ["red", "green", "blue"], None),
+        ((20, 24, 4), {"planarconfig": 1}, [f"channel_{i}" for i in range(4)], 0),
+        ((2, 20, 24), {"imagej": True, "metadata": {"axes": "CYX"}}, None, 0),
+        ((20, 24), {}, [], None),
+    ],
+)
+def test_channels_of_a_page_have_names_and_are_read(
+    tmp_path, shape, options, names, default
+):
+    truth, file = picture("u1", shape), tmp_path / "a.tif"
+    tifffile.imwrite(file, truth, **{"photometric": "minisblack"} | options)
+    (page,) = open_pages(file)
+    names = ["channel_0", "channel_1"] if names is None else names
+    assert [c.name for c in page.channels] == names and page.number == default
+    for number, _ in enumerate(names):
+        found = page.of_channel(number).read()
+        expected = truth[number] if len(names) == 2 else truth[..., number]
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        (["DAPI", " Cy 5\n"], ["DAPI", "Cy 5"]),
+        (["GFP", "GFP"], ["GFP_0", "GFP_1"]),
+        (["", "GFP"], ["channel_0", "GFP"]),
+        (["one"], ["channel_0", "channel_1"]),
+    ],
+)
+def test_no_two_channels_have_one_name(given, names):
+    assert names_of_channels(given, 2) == names
 
 
 def test_of_a_pyramid_only_the_full_resolution_counts(tmp_path):

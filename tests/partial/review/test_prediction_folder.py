@@ -11,10 +11,12 @@ from scipy import ndimage
 
 from beadseg import cli
 from beadseg.data.folder import scan
+from beadseg.data.images.reading import open_pages
 from beadseg.partial.review.annotation_log import AnnotationLog
 from beadseg.partial.review.measuring import measure_again
 from beadseg.partial.review.session import ReviewSession
 from configs import base
+from tests.inference import bright
 from tests.inference.bright import beads_image
 from tests.partial.test_review import Server, settled
 
@@ -124,6 +126,23 @@ def test_a_moved_image_is_asked_for(measured, capsys, tmp_path):
         run(capsys, "review", out, "--images", tmp_path / "elsewhere", "--measure")[0]
         == 0
     )
+
+
+@pytest.mark.parametrize("channel", ["DAPI", "GFP"])
+def test_the_channel_that_was_looked_at_is_reviewed(tmp_path, capsys, channel):
+    image, _ = beads_image()
+    both, file = np.stack([image, image // 2]), tmp_path / "a.ome.tif"
+    metadata = {"axes": "CYX", "Channel": {"Name": ["DAPI", "GFP"]}}
+    tifffile.imwrite(file, both, metadata=metadata, photometric="minisblack")
+    model, out = bright.write_run(tmp_path / "run"), tmp_path / "out"
+    flags = ("--run", model, "-o", out, "--channel", channel)
+    assert run(capsys, "predict", file, *flags)[0] == 0
+    before = (out / "beads.csv").read_bytes()
+    assert run(capsys, "review", out, "--measure")[0] == 0
+    (kept,) = (out / "images").iterdir()
+    expected = both[["DAPI", "GFP"].index(channel)]
+    np.testing.assert_array_equal(open_pages(kept)[0].read(), expected)
+    assert (out / "beads.csv").read_bytes() == before
 
 
 def test_labels_that_do_not_fit_are_one_line(measured, capsys):
