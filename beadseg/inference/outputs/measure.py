@@ -8,14 +8,12 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from beadseg.data.masks.beads import is_faint
+from beadseg.inference.outputs.background import Background
 from beadseg.tables import Table
 
 BAND = 512  # rows that are added at once
-BLOCK = 16  # px, side of the squares in which the background is averaged
-CLEAR = 0.1  # of the threshold; background is what is even less probable
 # How beads count that the border cuts: see `edge_weights`.
 EDGES = ("corrected", "all", "none", "half")
 SIDES = ("top", "bottom", "left", "right")
@@ -95,7 +93,6 @@ class Measurer:
             seen = region if missing is None else region & ~missing
             self._pixels = int(seen.sum())
         self._shape, self._count = shape, count
-        self._clear = CLEAR * threshold
         self._done = 0
         self._above: np.ndarray | None = None  # the last row before
         zeros = np.zeros(count + 1)
@@ -109,9 +106,7 @@ class Measurer:
         far = np.iinfo(np.int64).max
         self._boxes = np.tile(np.array([far, -1, far, -1]), (count + 1, 1))
         self._touches = np.zeros((count + 1, len(SIDES)), bool)
-        blocks = tuple(math.ceil(n / BLOCK) for n in shape)
-        # Of clear pixels the number, the sum, the sum of squares.
-        self._surround = np.zeros((3, *blocks))
+        self._around = Background(shape, threshold)
 
     def add(
         self,
@@ -152,7 +147,7 @@ class Measurer:
         np.maximum.at(self._largest, beads, largest.astype(np.float64))
         self._cross(labels)
         self._touch(labels, top)
-        self._add_surround(labels, image, probability, top)
+        self._around.add(labels, image, probability)
 
     def finish(self, pixel_size: float | None = None) -> Measured:
         """The measurements, once all rows are added.
@@ -182,7 +177,7 @@ class Measurer:
             circularity = 4 * math.pi * n / np.square(perimeter)
         diameter = 2 * np.sqrt(n / math.pi)
         whole = ~self._touches[here].any(1)
-        background, noise = self._background(mean["y"], mean["x"], diameter)
+        background, noise = self._around.around(mean["y"], mean["x"], diameter)
         table: Table = {
             "label": here.astype(np.int64),
             "y": mean["y"],
@@ -282,51 +277,14 @@ class Measurer:
         self._touches[labels[:, 0], 2] = True
         self._touches[labels[:, -1], 3] = True
 
-    def _add_surround(self, labels, image, probability, top: int) -> None:
-        """Every second row and column tells as much as all."""
-        some = np.s_[top % 2 :: 2, ::2]
-        clear = (labels[some] == 0) & (probability[some] <= self._clear)
-        if not clear.any():
-            return
-        rows = np.arange(top + top % 2, top + labels.shape[0], 2) // BLOCK
-        place = rows[:, None] * self._surround.shape[2] + np.arange(clear.shape[1]) // (
-            BLOCK // 2
-        )
-        place, value = place[clear], image[some][clear].astype(np.float64)
-        size = self._surround[0].size
-        weights = (None, value, np.square(value))
-        for total, each in zip(self._surround, weights, strict=True):
-            total += np.bincount(place, each, size).reshape(total.shape)
-
     def _is_faint(self, here: np.ndarray) -> np.ndarray:
         area = self._sums["area"][here]
         mean = {name: self._sums[name][here] / area for name in ("y", "x", "value")}
         across = 2 * np.sqrt(area / math.pi)
-        around, _ = self._background(mean["y"], mean["x"], across)
+        around, _ = self._around.around(mean["y"], mean["x"], across)
         found = is_faint(mean["value"], around, self._faintest)
         self.faint = int(found.sum())
         return found
-
-    def _background(self, y, x, diameter) -> tuple[np.ndarray, np.ndarray]:
-        """Gaussian mean and deviation of the clear pixels around each bead, f64[N].
-
-        One sigma for all, the diameter of the median bead. NaN where nothing is clear.
-        """
-        if not len(y) or not self._surround[0].any():
-            return np.full((2, len(y)), np.nan)
-        sigma = max(float(np.median(diameter)) / BLOCK, 0.5)
-        while True:  # wider, until every bead has clear pixels near it
-            at = tuple((c // BLOCK).astype(int) for c in (y, x))
-            near, total, squares = (
-                ndimage.gaussian_filter(g, sigma, mode="constant", truncate=3.0)[at]
-                for g in self._surround
-            )
-            if (near > 1e-6).all() or sigma > max(self._surround[0].shape):
-                with np.errstate(invalid="ignore", divide="ignore"):
-                    mean = total / near
-                    variance = squares / near - mean**2
-                return mean, np.sqrt(np.maximum(variance, 0.0))
-            sigma *= 2
 
 
 def keep_only(labels: np.ndarray, kept: np.ndarray) -> None:
