@@ -9,6 +9,7 @@ from typing import Any
 from beadseg.commands import share
 from beadseg.errors import BeadsegError
 from beadseg.files import read_json
+from beadseg.inference.outputs.columns import CHANNELS
 from beadseg.inference.outputs.measure import EDGES
 from beadseg.inference.settings import FILE, POLARITIES, Settings
 from beadseg.quoting import counted, percent
@@ -56,6 +57,18 @@ def add_counting_options(parser: argparse.ArgumentParser) -> None:
             help=f"count beads whose centre is {where} what this draws: GeoJSON, ROIs "
             "of ImageJ, an image that is not 0; or a folder with a file for each image",
         )
+
+
+def add_channels_option(parser: argparse.ArgumentParser) -> None:
+    """Adds --channels."""
+    parser.add_argument(
+        "--channels",
+        choices=CHANNELS,
+        default="auto",
+        help="in which the beads are measured: all that the file has, of RGB none but "
+        "what was looked at (auto); red, green and blue too (all); only that which was "
+        "looked at (one)",
+    )
 
 
 def add_report_options(parser: argparse.ArgumentParser) -> None:

@@ -30,6 +30,7 @@ def add(commands: Subparsers) -> None:
     share(parser, "-o", "(measured)", default=Path("measured"))
     share(parser, "--pixel-size")
     detection.add_counting_options(parser)
+    detection.add_channels_option(parser)
     detection.add_report_options(parser)
     parser.set_defaults(run=run)
 
@@ -46,7 +47,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         print(f"note: no labels of {without}", file=sys.stderr)
     regions = Regions(options.roi, options.exclude)
     result = measure_labels(
-        pairing, options.output, options.pixel_size, options.edge, regions
+        *(pairing, options.output, options.pixel_size, options.edge, regions),
+        options.channels,
     )
     detection.print_result(options, result)
     return result | {"exit_code": 1 if result["failed"] else 0}

@@ -39,8 +39,9 @@ def add(commands: Subparsers) -> None:
         "--channel",
         type=lambda text: int(text) if text.lstrip("-").isdigit() else text,
         metavar="NAME|NUMBER",
-        help="of several (luminance of RGB, else the first)",
+        help="in which beads are looked for (luminance of RGB, else the first)",
     )
+    detection.add_channels_option(parser)
     parser.add_argument(
         "--every", type=int, default=1, metavar="N", help="every Nth page or frame (1)"
     )
@@ -158,6 +159,7 @@ def loaded(options: argparse.Namespace) -> tuple:
         resume=options.resume,
         edge=options.edge,
         regions=Regions(options.roi, options.exclude),
+        channels=options.channels,
     )
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from beadseg.inference import doubts
 from beadseg.inference.files import Files
 from beadseg.inference.inputs import Input, Inputs
 from beadseg.inference.outputs import writers
+from beadseg.inference.outputs.channels import in_channels
 from beadseg.inference.outputs.kinds import OUTPUTS, Predicted, choices, write_outputs
 from beadseg.inference.outputs.regions import Regions, counting
 from beadseg.inference.prediction import Prediction
@@ -72,6 +73,7 @@ class Options:
     only: tuple[str, ...] = field(default_factory=choices)
     tables: str = ".csv"  # ending of beads and images
     dialect: str = "plain"  # of CSV, see `tables.DIALECTS`
+    channels: str = "auto"  # of `outputs.columns.CHANNELS`
     resume: bool = False
 
 
@@ -242,6 +244,11 @@ def _finish(
     page = image.page
     pixel_size = options.pixel_size or page.pixel_size
     found = predictor.finish(seen, pixel_size, region, options.edge)
+    more, problems = in_channels(
+        *(page, options.channels, found.labels, found.table, found.boxes),
+        *(found.probability, found.image["threshold"]),
+    )
+    found = replace(found, table=found.table | more, notes=(*found.notes, *problems))
     where = {"file": printable(page.path), "page": page.index} | dict(page.place)
     where |= {"stamp": stamp, "read": read_as(page)}
     write_image(image.name, found, where, options, region)
@@ -291,6 +298,7 @@ def _settings(predictor: Predictor, options: Options) -> dict[str, Any]:
         "augment": predictor.augment,
         "only": list(options.only),
         **counting(options.edge, options.regions),
+        "channels": options.channels,
     }
 
 
@@ -325,7 +333,9 @@ def check_same(predictor: Predictor, options: Options) -> None:
     """Raises if what lies in the folder was predicted in another way."""
     output, settings = options.output, _settings(predictor, options)
     try:
-        before = counting("corrected", Regions()) | read_json(output / FILE)
+        # What has none of these was written before they were there.
+        asked = {"channels": options.channels}
+        before = counting("corrected", Regions()) | asked | read_json(output / FILE)
     except (OSError, ValueError):
         raise BeadsegError(
             f"{output}: holds no prediction to continue: give another folder with -o"

@@ -18,6 +18,7 @@ from beadseg.files import LOCK, folder_lock, is_left_over, write_whole, writing
 from beadseg.inference import doubts
 from beadseg.inference.inputs import Input
 from beadseg.inference.outputs import writers
+from beadseg.inference.outputs.channels import in_channels
 from beadseg.inference.outputs.kinds import Predicted, choices, write_outputs
 from beadseg.inference.outputs.measure import keep_only, measure
 from beadseg.inference.outputs.regions import Regions, counting
@@ -44,6 +45,7 @@ def measure_labels(
     pixel_size: float | None = None,
     edge: str = "corrected",
     regions: Regions | None = None,
+    channels: str = "auto",
 ) -> dict[str, Any]:
     """Measures the beads of label images.
 
@@ -52,6 +54,7 @@ def measure_labels(
       output: a folder that is empty or not there.
       pixel_size: um, instead of what the files say.
       edge, regions: which beads count, see `Measurer`.
+      channels: of `outputs.columns.CHANNELS`.
 
     Returns:
       As `beadseg.inference.batch.predict_batch`.
@@ -70,19 +73,20 @@ def measure_labels(
     with folder_lock(output, "-o"), writing(output, "-o"):
         (output / DONE).mkdir()
         settings = {"beadseg": __version__, "runs": [], "pixel_size": pixel_size}
-        settings |= counting(edge, regions or Regions())
+        settings |= counting(edge, regions or Regions()) | {"channels": channels}
         write_whole(output / FILE, json.dumps(settings, indent=2) + "\n")
         for pair in tqdm(pairing.pairs, "measuring", unit="image", disable=None):
             try:
                 where = Input(pair.name, pair.image)
                 region = regions.of(where) if regions else None
-                row, table, note = _measure(pair, output, pixel_size, region, edge)
+                rule = (region, edge, channels)
+                row, table, lines = _measure(pair, output, pixel_size, *rule)
             except ReadError as error:
                 failed.append(str(error))
                 continue
             rows.append(row)
             tables.append(constant(len(table["label"]), image=row["image"]) | table)
-            notes += [f"{row['image']}: {note}"] if note else []
+            notes += [f"{row['image']}: {line}" for line in lines]
         lines = doubts.mark(rows, calibrated=False)
         writers.write_table(output / "beads.csv", tables)
         columns = [rows_to_table(rows)] if rows else []
@@ -150,14 +154,15 @@ def _measure(
     given: float | None,
     region: np.ndarray | None,
     edge: str,
-) -> tuple[dict, dict, str]:
-    """Writes the files of one image; its row, its beads and a note on its labels."""
-    note, classes = "", None
+    channels: str,
+) -> tuple[dict, dict, list[str]]:
+    """Writes the files of one image; its row, its beads and notes."""
+    notes, classes = [], None
     if pair.instances:
         labels = read_predicted(pair)
     else:
         mask = read_mask(pair.predicted)
-        labels, note = np.maximum(mask.labels, 0), mask.note
+        labels, notes = np.maximum(mask.labels, 0), [mask.note] if mask.note else []
         classes = mask.classes
     image = pair.image.read()
     check_image(image, pair.image.where, constant=True)
@@ -172,6 +177,11 @@ def _measure(
     name = short_name(printable(pair.name))
     pixel_size = given or pair.image.pixel_size or pair.predicted.pixel_size
     found, facts = measured(labels, image, pixel_size, region=region, edge=edge)
+    more, problems = in_channels(
+        pair.image, channels, found.labels, found.table, found.boxes
+    )
+    found.table.update(more)
+    notes += problems
     if classes is not None:
         found.table["class"] = classes[found.table["label"] - 1]
     kinds = [kind for kind in choices() if kind != "probability"]
@@ -183,4 +193,4 @@ def _measure(
     row |= facts
     about = row | {"stamp": page.stamp, "read": read_as(page)}
     write_record(record_of(output, name), about | {"notes": []}, found.table)
-    return row, found.table, note
+    return row, found.table, notes

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -77,6 +77,30 @@ class Prediction:
         from beadseg.inference.outputs.outlines import polygons
 
         return list(polygons(self.labels, self.boxes, self.table["label"]))
+
+    def in_channels(self, channels: Mapping[str, np.ndarray]) -> Prediction:
+        """The same beads, with columns on how bright they are in other channels.
+
+        Args:
+          channels: by name, [H, W] or [H, W, 3 or 4] of the same place.
+
+        Raises:
+          BeadsegError: pixels, or an image of another size.
+        """
+        from beadseg.inference.arrays import usable
+        from beadseg.inference.outputs.channels import in_channel
+
+        table = dict(self.table)
+        for name, given in channels.items():
+            image = usable(given, name)
+            if image.shape != self.labels.shape:
+                sizes = [f"{h} x {w} px" for h, w in (image.shape, self.labels.shape)]
+                raise BeadsegError(f"{name}: {' but the beads are in '.join(sizes)}")
+            table |= in_channel(
+                *(name, image, self.labels, self.table, self.boxes),
+                *(self.probability, self.image["threshold"]),
+            )
+        return replace(self, table=table)
 
     def to_pandas(self) -> pandas.DataFrame:
         """The beads, with the columns of beads.csv.

@@ -259,7 +259,7 @@ def test_a_note_on_many_files_is_one_line(config, data, save_pairs, grid):
         )
     assert scanned(config).notes == (
         f"{data / 'images' / 'a.tif'} and 1 more: 2 channels, using channel 0 (choose "
-        "with data.channel)",
+        "with --channel or data.channel)",
     )
 
 

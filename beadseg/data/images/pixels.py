@@ -33,8 +33,8 @@ def choose_channel(
     if kind == "colour" or count == 1:
         return (channel if kind == "colour" else None), ()
     if channel is None:
-        note = f"{count} channels, using channel 0 (choose with data.channel)"
-        return 0, (note,)
+        note = "using channel 0 (choose with --channel or data.channel)"
+        return 0, (f"{count} channels, {note}",)
     return channel, ()
 
 

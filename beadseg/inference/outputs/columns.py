@@ -82,21 +82,35 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "doubt": ("", "what makes the count doubtful"),
 }
 
+# Those that there are of every channel too, with "_" and its name behind them.
+INTENSITIES = (
+    *("mean_intensity", "median_intensity", "integrated_intensity"),
+    *("local_background", "mean_above_background", "median_above_background"),
+    "integrated_above_background",
+)
+# Channels of which they are: all but those of colours, all, or none.
+CHANNELS = ("auto", "all", "one")
+
 
 def about(name: str) -> tuple[str, str] | None:
     """Unit and meaning of a column; None: it is not documented."""
     if name in COLUMNS:
         return COLUMNS[name]
     stem = re.fullmatch(r"(.+)_(px|um|um2)", name)
-    known = COLUMNS.get(f"{stem[1]}_*") if stem else None
-    return known and (stem[2], known[1])
+    if stem and f"{stem[1]}_*" in COLUMNS:
+        return stem[2], COLUMNS[f"{stem[1]}_*"][1]
+    for column in INTENSITIES:
+        if name.startswith(f"{column}_"):
+            return COLUMNS[column][0], f"{column} in that channel of the file"
+    return None
 
 
 def rows() -> list[tuple[str, str, str]]:
     """Name, unit and meaning of every column."""
     names = {name: name.replace("_*", "_px, _um") for name in COLUMNS}
     names["area_*"] = "area_px, _um2"
-    return [(names[name], *told) for name, told in COLUMNS.items()]
+    more = {f"{name}_CHANNEL": about(f"{name}_CHANNEL") for name in INTENSITIES}
+    return [(names.get(name, name), *told) for name, told in (COLUMNS | more).items()]
 
 
 def lines() -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from beadseg.inference.outputs.columns import INTENSITIES
 from beadseg.inference.scratch import Scratch
 from beadseg.tables import Table
 
@@ -43,44 +44,34 @@ def surroundings(
       local_background is `background` for a bead whose ring has no pixel.
     """
     count = len(table["label"])
-    width = 3.0
-    if count:
-        width = max(width, RING * float(np.median(table["diameter_px"])))
-    found = {
-        name: np.full(count, np.nan)
-        for name in ("median", "sum", "ring", "rim", "feret_max", "feret_min")
-    }
-    touching = np.zeros(count, np.int64)
-    for beads, window, top, left in _windows(labels, table, boxes, GAP + width):
-        rows, columns = (
-            slice(start, start + size)
-            for start, size in zip((top, left), window.shape, strict=True)
-        )
-        pixels = image[rows, columns].astype(np.float64)
-        known = np.isfinite(pixels)
-        if missing is not None:
-            known &= ~missing[rows, columns]
-        some = _in_window(window, pixels, known, len(beads), width)
+    names = ("median", "sum", "ring", "rim", "feret_max", "feret_min", "touching")
+    found = {name: np.full(count, np.nan) for name in names}
+    width = _ring_width(table)
+    for beads, window, *light in _windows(labels, image, table, boxes, width, missing):
+        nearest = _Nearest(window, *light, len(beads), width)
+        largest, smallest = _feret(window, len(beads))
+        some = nearest.brightness() | {
+            "rim": nearest.slope_of_rim(),
+            "feret_max": largest,
+            "feret_min": smallest,
+            "touching": _touching(window, len(beads)),
+        }
         for name in found:
             found[name][beads] = some[name]
-        touching[beads] = some["touching"]
-    ring = np.where(np.isnan(found["ring"]), table["background"], found["ring"])
-    above = table["mean_intensity"] - ring
-    with np.errstate(divide="ignore", invalid="ignore"):
-        contrast = above / (table["mean_intensity"] + ring)
-        focus = found["rim"] / np.abs(above)
     nearest, neighbours = _near(table)
-    more: Table = {
-        "median_intensity": found["median"],
-        "integrated_intensity": found["sum"],
-        "local_background": ring,
-        "mean_above_background": above,
-        "median_above_background": found["median"] - ring,
-        "integrated_above_background": found["sum"] - ring * table["area_px"],
+    light = _levels(
+        *(found, table["mean_intensity"], table["area_px"], table["background"])
+    )
+    mean, ring = table["mean_intensity"], light["local_background"]
+    above = light["mean_above_background"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        contrast = above / (mean + ring)
+        focus = found["rim"] / np.abs(above)
+    more: Table = light | {
         "contrast": np.where(np.isfinite(contrast), contrast, np.nan),
         "focus": np.where(np.isfinite(focus), focus, np.nan),
         "neighbours": neighbours,
-        "touching": touching,
+        "touching": found["touching"].astype(np.int64),
         "nearest_px": nearest,
         "feret_max_px": found["feret_max"],
         "feret_min_px": found["feret_min"],
@@ -91,20 +82,74 @@ def surroundings(
     return more
 
 
-def _windows(labels, table: Table, boxes: np.ndarray, margin: float) -> Iterator:
-    """Beads (their rows in the table), their labels as 1..n, and where those lie.
+def intensities(
+    labels: np.ndarray | Scratch,
+    image: np.ndarray,
+    table: Table,
+    boxes: np.ndarray,
+    background: np.ndarray,
+    missing: np.ndarray | None = None,
+) -> Table:
+    """How bright the beads are in another image of the same place: `INTENSITIES`.
+
+    Args:
+      labels, table, boxes: of `surroundings`.
+      image: [H, W], the other one.
+      background: f64[N], of it, for a bead whose ring has no pixel.
+      missing: bool[H, W], where it has no data.
+
+    Returns:
+      f64[N] each; NaN of a bead that has no data there.
+    """
+    found = {
+        name: np.full(len(table["label"]), np.nan)
+        for name in ("median", "sum", "area", "ring")
+    }
+    width = _ring_width(table)
+    for beads, window, *light in _windows(labels, image, table, boxes, width, missing):
+        some = _Nearest(window, *light, len(beads), width).brightness()
+        for name in found:
+            found[name][beads] = some[name]
+    mean = found["sum"] / found["area"]
+    more = {"mean_intensity": mean}
+    more |= _levels(found, mean, found["area"], background)
+    return {name: more[name] for name in INTENSITIES}
+
+
+def _levels(found: Table, mean, area, background) -> Table:
+    """The columns of brightness, with and without the local background."""
+    ring = np.where(np.isnan(found["ring"]), background, found["ring"])
+    return {
+        "median_intensity": found["median"],
+        "integrated_intensity": found["sum"],
+        "local_background": ring,
+        "mean_above_background": mean - ring,
+        "median_above_background": found["median"] - ring,
+        "integrated_above_background": found["sum"] - ring * area,
+    }
+
+
+def _ring_width(table: Table) -> float:
+    if not len(table["label"]):
+        return 3.0
+    return max(3.0, RING * float(np.median(table["diameter_px"])))
+
+
+def _windows(labels, image, table: Table, boxes, width: float, missing) -> Iterator:
+    """Beads (their rows in the table), their labels as 1..n, pixels, which are known.
 
     Labels of other beads in the window are n + 1 and more.
     """
     order = np.argsort(boxes[:, 0], kind="stable")
     band = boxes[order, 0] // max(AT_ONCE // labels.shape[1], 1)
-    edge = int(np.ceil(margin)) + 2
+    edge = int(np.ceil(GAP + width)) + 2
     for beads in np.split(order, np.flatnonzero(np.diff(band)) + 1):
         if not len(beads):
             continue
         low = np.maximum(boxes[beads][:, [0, 2]].min(0) - edge, 0)
         high = np.minimum(boxes[beads][:, [1, 3]].max(0) + edge, labels.shape)
-        window = np.asarray(labels[low[0] : high[0], low[1] : high[1]])
+        rows, columns = (slice(*ends) for ends in zip(low, high, strict=True))
+        window = np.asarray(labels[rows, columns])
         numbers = np.unique(window)
         numbers = numbers[numbers > 0]
         own = table["label"][beads]
@@ -112,39 +157,59 @@ def _windows(labels, table: Table, boxes: np.ndarray, margin: float) -> Iterator
         known = np.concatenate((own, others))
         place = np.argsort(known)
         index = place[np.searchsorted(known, window, sorter=place) % len(known)] + 1
-        yield beads, np.where(window > 0, index, 0), int(low[0]), int(low[1])
+        pixels = image[rows, columns].astype(np.float64)
+        finite = np.isfinite(pixels)
+        if missing is not None:
+            finite &= ~missing[rows, columns]
+        yield beads, np.where(window > 0, index, 0), pixels, finite
 
 
-def _in_window(
-    labels: np.ndarray, pixels: np.ndarray, known: np.ndarray, count: int, width: float
-) -> Table:
-    """Of beads 1..count, which lie whole in the window."""
-    away, at = ndimage.distance_transform_edt(labels == 0, return_indices=True)
-    nearest = labels[tuple(at)]
-    mine = (nearest > 0) & (nearest <= count)
-    inside = mine & (away == 0) & known
-    ring = mine & (away > GAP) & (away <= GAP + width) & known
-    border = inside & (ndimage.grey_erosion(labels, 3) != labels)
-    border |= inside & (ndimage.grey_dilation(labels, 3) != labels)
-    slope = np.hypot(*np.gradient(np.where(known, pixels, 0.0)))
-    rim = (border | mine & (away > 0) & (away < 1.5)) & known
+class _Nearest:
+    """Which of the beads 1..count, which lie whole in the window, is nearest."""
 
-    def sums(where: np.ndarray, values: np.ndarray | None) -> np.ndarray:
-        values = None if values is None else values[where]
-        return np.bincount(nearest[where], values, count + 1)[1:]
+    def __init__(
+        self,
+        labels: np.ndarray,
+        pixels: np.ndarray,
+        known: np.ndarray,
+        count: int,
+        width: float,
+    ):
+        self._labels, self._pixels, self._known = labels, pixels, known
+        self._count, self._width = count, width
+        away, at = ndimage.distance_transform_edt(labels == 0, return_indices=True)
+        self._away, self._nearest = away, labels[tuple(at)]
+        self._mine = (self._nearest > 0) & (self._nearest <= count)
+        self._inside = self._mine & (away == 0) & known
 
-    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN, of beads without a pixel
-        rim_slope = sums(rim, slope) / sums(rim, None)
-    largest, smallest = _feret(labels, count)
-    return {
-        "median": _medians(pixels[inside], nearest[inside], count),
-        "sum": np.where(sums(inside, None) > 0, sums(inside, pixels), np.nan),
-        "ring": _medians(pixels[ring], nearest[ring], count),
-        "rim": rim_slope,
-        "feret_max": largest,
-        "feret_min": smallest,
-        "touching": _touching(labels, count),
-    }
+    def brightness(self) -> Table:
+        """f64[count] each: of the bead, and of the ring around it."""
+        ring = self._mine & (self._away > GAP) & self._known
+        ring &= self._away <= GAP + self._width
+        inside = self._nearest[self._inside]
+        area = np.bincount(inside, minlength=self._count + 1)[1:]
+        total = np.bincount(inside, self._pixels[self._inside], self._count + 1)[1:]
+        return {
+            "area": np.where(area > 0, area, np.nan),
+            "median": _medians(self._pixels[self._inside], inside, self._count),
+            "sum": np.where(area > 0, total, np.nan),
+            "ring": _medians(self._pixels[ring], self._nearest[ring], self._count),
+        }
+
+    def slope_of_rim(self) -> np.ndarray:
+        """f64[count], mean slope of the brightness."""
+        labels, inside, known = self._labels, self._inside, self._known
+        border = inside & (ndimage.grey_erosion(labels, 3) != labels)
+        border |= inside & (ndimage.grey_dilation(labels, 3) != labels)
+        slope = np.hypot(*np.gradient(np.where(known, self._pixels, 0.0)))
+        beside = self._mine & (self._away > 0) & (self._away < 1.5)
+        rim = (border | beside) & known
+        of = self._nearest[rim]
+        with np.errstate(invalid="ignore"):  # 0 / 0 is NaN, of beads without a pixel
+            mean = np.bincount(of, slope[rim], self._count + 1) / np.bincount(
+                of, minlength=self._count + 1
+            )
+        return mean[1:]
 
 
 def _medians(values: np.ndarray, of: np.ndarray, count: int) -> np.ndarray:

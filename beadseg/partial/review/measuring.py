@@ -14,6 +14,8 @@ from beadseg.errors import BeadsegError
 from beadseg.files import writing
 from beadseg.inference.batch import Options, write_tables
 from beadseg.inference.measured import measured
+from beadseg.inference.outputs.channels import in_channels
+from beadseg.inference.outputs.columns import INTENSITIES
 from beadseg.inference.outputs.kinds import (
     OUTPUTS,
     TABLES,
@@ -26,6 +28,7 @@ from beadseg.inference.settings import DEFAULT_NAME
 from beadseg.partial.completed import names, read_proposals, read_provenance
 from beadseg.partial.review.label_map import DRAWN, MODEL
 from beadseg.partial.review.predicted import (
+    page_of,
     read_known,
     read_labels,
     read_region,
@@ -123,6 +126,19 @@ def _one(folder: Path, name: str, settings: dict[str, Any]) -> bool:
         bead["origin"] == MODEL and not bead["in_mask"]
         for bead in told["beads"].values()
     )
+    if any(name.startswith(f"{INTENSITIES[0]}_") for name in before):
+        try:
+            page = page_of(about, folder)
+            if not page.channels:
+                raise BeadsegError(f"{page.path}: has one channel")
+            more, problems = in_channels(
+                *(page, settings["channels"], found.labels, found.table, found.boxes),
+                *(probability, threshold),
+            )
+        except BeadsegError as error:
+            more, problems = {}, [f"its other channels are not measured again: {error}"]
+        found.table.update(more)
+        about["notes"] = list(dict.fromkeys([*about["notes"], *problems]))
     counts = (int(drawn.sum()), gone, int((edited & ~drawn).sum()))
     about |= facts | dict(zip(COUNTS, counts, strict=True))
     about["decisions"] = told["decisions_digest"]

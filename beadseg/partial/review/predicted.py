@@ -74,7 +74,7 @@ def _prepare(folder: Path, name: str, images: Path | None, run: str) -> None:
             f"{file}: bead {min(unknown)} is not in the tables: it was changed since; "
             f"measure it first (beadseg measure {file.parent} IMAGES -o NEW)"
         )
-    page = _page(about, folder, images)
+    page = page_of(about, folder, images)
     if page.shape != labels.shape:
         sizes = (
             f"{height} x {width} px" for height, width in (labels.shape, page.shape)
@@ -160,8 +160,16 @@ def _scores(table: Table) -> list[float]:
     return np.clip(np.nan_to_num(scores, nan=1.0), 0, 1).astype(float).tolist()
 
 
-def _page(about: dict[str, Any], folder: Path, images: Path | None) -> PageRef:
-    """The image that was predicted."""
+def page_of(about: dict[str, Any], folder: Path, images: Path | None = None) -> PageRef:
+    """The image that was predicted.
+
+    Args:
+      about: its record.
+      images: where the images are, if not where they were.
+
+    Raises:
+      BeadsegError: it is not there; ReadError: it cannot be read.
+    """
     file, read = Path(about["file"]), about.get("read", {})
     if images is not None:
         places = [images / file.name, images / "images" / file.name]

@@ -307,7 +307,9 @@ def test_hyperstack_axes_come_from_the_metadata(tmp_path, ome, compression):
     )
     pages = open_pages(path)
     assert [p.name for p in pages] == [f"a_p{i:03d}" for i in range(10)]
-    assert pages[0].notes == ("3 channels, using channel 0 (choose with data.channel)",)
+    assert pages[0].notes == (
+        "3 channels, using channel 0 (choose with --channel or data.channel)",
+    )
     for page, plane in zip(pages, truth[:, :, 0].reshape(10, 20, 24), strict=True):
         np.testing.assert_array_equal(page.read(), plane)
     projected = open_pages(path, channel=2, stack="max")
