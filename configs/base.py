@@ -23,7 +23,8 @@ def get_config() -> ConfigDict:
     # "": crops of one frame do, found by names (r1_c2, x0_y512, tile_3) and by edges
     data.check_masks = True  # leave out masks that do not belong to their image
     data.masks = "auto"  # "outlines", or "marks": discs, true in place and number alone
-    # What numbers of masks are: "auto"; "none": each is a bead; (1, 2): kinds of beads
+    # What numbers of masks are: "auto"; "none": each is a bead; (1, 2): kinds of beads;
+    # of YOLO, COCO, labelme numbers or names of the classes that are: ("bead",)
     data.classes = FieldReference("auto", field_type=object)
     data.point_diameter = placeholder(float)  # px of beads in points/; None: as apart
     # px of the median bead after resampling; 0: as it is; "auto": as it is if it has

@@ -25,14 +25,23 @@ def add(commands: Subparsers) -> None:
     parser.add_argument("source", type=Path, help="a folder, or a file of labels")
     share(parser, "-o", "a new or empty folder", required=True)
     share(parser, "--images", "folder of the images, if they lie elsewhere")
+    parser.add_argument(
+        "--classes",
+        default="auto",
+        metavar="NAMES|NUMBERS",
+        help="which are beads, as 'bead,dimer' or '0,1': classes of YOLO, COCO and "
+        "labelme, numbers of masks (all objects, or as beads.toml of the source says)",
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> dict:
     """Imports, prints a line per image; returns them, and what went wrong."""
     from beadseg.data.annotations.importing import import_labels
+    from beadseg.data.settings_file import classes_of
 
-    result = import_labels(options.source, options.output, options.images)
+    classes = classes_of(options.classes, "--classes")
+    result = import_labels(options.source, options.output, options.images, classes)
     rows = result["images"]
     for row in rows[:SHOWN]:
         beads = "no labels" if row["beads"] is None else counted(row["beads"], "bead")

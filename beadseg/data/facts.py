@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from beadseg.data.annotations.readers import READERS, open_vector
+from beadseg.data.annotations.readers import READERS, names_of_classes, open_vector
 from beadseg.data.cache import (
     hash_code,
     hash_file,
@@ -73,14 +73,14 @@ class Task:
     channel: int | None
     stack: str
     image: Path | None = None  # that a mask or points belong to
-    classes: str | tuple[int, ...] = "auto"  # of masks, see `classes_of`
+    classes: str | tuple[int | str, ...] = "auto"  # of masks, see `classes_of`
 
     def open(self) -> list[reading.PageRef]:
         """Its pages; raises ReadError."""
         if self.kind == "images":
             return reading.open_pages(self.path, channel=self.channel, stack=self.stack)
         if self.path.suffix.lower() in READERS:
-            return open_vector(self.path, self.image)
+            return open_vector(self.path, self.image, self.classes)
         pages = reading.open_pages(self.path)
         if self.kind != "masks":
             return pages
@@ -127,9 +127,17 @@ def _key(task: Task, folder: Path) -> str:
         size_of_image, time = size_and_time(
             task.image
         )  # its size decides how it is drawn
-        how = f"{task.image.name}:{size_of_image}:{time}"
+        how = f"{task.image.name}:{size_of_image}:{time}:{_classes(task)}"
     where = task.path.relative_to(folder).as_posix()
     return f"{where}:{size}:{changed}:{how}"
+
+
+def _classes(task: Task) -> str:
+    """What the reading of classes depends on, their names too."""
+    names = None
+    if not isinstance(task.classes, str) and task.path.suffix.lower() == ".txt":
+        names = names_of_classes(task.path)
+    return f"{task.classes}" + (f" {hash_file(names)}" if names else "")
 
 
 def look_into(task: Task) -> FileFacts:
@@ -138,7 +146,7 @@ def look_into(task: Task) -> FileFacts:
     try:
         digest = _digest(task)
         if task.kind == "masks" and task.classes != "auto":
-            digest += f" of classes {task.classes}"
+            digest += f" of classes {_classes(task)}"
         pages = task.open()
     except reading.ReadError as error:
         return FileFacts(digest, problem=str(error))

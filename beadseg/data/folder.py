@@ -222,7 +222,7 @@ def require_labels(folder: Folder) -> None:
         )
 
 
-def classes_in(data: ConfigDict, settings: BeadsToml) -> str | tuple[int, ...]:
+def classes_in(data: ConfigDict, settings: BeadsToml) -> str | tuple[int | str, ...]:
     """What numbers of masks are, see `classes_of`: config first, then `beads.toml`."""
     classes = classes_of(data.classes, "data.classes")
     return settings.classes or "auto" if classes == "auto" else classes

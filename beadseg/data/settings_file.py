@@ -2,7 +2,8 @@
 
 pixel_size = 0.65            # um, instead of what the files say
 channel = 1                  # of several
-classes = [1, 2]             # numbers of masks that are kinds of beads; or "none"
+classes = [1, 2]             # numbers of masks that are kinds of beads; or "none"; or
+                             # classes of YOLO, COCO, labelme: their numbers or names
 completeness = 0.8           # share of the beads that masks label, of all images
 
 [completeness]               # or, in its place, by file
@@ -33,7 +34,7 @@ class BeadsToml:
 
     pixel_size: float | None = None  # um, instead of what the files say
     channel: int | None = None  # of several
-    classes: tuple[int, ...] | str | None = None  # see `classes_of`
+    classes: tuple[int | str, ...] | str | None = None  # see `classes_of`
     completeness: float | dict[str, float] | None = None  # of all, or by file
     group: dict[str, str] = field(default_factory=dict)  # of files that go together
 
@@ -76,12 +77,13 @@ def read_beads_toml(folder: Path, stem_of: Callable[[str], str]) -> BeadsToml:
     return settings
 
 
-def classes_of(value: object, where: str) -> tuple[int, ...] | str:
+def classes_of(value: object, where: str) -> tuple[int | str, ...] | str:
     """What the numbers of masks are: "auto", "none" or those that are kinds of beads.
 
     "auto": what they look like, see `beadseg.data.masks.encodings`. "none": each number
     is one bead. Numbers, also as text ("1, 2"): the places of each are beads of that
-    kind, and all other numbers are background.
+    kind, and all other numbers are background. Numbers or names of classes of YOLO,
+    COCO and labelme: objects of these are beads, all others background.
 
     Raises:
       BeadsegError: anything else; `where` it is said.
@@ -89,16 +91,21 @@ def classes_of(value: object, where: str) -> tuple[int, ...] | str:
     if value in ("auto", "none"):
         return str(value)
     parts = value.strip("()[] ").rstrip(",").split(",") if type(value) is str else value
-    try:
-        numbers = [parts] if type(parts) is int else [int(str(part)) for part in parts]
-    except (TypeError, ValueError):
-        numbers = []
-    if not numbers or min(numbers) < 1:
+    parts = [parts] if type(parts) is int else parts
+    known = isinstance(parts, Collection) and all(type(p) in (int, str) for p in parts)
+    texts = [str(part).strip("\"' ") for part in parts] if known else []
+    if not texts or not all(text.isdecimal() or _is_name(text) for text in texts):
         raise BeadsegError(
-            f'{where} = {value!r}: give "auto", "none" or whole numbers above 0, as '
-            "[1, 2]"
+            f'{where} = {value!r}: give "auto", "none", whole numbers, as [1, 2], or '
+            "names of classes"
         )
-    return tuple(sorted({*numbers}))
+    classes = {int(text) if text.isdecimal() else text for text in texts}
+    return tuple(sorted(classes, key=lambda c: (type(c) is str, c)))
+
+
+def _is_name(text: str) -> bool:
+    """Whether it has a letter, and so is no number that went wrong."""
+    return any(letter.isalpha() for letter in text)
 
 
 def format_beads_toml(settings: BeadsToml) -> str:

@@ -1,6 +1,7 @@
 """Masks whose numbers are kinds: which are beads is said once, and holds everywhere."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -54,9 +55,105 @@ def test_a_setting_says_which_numbers_are_beads(config, folder):
     assert second.samples[0].digest != first.samples[0].digest
     config.data.classes = "none"
     assert [s.beads for s in scan(config.data).samples] == [3] * 2
-    config.data.classes = "some"
+    config.data.classes = ("bead", 0)
+    problems = scan(config.data).problems
+    assert (
+        len(problems) == 2 and "classes 0, bead: this mask has numbers" in problems[0]
+    )
+    config.data.classes = "-1"
     with pytest.raises(BeadsegError, match="data.classes = "):
         scan(config.data)
+
+
+# Class, middle and side of squares; of COCO the ids are 3 more.
+OBJECTS = [(0, 20, 20, 14), (1, 60, 20, 14), (0, 20, 70, 20), (2, 70, 70, 9)]
+NAMES = ("bead", "dimer", "dirt")
+
+
+def yolo(masks, data) -> None:
+    lines = [f"{c} {x / 96} {y / 96} {w / 96} {w / 96}\n" for c, y, x, w in OBJECTS]
+    (masks / "a.txt").write_text("".join(lines))
+    (data / "classes.txt").write_text("\n".join(NAMES))
+
+
+def coco(masks, data) -> None:
+    found = [
+        {"id": i, "image_id": 1, "category_id": 3 + c}
+        | {"bbox": [x - w / 2, y - w / 2, w, w]}
+        for i, (c, y, x, w) in enumerate(OBJECTS)
+    ]
+    names = [{"id": 3 + c, "name": name} for c, name in enumerate(NAMES)]
+    images = [{"id": 1, "file_name": "a.png"}]
+    content = {"images": images, "annotations": found, "categories": names}
+    (masks / "a.json").write_text(json.dumps(content))
+
+
+def labelme(masks, data) -> None:
+    found = [
+        {"label": NAMES[c], "shape_type": "circle", "points": [[x, y], [x + w / 2, y]]}
+        for c, y, x, w in OBJECTS
+    ]
+    (masks / "a.json").write_text(json.dumps({"shapes": found}))
+
+
+@pytest.mark.parametrize(
+    ("write", "classes", "kept"),
+    [
+        *((yolo, c, k) for c, k in (("Bead", [0, 2]), ((1, 2), [1, 3]), ((7,), []))),
+        *((coco, c, k) for c, k in (("dimer,dirt", [1, 3]), ((3, "dirt"), [0, 2, 3]))),
+        *((labelme, c, k) for c, k in (("auto", [0, 1, 2, 3]), ("none, dirt", [3]))),
+    ],
+)
+def test_classes_of_other_programs_are_chosen(
+    config, save, picture, tmp_path, write, classes, kept
+):
+    image = save("images/a.png", picture(np.zeros((96, 96), np.int32)))
+    data = image.parents[1]
+    (data / "masks").mkdir(exist_ok=True)
+    write(data / "masks", data)
+    config.data.classes = classes
+    folder = scan(config.data)
+    assert not folder.problems
+    if classes == "auto":
+        expected = "its objects are of classes bead, dimer, dirt: all are read as beads"
+    else:
+        names = sorted({NAMES[OBJECTS[n][0]] for n in kept})
+        others = ", ".join(name for name in NAMES if name not in names)
+        expected = (
+            f"objects of classes {', '.join(names) or 'none'} are beads, those of "
+        )
+        expected += f"{others} are left out"
+    assert sum(expected in note for note in folder.notes) == 1
+    labels = read_sample(folder.samples[0]).labels
+    y, x = np.mgrid[:96, :96] + 0.5
+    discs = [np.hypot(y - cy, x - cx) <= w / 2 for _, cy, cx, w in OBJECTS]
+    assert len(np.unique(labels[labels > 0])) == len(kept)
+    for number, disc in enumerate(discs):
+        assert abs((labels[disc] > 0).mean() - (number in kept)) < 0.05
+
+
+def test_names_of_classes_that_change_are_read_again(config, save, picture):
+    image = save("images/a.png", picture(np.zeros((96, 96), np.int32)))
+    data = image.parents[1]
+    (data / "masks").mkdir(exist_ok=True)
+    yolo(data / "masks", data)
+    config.data.classes = "dimer"
+    first = scan(config.data).samples[0]
+    (data / "classes.txt").write_text("dimer\nbead\n")
+    second = scan(config.data).samples[0]
+    assert (first.beads, second.beads) == (1, 2) and first.digest != second.digest
+
+
+def test_import_is_told_the_classes(save, picture, tmp_path, capsys):
+    image = save("images/a.png", picture(np.zeros((96, 96), np.int32)))
+    data = image.parents[1]
+    yolo(image.parent, data)
+    flags = ("-o", tmp_path / "new", "--classes", "bead,1")
+    assert run("import", data, *flags) == 0
+    assert "3 beads from a.txt (YOLO)" in capsys.readouterr().out
+    assert tifffile.imread(tmp_path / "new" / "masks" / "a.tif").max() == 3
+    assert run("import", data, "-o", tmp_path / "other", "--classes", "-1") == 2
+    assert "--classes = '-1': give" in capsys.readouterr().err
 
 
 def test_what_is_imported_measured_and_judged_has_these_beads(config, folder, tmp_path):

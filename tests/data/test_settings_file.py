@@ -90,8 +90,8 @@ def test_what_was_complete_can_be_taken_back_and_nothing_else(tmp_path):
     [
         "[completeness]\na = 0.5\n[completeness]\nb = 0.5\n",
         "completeness = [0.5]\n",
-        "classes = [0]\n",
-        "classes = 'some'\n",
+        "classes = [-1]\n",
+        "classes = '1.5'\n",
         "channel = \n",
         "x = " + 100_000 * "[",
         "[completeness]\na = 1.5\n",
@@ -113,7 +113,11 @@ def test_what_is_no_beads_toml_is_one_line_and_stays_as_it_is(tmp_path, text):
     [
         *(("auto", "auto"), ("none", "none"), ([2, 1, 2], (1, 2)), (3, (3,))),
         *(("(1, 2)", (1, 2)), ("1,2", (1, 2)), ("(4,)", (4,))),
-        *((value, None) for value in ("", "a, b", [], [0], [1.5], None, True, [-1])),
+        *(([0], (0,)), ("a, b", ("a", "b")), ("('bead', 0)", (0, "bead"))),
+        *(
+            (value, None)
+            for value in ("", "1,,2", [], [1.5], None, True, [-1], "-1", {})
+        ),
     ],
 )
 def test_classes_are_words_or_numbers(value, means):

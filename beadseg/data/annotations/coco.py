@@ -28,6 +28,7 @@ class Book(NamedTuple):
     images: dict[str, dict[str, Any]]
     annotations: dict[Any, list[dict[str, Any]]]  # by the id of the image
     twice: tuple[str, ...]  # names that several images have
+    names: dict[Any, str]  # of classes, by their ids
 
 
 def is_coco(content: Any) -> bool:
@@ -56,10 +57,12 @@ def _book(path: Path, size: int, changed: int) -> Book | None:
         annotations = defaultdict(list)
         for one in content["annotations"]:
             annotations[one["image_id"]].append(one)
+        classes = content.get("categories") or ()
+        names = {one["id"]: str(one.get("name", "")) for one in classes}
     except (TypeError, AttributeError, KeyError) as error:
         raise ValueError(f"no COCO file: damaged ({error})") from error
     twice = tuple(stem for stem, count in Counter(stems).items() if count > 1)
-    return Book(images, dict(annotations), twice)
+    return Book(images, dict(annotations), twice, names)
 
 
 def stem_in(name: str) -> str:
@@ -95,9 +98,9 @@ def read_coco(path: Path, page: PageRef) -> Drawing:
                 f"annotation {one.get('id')}: damaged ({error})"
             ) from error
         boxes += of_box
-        shapes.append(shape)
-    kinds = {one.get("category_id") for one in book.annotations.get(image["id"], ())}
-    return Drawing(shapes, size, remarks(boxes, kinds), "COCO")
+        number = one.get("category_id")
+        shapes.append(shape._replace(number=number, name=book.names.get(number, "")))
+    return Drawing(shapes, size, remarks(boxes), "COCO")
 
 
 def _shape(one: dict[str, Any], size: tuple[int, int]) -> tuple[Shape, bool]:

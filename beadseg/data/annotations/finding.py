@@ -11,7 +11,8 @@ FOLDERS = ("masks", "labels", "annotations")  # the first that is there
 BESIDE = (".json", ".geojson", ".txt", ".roi", ".zip")  # of labels beside their images
 _ADDED = r"(_cp_masks|_rois|_RoiSet|_seg)$"  # what programs put behind the name
 _PICTURES = r"(_(flows|outlines|dP)_cp_masks|_cp_output|_cp_outlines)$"
-OF_CLASSES = ("classes.txt", "labels.txt", "data.yaml", "notes.json")  # with YOLO
+# Beside labels of YOLO.
+OF_CLASSES = ("classes.txt", "labels.txt", "obj.names", "data.yaml", "notes.json")
 _NAMED = 3  # images in a line
 
 
@@ -77,7 +78,7 @@ def books(
             book = read_book(path)
         except (OSError, ValueError) as error:
             problems.append(printable(f"{path}: {' '.join(str(error).split())}"))
-            book = Book({}, {}, ())
+            book = Book({}, {}, (), {})
         if book is not None:
             found[path] = book
     return found

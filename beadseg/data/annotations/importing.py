@@ -28,7 +28,10 @@ _NAMED = 8  # files that are left out, by name in one line
 
 
 def import_labels(
-    source: Path, output: Path, images: Path | None = None
+    source: Path,
+    output: Path,
+    images: Path | None = None,
+    classes: str | tuple[int | str, ...] = "auto",
 ) -> dict[str, Any]:
     """Writes `output` as a data set, and tells what became of each image.
 
@@ -36,6 +39,8 @@ def import_labels(
       source: a folder of images and labels, with folders in it, or a file of labels.
       output: a new or empty folder.
       images: a folder of the images, if they are not in the source.
+      classes: which numbers of masks, and which objects, are beads, see `classes_of`;
+        "auto": as `beads.toml` of the source says.
 
     Returns:
       A row per image ("image", "beads", "from", "notes") and lines on "problems" and
@@ -65,7 +70,8 @@ def import_labels(
     rows = []
     settings = source / FILE
     folder = source if source.is_dir() else source.parent
-    classes = read_beads_toml(folder, stem_of).classes or "auto"
+    if classes == "auto":
+        classes = read_beads_toml(folder, stem_of).classes or "auto"
     with writing(output, "-o"):
         for stem in tqdm(sorted(files["images"]), "importing", disable=None):
             rows.append(_import(stem, files, output, problems, classes))
@@ -158,7 +164,7 @@ def _import(
     files: dict[str, dict[str, Path]],
     output: Path,
     problems: list[str],
-    classes: str | tuple[int, ...],
+    classes: str | tuple[int | str, ...],
 ) -> dict[str, Any]:
     """Copies an image and writes what is known of it."""
     image = files["images"][stem]

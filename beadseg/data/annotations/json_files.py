@@ -18,7 +18,6 @@ from beadseg.data.annotations.shapes import (
     ellipse,
     pixels,
     point,
-    remarks,
 )
 from beadseg.data.annotations.text import read_content
 from beadseg.data.images.reading import PageRef
@@ -89,25 +88,24 @@ def _labelme(content: dict[str, Any]) -> Drawing:
     shapes: list[Shape] = []
     groups: dict[Any, int] = {}
     lines = 0
-    labels = set()
     for number, one in enumerate(content["shapes"], 1):
         found = _drawn(one, number)
         lines += not found
-        labels.add(one.get("label"))
         key = one.get("group_id"), one.get("label")
         joined = key in groups and all(s.kind == "area" for s in found)
         if joined and shapes[groups[key]].kind == "area":
             place = groups[key]
             more = [part for shape in found for part in shape.parts]
-            shapes[place] = Shape("area", shapes[place].parts + more)
+            shapes[place] = shapes[place]._replace(parts=shapes[place].parts + more)
             continue
         if key[0] is not None and found:
             groups[key] = len(shapes)
-        shapes += found
+        name = str(one.get("label") or "")
+        shapes += [shape._replace(name=name) for shape in found]
     size = content.get("imageHeight"), content.get("imageWidth")
     notes = (f"{lines} shapes are lines: left out",) if lines else ()
     size = size if all(size) else None
-    return Drawing(shapes, size, notes + remarks(0, labels), "labelme")
+    return Drawing(shapes, size, notes, "labelme")
 
 
 def _drawn(one: dict[str, Any], number: int) -> list[Shape]:

@@ -23,6 +23,7 @@ from beadseg.data.annotations.shapes import (
     draw_labels,
     ellipse,
     examine,
+    of_classes,
     point,
     remarks,
 )
@@ -31,6 +32,7 @@ from beadseg.data.images.reading import PageRef, ReadError, file_stem, open_page
 from beadseg.errors import note
 from beadseg.quoting import counted, printable
 
+NAMES_OF_CLASSES = ("classes.txt", "labels.txt", "obj.names")
 _LINES = (ROI_TYPE.LINE, ROI_TYPE.FREELINE, ROI_TYPE.POLYLINE, ROI_TYPE.ANGLE)
 _WORDS = (ROI_SUBTYPE.TEXT, ROI_SUBTYPE.ARROW, ROI_SUBTYPE.IMAGE)
 
@@ -48,8 +50,15 @@ class VectorPage(PageRef):
     read_stored = read
 
 
-def open_vector(path: Path, image: Path | None) -> list[PageRef]:
+def open_vector(
+    path: Path, image: Path | None, classes: str | tuple[int | str, ...] = "auto"
+) -> list[PageRef]:
     """Lists the page of a file whose ending is one of `READERS`.
+
+    Args:
+      path: the file.
+      image: that it belongs to.
+      classes: which of its objects are beads, see `shapes.of_classes`.
 
     Raises:
       ReadError: there is no image of its name, or one of several pages; the file is
@@ -63,7 +72,7 @@ def open_vector(path: Path, image: Path | None) -> list[PageRef]:
             f"{path}: its image has {counted(len(pages), 'page')}, and outlines are "
             "for one: convert them to a label image with as many pages"
         )
-    return [_vector_page(path, pages[0], file_stem(image))]
+    return [_vector_page(path, pages[0], file_stem(image), classes=classes)]
 
 
 def draw_vector(path: Path, page: PageRef) -> np.ndarray:
@@ -89,7 +98,11 @@ def _say_once(line: str) -> None:
 
 
 def _vector_page(
-    path: Path, page: PageRef, name: str, noun: str = "bead"
+    path: Path,
+    page: PageRef,
+    name: str,
+    noun: str = "bead",
+    classes: str | tuple[int | str, ...] = "auto",
 ) -> VectorPage:
     of_many = name not in path.name and noun == "bead"
     which = f"{name}: " if of_many else ""  # of a file of many images
@@ -103,6 +116,8 @@ def _vector_page(
                 raise ValueError("a point encloses nothing: draw areas as regions")
             if not drawing.shapes:
                 raise ValueError("no region in it, it is empty: draw one")
+        else:
+            drawing = of_classes(drawing, classes)
         notes = [*drawing.notes, *examine(drawing, size, noun)]
     except Exception as error:  # parsers raise anything on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -153,20 +168,30 @@ def _text(path: Path, page: PageRef) -> Drawing:
     lines = [line.split() for line in read_text(path).splitlines() if line.strip()]
     if lines and not (len(lines[0]) > 4 and _is_number(lines[0][0])):
         return tables.read_table(path, page)
-    return _yolo(lines, page)
+    file = names_of_classes(path)
+    names = read_text(file).splitlines() if file else []
+    return _yolo(lines, page, [name.strip() for name in names])
 
 
-def _yolo(lines: list[list[str]], page: PageRef) -> Drawing:
+def names_of_classes(path: Path) -> Path | None:
+    """The file that gives the classes of YOLO names, in the folder of `path` or above.
+
+    A name a line, the first that of class 0.
+    """
+    files = [folder / name for folder in path.parents[:2] for name in NAMES_OF_CLASSES]
+    return next((file for file in files if file != path and file.is_file()), None)
+
+
+def _yolo(lines: list[list[str]], page: PageRef, names: list[str]) -> Drawing:
     """Boxes (class, middle, size, perhaps a score) and polygons, as shares of a side.
 
     A bead in a box is taken for the ellipse in it.
     """
-    shapes, boxes, classes = [], 0, set()
+    shapes, boxes = [], 0
     for number, line in enumerate(lines, 1):
         if len(line) < 5 or not all(map(_is_number, line)):
             raise ValueError(f"line {number} is no box and no polygon of YOLO")
         kind, *values = map(float, line)
-        classes.add(kind)
         values = values[:4] if len(values) == 5 else values
         if max(values) > 2 or min(values) < -1:
             raise ValueError(
@@ -180,7 +205,9 @@ def _yolo(lines: list[list[str]], page: PageRef) -> Drawing:
             shapes.append(ellipse(*(places[0] - CORNER), *places[1]))
         else:
             shapes.append(area(places - CORNER))
-    return Drawing(shapes, None, remarks(boxes, classes), "YOLO")
+        name = names[int(kind)] if 0 <= kind < len(names) else ""
+        shapes[-1] = shapes[-1]._replace(number=int(kind), name=name)
+    return Drawing(shapes, None, remarks(boxes), "YOLO")
 
 
 def _is_number(text: str) -> bool:

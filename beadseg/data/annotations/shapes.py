@@ -1,6 +1,6 @@
 """Beads as other programs draw them, and the pixels that they cover."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +23,12 @@ class Shape(NamedTuple):
 
     kind: str
     parts: list[list[np.ndarray]]
+    number: int | None = None  # of its class
+    name: str = ""  # of its class
+
+    @property
+    def has_class(self) -> bool:
+        return bool(self.name) or self.number is not None
 
     @property
     def places(self) -> np.ndarray:
@@ -61,14 +67,41 @@ def ellipse(y: float, x: float, height: float, width: float) -> Shape:
     return area(rim + (y, x))
 
 
-def remarks(boxes: int, classes: Collection) -> tuple[str, ...]:
-    """Lines on beads of which only boxes are known, and on several classes."""
-    lines = []
-    if boxes:
-        lines.append(f"{boxes} boxes: beads are taken for the ellipses in them")
-    if len(classes) > 1:
-        lines.append(f"{len(classes)} classes of objects: all are read as beads")
-    return tuple(lines)
+def remarks(boxes: int) -> tuple[str, ...]:
+    """A line on beads of which only boxes are known."""
+    line = f"{boxes} boxes: beads are taken for the ellipses in them"
+    return (line,) if boxes else ()
+
+
+def of_classes(drawing: Drawing, classes: str | tuple[int | str, ...]) -> Drawing:
+    """The shapes that are beads, and a line on what became of the others.
+
+    Args:
+      drawing: all shapes.
+      classes: numbers and names of those that are; of a text all are.
+    """
+    found = sorted({s.name or str(s.number) for s in drawing.shapes if s.has_class})
+    notes = drawing.notes
+    if isinstance(classes, str) or not found:
+        if len(found) > 1:
+            notes += (
+                f"its objects are of classes {', '.join(found)}: all are read as "
+                "beads; classes in beads.toml chooses",
+            )
+        return drawing._replace(notes=notes)
+    names = {str(name).casefold() for name in classes}
+    shapes = [
+        shape
+        for shape in drawing.shapes
+        if shape.number in classes or shape.name.casefold() in names
+    ]
+    kept = sorted({shape.name or str(shape.number) for shape in shapes})
+    if lost := [name for name in found if name not in kept]:
+        notes += (
+            f"objects of classes {', '.join(kept) or 'none'} are beads, those of "
+            f"{', '.join(lost)} are left out",
+        )
+    return drawing._replace(shapes=shapes, notes=notes)
 
 
 def draw_labels(drawing: Drawing, size: tuple[int, int]) -> np.ndarray:

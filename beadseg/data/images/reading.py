@@ -57,7 +57,7 @@ class PageRef:
     # All channels, where there are several.
     channels: tuple[Channel, ...] = dataclasses.field(repr=False, default=())
     # Of a mask: "auto", "none", or its numbers that are kinds of beads.
-    classes: str | tuple[int, ...] = "auto"
+    classes: str | tuple[int | str, ...] = "auto"
     # Scene, t, z and name of the channel, of files that say them.
     place: tuple[tuple[str, int | str], ...] = ()
     stamp: tuple[int, int] = dataclasses.field(repr=False, default=(0, 0))

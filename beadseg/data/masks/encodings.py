@@ -10,6 +10,7 @@ refuses.
 import numpy as np
 from scipy import ndimage
 
+from beadseg.data.images.reading import ReadError
 from beadseg.data.masks.decoded import EIGHT, FEW, Decoded
 from beadseg.data.masks.few_numbers import decode_classes, decode_few
 from beadseg.data.masks.many_numbers import decode_again, decode_soft, refuse_photograph
@@ -19,7 +20,7 @@ _WINDOW = 384  # px, of a mask whose shapes tell beads from background
 
 
 def decode(
-    array: np.ndarray, where: str, classes: str | tuple[int, ...] = "auto"
+    array: np.ndarray, where: str, classes: str | tuple[int | str, ...] = "auto"
 ) -> Decoded:
     """Reads the numbers of a mask.
 
@@ -32,7 +33,13 @@ def decode(
       ReadError: a photograph, or a mask whose numbers may mean several things.
     """
     if not isinstance(classes, str):
-        return decode_classes(array, classes)
+        numbers = tuple(c for c in classes if type(c) is int and c > 0)
+        if not numbers:
+            raise ReadError(
+                f"{where}: classes {', '.join(map(str, classes))}: this mask has "
+                "numbers, 0 is background: give those that are beads"
+            )
+        return decode_classes(array, numbers)
     values, index = _numbered(array)
     if len(values) == 0:
         return Decoded(array > 0)

@@ -110,7 +110,7 @@ def read_points(source: PageRef | str | Path) -> np.ndarray:
 
 
 def interpret(
-    array: np.ndarray, where: str, classes: str | tuple[int, ...] = "auto"
+    array: np.ndarray, where: str, classes: str | tuple[int | str, ...] = "auto"
 ) -> Mask:
     """Turns the numbers of a mask [H, W] or [H, W, 3] into labels.
 
