@@ -22,12 +22,13 @@ def scan_zarr(path: Path) -> list[Stack]:
     Raises:
       ValueError: it holds no image, or those of a plate.
     """
-    return [_stack(path, level, i) for i, level in enumerate(_levels(path))]
+    levels = opened(path, _open_zarr)
+    return [_stack(path, level, i) for i, level in enumerate(levels)]
 
 
 def read_zarr(path: Path, plane: Plane) -> np.ndarray:
     array = opened(path, _open_zarr)[plane.number].array
-    return np.asarray(array[plane.index])
+    return np.asarray(array.get_basic_selection(plane.index))
 
 
 def _open_zarr(path: Path) -> tuple[list["_Level"], Callable[[], None]]:
@@ -44,6 +45,9 @@ class _Level(NamedTuple):
 def _levels(path: Path) -> list[_Level]:
     import zarr
 
+    # Of more threads each holds its last chunk until the next one: tens of MB.
+    if zarr.config.get("threading.max_workers") is None:
+        zarr.config.set({"threading.max_workers": 1})
     root = zarr.open_group(str(path), mode="r")
     if "plate" in _about(root):
         raise ValueError("it is a plate of many fields: name one field, such as A/1/0")
