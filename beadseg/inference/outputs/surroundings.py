@@ -161,7 +161,7 @@ def _windows(labels, image, table: Table, boxes, width: float, missing) -> Itera
         finite = np.isfinite(pixels)
         if missing is not None:
             finite &= ~missing[rows, columns]
-        yield beads, np.where(window > 0, index, 0), pixels, finite
+        yield beads, np.where(window > 0, index, 0).astype(np.int32), pixels, finite
 
 
 class _Nearest:
@@ -199,8 +199,7 @@ class _Nearest:
     def slope_of_rim(self) -> np.ndarray:
         """f64[count], mean slope of the brightness."""
         labels, inside, known = self._labels, self._inside, self._known
-        border = inside & (ndimage.grey_erosion(labels, 3) != labels)
-        border |= inside & (ndimage.grey_dilation(labels, 3) != labels)
+        border = inside & _differs(labels, _BESIDE + _DIAGONAL)
         slope = np.hypot(*np.gradient(np.where(known, self._pixels, 0.0)))
         beside = self._mine & (self._away > 0) & (self._away < 1.5)
         rim = (border | beside) & known
@@ -224,19 +223,31 @@ def _medians(values: np.ndarray, of: np.ndarray, count: int) -> np.ndarray:
     return medians
 
 
+_BESIDE = (  # slices of all pixels that have a neighbour, and of that neighbour
+    (np.s_[1:, :], np.s_[:-1, :]),
+    (np.s_[:, 1:], np.s_[:, :-1]),
+)
+_DIAGONAL = ((np.s_[1:, 1:], np.s_[:-1, :-1]), (np.s_[1:, :-1], np.s_[:-1, 1:]))
+
+
+def _differs(labels: np.ndarray, neighbours: tuple) -> np.ndarray:
+    """Whether one of the neighbours of a pixel has another label, bool[h, w]."""
+    found = np.zeros(labels.shape, bool)
+    for one, other in neighbours:
+        met = labels[one] != labels[other]
+        found[one] |= met
+        found[other] |= met
+    return found
+
+
 def _touching(labels: np.ndarray, count: int) -> np.ndarray:
     """How many others have a pixel next to one of each bead, corners too."""
-    framed = np.pad(labels, 1)
     pairs = []
-    for one, other in (
-        (framed[1:, :], framed[:-1, :]),
-        (framed[:, 1:], framed[:, :-1]),
-        (framed[1:, 1:], framed[:-1, :-1]),
-        (framed[1:, :-1], framed[:-1, 1:]),
-    ):
-        met = (one != other) & (one > 0) & (other > 0)
-        pairs.append(np.stack((one[met], other[met]), 1))
-    met = np.unique(np.sort(np.concatenate(pairs), 1), axis=0)
+    for one, other in _BESIDE + _DIAGONAL:
+        met = labels[one] != labels[other]
+        pairs.append(np.stack((labels[one][met], labels[other][met]), 1))
+    pairs = np.concatenate(pairs)
+    met = np.unique(np.sort(pairs[pairs.all(1)], 1), axis=0)
     return np.bincount(met.ravel(), minlength=count + 1)[1 : count + 1]
 
 
@@ -245,12 +256,9 @@ def _feret(labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 
     Pixels are squares, as in ImageJ; the angle goes in steps of 2 degrees.
     """
-    edge = ndimage.grey_erosion(labels, footprint=_CROSS, mode="constant") != labels
-    edge |= ndimage.grey_dilation(labels, footprint=_CROSS) != labels
-    edge &= (labels > 0) & (labels <= count)
-    edge[[0, -1]] |= labels[[0, -1]] > 0
-    edge[:, [0, -1]] |= labels[:, [0, -1]] > 0
-    y, x = np.nonzero(edge & (labels <= count))
+    edge = _differs(labels, _BESIDE)
+    edge[[0, -1]] = edge[:, [0, -1]] = True
+    y, x = np.nonzero(edge & (labels > 0) & (labels <= count))
     bead = labels[y, x] - 1
     order = np.argsort(bead, kind="stable")
     y, x, bead = y[order], x[order], bead[order]
@@ -262,9 +270,6 @@ def _feret(labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         widths[i] -= np.minimum.reduceat(along, starts)
         widths[i] += abs(np.sin(angle)) + abs(np.cos(angle))
     return widths.max(0), widths.min(0)
-
-
-_CROSS = ndimage.generate_binary_structure(2, 1)
 
 
 def _near(table: Table) -> tuple[np.ndarray, np.ndarray]:
