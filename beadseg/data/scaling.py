@@ -24,7 +24,8 @@ _MANY = 8  # beads of an image, to tell how small they get
 _ROWS = 2048  # of a page that are floats at once
 _COARSE_ROWS = 64  # of a coarse background that are made at once
 _SPAN_ROWS = 64  # of a page that is not large, that are read at once for its span
-_PERCENTILE_PIXELS = 2**22  # a grid of so many pixels gives the same percentiles
+_PERCENTILE_PIXELS = 2**20  # a grid of so many tells the same percentiles, where its
+# step is odd: rows of video and columns of some cameras differ by turns
 CLIP = (-1.0, 2.0)  # normalised values beyond are cut: hot pixels, dirt
 NOISE_SPAN = 12.0  # standard deviations of the noise that 0 and 1 lie apart at least
 # Where all but a tenth of the pixels share a tenth of the span, and differ by more than
@@ -205,7 +206,7 @@ def _span(
     least: float,
 ) -> tuple[float, float]:
     """`span` of rows that are read a few at a time."""
-    step = math.ceil(math.sqrt(math.prod(shape) / _PERCENTILE_PIXELS))
+    step = math.ceil(math.sqrt(math.prod(shape) / _PERCENTILE_PIXELS)) | 1
     count = max(_SPAN_ROWS // step**2, 1)  # of sampled rows that are read at once
     sampled, across, down = [], [], []
     for first in range(0, shape[0], count * step):
