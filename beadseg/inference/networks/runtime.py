@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # which loads jax
     from beadseg.models.network import Network
 
 SPARE = 2**21  # pixels of padding that cost as much as compiling another program
-_ABOUT = "beadseg"  # of the graph's metadata
+_FATAL = 4  # severity of what ONNX Runtime says itself; errors are raised
 
 Fetch = Callable[[], np.ndarray]  # waits for the maps of a window, f32[h, w, heads]
 
@@ -148,6 +148,7 @@ class _Onnx:
         import onnxruntime
 
         self.extent = graph.extent
+        onnxruntime.set_default_logger_severity(_FATAL)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = _processors()
         # Its threads would go on asking for work while Python has some to do.
@@ -161,7 +162,12 @@ class _Onnx:
         return self._thread.submit(self._run, window).result
 
     def _run(self, window: np.ndarray) -> np.ndarray:
-        maps = self._session.run(None, {"image": window[None, None]})
+        try:
+            maps = self._session.run(None, {"image": window[None, None]})
+        except Exception as error:  # of a library without a class for this
+            if "allocate memory" not in str(error):
+                raise
+            raise MemoryError(f"network, window of {window.shape}") from None
         return np.stack([each[0, 0] for each in maps], -1)
 
 

@@ -70,3 +70,21 @@ def test_jax_is_not_loaded_where_the_graph_is_kept(cache):
     command = [sys.executable, "-c", program]
     told = subprocess.run(command, capture_output=True, text=True, check=True)
     assert told.stdout == "[]\n"
+
+
+def test_too_little_memory_is_no_traceback(cache):
+    program = (
+        "import psutil, resource, numpy, beadseg\n"
+        "model = beadseg.load()\n"
+        "model.predict(numpy.zeros((64, 64), 'f4'))\n"
+        "most = psutil.Process().memory_info().vms + 100 * 2**20\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (most, most))\n"
+        "try:\n"
+        "    model.networks[0].predict(numpy.zeros((1024, 1024), 'f4'))\n"
+        "except MemoryError as error:\n"
+        "    print('MemoryError:', error)\n"
+    )
+    command = [sys.executable, "-c", program]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert told.stdout.startswith("MemoryError: ")
+    assert told.stderr == ""
