@@ -273,7 +273,21 @@ def _parallel(page: Page, done: list[Result]) -> None:
     ]
     scores = np.array([r.score for r in done])
     span = max(scores.max() - scores.min(), 1e-9)
-    beside = {"xytext": (4, 4), "textcoords": "offset points", "fontsize": 8}
+
+    def label(axes: Any, x: int, y: float, text: str) -> None:
+        """Beside the lines: left of the first axis, right of the last, else outside."""
+        side = {0: -1, len(fields): 1}.get(x, 0)
+        up = 1 if y >= 0.5 else -1
+        axes.annotate(
+            for_plot(text),
+            (x, y),
+            xytext=(6 * side, 0 if side else 5 * up),
+            textcoords="offset points",
+            fontsize=8,
+            ha=("center", "left", "right")[side],
+            va="center" if side else {1: "bottom", -1: "top"}[up],
+        )
+
     with page.plot(
         "One line per member, from its settings to its score; the best are strongest.",
         height=3.8,
@@ -292,14 +306,14 @@ def _parallel(page: Page, done: list[Result]) -> None:
             )
         for x, order in enumerate(orders):
             for text, at in order.items():
-                y = at / max(len(order) - 1, 1)
-                axes.annotate(for_plot(text), (x, y), **beside)
+                label(axes, x, at / max(len(order) - 1, 1), text)
         for y, score in ((0, scores.min()), (1, scores.max())):
-            axes.annotate(f"{score:.3f}", (len(fields), y), **beside)
+            label(axes, len(fields), y, f"{score:.3f}")
         axes.set_xticks(range(len(fields) + 1), [*fields, "Jaccard"])
         axes.set_yticks([])
-        axes.set_xlim(-0.1, len(fields) + 0.35)
-        axes.set_ylim(-0.08, 1.12)
+        axes.set_xlim(-0.3, len(fields) + 0.3)
+        axes.set_ylim(-0.15, 1.15)
+        axes.spines[["left", "bottom"]].set_visible(False)
 
 
 def _effects(page: Page, done: list[Result]) -> None:
