@@ -69,7 +69,8 @@ _NUMBER = re.compile(
 )
 _NEAR = 150.0  # largest / smallest, up to which 2 and 5 stand beside the tens
 _DASH = "–"
-_LONG = 30  # letters: cells with more are given room, also on a phone
+_LONG = 30  # letters: cells with more are given room
+_STACKED = 20  # letters: rows with more in a cell are stacked on a phone
 _CSS = Path(__file__).with_name("page.css")
 
 
@@ -147,7 +148,7 @@ class Page:
         right = [_are_numbers(column) for column in zip(*cells, strict=True)]
         right = right or [False] * len(header)
         texts = (cell for row in cells for cell in row[1:])
-        stacks = len(header) > 2 and any(len(text) > _LONG for text in texts)
+        stacks = len(header) > 2 and any(len(text) > _STACKED for text in texts)
         top = _row("th", header, right, [' scope="col"'] * len(header))
         names = [f' data-of="{html.escape(str(name), quote=True)}"' for name in header]
         lines = "".join(

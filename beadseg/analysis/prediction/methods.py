@@ -60,7 +60,10 @@ def add_methods(page: Page, found: Found, intervals: Intervals, tests: Tests) ->
     page.paragraph(methods(found, intervals, tests))
     page.subsection("Settings")
     told = {k: v for k, v in found.settings.items() if k not in ("runs", "beadseg")}
-    page.table(["setting", "value"], [[k, _told(v)] for k, v in told.items()])
+    page.table(
+        ["setting", "value"],
+        [[k, v if v is None else _told(v)] for k, v in told.items()],
+    )
     page.subsection("Versions")
     rows = [["beadseg", found.settings.get("beadseg", __version__)]]
     page.table(["package", "version"], rows + [[p, _version(p)] for p in _PACKAGES])

@@ -172,6 +172,7 @@ def _doubtful(page: Page, found: Found, failed: int) -> None:
         says, advice = (
             "; ".join(getattr(d, w) for d in named) for w in ("says", "advice")
         )
+        advice = re.sub(r"--[\w-]+( [\d.]+)?", r"`\g<0>`", advice)
         table.append([row["image"], f"{row['count']:,}", says, advice])
     more = f", the first {_ROWS}" if len(rows) > _ROWS else ""
     header = ["image", "beads", "reason", "what to do"]

@@ -64,7 +64,8 @@ def draw_run(axes: np.ndarray, rows: Sequence[Mapping[str, Any]]) -> None:
         draw_curve(axis, held, field, times, label=label, color=colour)
     for axis, field in ((rate, "learning_rate"), (norm, "gradient_norm")):
         draw_curve(axis, trained, field, color=_GREY)
-        if axis.lines and min(axis.lines[0].get_ydata()) > 0:
+        values = axis.lines[0].get_ydata() if axis.lines else [0]
+        if max(values) > 10 * min(values) > 0:
             axis.set_yscale("log")
     if held:
         best = best_of(held)
@@ -78,4 +79,4 @@ def draw_run(axes: np.ndarray, rows: Sequence[Mapping[str, Any]]) -> None:
         axis.set(xlabel="Epoch", ylabel=label)
         if axis.get_legend_handles_labels()[0]:
             below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)}
-            axis.legend(**below, ncols=3, frameon=False, fontsize=8)
+            axis.legend(**below, ncols=2, frameon=False, fontsize=8)
