@@ -55,7 +55,7 @@ def test_an_unknown_topic_is_one_line(capsys):
 
 
 def test_whoever_stops_reading_gets_no_traceback():
-    command = f"{sys.executable} -m beadseg.cli help columns | head -1"
+    command = f"{sys.executable} -m beadseg help columns | head -1"
     ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert ran.stdout.count("\n") == 1
     assert ran.stderr in ("", "stopped: nobody reads the output any more\n")
