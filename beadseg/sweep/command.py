@@ -1,12 +1,14 @@
 """What `beadseg.main` does with a config file that is a sweep."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 from ml_collections import ConfigDict
 
 from beadseg.config import load_module
+from beadseg.files import read_json
 from beadseg.quoting import counted
 from beadseg.sweep import plan, programs
 from beadseg.sweep.dashboard import log_leaderboard
@@ -68,10 +70,19 @@ def run(
 
 def sweep_workdir(sweep: Sweep, config: ConfigDict, name: str) -> Path:
     """`runs/NAME-KEY`, KEY made from the settings and the points."""
-    told = config.copy_and_resolve_references().unlock()
-    told.points = [sorted(point.items()) for point in sweep.points]
-    told.points.append(config.train.epochs)  # a run may grow, a sweep may not
-    return default_workdir(name, told)
+
+    def told(points: Iterable[Point], epochs: int) -> list:
+        """A run may grow, a sweep may not."""
+        return [*(sorted(map(list, point.items())) for point in points), epochs]
+
+    def settings_in(folder: Path) -> dict[str, Any]:
+        content = read_json(folder / "sweep.json")
+        fields = content["config"]
+        return fields | {"points": told(content["points"], fields["train.epochs"])}
+
+    settings = config.copy_and_resolve_references().unlock()
+    settings.points = told(sweep.points, config.train.epochs)
+    return default_workdir(name, settings, settings_in)
 
 
 def dry_run(sweep: Sweep, config: ConfigDict) -> str:

@@ -11,11 +11,12 @@ curves.png samples.png                 wandb/        the W&B run
 launch/        batch script and logs, where a cluster runs it
 """
 
+import glob
 import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -156,14 +157,54 @@ def changed(before: dict, now: dict) -> Iterator[tuple[str, str]]:
             yield field, f"{was!r}, not {is_!r}"
 
 
-def default_workdir(name: str, config: ConfigDict) -> Path:
-    """`runs/NAME-KEY`: the same settings find their run again, others get their own."""
+def settings_in(folder: Path) -> dict[str, Any]:
+    """The settings of a run by dotted names, or of the first run of a self-training.
+
+    Raises:
+      OSError, ValueError: there are none, or they are damaged.
+    """
+    first = folder / "round_0" / "run"
+    return flatten(read_json((first if first.exists() else folder) / CONFIG))
+
+
+def default_workdir(
+    name: str,
+    config: ConfigDict,
+    settings_in: Callable[[Path], dict[str, Any]] = settings_in,
+) -> Path:
+    """`runs/NAME-KEY`: the same settings find their run again, others get their own.
+
+    KEY is made from all settings. A version that adds one makes another of the same
+    settings: a folder is found then by what is in it.
+
+    Args:
+      name: of the config.
+      config: of the run.
+      settings_in: reads those of a folder; raises OSError, ValueError or LookupError.
+    """
+
+    def counts(field: str) -> bool:
+        return not is_free(field) and field != "train.epochs"
+
     fields = flatten(config.to_dict())
-    kept = {k: v for k, v in fields.items() if not is_free(k) and k != "train.epochs"}
+    kept = {field: value for field, value in fields.items() if counts(field)}
     text = json.dumps(old_names.first_names(kept), sort_keys=True)
     if config.partial.self_training:  # a folder of runs, not a run
         name += "-rounds"
-    return Path("runs") / f"{name}-{hashlib.blake2b(text.encode()).hexdigest()[:6]}"
+    folder = Path("runs") / f"{name}-{hashlib.blake2b(text.encode()).hexdigest()[:6]}"
+    now = json.loads(json.dumps(fields))
+
+    def holds_it(other: Path) -> bool:
+        try:
+            differ = changed(settings_in(other), now)
+            return not any(counts(field) for field, _ in differ)
+        except (OSError, ValueError, LookupError):
+            return False
+
+    if folder.exists():
+        return folder
+    others = sorted(Path("runs").glob(f"{glob.escape(name)}-" + 6 * "[0-9a-f]"))
+    return next(filter(holds_it, others), folder)
 
 
 def flatten(tree: dict, between: str = ".") -> dict[str, Any]:

@@ -1,3 +1,4 @@
+import json
 import math
 
 import jax
@@ -7,6 +8,8 @@ import pytest
 from beadseg import models
 from beadseg.errors import BeadsegError
 from beadseg.sweep import command, plan
+from beadseg.sweep.command import Sweep, sweep_workdir
+from beadseg.sweep.folder import SweepFolder
 from beadseg.sweep.points import configs, over, product
 from configs import base, sweep_grid, sweep_loss, sweep_lr, sweep_seeds
 
@@ -120,3 +123,20 @@ def test_a_dry_run_names_groups_members_memory_and_how():
         "in all",
     ):
         assert words in found
+
+
+def test_a_sweep_of_before_a_setting_was_added_is_found(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    points = [{"seed": 0, "model.heads": ("mask",)}, {"seed": 1}]
+    sweep = Sweep(points, None)
+    of_today = sweep_workdir(sweep, tiny, "loss")
+    before = of_today.with_name("loss-0a1b2c")
+    SweepFolder(before, "loss", tiny, points)
+    file = before / "sweep.json"
+    told = json.loads(file.read_text())
+    del told["config"]["train.early_stopping"]
+    file.write_text(json.dumps(told))
+    assert sweep_workdir(sweep, tiny, "loss") == before
+    assert sweep_workdir(Sweep(points[:1], None), tiny, "loss") != before
+    tiny.train.epochs += 1  # a sweep does not grow
+    assert sweep_workdir(sweep, tiny, "loss") != before

@@ -191,6 +191,32 @@ def test_the_default_folder_follows_the_settings(tiny):
     assert default_workdir("dice", tiny) != first
 
 
+@pytest.mark.parametrize("place", ["", "round_0/run"])
+def test_a_run_of_before_a_setting_was_added_is_found(
+    tiny, tmp_path, monkeypatch, place
+):
+    monkeypatch.chdir(tmp_path)
+    tiny.partial.self_training = 2 if place else 0
+    of_today = default_workdir("dice", tiny)
+    before = of_today.with_name(of_today.name[:-6] + "0a1b2c")
+    RunFolder(before / place, tiny)
+    file = before / place / "config.json"
+    told = json.loads(file.read_text())
+    del told["train"]["early_stopping"], told["log"]["tags"]
+    file.write_text(json.dumps(told))
+    tiny.train.epochs += 1
+    assert default_workdir("dice", tiny) == before
+    assert default_workdir("other", tiny) != before
+    tiny.train.early_stopping += 1  # not as runs had it before
+    assert default_workdir("dice", tiny) not in (before, of_today)
+    tiny.train.early_stopping -= 1
+    of_today.mkdir()
+    assert default_workdir("dice", tiny) == of_today
+    of_today.rmdir()
+    file.write_text("{")
+    assert default_workdir("dice", tiny) == of_today
+
+
 def test_flatten_names_every_leaf():
     assert flatten({"a": {"b": 1, "c": {"d": 2}}, "e": 3}) == {
         "a.b": 1,
