@@ -77,14 +77,19 @@ def in_channels(
         if number == page.number:
             found |= {f"{name}_{channel.name}": table[name] for name in INTENSITIES}
             continue
-        other = page.of_channel(number)
         try:
-            image = other.read()
-            check_image(image, other.where, constant=True)
+            image = _read(page.of_channel(number))
         except ReadError as error:
             problems.append(f"channel {channel.name} is not measured: {error}")
             none = np.full(len(table["label"]), np.nan)
             found |= {f"{name}_{channel.name}": none for name in INTENSITIES}
             continue
         found |= in_channel(channel.name, image, labels, table, boxes, *more)
+        del image  # before the next is read
     return found, problems
+
+
+def _read(page: PageRef) -> np.ndarray:
+    image = page.read()
+    check_image(image, page.where, constant=True)
+    return image
