@@ -23,7 +23,7 @@ from beadseg.inference.pyramid.half_height import to_half_height
 from beadseg.inference.pyramid.lines import without_lines
 from beadseg.inference.pyramid.pyramid import Candidates, Level
 from beadseg.inference.pyramid.small import only_beads
-from beadseg.inference.pyramid.suppression import DRAWN_WELL, select
+from beadseg.inference.pyramid.suppression import DRAWN_WELL, dust, select
 from beadseg.inference.run import Run, load_runs
 from beadseg.inference.settings import AUTO, Settings
 from beadseg.quoting import counted
@@ -41,6 +41,14 @@ def _credible(score: np.ndarray) -> bool:
     """
     likely = np.count_nonzero(score >= LIKELY)
     return likely >= COMPANY * len(score) or score.max(initial=0) >= SURE
+
+
+def _of_dust(count: int) -> str:
+    regions = counted(count, "region is", "regions are")
+    return (
+        f"{regions} far smaller than the beads and unlikely to be any: left out "
+        f"(--min-score {MIN_SCORE} takes them)"
+    )
 
 
 @dataclass(frozen=True)
@@ -185,6 +193,11 @@ class Predictor:
             if asked is None and levels[0].scale == 1:
                 levels = self._finer(levels, image.shape, look)
         beads, score = self._select(levels, image.shape, settings, asked)
+        if settings.min_score == AUTO and run.sizes is not None:
+            small = dust(beads, score, image.shape)
+            if small.any():
+                beads, score = beads.take(~small), score[~small]
+                notes = (*notes, _of_dust(int(small.sum())))
         if missing is not None:
             notes = (*notes, gaps.note(int(missing.sum()), missing.size))
         return NetworkOutput(

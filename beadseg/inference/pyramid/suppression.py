@@ -8,6 +8,11 @@ COVERED = 0.3  # share of a candidate that better ones may cover
 DRAWN_WELL = (13.0, 26.0)  # px of a level, at which outlines are drawn best
 PER_OCTAVE = 0.15  # score that an octave beyond costs, where another level has it
 LARGER = 0.03  # score that an octave of diameter is worth among equals
+# Where sizes leave a gap, the smaller are a kind of their own: dust and droplets, not
+# beads, where they cover little, are unlikely in the mean and the larger ones are not.
+GAP, LITTLE = 2.5, 0.2  # factor; share of what the larger cover
+SOME = 3  # from which on a mean says something
+UNLIKELY, LIKELY = 0.85, 0.9  # mean scores
 
 
 def select(
@@ -42,6 +47,30 @@ def select(
         span = slice(starts[i], starts[i + 1])
         np.add.at(covered, others[span], shares[span])
     return np.array(taken, int)
+
+
+def dust(beads: Candidates, score: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Which are far smaller than the beads of their image, and unlikely: bool[N].
+
+    Args:
+      beads: that were selected.
+      score: f[N].
+      shape: [H, W] of the image, whose border cuts beads to any size.
+    """
+    place = np.stack([beads.y, beads.x])
+    inner = np.minimum(place, np.array(shape)[:, None] - 1 - place).min(0)
+    whole = inner >= beads.diameter / 2 - 1
+    sizes = np.sort(beads.diameter[whole])
+    gaps = np.flatnonzero(sizes[1:] >= GAP * sizes[:-1])
+    if not len(gaps):
+        return np.zeros(len(score), bool)
+    small = beads.diameter <= sizes[gaps[-1]]
+    covered, covered_by_large = (
+        np.square(beads.diameter[own]).sum() for own in (small, ~small)
+    )
+    one, other = score[small & whole], score[~small & whole]
+    dusty = len(one) >= SOME and one.mean() < UNLIKELY and other.mean() >= LIKELY
+    return small & (dusty and covered <= LITTLE * covered_by_large)
 
 
 def _neighbours(found: Candidates, beneath: np.ndarray, good: np.ndarray):

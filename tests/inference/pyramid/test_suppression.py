@@ -13,6 +13,7 @@ from beadseg.inference.pyramid.suppression import (
     DRAWN_WELL,
     LARGER,
     PER_OCTAVE,
+    dust,
     lens,
     select,
 )
@@ -158,3 +159,43 @@ def test_the_order_of_candidates_does_not_matter(seed):
     where = np.append(np.argsort(order), -1)  # of each in the new order; -1 stays
     again = select(found.take(order), where[beneath[:, order]], score[order], 0.5)
     assert order[again].tolist() == taken.tolist()
+
+
+LARGE = [(60.0, 60.0, 60.0), (60.0, 180.0, 64.0), (180.0, 70.0, 70.0)]
+SPECKS = [(120.0, 20.0 + 30 * i, 8.0) for i in range(5)]
+
+
+def is_dust(discs, score):
+    levels = [played.level(SHAPE, 1.0, discs)]
+    found = played.candidates(levels, *((0, i + 1, *d) for i, d in enumerate(discs)))
+    return dust(found, np.array(score), SHAPE)
+
+
+def test_unlikely_specks_far_smaller_than_the_beads_are_dust():
+    found = is_dust(LARGE + SPECKS, [0.99] * 3 + [0.95, 0.6, 0.7, 0.6, 0.7])
+    np.testing.assert_array_equal(found, [False] * 3 + [True] * 5)
+
+
+@pytest.mark.parametrize(
+    ("discs", "score"),
+    [
+        (LARGE + SPECKS, [0.99] * 3 + [0.9] * 5),  # small beads that are likely
+        (LARGE + SPECKS, [0.8] * 3 + [0.7] * 5),  # nothing is sure
+        (LARGE + SPECKS[:2], [0.99] * 3 + [0.6] * 2),  # too few to tell
+        (LARGE[:1] + 20 * SPECKS, [0.99] + [0.6] * 100),  # they cover much
+        (
+            [*LARGE, *SPECKS, (128.0, 128.0, 20.0), (128.0, 200.0, 40.0)],
+            [0.99] * 3 + [0.6] * 7,
+        ),  # of every size
+        (LARGE, [0.5] * 3),
+        ([], []),
+    ],
+)
+def test_small_beads_are_no_dust(discs, score):
+    assert not is_dust(discs, score).any()
+
+
+def test_a_bead_that_the_border_cuts_is_of_no_size():
+    cut = (20.0, 250.0, 20.0)  # would fill the gap
+    found = is_dust([*LARGE, *SPECKS, cut], [0.99] * 3 + [0.6] * 5 + [0.9])
+    np.testing.assert_array_equal(found, [False] * 3 + [True] * 5 + [False])
