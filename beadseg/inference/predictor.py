@@ -18,6 +18,7 @@ from beadseg.inference.outputs.measure import BAND, Measurer, keep_only
 from beadseg.inference.outputs.surroundings import surroundings
 from beadseg.inference.prediction import NAME, Prediction, Predictions
 from beadseg.inference.pyramid import bead_scores, pyramid, size
+from beadseg.inference.pyramid.blocks import hidden_span
 from beadseg.inference.pyramid.compose import Allocate, compose
 from beadseg.inference.pyramid.half_height import to_half_height
 from beadseg.inference.pyramid.lines import without_lines
@@ -183,7 +184,10 @@ class Predictor:
         threshold, notes = self.threshold(settings.threshold), ()
         image, missing = gaps.fill(image)
         run = self.runs[0]
-        even = image if run.sizes is None else without_lines(image)
+        even = image
+        if run.sizes is not None:
+            even = without_lines(image)
+            least_span = max(least_span, hidden_span(even))
         look = self._looker(even, threshold, missing, least_span, allocate)
         asked = None if settings.diameter == AUTO else float(settings.diameter)
         if run.sizes is None:

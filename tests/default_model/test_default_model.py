@@ -144,6 +144,14 @@ def test_nothing_is_found_in_noise(predictor, kind):
     assert predictor.predict(empty_fields()[kind]).image["count"] == 0
 
 
+def test_nothing_is_found_in_the_blocks_of_a_compressed_field(predictor):
+    settings = GeneratedSettings(
+        "varied", size=512, beads=(0, 0), modalities=("bright_field",)
+    )
+    image = generate(settings, 1606, 2).image  # 15 before their steps were known
+    assert predictor.predict(image).image["count"] == 0
+
+
 @pytest.mark.parametrize("index", [12, 35])  # of tests/bench/empty_fields.py
 def test_what_looks_a_little_like_beads_everywhere_is_grain(predictor, index):
     modality = {12: "phase_contrast", 35: "transmission_electron"}[index]
@@ -193,6 +201,19 @@ def test_defective_lines_and_uneven_light_leave_the_beads(
     disc, _ = pairs(discs, found.table)
     assert len(disc) >= 14  # of 16
     assert len(found.table["label"]) <= len(disc) + 1
+
+
+@pytest.mark.parametrize("contrast", [CONTRAST, -CONTRAST], ids=["bright", "dark"])
+@pytest.mark.parametrize("diameter", [8, 14])
+def test_compression_that_hides_the_noise_leaves_the_beads(
+    predictor, diameter, contrast
+):
+    discs = grid_of(2, diameter, 100)
+    found = predictor.predict(
+        jpeg_blocks(field((256, 256), discs, contrast=contrast), 50)
+    )
+    disc, _ = pairs(discs, found.table)
+    assert len(disc) == len(found.table["label"]) == len(discs)
 
 
 # Many beads
