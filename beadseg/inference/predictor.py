@@ -24,24 +24,18 @@ from beadseg.inference.pyramid.half_height import to_half_height
 from beadseg.inference.pyramid.lines import without_lines
 from beadseg.inference.pyramid.pyramid import Candidates, Level
 from beadseg.inference.pyramid.small import only_beads
-from beadseg.inference.pyramid.suppression import DRAWN_WELL, dust, select
+from beadseg.inference.pyramid.suppression import (
+    DRAWN_WELL,
+    MIN_SCORE,
+    dust,
+    least_score,
+    select,
+)
 from beadseg.inference.run import Run, load_runs
 from beadseg.inference.settings import AUTO, Settings
 from beadseg.quoting import counted
 
-MIN_SCORE = 0.4  # on a pyramid; tiny dark beads are found more often than at 0.5
-LIKELY, COMPANY, SURE = 0.6, 0.33, 0.9  # see `_credible`
-ALONE = 0.7  # least score where others have no company
 ASKED = (0.4, 2.5)  # times the diameter that was given: sizes that are taken
-
-
-def _credible(score: np.ndarray) -> bool:
-    """Whether beads of low score have company that is likely, or one that is sure.
-
-    In grain, dust and noise they have none.
-    """
-    likely = np.count_nonzero(score >= LIKELY)
-    return likely >= COMPANY * len(score) or score.max(initial=0) >= SURE
 
 
 def _of_dust(count: int) -> str:
@@ -326,8 +320,10 @@ class Predictor:
         if least == AUTO:
             least = MIN_SCORE if on_pyramid else 0.0
         chosen = select(found, beneath, score, float(least))
-        if settings.min_score == AUTO and on_pyramid and not _credible(score[chosen]):
-            chosen = select(found, beneath, score, ALONE)
+        if settings.min_score == AUTO and on_pyramid:
+            least = least_score(found, beneath, score, chosen)
+            if least > MIN_SCORE:
+                chosen = select(found, beneath, score, least)
         if settings.polarity != "any":
             sign = 1 if settings.polarity == "bright" else -1
             differs = bead_scores.polarity(levels, found)[chosen]

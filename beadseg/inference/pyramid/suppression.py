@@ -8,6 +8,13 @@ COVERED = 0.3  # share of a candidate that better ones may cover
 DRAWN_WELL = (13.0, 26.0)  # px of a level, at which outlines are drawn best
 PER_OCTAVE = 0.15  # score that an octave beyond costs, where another level has it
 LARGER = 0.03  # score that an octave of diameter is worth among equals
+MIN_SCORE = 0.4  # tiny dark beads are found more often than at 0.5
+# In an image of few or no sure beads, see `least_score`.
+SURE, FEW_SURE = 0.9, 0.025  # score; share of the beads
+GOOD, COMPANY = 0.6, 0.33  # score; share of the beads
+ALONE = 0.7  # least score where others have no company
+FAINT, TEXTURE, CLEAR = 0.05, 0.2, 0.5  # score; shares of what has at least that
+MANY, ALIKE = 5, 0.25  # beads; standard deviation of the log of their diameters
 # Where sizes leave a gap, the smaller are a kind of their own: dust and droplets, not
 # beads, where they cover little, are unlikely in the mean and the larger ones are not.
 GAP, LITTLE = 2.5, 0.2  # factor; share of what the larger cover
@@ -47,6 +54,29 @@ def select(
         span = slice(starts[i], starts[i + 1])
         np.add.at(covered, others[span], shares[span])
     return np.array(taken, int)
+
+
+def least_score(
+    found: Candidates, beneath: np.ndarray, score: np.ndarray, chosen: np.ndarray
+) -> float:
+    """The score that counts in an image: `MIN_SCORE`, and more where few are sure.
+
+    Grain and noise hold things of any low score, beads hardly any but their own, and of
+    one size: many of those stand up for each other, whatever the score of each.
+
+    Args:
+      found, beneath, score: as for `select`.
+      chosen: what it gives for `MIN_SCORE`.
+    """
+    own, diameter, count = score[chosen], found.diameter[chosen], len(chosen)
+    if np.count_nonzero(own >= SURE) > FEW_SURE * count:
+        return MIN_SCORE
+    faint = len(select(found, beneath, score, FAINT))
+    if count < TEXTURE * faint:
+        return SURE
+    alike = count >= MANY and np.log(diameter).std() <= ALIKE
+    likely = np.count_nonzero(own >= GOOD) >= COMPANY * count
+    return MIN_SCORE if count >= CLEAR * faint and (alike or likely) else ALONE
 
 
 def dust(beads: Candidates, score: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

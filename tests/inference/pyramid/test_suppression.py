@@ -12,8 +12,10 @@ from beadseg.inference.pyramid.suppression import (
     COVERED,
     DRAWN_WELL,
     LARGER,
+    MIN_SCORE,
     PER_OCTAVE,
     dust,
+    least_score,
     lens,
     select,
 )
@@ -199,3 +201,32 @@ def test_a_bead_that_the_border_cuts_is_of_no_size():
     cut = (20.0, 250.0, 20.0)  # would fill the gap
     found = is_dust([*LARGE, *SPECKS, cut], [0.99] * 3 + [0.6] * 5 + [0.9])
     np.testing.assert_array_equal(found, [False] * 3 + [True] * 5 + [False])
+
+
+def least(score, diameters):
+    """Of discs apart from each other."""
+    side = 1 + max(diameters, default=0)
+    discs = [(side, side * (1.5 * i + 1), d) for i, d in enumerate(diameters)]
+    levels = [played.level((2 * int(side), int(side * (2 * len(discs) + 2))), 1, discs)]
+    found = played.candidates(levels, *((0, i + 1, *d) for i, d in enumerate(discs)))
+    beneath = pyramid.under(levels, levels[0].shape, found)
+    score = np.array(score, float)
+    return least_score(found, beneath, score, select(found, beneath, score, MIN_SCORE))
+
+
+@pytest.mark.parametrize(
+    ("score", "diameters", "wanted"),
+    [
+        ([0.95, 0.5, 0.5], [10, 20, 40], MIN_SCORE),  # one is sure
+        ([0.95] + 99 * [0.5], 100 * [10], MIN_SCORE),  # alike
+        ([0.95] + 99 * [0.5], 50 * [10, 20], 0.7),  # one in a hundred is none
+        (6 * [0.5], 6 * [10], MIN_SCORE),  # alike
+        (3 * [0.5], 3 * [10], 0.7),  # too few to stand up for each other
+        (3 * [0.65], [10, 20, 40], MIN_SCORE),  # likely
+        (6 * [0.5] + 10 * [0.1], 16 * [10], 0.7),  # things of any low score
+        (6 * [0.8] + 40 * [0.1], 46 * [10], 0.9),  # a texture
+        ([], [], MIN_SCORE),
+    ],
+)
+def test_in_an_image_of_few_sure_beads_more_is_asked(score, diameters, wanted):
+    assert least(score, diameters) == wanted
