@@ -307,7 +307,11 @@ def main() -> None:
     parser.add_argument("--walk", action="store_true", help="analyze to calibrate")
     parser.add_argument("--set", nargs="*", default=[], help="flags of training")
     parser.add_argument("--keep", type=Path, help="folder of what is trained")
-    parser.add_argument("--write", action="store_true", help="keep in results/lab.json")
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="keep in results/lab.json, or lab_finetuned.json",
+    )
     options = parser.parse_args()
     if options.write and (options.only is not None or options.set):
         parser.error("--write is for all folds with nothing told: leave the rest out")
@@ -373,7 +377,7 @@ def main() -> None:
         if options.walk:
             results["walk"] = walk(data, home)
     if options.write:
-        keep("lab", rounded(results))
+        keep("lab" if options.deleted else "lab_finetuned", rounded(results))
 
 
 def show(what: str, row: dict) -> None:
