@@ -213,7 +213,9 @@ class _Nearest:
 
 def _medians(values: np.ndarray, of: np.ndarray, count: int) -> np.ndarray:
     """Medians f64[count] of the values of each bead 1..count; NaN of no value."""
-    order = np.lexsort((values, of))
+    order = np.argsort(values)  # what np.lexsort does, in half the time
+    small = np.min_scalar_type(count)  # numpy sorts 16 bits by radix
+    order = order[np.argsort(of[order].astype(small), kind="stable")]
     values, edges = values[order], np.searchsorted(of[order], np.arange(1, count + 2))
     first, last = edges[:-1], edges[1:]
     some = last > first

@@ -45,8 +45,10 @@ def resample_probability(
         return values
     clipped = np.clip(values, SURE, 1 - SURE)
     logits = np.log(clipped / (1 - clipped))
-    logits = _resized(logits, shape, Image.Resampling.BICUBIC, box)
-    return 1 / (1 + np.exp(-logits))
+    odds = _resized(-logits, shape, Image.Resampling.BICUBIC, box)
+    np.exp(odds, out=odds)  # in place: the page may be large
+    odds += 1
+    return np.reciprocal(odds, out=odds)
 
 
 def _resized(values, shape, filter_: Image.Resampling, box: Box | None) -> np.ndarray:
