@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # which loads jax
     from beadseg.inference.run import Run
     from beadseg.models.network import Network
 
+_ROOMS = Path(__file__).parents[2]
 SPARE = 2**21  # pixels of padding that cost as much as compiling another program
 _FATAL = 4  # severity of what ONNX Runtime says itself; errors are raised
 
@@ -87,9 +88,10 @@ def graph_of(
 
 
 def _kept_at(model: ConfigDict, weights: Weights) -> Path | None:
-    writer = Path(__file__).parents[1] / "export" / "onnx_graph.py"
     flat = flatten(weights._asdict(), "/")
-    key = hash_json([model.to_dict(), hash_file(writer), sorted(flat)])
+    code = [_ROOMS / "inference" / "export" / "onnx_graph.py"]
+    code += sorted((_ROOMS / "models").glob("*.py"))
+    key = hash_json([model.to_dict(), [*map(hash_file, code)], sorted(flat)])
     arrays = hash_arrays(*(np.asarray(flat[name]) for name in sorted(flat)))
     try:
         return cache_dir(None) / "graphs" / f"{hash_json([key, arrays])}.onnx"
