@@ -240,6 +240,15 @@ def _span(
     return bottom, top
 
 
+def noise(values: np.ndarray, apart: int = 1) -> float:
+    """Standard deviation of the noise of f[H, W], from pixels that are `apart`."""
+    found = [0.0]
+    for some in (values, values.T):
+        second = some[2 * apart :] - 2 * some[apart:-apart] + some[: -2 * apart]
+        found.append(_noise(np.abs(second)))
+    return max(found)
+
+
 def _noise(found: np.ndarray) -> float:
     """Standard deviation of the noise from absolute second differences of pixels.
 

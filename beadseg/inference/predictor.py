@@ -22,6 +22,7 @@ from beadseg.inference.pyramid.blocks import hidden_span
 from beadseg.inference.pyramid.compose import Allocate, compose
 from beadseg.inference.pyramid.half_height import to_half_height
 from beadseg.inference.pyramid.lines import without_lines
+from beadseg.inference.pyramid.noisy import without_noise
 from beadseg.inference.pyramid.pyramid import Candidates, Level
 from beadseg.inference.pyramid.small import only_beads
 from beadseg.inference.pyramid.suppression import (
@@ -181,7 +182,9 @@ class Predictor:
         even = image
         if run.sizes is not None:
             even = without_lines(image)
-            least_span = max(least_span, hidden_span(even))
+            hidden = hidden_span(even)
+            even, noise_span = without_noise(even)
+            least_span = max(least_span, hidden, noise_span)
         look = self._looker(even, threshold, missing, least_span, allocate)
         asked = None if settings.diameter == AUTO else float(settings.diameter)
         if run.sizes is None:

@@ -203,6 +203,16 @@ def test_defective_lines_and_uneven_light_leave_the_beads(
     assert len(found.table["label"]) <= len(disc) + 1
 
 
+@pytest.mark.parametrize("contrast", [15, -15], ids=["bright", "dark"])
+@pytest.mark.parametrize("diameter", [6, 8])
+def test_beads_of_little_contrast_are_found_in_noise(predictor, diameter, contrast):
+    discs = grid_of(4, diameter, 64)  # of 6 px, dark, 0 before noise was smoothed
+    found = predictor.predict(field((256, 256), discs, contrast=contrast, noise=4))
+    disc, _ = pairs(discs, found.table)
+    assert len(disc) >= 14  # of 16
+    assert len(found.table["label"]) <= len(disc) + 1
+
+
 @pytest.mark.parametrize("contrast", [CONTRAST, -CONTRAST], ids=["bright", "dark"])
 @pytest.mark.parametrize("diameter", [8, 14])
 def test_compression_that_hides_the_noise_leaves_the_beads(

@@ -1,0 +1,41 @@
+"""Images whose noise outweighs their beads are seen smoothed a little.
+
+0 and 1 lie so many standard deviations of the noise apart that faint beads of few
+pixels are next to nothing. A Gaussian of less than their size takes most of white noise
+from them; noise that neighbouring pixels share looks like beads, and stays as it is.
+"""
+
+import math
+
+import numpy as np
+from scipy import ndimage
+
+from beadseg.data.scaling import NOISE_SPAN, as_floats, noise
+
+SIGMA = 0.8  # px
+LEFT = 1 / (2 * math.sqrt(math.pi) * SIGMA)  # of white noise, by that Gaussian
+PERCENTILES = (1.0, 99.5)  # of the brightness, whose distance the noise outweighs
+SIDE = 1024  # px of the middle of an image, which tell its noise
+WHITE = (0.9, 1.1)  # times as much between every second pixel
+
+
+def without_noise(image: np.ndarray) -> tuple[np.ndarray, float]:
+    """The image, smoothed where noise outweighs it, and the least span it then needs.
+
+    Args:
+      image: [H, W], without gaps.
+
+    Returns:
+      f32 or f64[H, W] and a span in its units; the image itself and 0 where it is not
+      noisy, or its noise not white.
+    """
+    middle = tuple(slice(max((n - SIDE) // 2, 0), (n + SIDE) // 2) for n in image.shape)
+    part = as_floats(image[middle])
+    sigma = noise(part)
+    step = math.ceil(math.sqrt(image.size) / SIDE)
+    low, high = np.percentile(image[::step, ::step], PERCENTILES)
+    outweighs = NOISE_SPAN * sigma > high - low > 0
+    if not outweighs or not WHITE[0] < noise(part, apart=2) / sigma < WHITE[1]:
+        return image, 0.0
+    smooth = ndimage.gaussian_filter(as_floats(image), SIGMA, mode="nearest")
+    return smooth, NOISE_SPAN * sigma * LEFT

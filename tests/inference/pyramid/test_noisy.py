@@ -1,0 +1,43 @@
+"""Images whose noise outweighs their beads are smoothed, others left as they are."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from beadseg.data.scaling import noise
+from beadseg.inference.pyramid.noisy import LEFT, SIGMA, without_noise
+
+SHAPE = (300, 260)
+WHITE = np.random.default_rng(0).normal(0, 1, SHAPE)
+DISC = np.hypot(*(np.indices(SHAPE) - 130)) < 40
+
+
+@pytest.mark.parametrize("apart", [1, 2, 5])
+def test_the_noise_of_pixels_apart_is_that_of_white_noise(apart):
+    assert noise(3 * WHITE + DISC, apart) == pytest.approx(3, rel=0.03)
+
+
+@pytest.mark.parametrize("sigma", [0.5, 40.0])
+def test_white_noise_is_smoothed_by_as_much_as_is_told(sigma):
+    smooth, span = without_noise(100 + sigma * WHITE + 3 * sigma * DISC)
+    assert span == pytest.approx(12 * LEFT * sigma, rel=0.05)
+    blurred = ndimage.gaussian_filter(WHITE, SIGMA, mode="nearest")
+    assert blurred.std() == pytest.approx(LEFT, rel=0.1)
+    far = np.s_[:, 200:]  # of the disc
+    assert smooth[far].std() == pytest.approx(LEFT * sigma, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        100 + WHITE + 30 * DISC,  # beads outweigh it
+        ndimage.gaussian_filter(WHITE, 1.0),  # neighbours share it
+        np.kron(WHITE[:150, :130], np.ones((2, 2))),
+        np.full(SHAPE, 7, np.uint8),
+        WHITE[:3, :3],
+    ],
+    ids=["contrast", "soft", "doubled", "constant", "few pixels"],
+)
+def test_any_other_image_is_the_same_array(image):
+    same, span = without_noise(image)
+    assert same is image and span == 0
