@@ -27,6 +27,14 @@ def test_white_noise_is_smoothed_by_as_much_as_is_told(sigma):
     assert smooth[far].std() == pytest.approx(LEFT * sigma, rel=0.1)
 
 
+def test_hot_pixels_are_not_spread():
+    hot = 100 + WHITE
+    hot[::20, ::20] = 60_000
+    smooth, span = without_noise(hot)
+    assert span > 0
+    assert np.abs(smooth - 100).max() < 2
+
+
 @pytest.mark.parametrize(
     "image",
     [
