@@ -30,6 +30,13 @@ def get_config() -> ConfigDict:
     # px of the median bead after resampling; 0: as it is; "auto": as it is if it has
     # 10 to 16 px, else brought to the nearer of these
     data.bead_diameter = FieldReference(24.0, field_type=object)
+    # Beads that are taught: of "one" size, or of (smallest, largest) px, each image at
+    # the scales where its beads are so large; images are then predicted on a pyramid.
+    # "auto": those that the run of init_from knows, where beads differ much, else one
+    data.sizes = FieldReference("one", field_type=object)
+    # Share of crops that are generated beads, where sizes are a range: what the start
+    # knows of others is kept
+    data.rehearsal = 0.0
     data.tile_size = 512  # px; larger images are cut into tiles of this size
     data.crop = 128  # px, side of a training crop
     data.batch_size = 8  # crops per step, over all devices

@@ -22,6 +22,9 @@ def get_config() -> ConfigDict:
     c = default_model.get_config()
     c.init_from = "default"
     c.data.bead_diameter = "auto"
+    c.data.sizes = "auto"
+    c.data.rehearsal = 0.5
+    c.data.generated.count = 500
     c.data.validation_fraction = 0.15
     c.data.augment.zoom = 0.25
     c.data.augment.invert = 0.0

@@ -21,7 +21,7 @@ from beadseg.data import cache, scaling
 from beadseg.data.dataset import INDEX, SPLIT, Dataset, read_index
 from beadseg.data.folder import doubt_lines, require_labels, scan, trusted
 from beadseg.data.images.reading import ReadError
-from beadseg.data.masks import marked
+from beadseg.data.masks import marked, sizes
 from beadseg.data.masks.beads import faintest_bead
 from beadseg.data.pages import (
     FolderPages,
@@ -163,9 +163,11 @@ def open_dataset(config: ConfigDict) -> Dataset:
             f"{data.tile_size}: lower the one or raise the other"
         )
     if data.dir:
-        dataset = _open_folder(data)
+        dataset = _open_folder(data, config.init_from)
     else:
         dataset = _open_generated(data)
+    if data.dir and data.rehearsal and dataset.sizes:
+        dataset = replace(dataset, rehearsal=_rehearsal(data, dataset.sizes))
     small = sum(min(record.shape) < data.crop for record in dataset.records)
     if small:
         note = (
@@ -184,10 +186,11 @@ class _Plan(NamedTuple):
     treatment: Preprocessing
     bead_diameter_px: float | None
     smallest_bead: float | None
+    sizes: sizes.Sizes | None
     notes: list[str]
 
 
-def _open_folder(data: ConfigDict) -> Dataset:
+def _open_folder(data: ConfigDict, start: str) -> Dataset:
     folder = trusted(scan(data))
     require_labels(folder)
     samples = {sample.name: sample for sample in folder.samples}
@@ -197,23 +200,32 @@ def _open_folder(data: ConfigDict) -> Dataset:
     are_marks = outlined.marks.are_marks if outlined else kind == "marks"
     outlined = outlined if are_marks else None
     notes = outlined.lines() if outlined else []
+    redraw = None
+    if are_marks and not outlined:
+        redraw = marked.discs_for(folder.samples)
+    pages = FolderPages(folder.samples, outlined, redraw)
+    diameters = [pages.diameters(sample) for sample in folder.samples]
+    if are_marks:
+        known, line = None, None
+    else:
+        known, line = sizes.chosen(data.sizes, start, diameters)
+    notes += [line] if line else []
 
     def plan() -> _Plan:
-        of_images = {s.name: s.diameters for s in folder.samples}
-        if outlined:
-            of_images |= outlined.diameters
-        redraw = None
-        if are_marks and not outlined:
-            redraw = marked.discs_for(folder.samples)
-        pages = FolderPages(folder.samples, outlined, redraw)
-        diameters = [np.array(found) for found in of_images.values()]
-        return _plan(FolderBeads, pages, data, diameters)
+        if known is None:
+            return _plan(FolderBeads, pages, data, diameters)
+        seen = replace(pages, known=known)
+        across = [look.scale * seen.diameters(sample) for sample, look in seen.seen]
+        across = [a[(a >= known[0]) & (a <= known[1])] for a in across]
+        return _plan(FolderBeads, seen, data, across, known)
 
     content = [(name, sample.digest) for name, sample in samples.items()]
     channel = folder.samples[0].image.channel
     settings = _shaping(data) | {"stack": data.stack, "channel": channel}
     if are_marks:
         settings |= {"marks": outlined.digest if outlined else "discs"}
+    if known:
+        settings |= {"sizes": known}
     key = cache.hash_json([content, settings])
     dataset = _open(plan, key, data)
     now = [replace(r, **about_now(samples[r.image])) for r in dataset.records]
@@ -242,18 +254,28 @@ def _open_generated(data: ConfigDict) -> Dataset:
         )
 
     data = data.copy_and_resolve_references()
-    sizes = tuple(data.generated.sizes)
+    drawn = tuple(data.generated.sizes)
     with data.ignore_type():  # a copy forgets that it may be a number or "auto"
-        data.bead_diameter = 0.0 if sizes else data.generated.bead_diameter
+        data.bead_diameter = 0.0 if drawn else data.generated.bead_diameter
 
     def plan() -> _Plan:
         pages = GeneratedPages(data.generated)
-        return _plan(GeneratedBeads, pages, data, pages.diameters())
+        found = _plan(GeneratedBeads, pages, data, pages.diameters())
+        median = found.bead_diameter_px
+        seen = median and median * found.treatment.scale
+        return found._replace(sizes=sizes.of_generated(drawn, seen))
 
     settings = _shaping(data) | {"generated": data.generated.to_dict()}
     dataset = _open(plan, cache.hash_json(settings), data)
     content = [record.uid for record in dataset.records]
     return replace(dataset, fingerprint=cache.hash_json([content, settings]))
+
+
+def _rehearsal(data: ConfigDict, known: sizes.Sizes) -> Dataset:
+    """Generated beads of the sizes that a run is to know still at its end."""
+    data = data.copy_and_resolve_references()
+    data.generated.sizes = known
+    return _open_generated(data)
 
 
 def _shaping(data: ConfigDict) -> dict[str, Any]:
@@ -270,16 +292,20 @@ def _plan(
     pages: Pages,
     data: ConfigDict,
     of_images: list[np.ndarray],
+    known: sizes.Sizes | None = None,
 ) -> _Plan:
     diameters = np.concatenate(of_images)
-    scale, note = scaling.choose_scale(diameters, data.bead_diameter)
+    scale, note = 1.0, None
+    if not known:
+        scale, note = scaling.choose_scale(diameters, data.bead_diameter)
     median = float(np.median(diameters)) if len(diameters) else None
     low, high, flatten = (data.normalise[k] for k in ("low", "high", "flatten"))
     treatment = Preprocessing(
         low, high, flatten * (median or 0.0), scale, data.tile_size
     )
     smallest = scaling.smallest_bead(of_images)
-    return _Plan(builder, pages, treatment, median, smallest, [note] if note else [])
+    notes = [note] if note else []
+    return _Plan(builder, pages, treatment, median, smallest, known, notes)
 
 
 def _open(plan: Callable[[], _Plan], key: str, data: ConfigDict) -> Dataset:
@@ -301,6 +327,7 @@ def _open(plan: Callable[[], _Plan], key: str, data: ConfigDict) -> Dataset:
         records=tuple(index["records"]),
         bead_diameter_px=index["bead_diameter_px"],
         smallest_bead=index["smallest_bead"],
+        sizes=index["sizes"] and tuple(index["sizes"]),
         faintest_bead=index["faintest_bead"],
         scale=treatment.scale,
         normalise={k: index["treatment"][k] for k in ("low", "high", "flatten_sigma")},
@@ -325,6 +352,7 @@ def _build(plan: _Plan, folder: Path) -> None:
             f"{found.lost} of {counted(found.beads, 'bead is', 'beads are')} too small "
             "for a pixel after resampling and are lost: raise data.bead_diameter"
         )
+    contrasts = np.concatenate(found.contrasts)
     index = {
         "builder": Path(builder.data_dir).relative_to(folder).as_posix(),
         "records": [record.to_json() for record in found.records],
@@ -332,7 +360,8 @@ def _build(plan: _Plan, folder: Path) -> None:
         "notes": notes,
         "bead_diameter_px": plan.bead_diameter_px,
         "smallest_bead": plan.smallest_bead,
-        "faintest_bead": faintest_bead(np.concatenate(found.contrasts)),
+        "sizes": plan.sizes,
+        "faintest_bead": None if plan.sizes else faintest_bead(contrasts),
         "treatment": plan.treatment._asdict(),
     }
     index["files"] = cache.checksums(folder)

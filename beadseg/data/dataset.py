@@ -25,6 +25,7 @@ class Dataset:
     records: tuple[RecordInfo, ...]
     bead_diameter_px: float | None  # median, in the files; None: no bead is labelled
     smallest_bead: float | None  # across, in median diameters of its image
+    sizes: tuple[float, float] | None  # px here, that are known; None: one
     faintest_bead: float | None  # relative contrast that they reach; None: they differ
     scale: float  # pixels of a tile to a pixel of the file
     normalise: dict[str, float]  # low and high percentile; flatten_sigma, px of file
@@ -32,6 +33,7 @@ class Dataset:
     problems: tuple[str, ...]  # a line for each file or page left out
     notes: tuple[str, ...]  # lines to print, problems included
     marks: bool = False  # whether masks are true in place and number alone
+    rehearsal: "Dataset | None" = None  # generated beads that it is trained on with
 
     def __len__(self) -> int:
         return len(self.records)
@@ -56,6 +58,13 @@ class Dataset:
     def __repr__(self) -> str:
         return f"Dataset({counted(len(self), 'tile')}, {self.fingerprint})"
 
+    @functools.cached_property
+    def levels(self) -> bool:
+        """Whether images are seen at several scales."""
+        return len({(r.image, r.scale) for r in self.records}) > len(
+            {r.image for r in self.records}
+        )
+
     def _pixel_size(self) -> float | None:
         """Of the files, um, where all agree within 2 %."""
         known = {record.pixel_size for record in self.records}
@@ -70,6 +79,7 @@ class Dataset:
             "fingerprint": self.fingerprint,
             "bead_diameter_px": self.bead_diameter_px,
             "smallest_bead": self.smallest_bead,
+            "sizes": self.sizes,
             "faintest_bead": self.faintest_bead,
             "pixel_size_um": self._pixel_size(),
             "scale": self.scale,

@@ -1,5 +1,6 @@
 """Where pages come from, files or the renderer, and how one becomes tiles."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
@@ -13,6 +14,7 @@ from beadseg.data.generated.damage import damage_labels
 from beadseg.data.generated.render import GeneratedImage, generate
 from beadseg.data.generated.settings import GeneratedSettings
 from beadseg.data.images import gaps
+from beadseg.data.masks import sizes
 from beadseg.data.masks.beads import contrasts
 from beadseg.data.masks.labels import UNKNOWN
 from beadseg.data.masks.marked import Outlined
@@ -21,10 +23,8 @@ from beadseg.data.samples import Sample, mask_of, read_sample
 from beadseg.data.tiles import RecordInfo, points_inside, quantise, tile_boxes
 from beadseg.errors import BeadsegError
 
+_PART = 256  # px, side of what is seen of a level that is not seen as a whole
 _FEW = 32  # generated images that tell the size of all
-# Largest and smallest beads that are taught, of the range of sizes. What is larger yet
-# by `_BEYOND` is background: another level of the pyramid finds it.
-_KNOWN, _BEYOND = (0.85, 1.3), 1.9
 _TOO_FINE = 0.85  # from this share of the images on, all beads are larger than that
 _REDUCED = 4.0  # largest factor by which a generated image is reduced
 
@@ -37,6 +37,8 @@ class Page(NamedTuple):
     points: np.ndarray | None  # f32[N, 2]: y, x
     about: dict[str, Any]  # the fields of RecordInfo that it decides
     scale: float = 1.0  # by which it is resampled, beside that of the data set
+    level: str = ""  # what tells it from the same page at other scales
+    whole: bool = True  # or its middle alone
 
 
 class Pages(Protocol):
@@ -66,15 +68,32 @@ class FolderPages:
     samples: Sequence[Sample]
     outlined: Outlined | None = None  # instead of masks
     redraw: Callable[[np.ndarray], np.ndarray] | None = None  # or done to masks
+    known: sizes.Sizes | None = None  # sizes that are taught; None: one
+
+    @functools.cached_property
+    def seen(self) -> list[tuple[Sample, sizes.Look]]:
+        """Each sample, at each level at which it is seen."""
+        if self.known is None:
+            return [(sample, sizes.Look(1.0, True)) for sample in self.samples]
+        return [
+            (sample, look)
+            for sample in self.samples
+            for look in sizes.levels(self.diameters(sample), self.known)
+        ]
+
+    def diameters(self, sample: Sample) -> np.ndarray:
+        """Px across the beads of a sample."""
+        known = self.outlined.diameters if self.outlined else {}
+        return np.array(known.get(sample.name, sample.diameters))
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return len(self.seen)
 
     def shape(self, index: int) -> tuple[int, ...]:
-        return self.samples[index].shape
+        return self.seen[index][0].shape
 
     def load(self, index: int) -> Page:
-        sample = self.samples[index]
+        sample, (scale, whole) = self.seen[index]
         image, labels, points = read_sample(sample, self._labels)
         about = {
             "image": sample.name,
@@ -83,7 +102,11 @@ class FolderPages:
             "beads": sample.beads,
             "uid": hash_json(sample.digest),
         }
-        return Page(gaps.fill(image)[0], labels, points, about | about_now(sample))
+        if self.known and labels is not None:
+            labels = sizes.taught_at(labels, scale, self.known)
+        about |= about_now(sample)
+        level = f",{scale:g}" if self.known else ""
+        return Page(gaps.fill(image)[0], labels, points, about, scale, level, whole)
 
     def _labels(self, sample: Sample, points: np.ndarray | None) -> np.ndarray | None:
         if sample.mask and self.outlined and sample.name in self.outlined.diameters:
@@ -182,7 +205,7 @@ class GeneratedPages:
         lowest, highest = 2 * np.array(self._settings.radius)
         factor, kind = 1.0, rng.random()
         if kind > _TOO_FINE:
-            beyond = np.array((1.05 * _BEYOND, 5 * _BEYOND)) * self._sizes[1]
+            beyond = np.array((1.05, 5)) * sizes.BEYOND * self._sizes[1]
             wanted = float(np.exp(rng.uniform(*np.log(beyond))))
         elif kind < 0.5:
             factor = float(np.exp(rng.uniform(0, np.log(_REDUCED))))
@@ -199,12 +222,7 @@ class GeneratedPages:
         Dust is unknown there: only the rest of its image tells it from a small bead.
         """
         across = np.concatenate([[0.0], 2 * drawn.beads["radius"] * scale])
-        low, high = self._sizes[0] * _KNOWN[0], self._sizes[1] * _KNOWN[1]
-        value = np.arange(len(across), dtype=np.int32)
-        value[(across < low) | (across > high)] = UNKNOWN
-        value[across > self._sizes[1] * _BEYOND] = 0
-        value[0] = 0
-        taught = np.where(labels > 0, value[np.maximum(labels, 0)], labels)
+        taught = sizes.taught(labels, across, self._sizes)
         return np.where(drawn.dust & (taught == 0), np.int32(UNKNOWN), taught)
 
     def _frame(self, index: int) -> GeneratedSettings:
@@ -232,7 +250,7 @@ def cut(page: Page, treatment: Preprocessing) -> Tiles:
         page.image,
         low=treatment.low,
         high=treatment.high,
-        flatten_sigma=treatment.flatten_sigma,
+        flatten_sigma=treatment.flatten_sigma / page.scale,
         scale=scale,
     )
     has_mask, has_points = page.labels is not None, page.points is not None
@@ -244,11 +262,12 @@ def cut(page: Page, treatment: Preprocessing) -> Tiles:
     points = page.points if has_points else np.zeros((0, 2), np.float32)
     points = scaling.resample_points(points, page.image.shape, image.shape)
     records = []
-    for rows, columns in tile_boxes(image.shape, treatment.tile_size):
+    boxes = tile_boxes(image.shape, treatment.tile_size)
+    for rows, columns in boxes if page.whole else [_middle(image.shape)]:
         tile = labels[rows, columns]
         known = int((tile != UNKNOWN).sum())
         info = RecordInfo(
-            name=f"{page.about['image']}@{rows.start},{columns.start}",
+            name=f"{page.about['image']}@{rows.start},{columns.start}{page.level}",
             offset=(rows.start, columns.start),
             shape=tile.shape,
             page_shape=image.shape,
@@ -268,6 +287,13 @@ def cut(page: Page, treatment: Preprocessing) -> Tiles:
         }
         records.append((info, arrays))
     return Tiles(records, before, before - _count(labels), found)
+
+
+def _middle(shape: tuple[int, int]) -> tuple[slice, slice]:
+    rows, columns = (
+        slice(max((n - _PART) // 2, 0), (n + min(_PART, n)) // 2) for n in shape
+    )
+    return rows, columns
 
 
 def _count(labels: np.ndarray) -> int:

@@ -27,6 +27,7 @@ _WASTE = 0.15  # share of padding that is cheaper than compiling for one more sh
 
 _STATE = "process_0-of-1.json"  # as grain names it where there is one process
 
+PER_LEVEL = 8  # crops of each level of an image, where there are several
 Batch = dict[str, np.ndarray]
 
 
@@ -202,7 +203,10 @@ def eval_batches(
 
 @dataclass(frozen=True)
 class _Crops:
-    """A grain source: tiles, each as often as crops of it make up its area."""
+    """A grain source: tiles, each as often as crops of it make up its area.
+
+    Those of the rehearsal are numbered from the end: -1, -2 and so on.
+    """
 
     dataset: Dataset
     numbers: tuple[int, ...]
@@ -213,9 +217,12 @@ class _Crops:
 
     def __getitem__(self, index: int) -> Batch:
         number = self.numbers[index]
-        tile = self.dataset[number]
-        if self.given:
+        if number < 0:
+            tile, share = self.dataset.rehearsal[-1 - number], 1.0
+        else:
+            tile = self.dataset[number]
             share = self.dataset.records[number].completeness or 0.0
+        if self.given:
             tile["completeness"] = np.full((1, 1, 1), share, np.float32)
         return tile
 
@@ -246,10 +253,21 @@ def _crops(dataset: Dataset, indices: Sequence[int], config: ConfigDict) -> _Cro
     area = config.data.crop**2
     numbers = []
     for i in indices:
-        height, width = dataset.records[i].shape
-        numbers += [i] * math.ceil(height * width / area)
+        record = dataset.records[i]
+        pixels = math.prod(record.shape)
+        count = pixels / area
+        if dataset.levels:
+            count = PER_LEVEL * pixels / math.prod(record.page_shape)
+        numbers += [i] * math.ceil(count)
     shares = [record.completeness or 1.0 for record in dataset.records]
-    return _Crops(dataset, tuple(numbers), min(shares) < 1.0)
+    given = min(shares) < 1.0
+    if dataset.rehearsal is not None:
+        share, count = config.data.rehearsal, len(dataset.rehearsal)
+        numbers *= math.ceil(count / len(numbers) * (1 - share) / share)
+        wanted = round(len(numbers) * share / (1 - share))
+        numbers += [-1 - i % count for i in range(wanted)]
+        given = True
+    return _Crops(dataset, tuple(numbers), given)
 
 
 class _Augment(grain.transforms.RandomMap):

@@ -9,6 +9,7 @@ from typing import Any, overload
 import numpy as np
 
 from beadseg.data.images import gaps
+from beadseg.data.masks import sizes
 from beadseg.data.scaling import scaled_shape
 from beadseg.errors import BeadsegError
 from beadseg.inference.arrays import is_batch, named, progress_bar, usable
@@ -310,8 +311,8 @@ class Predictor:
 
     def _sizes(self) -> tuple[float, float] | None:
         """Sizes of regions that may be beads, px of a level."""
-        sizes = self.runs[0].sizes
-        return None if sizes is None else (0.7 * sizes[0], 1.35 * sizes[1])
+        known = self.runs[0].sizes
+        return None if known is None else sizes.looked_for(known)
 
     def _select(
         self, levels, shape, settings: Settings, asked: float | None

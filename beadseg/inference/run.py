@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ml_collections import ConfigDict
 
 from beadseg import __version__
-from beadseg.data.masks.instances import ONE_SIZE
+from beadseg.data.masks import sizes
 from beadseg.default_model import DEFAULT
 from beadseg.errors import BeadsegError
 from beadseg.files import read_file, read_json
@@ -157,10 +157,7 @@ def _load(path: Path, config: dict[str, Any], version: str) -> Run:
     _check_dataset(path, dataset)
     scale = dataset["scale"]
     diameter = dataset["bead_diameter_px"]
-    sizes = tuple(data["generated"].get("sizes", ()))  # not in older runs
     generated = not data["dir"]
-    if generated and not sizes and diameter is not None:
-        sizes = tuple(share * diameter * scale for share in ONE_SIZE)
     normalise = dataset["normalise"]
     return Run(
         path=path,
@@ -172,7 +169,7 @@ def _load(path: Path, config: dict[str, Any], version: str) -> Run:
         smallest_bead=dataset.get("smallest_bead"),  # not in older runs
         faintest_bead=None if generated else dataset.get("faintest_bead"),  # likewise
         scale=scale,
-        sizes=sizes if generated and sizes else None,
+        sizes=sizes.known_by(config, dataset),
         pixel_size=dataset.get("pixel_size_um"),
         generated=generated,
         low=normalise["low"],

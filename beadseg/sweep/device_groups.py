@@ -13,6 +13,7 @@ import jax
 from ml_collections import ConfigDict
 
 from beadseg.data.cache import hash_json
+from beadseg.data.masks.sizes import AUTO
 from beadseg.sweep import plan, programs
 from beadseg.sweep.folder import SweepFolder
 from beadseg.training.devices import Programs, Steps, compile_programs
@@ -69,7 +70,8 @@ class DeviceGroups:
 
     def data(self, config: ConfigDict) -> Data:
         """What the members of a group learn from."""
-        parts = [config.data.to_dict(), config.partial.to_dict()]
+        start = config.init_from if config.data.sizes == AUTO else ""
+        parts = [start, config.data.to_dict(), config.partial.to_dict()]
         key = hash_json([*parts, config.train.steps_per_epoch])
         if key not in self._data:
             self._data[key] = open_data(config)

@@ -17,6 +17,7 @@ from jax.extend.core import jaxprs_in_params
 from ml_collections import ConfigDict
 
 from beadseg import models
+from beadseg.data.masks.sizes import AUTO
 from beadseg.losses import loss_options
 from beadseg.sweep.points import Point
 from beadseg.training.run_folder import flatten, is_free
@@ -86,6 +87,8 @@ def static_fields(config: ConfigDict) -> dict[str, Any]:
     # Options of the loss are traced; those that it does not take have no effect.
     options = {f for f in flat if f.startswith("loss.") and f != "loss.name"}
     free = {*TRACED.values(), *HOST, *options, *filter(is_free, flat)}
+    if flat["data.sizes"] == AUTO:  # which sizes the start knows decides on the data
+        free.discard("init_from")
     static = {field: value for field, value in flat.items() if field not in free}
     return static | {"loss.boundary": boundary}
 

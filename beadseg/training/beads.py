@@ -21,11 +21,11 @@ from beadseg import matching
 from beadseg.data.dataset import Dataset
 from beadseg.data.masks.instances import (
     DIAMETER,
-    ONE_SIZE,
     find_beads,
     options_of_range,
     options_of_size,
 )
+from beadseg.data.masks.sizes import Sizes, looked_for, of_sizes
 from beadseg.data.scaling import bead_diameters
 from beadseg.data.tiles import RecordInfo
 
@@ -80,16 +80,13 @@ class BeadSums(NamedTuple):
         }
 
 
-def options(config: ConfigDict, dataset: Dataset) -> dict[str, float]:
+def options(dataset: Dataset) -> dict[str, float]:
     """Options of `find_beads` for a run, as in prediction."""
+    if dataset.sizes is not None:
+        return options_of_range(*dataset.sizes)
     size = dataset.bead_diameter_px
     seen = None if size is None else size * dataset.scale
-    sizes = tuple(config.data.generated.sizes)
-    if config.data.dir:
-        return options_of_size(seen, dataset.smallest_bead)
-    if seen is not None and not sizes:
-        sizes = tuple(share * seen for share in ONE_SIZE)
-    return options_of_range(*sizes) if sizes else options_of_size(None, None)
+    return options_of_size(seen, dataset.smallest_bead)
 
 
 def pixels_of(config: ConfigDict, epoch_steps: int) -> int:
@@ -145,6 +142,7 @@ def compare(
     threshold: float,
     options: Mapping[str, float],
     mark_diameter: float | None = None,
+    sizes: Sizes | None = None,
 ) -> TileBeads:
     """Finds the beads of a tile and compares them with its labels.
 
@@ -156,8 +154,11 @@ def compare(
       threshold: of the probability.
       options: of `find_beads`.
       mark_diameter: px of a bead whose labels are marks; None: they are outlines.
+      sizes: px, of beads that the network knows; None: one.
     """
     found = find_beads(probability, distance, threshold, **options)
+    if sizes is not None:
+        found = of_sizes(found, looked_for(sizes))
     overlaps = matching.overlaps(labels, found)
     if mark_diameter is None:
         counts = matching.match(overlaps, min_iou=MIN_IOU).counts

@@ -156,7 +156,7 @@ def evaluate(
         threshold = metrics.nearest_threshold(config.train.threshold)
     found = None
     if look_at:
-        found = _beads(dataset, config, chosen, threshold, shares, marks)
+        found = _beads(dataset, chosen, threshold, shares, marks)
     scores = {name: float(jaccard(_at(c, threshold))) for name, c in every.items()}
     samples = []
     if with_samples:
@@ -191,8 +191,8 @@ def _maps(out, row: int, shape) -> tuple[np.ndarray, np.ndarray | None]:
     return probability, distance
 
 
-def _beads(dataset, config, chosen, threshold, completeness, marks) -> BeadSums:
-    options = beads.options(config, dataset)
+def _beads(dataset, chosen, threshold, completeness, marks) -> BeadSums:
+    options = beads.options(dataset)
     across = beads.mark_diameter(dataset) if marks else None
     tiles = [
         beads.compare(
@@ -202,6 +202,7 @@ def _beads(dataset, config, chosen, threshold, completeness, marks) -> BeadSums:
             threshold,
             options,
             across,
+            dataset.sizes,
         )
         for record, maps in chosen.items()
     ]

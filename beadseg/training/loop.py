@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from beadseg.data import pipeline
+from beadseg.data.masks import sizes
 from beadseg.errors import BeadsegError, note
 from beadseg.training import hosts
 from beadseg.training.devices import compile_programs
@@ -53,7 +54,8 @@ def _train(config: ConfigDict, workdir: Path, name: str, alone: ExitStack):
     if done is not None and done.get("epochs") == config.train.epochs:
         print(f"{folder.path}: this run is already finished")
         return done
-    data = hosts.primary_first(lambda: open_data(config))
+    settled = sizes.settled(config, folder.read("dataset.json"))
+    data = hosts.primary_first(lambda: open_data(settled))
     hosts.check_alike(
         "fingerprint of the images",
         data.dataset.fingerprint,

@@ -15,6 +15,7 @@ from beadseg.analysis.fingerprint import find_duplicates, share_labelled
 from beadseg.analysis.image_facts import thumbnail
 from beadseg.config import base_config
 from beadseg.data import splits
+from beadseg.data.masks import sizes
 from beadseg.data.masks.instances import find_beads
 from beadseg.errors import BeadsegError
 from beadseg.files import read_json
@@ -98,13 +99,14 @@ def _predicted(
     stored = _read(run / "split.json")
     if stored is None:
         raise BeadsegError(f"{run / 'split.json'} is not there")
-    dataset, truth = open_both(config)
+    settled = sizes.settled(config, _read(run / "dataset.json"))
+    dataset, truth = open_both(settled)
     sides = splits.from_json(stored, truth.records)
     chosen = _spread(sides.validation, most)
     size = 24.0
     if dataset.bead_diameter_px:
         size = dataset.bead_diameter_px * dataset.scale
-    network, options = Network(load_run(run)), beads.options(config, dataset)
+    network, options = Network(load_run(run)), beads.options(dataset)
     images = tuple(
         _examined(network, truth.records[i].name, truth[i], threshold, options)
         for i in chosen
