@@ -33,7 +33,8 @@ _KINDS = {
     UNCALIBRATED: "bad",
 }
 _SETTINGS = ("seed", "init_from", "model.", "optim.", "train.", "partial.", "data.dir")
-_SETTINGS += ("data.batch_size", "data.crop", "data.bead_diameter", "data.normalise.")
+_SETTINGS += ("data.batch_size", "data.crop", "data.bead_diameter", "data.sizes")
+_SETTINGS += ("data.rehearsal", "data.normalise.")
 _SCORES = {
     "jaccard": "Jaccard",
     "jaccard_at_0.5": "Jaccard at threshold 0.5",

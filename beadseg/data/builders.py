@@ -205,9 +205,8 @@ def _open_folder(data: ConfigDict, start: str) -> Dataset:
         redraw = marked.discs_for(folder.samples)
     pages = FolderPages(folder.samples, outlined, redraw)
     diameters = [pages.diameters(sample) for sample in folder.samples]
-    if are_marks:
-        known, line = None, None
-    else:
+    known, line = None, None
+    if not are_marks or data.sizes != sizes.AUTO:  # marks do not tell sizes
         known, line = sizes.chosen(data.sizes, start, diameters)
     notes += [line] if line else []
 

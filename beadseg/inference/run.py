@@ -223,6 +223,13 @@ def _check_dataset(path: Path, dataset: dict[str, Any]) -> None:
         value = dataset.get(field)
         if value is not None and not _is_within(value, 1e-9, LARGEST):
             wrong = f"{field} = {value!r}"
+    known = dataset.get("sizes")
+    if known is not None and not (
+        len(known) == 2
+        and _is_within(known[0], 1e-9, LARGEST)
+        and _is_within(known[1], known[0], LARGEST)
+    ):
+        wrong = f"sizes = {known!r}"
     faintest = dataset.get("faintest_bead")
     if faintest is not None and not _is_within(faintest, -1, 1):
         wrong = f"faintest_bead = {faintest!r}"

@@ -39,6 +39,10 @@ from beadseg.training.tracking.summary import SUMMARY, of_kept, summarise
 from beadseg.training.tracking.tracker import Tracker
 from beadseg.training.weights import WEIGHTS, write_weights
 
+# Of what validation gained, that is kept when weights are mixed with those of a start
+# that knows beads of any size: at fixed levels validation sees no lost beads elsewhere.
+GAIN = 0.5
+
 
 class NotFinite(BeadsegError):
     """The loss or its gradient is infinite or not a number: this run has ended."""
@@ -206,6 +210,7 @@ class Run:
             self.best,
             self.steps.place,
             lambda state: self._validate(state, look=False).score,
+            GAIN if self.config.data.dir and self.data.dataset.sizes else 1.0,
         )
         found = self._validate(best, bool(self.config.log.images_every))
         return hosts.broadcast_from_primary(

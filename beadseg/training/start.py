@@ -79,6 +79,7 @@ def mix_with_start(
     score: float,
     place: Callable[[TrainState], TrainState],
     score_of: Callable[[TrainState], float],
+    gain: float = 1.0,
 ) -> tuple[TrainState, dict[str, Any]]:
     """The best state with as much of its start as validation gains by.
 
@@ -89,6 +90,8 @@ def mix_with_start(
       score: of `best`.
       place: a state from the host onto the devices.
       score_of: that of a state.
+      gain: share of what was gained over the start that is to be kept; of the states
+        that keep it the one with most of the start is taken.
 
     Returns:
       It, and what the summary says of that; nothing where the start was random.
@@ -101,7 +104,10 @@ def mix_with_start(
         states[share] = place(interpolate_weights(jax.device_get(best), start, share))
         found = score_of(states[share])
         scores[share] = hosts.broadcast_from_primary(lambda found=found: found)
-    share = max((0.0, *shares), key=lambda share: (scores[share], share))
+    tried = {0.0, *shares}
+    best_score = max(scores[share] for share in tried)
+    least = best_score - (1 - gain) * max(best_score - scores[1.0], 0.0)
+    share = max(share for share in tried if scores[share] >= least)
     return states[share], {
         "share_of_start": share,
         "start_score": scores[1.0],

@@ -230,6 +230,8 @@ def edit(file: Path, change) -> None:
         ("dataset.json", lambda c: c["normalise"].update(high=float("inf"))),
         ("dataset.json", lambda c: c["normalise"].update(flatten_sigma=-3)),
         ("dataset.json", lambda c: c.update(normalise=[])),
+        ("dataset.json", lambda c: c.update(sizes=[26, 5.5])),
+        ("dataset.json", lambda c: c.update(sizes=7)),
     ],
 )
 def test_numbers_that_cannot_be_are_one_line(name, change, run):

@@ -5,7 +5,13 @@ import pytest
 from beadseg import models
 from beadseg.errors import BeadsegError
 from beadseg.training.loop import train
-from beadseg.training.start import START, interpolate_weights, start_from, start_of
+from beadseg.training.start import (
+    START,
+    interpolate_weights,
+    mix_with_start,
+    start_from,
+    start_of,
+)
 from beadseg.training.state import create_state, hyperparameters
 from beadseg.training.tracking.summary import sentence
 from beadseg.training.weights import WEIGHTS, Weights, read_weights, write_weights
@@ -92,6 +98,31 @@ def test_on_the_way_to_the_start_weights_are_means_and_new_heads_stay(
         mixed.params["head_mask"],
         state.params["head_mask"],
     )
+
+
+@pytest.mark.parametrize(
+    ("gain", "expected"), [(1.0, 0.25), (0.5, 0.5), (0.2, 0.75), (0.0, 1.0)]
+)
+def test_as_much_of_the_start_is_taken_as_keeps_so_much_of_the_gain(
+    tiny, tmp_path, gain, expected
+):
+    """Weights are 0, those of the start 1: their mean is its share."""
+    state = state_of(tiny)
+    ones = jax.tree.map(np.ones_like, (state.params, state.statistics))
+    zeros = jax.tree.map(np.zeros_like, (state.params, state.statistics))
+    write_weights(tmp_path / START, *ones)
+    best = state._replace(params=zeros[0], statistics=zeros[1])
+    scores = {0.0: 0.8, 0.25: 0.9, 0.5: 0.86, 0.75: 0.8, 1.0: 0.75}
+
+    def score_of(mixed):
+        return scores[round(float(np.mean(jax.tree.leaves(mixed.params)[0])), 2)]
+
+    shares = (0.25, 0.5, 0.75, 1.0)
+    mixed, told = mix_with_start(
+        best, tmp_path, shares, 0.8, lambda state: state, score_of, gain
+    )
+    assert told["share_of_start"] == expected and told["start_score"] == 0.75
+    assert score_of(mixed) == scores[expected]
 
 
 @pytest.mark.slow

@@ -84,7 +84,7 @@ def chosen(
     """
     if setting in (AUTO, ONE):
         sizes = _of_start(start) if setting == AUTO else None
-    elif isinstance(setting, str) or not _is_range(setting):
+    elif not _is_range(setting):
         raise BeadsegError(
             f'data.sizes = {setting!r}: give "{AUTO}", "{ONE}", or the smallest and '
             "the largest bead that the network is taught, px, from 2 on"
@@ -197,8 +197,9 @@ def taught_at(labels: np.ndarray, scale: float, sizes: Sizes) -> np.ndarray:
     return taught(numbered, scale * 2 * np.sqrt(area / np.pi), sizes)
 
 
-def _is_range(sizes: Sequence[float]) -> bool:
-    return len(sizes) == 2 and 2 <= sizes[0] < sizes[1]
+def _is_range(setting: Any) -> bool:
+    several = isinstance(setting, tuple | list) and len(setting) == 2
+    return several and 2 <= setting[0] < setting[1]
 
 
 def _of_start(start: str) -> Sizes | None:
