@@ -3,6 +3,7 @@
 import json
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -178,6 +179,31 @@ def test_a_tile_is_drawn_in_proportion_to_its_area(config, save, grid, picture):
     source = pipeline._crops(dataset, (0, 1), config)
     drawn = Counter(dataset.records[i].source for i in source.numbers)
     assert drawn == {"large": 6, "small": 1}
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.8])
+def test_of_the_crops_so_many_are_generated_and_their_masks_complete(
+    dataset, config, share
+):
+    config.data.rehearsal = share
+    records = [replace(r, completeness=0.5) for r in dataset.records]
+    both = replace(dataset, records=tuple(records), rehearsal=dataset)
+    source = pipeline._crops(both, (0, 1), config)
+    generated = [number < 0 for number in source.numbers]
+    assert np.mean(generated) == pytest.approx(share, abs=0.02)
+    assert {0, 1, -1, -2, -3} == set(source.numbers)
+    for number, index in zip(source.numbers, range(len(source)), strict=True):
+        tile = source[index]
+        original = dataset[number if number >= 0 else -1 - number]
+        np.testing.assert_array_equal(tile["image"], original["image"])
+        assert tile["completeness"] == (1.0 if number < 0 else 0.5)
+
+
+def test_each_level_of_an_image_gives_as_many_crops(dataset, config):
+    at = [replace(dataset.records[0], scale=s, page_shape=(96, 96)) for s in (1, 0.5)]
+    several = replace(dataset, records=tuple(at))
+    drawn = Counter(pipeline._crops(several, (0, 1), config).numbers)
+    assert drawn == {0: pipeline.PER_LEVEL, 1: pipeline.PER_LEVEL}
 
 
 def test_evaluation_sees_every_pixel_of_every_tile_once(dataset, config):
