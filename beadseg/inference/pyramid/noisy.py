@@ -16,6 +16,7 @@ SIGMA = 0.8  # px
 LEFT = 1 / (2 * math.sqrt(math.pi) * SIGMA)  # of white noise, by that Gaussian
 PERCENTILES = (1.0, 99.5)  # of the brightness, whose distance the noise outweighs
 SIDE = 1024  # px of the middle of an image, which tell its noise
+HOT = 2.0  # standard deviations of the noise
 AROUND = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], bool)
 WHITE = (0.9, 1.1)  # times as much between every second pixel
 
@@ -38,15 +39,15 @@ def without_noise(image: np.ndarray) -> tuple[np.ndarray, float]:
     outweighs = NOISE_SPAN * sigma > high - low > 0
     if not outweighs or not WHITE[0] < noise(part, apart=2) / sigma < WHITE[1]:
         return image, 0.0
-    limited = _within_neighbours(as_floats(image))
+    limited = _without_hot_pixels(as_floats(image), HOT * sigma)
     smooth = ndimage.gaussian_filter(limited, SIGMA, mode="nearest")
     return smooth, NOISE_SPAN * sigma * LEFT
 
 
-def _within_neighbours(image: np.ndarray) -> np.ndarray:
-    """No pixel is brighter or darker than all around it: none that is hot."""
+def _without_hot_pixels(image: np.ndarray, most: float) -> np.ndarray:
+    """No pixel is brighter or darker by more than `most` than all but one around it."""
     low, high = (
-        extreme(image, footprint=AROUND, mode="mirror")
-        for extreme in (ndimage.minimum_filter, ndimage.maximum_filter)
+        ndimage.rank_filter(image, rank, footprint=AROUND, mode="mirror")
+        for rank in (1, -2)
     )
-    return np.clip(image, low, high)
+    return np.clip(image, low - most, high + most)
