@@ -21,7 +21,7 @@ from beadseg.data.scaling import (
     unevenness,
 )
 from beadseg.errors import BeadsegError
-from beadseg.inference.networks.tiles import Network, Source, source_of
+from beadseg.inference.networks.tiles import Band, Network, Source, source_of
 from beadseg.inference.outputs.measure import BAND, Measurer
 from beadseg.inference.pyramid import pyramid
 from beadseg.inference.pyramid.compose import Allocate
@@ -227,10 +227,9 @@ def scale_of(run: Run, first: Run, scale: float) -> float:
     """The scale at which a run sees beads of the size that `first` knows at `scale`."""
     if run is first or not (run.bead_diameter and first.bead_diameter):
         return scale
-    if run.sizes is not None and first.sizes is not None:
-        ratio = run.sizes[1] / first.sizes[1]
-    else:
-        ratio = run.bead_diameter / first.bead_diameter
+    if run.sizes is not None and first.sizes is not None:  # on levels however coarse
+        return min(scale * run.sizes[1] / first.sizes[1], LARGEST_SCALE)
+    ratio = run.bead_diameter / first.bead_diameter
     return min(max(scale * ratio, SMALLEST_SCALE), LARGEST_SCALE)
 
 
@@ -238,11 +237,9 @@ def _add(total: np.ndarray, rows: slice, values: np.ndarray, count: int) -> None
     total[rows] = values if count == 1 else total[rows] + values / np.float32(count)
 
 
-def _resampled(band, shape: tuple[int, int]):
+def _resampled(band: Band, shape: tuple[int, int]):
     maps = [None if m is None else resample_map(m, shape) for m in band[1:]]
-    return band._replace(
-        **dict(zip(("probability", "distance", "square"), maps, strict=True))
-    )
+    return Band(band.top, *maps)
 
 
 def _leave_out(probability: np.ndarray, missing: np.ndarray) -> None:

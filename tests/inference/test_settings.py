@@ -135,3 +135,15 @@ def test_a_diameter_that_is_given_leaves_out_other_sizes(tmp_path):
         found = run.predict(image, diameter=diameter, min_score=0).table
         np.testing.assert_allclose(found["diameter_px"], diameter, rtol=0.05)
         assert len(found["label"]) == count
+
+
+@pytest.mark.parametrize("sizes", [(6.0, 24.0), (8.0, 32.0)])
+def test_runs_that_know_any_size_are_mixed_on_all_levels(tmp_path, sizes):
+    one = write_run(tmp_path / "one", sizes=(6.0, 24.0))
+    other = write_run(tmp_path / "other", sizes=sizes)
+    image, _ = beads_image(diameter=130, count=4)  # down to 1/32
+    alone = beadseg.load(one).predict(image)
+    mixed = beadseg.load(one, other).predict(image)
+    assert mixed.image["count"] == alone.image["count"] == 16
+    diameters = (found.image["median_diameter_px"] for found in (mixed, alone))
+    assert np.divide(*diameters) == pytest.approx(1, abs=0.02)
