@@ -150,7 +150,7 @@ def test_beads_are_looked_for_with_the_options_of_prediction(trained):
     stored = json.loads((trained / "config.json").read_text())
     config.data.update_from_flattened_dict(flatten(stored["data"]))
     dataset = open_dataset(config)
-    assert beads.options(config, dataset) == bead_options(load_run(trained))
+    assert beads.options(dataset) == bead_options(load_run(trained))
 
 
 @pytest.mark.slow
