@@ -17,6 +17,8 @@ from onnx import helper, numpy_helper
 
 from beadseg import models
 from beadseg.errors import BeadsegError
+from beadseg.models.attention_resunet import AttentionResUNet
+from beadseg.models.attention_unet import AttentionUNet
 from beadseg.models.network import Network
 from beadseg.models.norms import EPSILON, GROUP_SIZE, RELU_GAIN, Norm, stem_norm
 from beadseg.models.unet import UNet
@@ -42,7 +44,7 @@ def build_graph(model: ConfigDict, weights: Weights) -> onnx.ModelProto:
       BeadsegError: no row of `GRAPHS` is for this kind of network.
     """
     network = models.build(model)
-    write = next((w for kind, w in GRAPHS.items() if isinstance(network, kind)), None)
+    write = GRAPHS.get(type(network))
     if write is None:
         raise BeadsegError(
             f"model.name = {model.name!r} cannot be exported to ONNX: use the run in "
@@ -234,7 +236,11 @@ class Graph:
         return output
 
 
-GRAPHS: dict[type[Network], Callable[[Graph], list[str]]] = {UNet: Graph.unet}
+GRAPHS: dict[type[Network], Callable[[Graph], list[str]]] = {
+    UNet: Graph.unet,
+    AttentionUNet: Graph.unet,
+    AttentionResUNet: Graph.unet,
+}
 
 
 def _standardise(kernel: np.ndarray) -> np.ndarray:

@@ -117,7 +117,7 @@ def _made(
     from beadseg.inference.export.onnx_graph import GRAPHS, build_graph
 
     extent = _extent(network)
-    if not isinstance(network, tuple(GRAPHS)):
+    if type(network) not in GRAPHS:
         return Graph(extent, None)
     content = build_graph(model, weights).SerializeToString()
     if file is not None:

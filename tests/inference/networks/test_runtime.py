@@ -10,6 +10,7 @@ from beadseg.default_model import DEFAULT
 from beadseg.inference.networks import runtime
 from beadseg.inference.networks.tiles import Network
 from beadseg.inference.run import load_run
+from beadseg.models.unet import UNet
 from beadseg.training.weights import read_weights
 
 
@@ -52,6 +53,20 @@ def test_other_weights_have_another_graph(cache, monkeypatch):
     other = runtime.graph_of(run.model_config, changed, run.build)
     assert other.content != run.graph.content
     assert len(list(cache.iterdir())) == 2
+
+
+def test_a_network_that_only_derives_from_one_with_a_graph_is_run_by_jax(cache):
+    class Other(UNet):
+        pass
+
+    run = load_run(DEFAULT)
+    known = run.build()
+    settings = {name: getattr(known, name) for name in ("width", "depth", "norm")}
+    network = Other(**settings, deep_supervision=False, heads=known.heads)
+    changed = read_weights(DEFAULT / "weights.npz")
+    changed.params["head_mask"]["bias"] += 1
+    graph = runtime.graph_of(run.model_config, changed, lambda: network)
+    assert graph == runtime.Graph(run.graph.extent, None)
 
 
 def test_without_a_cache_it_runs_as_well(tmp_path, monkeypatch):
