@@ -224,7 +224,7 @@ def test_three_hundred_images_take_no_more_memory_than_sixty(bright_run, tmp_pat
         "try: cli.main(sys.argv[1:])\n"
         "except SystemExit as stop: assert stop.code == 0\n"
         "middle = lambda s: sorted(s)[len(s) // 2]\n"  # single ones wait to be freed
-        "print('RATIO', middle(seen[240:]) / middle(seen[40:100]))"
+        "print('GROWN', middle(seen[240:]) - middle(seen[40:100]))"
     )
     image = beads_image()[0]
     folder = tmp_path / "i"
@@ -238,5 +238,6 @@ def test_three_hundred_images_take_no_more_memory_than_sixty(bright_run, tmp_pat
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    ratio = float(done.stdout.split("RATIO")[1].split()[0])
-    assert ratio < 1.02, done.stdout[-300:]
+    grown = int(done.stdout.split("GROWN")[1])
+    # Allocators take 10 MB at once, now and then; the maps of 200 images are more.
+    assert grown < 16 * 2**20 < 200 * 8 * image.size, done.stdout[-300:]
