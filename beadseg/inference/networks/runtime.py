@@ -1,8 +1,8 @@
 """What runs a network at prediction: ONNX Runtime on processors, else JAX.
 
-On two cores ONNX Runtime is 1.5 to 1.9 times as fast as XLA, needs no program for each
-shape of a window, and starts without JAX (`python -m tests.bench.runtime`). Its graph
-is kept between processes. A network without a graph, and one on a GPU, is run by JAX.
+On two cores ONNX Runtime is 1.5 times as fast as XLA (`python -m tests.bench.runtime`),
+needs no program for each shape of a window, and starts without JAX. Its graph is kept
+between processes. A network without a graph, and one on a GPU, is run by JAX.
 """
 
 import contextlib
