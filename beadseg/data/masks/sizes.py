@@ -22,11 +22,11 @@ from beadseg.files import read_json
 
 AUTO, ONE = "auto", "one"
 # Smallest and largest beads that are taught, of the range of sizes. What is larger yet
-# by `_BEYOND` is background.
+# by `BEYOND` is background.
 _KNOWN, BEYOND = (0.85, 1.3), 1.9
 WITHIN, DIFFER = (10, 90), 2.0  # percentiles of sizes; octave apart, and they differ
 SHARE = 0.25  # of an image's beads that are in the range at a level
-SMALLEST_SCALE = 1 / 64
+LEAST_SCALE = 1 / 64  # px of the coarsest level to a px of an image
 FINER = 6.0  # px: smaller beads are looked at enlarged too
 
 Sizes = tuple[float, float]  # smallest and largest bead that a network knows, px
@@ -160,7 +160,7 @@ def levels(diameters: np.ndarray, sizes: Sizes) -> list[Look]:
     scales = [1.0]
     if np.median(diameters) < FINER:
         scales = [2.0]
-    while scales[-1] > SMALLEST_SCALE:
+    while scales[-1] > LEAST_SCALE:
         scales.append(scales[-1] / 2)
     shares = [
         np.mean((diameters * s >= sizes[0]) & (diameters * s <= sizes[1]))

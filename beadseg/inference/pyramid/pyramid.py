@@ -12,15 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from beadseg.data.masks.sizes import FINER, LEAST_SCALE
 from beadseg.data.scaling import LARGEST_SCALE, SMALLEST_SCALE
 from beadseg.errors import BeadsegError
 
-LEAST_SCALE = 1 / 64  # for a diameter that was given
 COARSEST = 16  # px of a level, the least of its smaller side
 OCTAVE = 2.0
 SURE = 0.8  # probability of a pixel that is hardly in doubt
 LARGEST = 0.82  # of the smaller side: a larger disc is the field of view
-FINER = 6.0  # px: smaller beads are looked at enlarged too
 CERTAIN = 0.8  # score of the beads that count there
 FEW = 3  # small beads that call for that, at least
 MANY = 0.2  # of all beads, likewise
