@@ -22,6 +22,7 @@ from beadseg.inference.pyramid import bead_scores, pyramid, size
 from beadseg.inference.pyramid.blocks import hidden_span
 from beadseg.inference.pyramid.compose import Allocate, compose
 from beadseg.inference.pyramid.half_height import to_half_height
+from beadseg.inference.pyramid.lettering import lettering, written
 from beadseg.inference.pyramid.lines import without_lines
 from beadseg.inference.pyramid.noisy import without_noise
 from beadseg.inference.pyramid.pyramid import Candidates, Level
@@ -40,12 +41,8 @@ from beadseg.quoting import counted
 ASKED = (0.4, 2.5)  # times the diameter that was given: sizes that are taken
 
 
-def _of_dust(count: int) -> str:
-    regions = counted(count, "region is", "regions are")
-    return (
-        f"{regions} far smaller than the beads and unlikely to be any: left out "
-        f"(--min-score {MIN_SCORE} takes them)"
-    )
+DUST = "far smaller than the beads and unlikely to be any"
+WRITTEN = "part of the lettering in the image"
 
 
 @dataclass(frozen=True)
@@ -196,10 +193,8 @@ class Predictor:
                 levels = self._finer(levels, image.shape, look)
         beads, score = self._select(levels, image.shape, settings, asked)
         if settings.min_score == AUTO and run.sizes is not None:
-            small = dust(beads, score, image.shape)
-            if small.any():
-                beads, score = beads.take(~small), score[~small]
-                notes = (*notes, _of_dust(int(small.sum())))
+            beads, score, left_out = _only_beads(beads, score, image)
+            notes = (*notes, *left_out)
         if missing is not None:
             notes = (*notes, gaps.note(int(missing.sum()), missing.size))
         return NetworkOutput(
@@ -412,6 +407,25 @@ class Predictor:
         if wanted == AUTO:
             return float(np.mean([run.threshold for run in self.runs]))
         return float(wanted)
+
+
+def _only_beads(
+    beads: Candidates, score: np.ndarray, image: np.ndarray
+) -> tuple[Candidates, np.ndarray, list[str]]:
+    """The beads less letters and dust, and what a person should hear of those."""
+    if not len(score):
+        return beads, score, []
+    letters = written(lettering(image), beads.y, beads.x, beads.diameter)
+    beads, score = beads.take(~letters), score[~letters]
+    small = dust(beads, score, image.shape)
+    left_out = {WRITTEN: int(letters.sum()), DUST: int(small.sum())}
+    notes = [
+        f"{counted(count, 'region is', 'regions are')} {what}: left out "
+        f"(--min-score {MIN_SCORE} takes them)"
+        for what, count in left_out.items()
+        if count
+    ]
+    return beads.take(~small), score[~small], notes
 
 
 def _main_scale(seen: NetworkOutput) -> float:

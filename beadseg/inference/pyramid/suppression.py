@@ -13,7 +13,7 @@ MIN_SCORE = 0.4  # tiny dark beads are found more often than at 0.5
 SURE, FEW_SURE = 0.9, 0.025  # score; share of the beads
 GOOD, COMPANY = 0.6, 0.33  # score; share of the beads
 ALONE = 0.7  # least score where others have no company
-FAINT, TEXTURE, CLEAR = 0.05, 0.2, 0.5  # score; shares of what has at least that
+FAINT, CLEAR = 0.05, 0.5  # score; share of what has at least that
 MANY, ALIKE = 5, 0.25  # beads; standard deviation of the log of their diameters
 # Where sizes leave a gap, the smaller are a kind of their own: dust and droplets, not
 # beads, where they cover little, are unlikely in the mean and the larger ones are not.
@@ -72,11 +72,11 @@ def least_score(
     if np.count_nonzero(own >= SURE) > FEW_SURE * count:
         return MIN_SCORE
     faint = len(select(found, beneath, score, FAINT))
-    if count < TEXTURE * faint:
+    if count < CLEAR * faint:
         return SURE
     alike = count >= MANY and np.log(diameter).std() <= ALIKE
     likely = np.count_nonzero(own >= GOOD) >= COMPANY * count
-    return MIN_SCORE if count >= CLEAR * faint and (alike or likely) else ALONE
+    return MIN_SCORE if alike or likely else ALONE
 
 
 def dust(beads: Candidates, score: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

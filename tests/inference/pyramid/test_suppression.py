@@ -223,7 +223,7 @@ def least(score, diameters):
         (6 * [0.5], 6 * [10], MIN_SCORE),  # alike
         (3 * [0.5], 3 * [10], 0.7),  # too few to stand up for each other
         (3 * [0.65], [10, 20, 40], MIN_SCORE),  # likely
-        (6 * [0.5] + 10 * [0.1], 16 * [10], 0.7),  # things of any low score
+        (6 * [0.8] + 10 * [0.1], 16 * [10], 0.9),  # among many of any low score
         (6 * [0.8] + 40 * [0.1], 46 * [10], 0.9),  # a texture
         ([], [], MIN_SCORE),
     ],
