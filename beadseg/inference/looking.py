@@ -101,7 +101,7 @@ class Looker:
             measurer.add(labels[rows], pixels, probability, more)
         measured = measurer.finish()
         regions = measured.table | {"noise": measured.noise}
-        return Level(scale, maps, labels, regions, measured.boxes)
+        return Level(scale, maps, labels, regions, measured.boxes, whole)
 
     def within(self, part: tuple[slice, slice]) -> "Looker":
         """Looks at these rows and columns of the image, as if they were all of it."""

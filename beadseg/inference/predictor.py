@@ -233,8 +233,10 @@ class Predictor:
     def _levels(self, look: Looker, scales: list[float]) -> list[Level]:
         levels = []
         for scale, maps in zip(scales, look.maps(scales), strict=True):
-            levels.append(look(scale, maps))
-            if scale < 1:  # beads of few pixels are round
+            level = look(scale, maps)
+            levels.append(level)
+            largest = level.regions["diameter_px"].max(initial=0)
+            if scale < 1 or largest >= pyramid.ROUND:
                 levels.append(look(scale, maps, whole=True))
         return levels
 

@@ -28,6 +28,7 @@ ENOUGH = 20  # beads, from which on that is tried
 MORE, AT_LEAST = 1.05, 5  # times as many then, and beads more, that are expected
 SLACK = 0.15  # lower mean score at most
 WINDOW, WINDOWS = 256, 4  # px; where most beads are, in a large image
+ROUND = 13.0  # px: what is smaller on the finest levels is round, or not whole
 NEAR_ONE = 0.1  # a scale so near to 1 is 1: resampling would only blur
 
 
@@ -47,6 +48,7 @@ class Level(NamedTuple):
     labels: np.ndarray  # i32[h, w], 1..N, every region that may be a bead
     regions: dict[str, np.ndarray]  # one row per region, see `inference.measure`
     boxes: np.ndarray  # i64[N, 4] of them, as `Prediction` has them
+    whole: bool = False  # bodies far from round stay whole
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -143,6 +145,8 @@ def candidates(
         kept = np.ones(len(size), bool)
         if sizes is not None:
             kept = (size >= sizes[0]) & (size <= sizes[1])
+        if level.whole and level.scale >= 1:
+            kept &= size >= ROUND
         down, across = (n / m for n, m in zip(shape, level.shape, strict=True))
         if sizes is not None:
             kept &= size * math.sqrt(down * across) <= largest

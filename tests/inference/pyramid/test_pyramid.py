@@ -113,6 +113,14 @@ def test_what_lies_under_each_candidate_is_at_its_centre(sizes):
     np.testing.assert_array_equal(own, np.arange(len(own)))
 
 
+def test_what_stays_whole_on_the_finest_levels_is_no_small_bead():
+    discs = [(20, 20, 8.0), (60, 60, 16.0), (100, 30, 24.0)]
+    for scale, kept in ((1.0, [16, 24]), (0.5, [16, 24]), (2.0, [8])):
+        level = played.level((128, 128), scale, discs)._replace(whole=True)
+        found = pyramid.candidates([level], (128, 128), SIZES)
+        np.testing.assert_allclose(found.diameter, kept, rtol=0.1)
+
+
 def test_levels_without_a_region_have_no_candidates():
     looks = [played.level(SHAPE, scale, []) for scale in DISCS]
     found = pyramid.candidates(looks, SHAPE, None)
