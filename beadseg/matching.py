@@ -77,6 +77,31 @@ class Errors(NamedTuple):
     parts: np.ndarray  # predicted, of split beads
 
 
+def number_beads(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Beads numbered without gaps.
+
+    Args:
+      labels: i[H, W]; positive values are beads, in any order and with gaps.
+
+    Returns:
+      The labels i64[N] in ascending order, and the map of their numbers i32[H, W]:
+      1..N, 0 elsewhere.
+    """
+    beads = np.maximum(labels, 0)
+    top = int(beads.max(initial=0))
+    if top > 4 * max(beads.size, 2**16):  # a table of all numbers would be too large
+        ids, index = np.unique(beads, return_inverse=True)
+        index = index.reshape(beads.shape).astype(np.int32)
+        return ids[ids > 0].astype(np.int64), index + np.int32(ids[0] != 0)
+    known = np.zeros(top + 1, bool)
+    known[beads] = True
+    known[0] = False
+    ids = np.flatnonzero(known)
+    number = np.zeros(top + 1, np.int32)
+    number[ids] = np.arange(1, len(ids) + 1)
+    return ids, number[beads]
+
+
 def overlaps(truth: np.ndarray, predicted: np.ndarray) -> Overlaps:
     """Counts the pixels that beads share, in one pass over the labels.
 
@@ -90,9 +115,10 @@ def overlaps(truth: np.ndarray, predicted: np.ndarray) -> Overlaps:
     """
     if truth.shape != predicted.shape:
         raise ValueError(f"truth is {truth.shape}, predicted {predicted.shape}")
-    truth_labels, row = _compact(truth)
-    predicted_labels, column = _compact(predicted)
+    truth_labels, row = number_beads(truth)
+    predicted_labels, column = number_beads(predicted)
     columns = len(predicted_labels) + 1
+    row = row.astype(np.intp)
     # Row 0 is background, the last one unknown.
     row[np.asarray(truth) < 0] = len(truth_labels) + 1
     row *= columns
@@ -218,23 +244,6 @@ def panoptic_quality(counts: Counts) -> float:
     """Sum of the IoU of the pairs / (TP + FP / 2 + FN / 2); 1 of nothing."""
     wrong = counts.false_positive + counts.false_negative
     return ratio(counts.similarity, counts.true_positive + wrong / 2)
-
-
-def _compact(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The labels above 0 in order, and for each pixel 0 or 1 + the place of its own."""
-    labels = np.asarray(labels)
-    top = int(labels.max(initial=0))
-    if top <= 4 * labels.size:
-        positive = np.where(labels > 0, labels, 0).astype(np.intp)
-        present = np.zeros(top + 1, bool)
-        present[positive] = True
-        present[0] = False
-        return np.flatnonzero(present), present.cumsum()[positive] * (positive > 0)
-    values, place = np.unique(np.where(labels > 0, labels, 0), return_inverse=True)
-    place = place.reshape(labels.shape).astype(np.intp)
-    if values[0] != 0:
-        return values.astype(np.int64), place + 1
-    return values[1:].astype(np.int64), place
 
 
 def _near(truth, predicted, distance):

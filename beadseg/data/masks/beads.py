@@ -4,6 +4,8 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from beadseg.matching import number_beads
+
 # From so many beads on, of which nine in ten differ by so little, contrast tells beads.
 MANY, ALIKE = 200, 3.0
 # Of the contrast that those trained on reach: less is no bead. Crowds have less than
@@ -56,31 +58,6 @@ def edges(labels: np.ndarray) -> np.ndarray:
     found[1:] = labels[1:] != labels[:-1]
     found[:, 1:] |= labels[:, 1:] != labels[:, :-1]
     return found
-
-
-def number_beads(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Beads numbered without gaps.
-
-    Args:
-      labels: i[H, W]; positive values are beads, in any order and with gaps.
-
-    Returns:
-      The labels i32[N] in ascending order, and the map of their numbers i32[H, W]:
-      1..N, 0 elsewhere.
-    """
-    beads = np.maximum(labels, 0)
-    top = int(beads.max(initial=0))
-    if top > 4 * max(labels.size, 2**16):  # a table of all numbers would be too large
-        ids, flat = np.unique(beads, return_inverse=True)
-        index = flat.reshape(labels.shape).astype(np.int32)
-        return ids[ids > 0].astype(np.int32), index + np.int32(ids[0] != 0)
-    known = np.zeros(top + 1, bool)
-    known[beads] = True
-    known[0] = False
-    ids = np.flatnonzero(known).astype(np.int32)
-    number = np.zeros(top + 1, np.int32)
-    number[ids] = np.arange(1, len(ids) + 1)
-    return ids, number[beads]
 
 
 def contrasts(

@@ -15,6 +15,7 @@ from beadseg.data.masks.decoded import EIGHT, FEW, Decoded
 from beadseg.data.masks.few_numbers import decode_classes, decode_few
 from beadseg.data.masks.many_numbers import decode_again, decode_soft, refuse_photograph
 from beadseg.data.masks.necks import roundness, separate
+from beadseg.matching import number_beads
 
 _WINDOW = 384  # px, of a mask whose shapes tell beads from background
 
@@ -40,7 +41,7 @@ def decode(
                 "numbers, 0 is background: give those that are beads"
             )
         return decode_classes(array, numbers)
-    values, index = _numbered(array)
+    values, index = number_beads(array)
     if len(values) == 0:
         return Decoded(array > 0)
     if classes == "none" and len(values) > 1:
@@ -65,19 +66,6 @@ def decode(
         return soft
     refuse_photograph(values, index, where)
     return decode_again(array, values, index)
-
-
-def _numbered(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The values above 0, and of every pixel its place among them from 1 (0: none)."""
-    if array.dtype.itemsize <= 2:
-        counts = np.bincount(np.maximum(array, 0).ravel())
-        values = np.flatnonzero(counts[1:]) + 1
-        place = np.zeros(len(counts), np.int32)
-        place[values] = np.arange(1, len(values) + 1)
-        return values, place[np.maximum(array, 0)]
-    values, index = np.unique(np.maximum(array, 0), return_inverse=True)
-    index = index.reshape(array.shape).astype(np.int32)
-    return (values[1:], index) if values[0] == 0 else (values, index + 1)
 
 
 def _black_and_white(mask: np.ndarray) -> Decoded:

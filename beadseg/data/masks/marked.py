@@ -26,12 +26,12 @@ from beadseg.data.cache import (
     write_stored,
     writing_cache,
 )
-from beadseg.data.masks.beads import number_beads
 from beadseg.data.masks.marks import KINDS, Marks, centres
 from beadseg.data.masks.points import discs
 from beadseg.data.samples import Sample
 from beadseg.data.scaling import bead_diameters
 from beadseg.errors import BeadsegError
+from beadseg.matching import number_beads
 from beadseg.quoting import counted, percent
 
 BESIDE = 2.0  # px by which a mask is said to lie beside its beads

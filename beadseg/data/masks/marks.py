@@ -15,7 +15,8 @@ from scipy import ndimage
 from scipy.cluster.vq import kmeans2
 from scipy.optimize import minimize_scalar
 
-from beadseg.data.masks.beads import number_beads, on_border
+from beadseg.data.masks.beads import on_border
+from beadseg.matching import number_beads
 
 KINDS = ("auto", "outlines", "marks")  # values of `config.data.masks`
 EQUAL = 0.09  # relative standard deviation of the diameters of equal marks, the most

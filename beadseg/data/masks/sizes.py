@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from beadseg.data.masks.beads import number_beads
 from beadseg.data.masks.instances import ONE_SIZE
 from beadseg.data.masks.labels import UNKNOWN
 from beadseg.default_model import DEFAULT
 from beadseg.errors import BeadsegError
 from beadseg.files import read_json
+from beadseg.matching import number_beads
 
 AUTO, ONE = "auto", "one"
 # Smallest and largest beads that are taught, of the range of sizes. What is larger yet
