@@ -71,12 +71,12 @@ def load_config(where: str) -> ConfigDict:
 
 def has_field(name: str) -> bool:
     """Whether the base config has a field, or a group of them, of that name."""
-    fields = _fields(base_config().to_dict())
+    fields = flatten(base_config().to_dict())
     return any(f"{field}.".startswith(f"{name}.") for field in fields)
 
 
-def near_fields(name: str, limit: int = 3) -> list[str]:
-    """Fields of the base config that a name may mean, the nearest first.
+def near_fields(name: str) -> list[str]:
+    """Up to three fields of the base config that a name may mean, nearest first.
 
     By their letters, or by the first letters of their words: lr is learning_rate.
     """
@@ -89,17 +89,21 @@ def near_fields(name: str, limit: int = 3) -> list[str]:
         pairs = ((name, field), (last, own))
         return max(SequenceMatcher(None, *pair).ratio() for pair in pairs)
 
-    near = {field: nearness(field) for field in _fields(base_config().to_dict())}
+    near = {field: nearness(field) for field in flatten(base_config().to_dict())}
     meant = [field for field in near if near[field] >= _NEAR]
-    return sorted(meant, key=lambda field: (-near[field], field))[:limit]
+    return sorted(meant, key=lambda field: (-near[field], field))[:3]
 
 
-def _fields(tree: dict[str, Any], before: str = "") -> list[str]:
-    names: list[str] = []
+def flatten(tree: dict, between: str = ".") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    flat = {}
     for name, value in tree.items():
-        inner = _fields(value, f"{before}{name}.") if isinstance(value, dict) else []
-        names += inner or [f"{before}{name}"]
-    return names
+        if isinstance(value, dict):
+            inner = flatten(value, between)
+            flat |= {f"{name}{between}{key}": x for key, x in inner.items()}
+        else:
+            flat[name] = value
+    return flat
 
 
 def base_config() -> ConfigDict:

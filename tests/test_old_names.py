@@ -5,9 +5,8 @@ import json
 import pytest
 
 from beadseg import old_names
-from beadseg.config import base_config
+from beadseg.config import base_config, flatten
 from beadseg.files import read_json
-from beadseg.training.run_folder import flatten
 
 TABLES = {
     "FIELDS": {"optim.rate": "optim.learning_rate", "data.old": "train.epochs"},

@@ -15,10 +15,9 @@ import tifffile
 
 from beadseg import cli, old_names
 from beadseg.analysis.calibration.series import read_rows as read_images
-from beadseg.config import base_config
+from beadseg.config import base_config, flatten
 from beadseg.inference.predictor import load
 from beadseg.training.loop import train
-from beadseg.training.run_folder import flatten
 from beadseg.training.tracking.tracker import read_rows
 
 OLD = Path(__file__).parent / "old"

@@ -7,12 +7,12 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from beadseg.config import flatten
 from beadseg.errors import BeadsegError
 from beadseg.files import read_json
 from beadseg.losses import LOSSES, loss_options
 from beadseg.page import Page
 from beadseg.quoting import as_sentence, percent, printable
-from beadseg.training.run_folder import flatten
 from beadseg.training.tracking.curves import draw_run
 from beadseg.training.tracking.summary import (
     MEANING,

@@ -18,11 +18,12 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from beadseg import old_names
+from beadseg.config import flatten
 from beadseg.errors import BeadsegError
 from beadseg.files import read_json, write_json, writing
 from beadseg.sweep.points import Point, apply, configs, describe
 from beadseg.tables import Table, rows_to_table, write_csv
-from beadseg.training.run_folder import changed, flatten, is_free
+from beadseg.training.run_folder import changed, is_free
 from beadseg.training.tracking.summary import SUMMARY, check_summary
 from beadseg.training.tracking.tracker import read_rows
 

@@ -17,10 +17,11 @@ from jax.extend.core import jaxprs_in_params
 from ml_collections import ConfigDict
 
 from beadseg import models
+from beadseg.config import flatten
 from beadseg.data.masks.sizes import AUTO
 from beadseg.losses import loss_options
 from beadseg.sweep.points import Point
-from beadseg.training.run_folder import flatten, is_free
+from beadseg.training.run_folder import is_free
 from beadseg.training.state import TRACED, check_ranges
 
 # Read on the host alone, between two steps or before the first.

@@ -25,7 +25,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from beadseg import __version__, old_names
-from beadseg.config import base_config
+from beadseg.config import base_config, flatten
 from beadseg.errors import BeadsegError, note
 from beadseg.files import folder_lock, read_json, remove_leftovers, write_json, writing
 
@@ -205,18 +205,6 @@ def default_workdir(
         return folder
     others = sorted(Path("runs").glob(f"{glob.escape(name)}-" + 6 * "[0-9a-f]"))
     return next(filter(holds_it, others), folder)
-
-
-def flatten(tree: dict, between: str = ".") -> dict[str, Any]:
-    """{"a": {"b": 1}} -> {"a.b": 1}."""
-    flat = {}
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            inner = flatten(value, between)
-            flat |= {f"{name}{between}{key}": x for key, x in inner.items()}
-        else:
-            flat[name] = value
-    return flat
 
 
 def versions() -> dict[str, str | int | None]:

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from beadseg.config import flatten
 from beadseg.errors import BeadsegError
 from beadseg.files import write_whole, writing
-from beadseg.training.run_folder import flatten
 
 WEIGHTS = "weights.npz"
 

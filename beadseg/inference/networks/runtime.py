@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 from ml_collections import ConfigDict
 
+from beadseg.config import flatten
 from beadseg.data.cache import cache_dir, hash_arrays, hash_file, hash_json
 from beadseg.errors import BeadsegError
 from beadseg.files import write_whole
-from beadseg.training.run_folder import flatten
 from beadseg.training.weights import Weights
 from beadseg.xla import accelerated
 

@@ -15,10 +15,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from beadseg import old_names
+from beadseg.config import flatten
 from beadseg.errors import BeadsegError, note, reason
 from beadseg.files import read_file, write_whole, writing
 from beadseg.quoting import printable
-from beadseg.training.run_folder import RunFolder, flatten
+from beadseg.training.run_folder import RunFolder
 from beadseg.training.tracking import wandb_mode
 
 INIT_TIMEOUT = 10.0  # s, once the server has answered

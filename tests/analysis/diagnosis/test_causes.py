@@ -10,12 +10,11 @@ from beadseg import cli
 from beadseg.analysis.diagnosis.causes import CAUSES, diagnose
 from beadseg.analysis.diagnosis.evidence import Evidence, ExaminedImage, examine, pool
 from beadseg.analysis.recommendation import write_config
-from beadseg.config import load_config
+from beadseg.config import flatten, load_config
 from beadseg.data.builders import open_dataset
 from beadseg.inference.looking import bead_options
 from beadseg.inference.run import load_run
 from beadseg.training import beads
-from beadseg.training.run_folder import flatten
 from tests.analysis.illness import ILLNESSES, healthy, ill
 from tests.tiny import tiny_fields
 

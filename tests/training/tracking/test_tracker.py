@@ -6,8 +6,9 @@ import time
 import numpy as np
 import pytest
 
+from beadseg.config import flatten
 from beadseg.errors import BeadsegError
-from beadseg.training.run_folder import RunFolder, default_workdir, flatten
+from beadseg.training.run_folder import RunFolder, default_workdir
 from beadseg.training.tracking.summary import summarise, verdict_of
 from beadseg.training.tracking.tracker import Tracker, read_rows
 from beadseg.training.tracking.wandb_mode import sync_command
