@@ -197,11 +197,8 @@ def check_ranges(config: ConfigDict) -> None:
         "partial.accept": (0.5, 1.0),
         "train.weight_interpolation": (0.0, 1.0),
     }
-    flat = config.to_dict()
     for field, (low, high) in ranges.items():
-        value = flat
-        for part in field.split("."):
-            value = value[part]
+        value = attrgetter(field)(config)
         each = value if isinstance(value, tuple | list) else (value,)
         if not all(isinstance(n, Real) and low <= n <= high for n in each):
             raise BeadsegError(
