@@ -38,8 +38,6 @@ from beadseg.libraries import allow_nameless
 from beadseg.quoting import counted
 from beadseg.threads import ordered_map
 
-__all__ = ["Dataset", "FolderBeads", "GeneratedBeads", "open_dataset"]
-
 _SHARD_BYTES = 64 * 2**20  # of raw tiles: tfds holds a shard in memory to count it
 _BYTES_PER_PIXEL = 6  # u16 image, i32 labels
 
@@ -62,7 +60,7 @@ class _Info(tfds.core.DatasetInfo):
         """tfds asks for it in the cloud, and leaves an empty folder in /tmp."""
 
 
-class _TileBuilder(tfds.core.ShardBasedBuilder):
+class Beads(tfds.core.ShardBasedBuilder):
     """Writes the tiles of pages, and keeps what is known of each in `found`."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -139,14 +137,6 @@ class _TileBuilder(tfds.core.ShardBasedBuilder):
         return shards
 
 
-class FolderBeads(_TileBuilder):
-    """The images of a folder."""
-
-
-class GeneratedBeads(_TileBuilder):
-    """Rendered images."""
-
-
 def open_dataset(config: ConfigDict) -> Dataset:
     """The data set that a config asks for, built if the cache does not hold it.
 
@@ -181,7 +171,6 @@ def open_dataset(config: ConfigDict) -> Dataset:
 class _Plan(NamedTuple):
     """What to build, and what to keep of how it was decided."""
 
-    builder: type[_TileBuilder]
     pages: Pages
     treatment: Preprocessing
     bead_diameter_px: float | None
@@ -212,11 +201,11 @@ def _open_folder(data: ConfigDict, start: str) -> Dataset:
 
     def plan() -> _Plan:
         if known is None:
-            return _plan(FolderBeads, pages, data, diameters)
+            return _plan(pages, data, diameters)
         seen = replace(pages, known=known)
         across = [look.scale * seen.diameters(sample) for sample, look in seen.seen]
         across = [a[(a >= known[0]) & (a <= known[1])] for a in across]
-        return _plan(FolderBeads, seen, data, across, known)
+        return _plan(seen, data, across, known)
 
     content = [(name, sample.digest) for name, sample in samples.items()]
     channel = folder.samples[0].image.channel
@@ -259,7 +248,7 @@ def _open_generated(data: ConfigDict) -> Dataset:
 
     def plan() -> _Plan:
         pages = GeneratedPages(data.generated)
-        found = _plan(GeneratedBeads, pages, data, pages.diameters())
+        found = _plan(pages, data, pages.diameters())
         median = found.bead_diameter_px
         seen = median and median * found.treatment.scale
         return found._replace(sizes=sizes.of_generated(drawn, seen))
@@ -287,7 +276,6 @@ def _shaping(data: ConfigDict) -> dict[str, Any]:
 
 
 def _plan(
-    builder: type[_TileBuilder],
     pages: Pages,
     data: ConfigDict,
     of_images: list[np.ndarray],
@@ -304,7 +292,7 @@ def _plan(
     )
     smallest = scaling.smallest_bead(of_images)
     notes = [note] if note else []
-    return _Plan(builder, pages, treatment, median, smallest, known, notes)
+    return _Plan(pages, treatment, median, smallest, known, notes)
 
 
 def _open(plan: Callable[[], _Plan], key: str, data: ConfigDict) -> Dataset:
@@ -338,7 +326,7 @@ def _open(plan: Callable[[], _Plan], key: str, data: ConfigDict) -> Dataset:
 
 def _build(plan: _Plan, folder: Path) -> None:
     allow_nameless()
-    builder = plan.builder(plan.pages, plan.treatment, data_dir=folder)
+    builder = Beads(plan.pages, plan.treatment, data_dir=folder)
     downloads = folder / "downloads"
     builder.download_and_prepare(download_dir=downloads)
     shutil.rmtree(downloads)  # tfds makes it, empty

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -39,16 +39,6 @@ class Page(NamedTuple):
     scale: float = 1.0  # by which it is resampled, beside that of the data set
     level: str = ""  # what tells it from the same page at other scales
     whole: bool = True  # or its middle alone
-
-
-class Pages(Protocol):
-    """A source of pages. `load` raises ReadError for one that cannot be read."""
-
-    def __len__(self) -> int: ...
-
-    def shape(self, index: int) -> tuple[int, ...]: ...
-
-    def load(self, index: int) -> Page: ...
 
 
 class Preprocessing(NamedTuple):
@@ -232,6 +222,9 @@ class GeneratedPages:
             size = max(round(self._settings.size / scale), 32)
             return replace(self._settings, size=size, radius=near)
         return self._settings
+
+
+Pages = FolderPages | GeneratedPages  # `load` raises ReadError for one that is damaged
 
 
 class Tiles(NamedTuple):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from beadseg.data.builders import FolderBeads, open_dataset
+from beadseg.data.builders import Beads, open_dataset
 from beadseg.data.cache import build_folder
 from beadseg.data.images.reading import ReadError
 from beadseg.data.pages import Page, Preprocessing
@@ -170,7 +170,7 @@ class Pages:
 
 def test_a_page_lost_while_building_is_named_and_the_rest_kept(tmp_path):
     treatment = Preprocessing(1.0, 99.0, 0.0, 1.0, 512)
-    builder = FolderBeads(Pages(), treatment, data_dir=tmp_path)
+    builder = Beads(Pages(), treatment, data_dir=tmp_path)
     builder.download_and_prepare(download_dir=tmp_path / "downloads")
     found = builder.found
     assert [record.image for record in found.records] == ["page0", "page2"]
