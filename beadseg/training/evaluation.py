@@ -19,14 +19,17 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from beadseg import metrics, models
-from beadseg.data import pipeline
+from beadseg import metrics
 from beadseg.data.builders import Dataset
 from beadseg.metrics import Confusion, ProbabilityHistogram, jaccard
 from beadseg.training import beads
 from beadseg.training.beads import BeadSums
 from beadseg.training.devices import Steps
-from beadseg.training.partial_labels import KnownCompleteness, counted_images
+from beadseg.training.partial_labels import (
+    KnownCompleteness,
+    counted_images,
+    whole_tiles,
+)
 from beadseg.training.state import Hyperparameters, TrainState
 
 # Of the best Jaccard, by which another threshold may fall short where masks are marks:
@@ -128,7 +131,7 @@ def evaluate(
         wanted = beads.choose_tiles(dataset.records, validation, shares, look_at)
         chosen = dict.fromkeys(wanted)
     losses, by_image, at = [], defaultdict(list), {}
-    for number, batch in enumerate(_batches(dataset, validation, config)):
+    for number, batch in enumerate(whole_tiles(dataset, validation, config)):
         out = steps.evaluate(state, hp, batch.arrays)
         loss, histogram = jax.device_get((out.loss, out.histogram))
         for row, record in enumerate(batch.records):
@@ -231,7 +234,7 @@ def _samples(steps, state, hp, dataset, config, scores, at, validation):
     names = dict.fromkeys([ranked[0], ranked[len(ranked) // 2], ranked[-1]])
     wanted = {at[name][:2]: name for name in names}
     samples = {}
-    for number, batch in enumerate(_batches(dataset, validation, config)):
+    for number, batch in enumerate(whole_tiles(dataset, validation, config)):
         rows = {row: name for (n, row), name in wanted.items() if n == number}
         if not rows:
             continue
@@ -245,10 +248,3 @@ def _samples(steps, state, hp, dataset, config, scores, at, validation):
             )
             samples[name] = Sample(name, image, mask, weight, found, scores[name])
     return [samples[name] for name in names]
-
-
-def _batches(dataset, validation, config):
-    devices = jax.device_count()
-    few = -(-len(validation) // devices) * devices
-    size, stride = min(config.data.batch_size, few), models.build(config.model).stride
-    return pipeline.eval_batches(dataset, validation, config, size, stride)

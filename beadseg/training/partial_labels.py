@@ -11,7 +11,7 @@ what the network has learnt of beads labels one all the same.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -188,11 +188,8 @@ def audit_after(
     if not (labels.audited and first <= epoch <= last):
         return None
     some = labels.audited[:: -(-len(labels.audited) // TILES)]
-    devices = jax.device_count()
-    size = min(config.data.batch_size, -(-len(some) // devices) * devices)
     tiles = []
-    stride = models.build(config.model).stride
-    for batch in pipeline.eval_batches(dataset, some, config, size, stride):
+    for batch in whole_tiles(dataset, some, config):
         found = np.asarray(predict(batch.arrays))
         for row, record in enumerate(batch.records):
             marks = dataset[record]["labels"]
@@ -208,6 +205,16 @@ def audit_after(
             f"{epoch}; trained as if complete: beadseg verify looks closer"
         )
     return None
+
+
+def whole_tiles(
+    dataset: Dataset, records: Sequence[int], config: ConfigDict
+) -> Iterator[pipeline.EvalBatch]:
+    """Batches of whole tiles, as many in each as training has or as are needed."""
+    devices = jax.device_count()
+    few = -(-len(records) // devices) * devices
+    size, stride = min(config.data.batch_size, few), models.build(config.model).stride
+    return pipeline.eval_batches(dataset, records, config, size, stride)
 
 
 def audit_tiles(tiles: Sequence[tuple[Map, Map]]) -> LabelAudit:
