@@ -8,15 +8,17 @@ import shutil
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from beadseg.errors import BeadsegError, note
 from beadseg.files import read_json, telling, user_path, write_whole
 from beadseg.xla import cache_root
+
+T = TypeVar("T")
 
 _ABANDONED_AFTER = 24 * 3600  # seconds without a write in a folder being built
 _MAKERS = (  # modules and wings of this room that shape what is stored
@@ -64,6 +66,16 @@ def size_and_time(path: Path) -> tuple[int, int]:
     files = [path, *path.rglob("*")] if path.is_dir() else [path]
     found = [file.stat() for file in files]
     return sum(f.st_size for f in found), max(f.st_mtime_ns for f in found)
+
+
+def once_a_file(kept: int) -> Callable[[Callable[[Path], T]], Callable[[Path], T]]:
+    """Decorates what reads a file: read again where its size or time is another."""
+
+    def decorate(read: Callable[[Path], T]) -> Callable[[Path], T]:
+        stored = functools.lru_cache(kept)(lambda path, size, changed: read(path))
+        return functools.wraps(read)(lambda path: stored(path, *size_and_time(path)))
+
+    return decorate
 
 
 def hash_file(path: Path) -> str:

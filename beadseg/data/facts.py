@@ -4,7 +4,6 @@ A file is read again when its path, size or modification time differs from what 
 index in the cache says.
 """
 
-import functools
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from beadseg.data.cache import (
     hash_code,
     hash_file,
     hash_json,
+    once_a_file,
     read_stored,
     size_and_time,
     write_stored,
@@ -28,6 +28,7 @@ from beadseg.data.scaling import bead_diameters
 from beadseg.threads import ordered_map
 
 _TUPLES = ("shape", "diameters", "spacings", "reading")
+_hash_once = once_a_file(8)(hash_file)  # a file may hold the labels of many images
 KINDS = ("images", "masks", "ignore", "points")  # the folders of a data set
 
 
@@ -124,9 +125,8 @@ def _key(task: Task, folder: Path) -> str:
     if task.kind == "masks":
         how = f"{task.classes}"
     if task.image is not None and task.path.suffix.lower() in READERS:
-        size_of_image, time = size_and_time(
-            task.image
-        )  # its size decides how it is drawn
+        # On whose grid it is drawn.
+        size_of_image, time = size_and_time(task.image)
         how = f"{task.image.name}:{size_of_image}:{time}:{_classes(task)}"
     where = task.path.relative_to(folder).as_posix()
     return f"{where}:{size}:{changed}:{how}"
@@ -144,7 +144,7 @@ def look_into(task: Task) -> FileFacts:
     """Reads a file, one page at a time."""
     digest = ""
     try:
-        digest = _digest(task)
+        digest = _hash_once(task.path)
         if task.kind == "masks" and task.classes != "auto":
             digest += f" of classes {_classes(task)}"
         pages = task.open()
@@ -154,19 +154,6 @@ def look_into(task: Task) -> FileFacts:
         return FileFacts(digest, problem=f"{task.path}: {error.strerror}")
     notes = tuple(dict.fromkeys(note for page in pages for note in page.notes))
     return FileFacts(digest, tuple(_page(task.kind, p) for p in pages), notes)
-
-
-def _digest(task: Task) -> str:
-    if task.path.suffix.lower() != ".json":
-        return hash_file(task.path)
-    status = task.path.stat()
-    return _digest_of_many(task.path, status.st_size, status.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=8)
-def _digest_of_many(path: Path, size: int, changed: int) -> str:
-    """Of a file that is opened for each of many images: read once."""
-    return hash_file(path)
 
 
 def _page(kind: str, page: reading.PageRef) -> PageFacts:

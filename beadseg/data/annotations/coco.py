@@ -4,7 +4,6 @@ Lin et al. 2014, Microsoft COCO: Common Objects in Context; the run lengths as
 pycocotools writes them.
 """
 
-import functools
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from beadseg.data.annotations.shapes import (
     remarks,
 )
 from beadseg.data.annotations.text import read_content
+from beadseg.data.cache import once_a_file
 from beadseg.data.images.reading import PageRef, file_stem
 
 
@@ -35,6 +35,7 @@ def is_coco(content: Any) -> bool:
     return isinstance(content, dict) and {"images", "annotations"} <= content.keys()
 
 
+@once_a_file(2)
 def read_book(path: Path) -> Book | None:
     """What a file says of its images; None: it is no COCO file.
 
@@ -42,12 +43,6 @@ def read_book(path: Path) -> Book | None:
       ValueError: it is damaged.
       OSError: it cannot be read.
     """
-    status = path.stat()
-    return _book(path, status.st_size, status.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=2)
-def _book(path: Path, size: int, changed: int) -> Book | None:
     content = read_content(path)
     if not is_coco(content):
         return None

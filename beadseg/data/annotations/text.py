@@ -1,10 +1,10 @@
 """Text and JSON of files that other programs write."""
 
-import functools
 import json
 from pathlib import Path
 from typing import Any
 
+from beadseg.data.cache import once_a_file
 from beadseg.files import read_file
 
 LARGEST = 2**28  # bytes of one unpacked ROI, or of a text
@@ -26,6 +26,7 @@ def read_text(path: Path) -> str:
         return content.decode("cp1252", errors="replace")
 
 
+@once_a_file(2)
 def read_content(path: Path) -> Any:
     """The content of a JSON file, which may be of many images: read once.
 
@@ -33,12 +34,6 @@ def read_content(path: Path) -> Any:
       ValueError: it is no JSON, or too large.
       OSError: it cannot be read.
     """
-    status = path.stat()
-    return _parsed(path, status.st_size, status.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=2)
-def _parsed(path: Path, size: int, changed: int) -> Any:
     text = read_text(path)
     if not text.strip():
         raise ValueError("the file is empty")
