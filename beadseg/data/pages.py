@@ -246,13 +246,12 @@ def cut(page: Page, treatment: Preprocessing) -> Tiles:
         flatten_sigma=treatment.flatten_sigma / page.scale,
         scale=scale,
     )
-    has_mask, has_points = page.labels is not None, page.points is not None
-    labels = page.labels
-    if not has_mask:
+    labels, points = page.labels, page.points
+    if labels is None:
         labels = np.full(page.image.shape, UNKNOWN, np.int32)
     before, found = _count(labels), contrasts(labels, page.image, relative=True)
     labels = scaling.resample_labels(labels, image.shape)
-    points = page.points if has_points else np.zeros((0, 2), np.float32)
+    points = np.zeros((0, 2), np.float32) if points is None else points
     points = scaling.resample_points(points, page.image.shape, image.shape)
     records = []
     boxes = tile_boxes(image.shape, treatment.tile_size)
@@ -264,8 +263,7 @@ def cut(page: Page, treatment: Preprocessing) -> Tiles:
             offset=(rows.start, columns.start),
             shape=tile.shape,
             page_shape=image.shape,
-            has_mask=has_mask,
-            has_points=has_points,
+            has_mask=page.labels is not None,
             coverage=int((tile > 0).sum()) / max(known, 1),
             known=known / tile.size,
             scale=scale,

@@ -27,7 +27,6 @@ class RecordInfo:
     shape: tuple[int, int]
     page_shape: tuple[int, int]
     has_mask: bool
-    has_points: bool
     beads: int  # labelled in the whole page
     coverage: float  # share of the tile's known pixels that are bead
     known: float  # share of the tile's pixels that are bead or background

@@ -25,7 +25,6 @@ def record(source: str, beads: int, *, group="", tile=0, page=0, mask=True):
         shape=(64, 64),
         page_shape=(64, 64),
         has_mask=mask,
-        has_points=False,
         beads=beads,
         coverage=0.3,
         known=1.0,

@@ -43,7 +43,6 @@ def record(image: str, beads_in_image: int, tile: int = 0, side: int = 100):
         shape=(side, side),
         page_shape=(side, side),
         has_mask=True,
-        has_points=False,
         beads=beads_in_image,
         coverage=0.3,
         known=1.0,
