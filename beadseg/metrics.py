@@ -120,11 +120,6 @@ def nearest_threshold(threshold: float) -> float:
     return float(np.clip(round(threshold * BINS), 1, BINS - 1) / BINS)
 
 
-def best_threshold(histogram: ProbabilityHistogram) -> tuple[float, float]:
-    """The threshold of the best Jaccard over all examples pooled, and that Jaccard."""
-    return choose_threshold(confusions(pooled(histogram)))
-
-
 def choose_threshold(counts: Confusion, slack: float = 0.0) -> tuple[float, float]:
     """From counts at all `THRESHOLDS` [BINS - 1]: that of the best Jaccard, and this.
 

@@ -7,7 +7,6 @@ from beadseg.metrics import (
     THRESHOLDS,
     Confusion,
     accuracy,
-    best_threshold,
     choose_threshold,
     choose_threshold_partial,
     completed,
@@ -76,7 +75,8 @@ def test_merged_over_batches_equals_computed_at_once(example):
 
 
 def test_the_best_threshold_is_that_of_a_search(example):
-    threshold, value = best_threshold(probability_histogram(*example))
+    counts = confusions(pooled(probability_histogram(*example)))
+    threshold, value = choose_threshold(counts)
     scores = [float(jaccard(count(*example, t))) for t in THRESHOLDS]
     assert value == pytest.approx(max(scores))
     assert scores[int(round(threshold * 256)) - 1] == pytest.approx(value)
@@ -140,7 +140,7 @@ def test_a_threshold_from_partial_masks_is_nearly_the_best_of_complete_ones(shar
     found = np.asarray(counts.true_positive + counts.false_positive)[0]
     threshold = choose_threshold_partial(right, found)
     complete = probability_histogram(probability, bead.astype(np.float32), everywhere)
-    best = best_threshold(complete)[1]
+    best = choose_threshold(confusions(pooled(complete)))[1]
     reached = float(jaccard(confusion_at(complete, threshold))[0])
     assert reached > 0.98 * best
     assert choose_threshold_partial(3 * right, found) == threshold

@@ -15,7 +15,7 @@ from beadseg.data.builders import open_dataset
 from beadseg.metrics import (
     THRESHOLDS,
     ProbabilityHistogram,
-    best_threshold,
+    choose_threshold,
     confusions,
     jaccard,
     merge,
@@ -66,7 +66,8 @@ def together(runs: Sequence[Path]) -> dict[str, dict[str, float]]:
 
 
 def _scores(histogram: ProbabilityHistogram) -> dict[str, float]:
+    counts = confusions(histogram)
     return {
-        "best": best_threshold(histogram)[1],
-        "best at 0.5": float(jaccard(confusions(histogram))[THRESHOLDS == 0.5][0]),
+        "best": choose_threshold(counts)[1],
+        "best at 0.5": float(jaccard(counts)[THRESHOLDS == 0.5][0]),
     }
