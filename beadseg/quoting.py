@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
-NAME_BYTES = 200  # of a name that is given endings and numbers; disks allow 255
+_NAME_BYTES = 200  # of a name that is given endings and numbers; disks allow 255
 _FORMULA = ("=", "+", "-", "@")
 _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # control, no character at all, line ends
 
@@ -29,12 +29,12 @@ def is_printable(text: str) -> bool:
     return printable(text) == text
 
 
-def short_name(name: str, room: int = NAME_BYTES) -> str:
-    """A name of at most `room` bytes; a longer one is cut, and its hash added."""
-    if len(os.fsencode(name)) <= room:
+def short_name(name: str) -> str:
+    """A name of at most 200 bytes; a longer one is cut, and its hash added."""
+    if len(os.fsencode(name)) <= _NAME_BYTES:
         return name
     digest = hashlib.blake2b(os.fsencode(name), digest_size=4).hexdigest()
-    return f"{cut_name(name, room - 1 - len(digest))}~{digest}"
+    return f"{cut_name(name, _NAME_BYTES - 1 - len(digest))}~{digest}"
 
 
 def cut_name(name: str, room: int) -> str:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -322,13 +323,10 @@ def _merge_shapes(
 
     while len(groups) > 1:
         options = []
-        for a in groups:
-            for b in groups:
-                if a < b:
-                    both = tuple(map(max, a, b))
-                    members = groups[a] + groups[b]
-                    extra = pixels(members, both) - pixels(groups[a], a)
-                    options.append((extra - pixels(groups[b], b), a, b, both))
+        for a, b in combinations(sorted(groups), 2):
+            both = tuple(map(max, a, b))
+            extra = pixels(groups[a] + groups[b], both) - pixels(groups[a], a)
+            options.append((extra - pixels(groups[b], b), a, b, both))
         extra, a, b, both = min(options)
         if len(groups) <= _SHAPES and extra > _WASTE * total:
             break

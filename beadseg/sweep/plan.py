@@ -60,21 +60,20 @@ def groups(configs: Sequence[ConfigDict], numbers: Sequence[int]) -> list[Group]
       BeadsegError: a number is out of its range, or a name unknown.
     """
     found: dict[str, list[int]] = {}
-    flats = []
+    static: dict[int, dict[str, Any]] = {}
     for number, config in zip(numbers, configs, strict=True):
         check_ranges(config)
         loss_options(config.loss.name)  # refuses an unknown one
-        flats.append(static_fields(config))
+        static[number] = static_fields(config)
         found.setdefault(group_key(config), []).append(number)
-    at = dict(zip(numbers, flats, strict=True))
     differing = {
         field
-        for field in set().union(*flats)
-        if len({str(flat.get(field)) for flat in flats}) > 1
+        for field in set().union(*static.values())
+        if len({str(fields.get(field)) for fields in static.values()}) > 1
     }
     return [
         Group(
-            {f: v for f, v in sorted(at[members[0]].items()) if f in differing},
+            {f: v for f, v in sorted(static[members[0]].items()) if f in differing},
             tuple(members),
         )
         for members in found.values()

@@ -39,9 +39,7 @@ LAUNCHERS = {
 }
 WAIT = 300  # s until all processes must be there
 _PORTS = range(61440, 65536)  # above those that Linux gives to connections
-_PIECE = (
-    4096  # bytes; `broadcast_from_primary` sends multiples: each size is compiled once
-)
+_PIECE = 4096  # bytes: multiples are sent, as each size is compiled once
 # In what XLA says, as one of several kinds of error, when another process is gone.
 _GONE = re.compile(r"gloo|nccl|coordination|heartbeat|peer", re.IGNORECASE)
 

@@ -204,16 +204,13 @@ def absorption(rng, radial: Radial, b: np.ndarray) -> Look:
     shade = 1 - u(0, 0.15) * np.minimum(p.rho, 1) ** 2
     return Look(
         background=background, gain=np.maximum(1 + b * change * p.inside * shade, 0.02),
-        glow=None, relief=None, lean=(0, 0), spots=(), texture=u(0, 0.06),
-        texture_period=u(1.5, 5), background_texture=u(0, 0.015), grain=0, light=True,
+        texture=u(0, 0.06), texture_period=u(1.5, 5), background_texture=u(0, 0.015),
         bits=(8, 8, 12), electrons=(1500, 40000), dark=not darker,
     )  # fmt: skip
 
 
 def fluorescence(rng, radial: Radial, b: np.ndarray) -> Look:
-    """Light adds up on a dark background: filled, shell-dyed or flat (nuclei)
-    bodies.
-    """
+    """Light adds up on a dark background: bodies filled, shell-dyed or flat."""
     u, p, r = rng.uniform, radial, radial.radius
     kind = _pick(rng, 0.55, 0.15, 0.3)
     if kind == 0:
@@ -282,9 +279,7 @@ def reflected_light(rng, radial: Radial, b: np.ndarray) -> Look:
 
 
 def scanning_electron(rng, radial: Radial, b: np.ndarray) -> Look:
-    """Secondary electrons: edges glow, contacts and the background nearby are
-    shadowed.
-    """
+    """Secondary electrons: edges glow, contacts and what lies near are shadowed."""
     u, p, r = rng.uniform, radial, radial.radius
     background = u(0.05, 0.5)
     body = background + u(0.2, 0.45)
@@ -301,10 +296,10 @@ def scanning_electron(rng, radial: Radial, b: np.ndarray) -> Look:
     shade = shade * (1 - u(0, 0.5) * p.ring(0.6, u(0.5, 1.0)))
     glow = p.inside * (background + b * (np.minimum(body * shade, 1.1) - background))
     shadow = u(0, 0.5) * p.halo(u(0.1, 0.5) * r)
-    turn, lean = u(0, 2 * np.pi), u(0, 0.3)
+    lean = _lean(rng, 0, 0.3)
     return Look(
         background=background, gain=1 - p.inside - shadow, glow=glow,
-        lean=(lean * np.sin(turn), lean * np.cos(turn)), texture=u(0, 0.4) * u(0, 0.4),
+        lean=lean, texture=u(0, 0.4) * u(0, 0.4),
         texture_period=u(1.2, 5), background_texture=u(0, 0.05), grain=u(0, 0.05),
         light=False,
         bits=(8, 8, 8, 16), electrons=(300, 8000), dark=True,

@@ -30,8 +30,8 @@ def _typical_radius(settings: GeneratedSettings, rng, height: int) -> tuple[int,
     )
 
 
-def _relax(y, x, radius, touch: float, steps: int = 36) -> None:
-    for step in range(steps):
+def _relax(y, x, radius, touch: float) -> None:
+    for step in range(36):
         if step % 9 == 0:
             tree = cKDTree(np.stack([y, x], 1))
             reach = 2.3 * float(radius.max())

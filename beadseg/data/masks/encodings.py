@@ -81,8 +81,7 @@ def _black_and_white(mask: np.ndarray) -> Decoded:
 
 
 def _inverted(mask: np.ndarray) -> bool:
-    """Whether what is 0 has the shape of beads, and what is not the shape of
-    background.
+    """Whether what is 0 has the shape of beads, and all else that of background.
 
     Between beads that touch, the gaps have sides that bend inward; beads bend outward,
     so more of them lies in pieces that are not much larger than the largest disc
@@ -101,9 +100,8 @@ def _inverted(mask: np.ndarray) -> bool:
     sides = sum(bool(side.any()) for side in border)
     whole = area.max() / mask.sum()
     if share > 0.9 and whole > 0.99 and sides == 4:
-        return (
-            _round_share(~mask) > 0.6
-        )  # few beads: pieces of background are round too
+        # Few beads: pieces of background are round too.
+        return _round_share(~mask) > 0.6
     connected = whole > 0.5 and sides >= 2
     middle = mask[tuple(slice(max(0, (n - _WINDOW) // 2), n) for n in mask.shape)]
     middle = middle[:_WINDOW, :_WINDOW]  # enough to know, and soon done
