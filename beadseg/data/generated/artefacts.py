@@ -41,8 +41,7 @@ def add_bubbles(signal: np.ndarray, rng: np.random.Generator, radius: float) -> 
         large = radius * rng.uniform(2.5, 4.5)
         y, x = rng.uniform(-0.2 * size, 1.2 * size, 2)
         rim = large * rng.uniform(0.06, 0.15)
-        drawn = _disc(size, y, x, large + 4 * rim)
-        if drawn:
+        if drawn := _disc(size, y, x, large + 4 * rim):
             box, distance = drawn
             ring = np.exp(-0.5 * ((distance - large) / (0.6 * rim)) ** 2)
             signal[box] *= 1 - rng.uniform(0.5, 0.9) * ring
@@ -54,8 +53,7 @@ def add_dust(signal: np.ndarray, rng: np.random.Generator, radius: float) -> Non
     for _ in range(int(rng.integers(1, 6))):
         wide = radius * rng.uniform(0.8, 2.5) + 2
         strength = rng.uniform(0.02, 0.08)
-        drawn = _disc(size, *rng.uniform(0, size, 2), 2.2 * wide)
-        if drawn:
+        if drawn := _disc(size, *rng.uniform(0, size, 2), 2.2 * wide):
             box, distance = drawn
             spot = np.exp(-0.5 * (distance / (0.6 * wide)) ** 2)
             if rng.random() < 0.5:
@@ -81,8 +79,7 @@ def add_debris(
         own = change * rng.uniform(0.3, 1)
         core = min(max(0.6, radius * rng.uniform(0.05, 0.2)), largest)
         for _ in range(int(rng.integers(1, 4))):
-            drawn = _disc(size, y, x, core + 1.5)
-            if drawn:
+            if drawn := _disc(size, y, x, core + 1.5):
                 box, distance = drawn
                 signal[box] += own * _soft(distance - core)
             y, x = np.array([y, x]) + rng.normal(0, 1.2 * core, 2)
@@ -114,8 +111,7 @@ def add_dirt(
         core = rng.uniform(0.8, thickest)
         bend = rng.normal(0, 0.25)
         for _ in range(int(rng.integers(8, 60))):
-            drawn = _disc(size, y, x, 1.6 * core + 1.5)
-            if drawn:
+            if drawn := _disc(size, y, x, 1.6 * core + 1.5):
                 box, distance = drawn
                 part = signal[box]
                 own = level + change * rng.uniform(0.5, 1)
@@ -131,8 +127,7 @@ def add_rings(signal: np.ndarray, rng: np.random.Generator, radius: float) -> No
     size = len(signal)
     for _ in range(int(rng.integers(1, 12))):
         wide = radius * rng.uniform(0.06, 0.4) + 1
-        drawn = _disc(size, *rng.uniform(0, size, 2), 2.5 * wide)
-        if drawn:
+        if drawn := _disc(size, *rng.uniform(0, size, 2), 2.5 * wide):
             box, distance = drawn
             wave = np.cos(distance * (rng.uniform(3, 7) / wide) + rng.uniform(0, 6))
             fade = np.exp(-0.5 * (distance / wide) ** 2)
@@ -148,8 +143,7 @@ def add_specks(signal: np.ndarray, rng: np.random.Generator, radius: float) -> N
         for _ in range(int(rng.integers(1, 25))):
             core = radius * rng.uniform(0.005, 0.035) + 0.3
             at = np.array([y, x]) + rng.normal(0, spread, 2)
-            drawn = _disc(size, *at, core + 1.5)
-            if drawn:
+            if drawn := _disc(size, *at, core + 1.5):
                 box, distance = drawn
                 signal[box] *= 1 - rng.uniform(0.1, 0.8) * _soft(distance - core)
 

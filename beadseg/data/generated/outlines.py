@@ -40,18 +40,14 @@ def patches(outlines: Outlines, size: int, reach: float) -> Iterator[Patch]:
     stretch = np.sqrt(outlines.ratio)
     bulge = 1 + np.abs(outlines.wave).sum(1)
     extent = outlines.radius * stretch * bulge + reach
+    y, x = outlines.y, outlines.x
     # Python numbers: per bead, scalars of numpy would cost as much as the arrays.
     corners = [
         np.clip(edge, 0, size).astype(int).tolist()
-        for edge in (
-            outlines.y - extent,
-            outlines.y + extent + 2,
-            outlines.x - extent,
-            outlines.x + extent + 2,
-        )
+        for edge in (y - extent, y + extent + 2, x - extent, x + extent + 2)
     ]
-    shape = (outlines.y, outlines.x, stretch, np.cos(outlines.angle))
-    shape = [a.tolist() for a in (*shape, np.sin(outlines.angle), bulge > 1)]
+    shape = (y, x, stretch, np.cos(outlines.angle), np.sin(outlines.angle), bulge > 1)
+    shape = [numbers.tolist() for numbers in shape]
     for i, (top, bottom, left, right, y, x, long, cos, sin, rough) in enumerate(
         zip(*corners, *shape, strict=True)
     ):

@@ -76,12 +76,9 @@ def _chains(rng, number, radius, low, high):
         turns = rng.normal(0, 0.6, stop - start)
         turns[0] = rng.uniform(0, 2 * np.pi)
         heading = np.cumsum(turns)
-        y[start:stop] = (
-            rng.uniform(0, high[0]) + 1.9 * radius * np.sin(heading).cumsum()
-        )
-        x[start:stop] = (
-            rng.uniform(0, high[1]) + 1.9 * radius * np.cos(heading).cumsum()
-        )
+        apart = 1.9 * radius
+        y[start:stop] = rng.uniform(0, high[0]) + apart * np.sin(heading).cumsum()
+        x[start:stop] = rng.uniform(0, high[1]) + apart * np.cos(heading).cumsum()
         start = stop
     return y, x
 
@@ -96,17 +93,9 @@ def _crystal(rng, number, radius, low, high):
     a, b = np.meshgrid(np.arange(-reach, reach + 1), np.arange(-reach, reach + 1))
     for k in range(grains):
         turn = rng.uniform(0, np.pi / 3)
+        sin, cos = np.sin(turn), np.cos(turn)
         u, v = (a + 0.5 * b).ravel() * spacing, (b * np.sqrt(0.75)).ravel() * spacing
-        at = (
-            np.stack(
-                [
-                    u * np.sin(turn) + v * np.cos(turn),
-                    u * np.cos(turn) - v * np.sin(turn),
-                ],
-                1,
-            )
-            + seeds[k]
-        )
+        at = np.stack([u * sin + v * cos, u * cos - v * sin], 1) + seeds[k]
         framed = ((at > low) & (at < high)).all(1)
         at = at[framed]
         gap = np.hypot(*np.moveaxis(at[:, None] - seeds[None], 2, 0))
@@ -115,10 +104,9 @@ def _crystal(rng, number, radius, low, high):
     ragged = sites[:, 2] + rng.normal(0, 0.8 * spacing, len(sites))
     sites = sites[np.argsort(ragged)]
     sites = sites[rng.random(len(sites)) > rng.uniform(0, 0.12)][:number]
-    sites = rng.permutation(sites)[:, :2] + rng.normal(
-        0, 0.02 * radius, (len(sites), 2)
-    )
-    return sites[:, 0].copy(), sites[:, 1].copy()
+    sites = rng.permutation(sites)[:, :2]
+    sites += rng.normal(0, 0.02 * radius, sites.shape)
+    return tuple(sites.T.copy())
 
 
 _PLACE = {
