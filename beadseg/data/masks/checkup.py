@@ -86,15 +86,14 @@ def check(samples: Sequence[Sample], cache: Path) -> Checkup:
             disable=None,
         )
         looked = [each for each in found if each is not None]
-        doubts = [d for each in looked if (d := _doubt(each, looked)) is not None]
+        doubts = {e.sample.name: d for e in looked if (d := _doubt(e, looked))}
         edges = continued([each.edges for each in looked])
         neighbours = [[looked[i].sample.name for i in pair] for pair in edges]
         stored = {"doubts": doubts, "neighbours": neighbours}
         if labelled:
             with writing_cache(cache):
                 write_stored(file, stored)
-    fits = {d["image"]: d for d in stored["doubts"]}
-    made = [d for s in labelled for d in _doubts(s, fits.get(s.name))]
+    made = [d for s in labelled for d in _doubts(s, stored["doubts"].get(s.name))]
     return Checkup(tuple(made), tuple((a, b) for a, b in stored["neighbours"]))
 
 
@@ -105,7 +104,7 @@ def _stored(file: Path) -> dict[str, Any] | None:
         return None
 
 
-def _doubts(sample: Sample, fit: dict[str, str] | None) -> list[MaskDoubt]:
+def _doubts(sample: Sample, fit: Sequence[str] | None) -> list[MaskDoubt]:
     if sample.mask is None:
         return []
     file = str(sample.mask.path)
@@ -115,10 +114,9 @@ def _doubts(sample: Sample, fit: dict[str, str] | None) -> list[MaskDoubt]:
         kind, note = sample.reading
         made.append(MaskDoubt(sample.name, where, kind, note, _READ, False))
     if fit:
-        remedy = f"{fit['remedy']}; {_LEFT_OUT}"
-        made.append(
-            MaskDoubt(sample.name, where, fit["kind"], fit["evidence"], remedy, True)
-        )
+        kind, evidence, remedy = fit
+        remedy = f"{remedy}; {_LEFT_OUT}"
+        made.append(MaskDoubt(sample.name, where, kind, evidence, remedy, True))
     return made
 
 
@@ -145,8 +143,8 @@ def _look(sample: Sample) -> _Looked | None:
     return _Looked(sample, edges, probes, light, own)
 
 
-def _doubt(looked: _Looked, everything: Sequence[_Looked]) -> dict[str, str] | None:
-    """What is wrong with a doubtful mask, if anything."""
+def _doubt(looked: _Looked, everything: Sequence[_Looked]) -> tuple[str, ...] | None:
+    """What is wrong with a doubtful mask, if anything: kind, evidence and remedy."""
     sample, _, probes, light, own = looked
     if probes is None or not mask_fit.telling(probes, sample.beads):
         return None
@@ -171,7 +169,7 @@ def _doubt(looked: _Looked, everything: Sequence[_Looked]) -> dict[str, str] | N
             f"{how.words} the mask fits ({how.fit.score:.1f})"
         )
         remedy = f"save the mask {how.words}"
-        return _made(sample, kind, evidence, remedy)
+        return kind, evidence, remedy
     other, there = _other_image(looked, everything)
     if other is not None:
         evidence = (
@@ -179,26 +177,17 @@ def _doubt(looked: _Looked, everything: Sequence[_Looked]) -> dict[str, str] | N
             f"({there.score:.1f})"
         )
         remedy = f"give this image its own mask (this one is of {other})"
-        return _made(sample, "other image", evidence, remedy)
+        return "other image", evidence, remedy
     if how is not None:
         evidence = f"the mask lies beside its image: {faint}; {how.words} it fits"
-        return _made(sample, kind, f"{evidence} ({how.fit.score:.1f})", "move it there")
+        return kind, f"{evidence} ({how.fit.score:.1f})", "move it there"
     if mask_fit.by_chance(own, light, sample.beads):
         evidence = (
             f"the mask seems to belong to another image: {faint}, while the image "
             "shows objects elsewhere; it fits no other image of its size either"
         )
-        return _made(sample, "other image", evidence, "give this image its own mask")
+        return "other image", evidence, "give this image its own mask"
     return None
-
-
-def _made(sample: Sample, kind: str, evidence: str, remedy: str) -> dict[str, str]:
-    return {
-        "image": sample.name,
-        "kind": kind,
-        "evidence": evidence,
-        "remedy": remedy,
-    }
 
 
 def _other_image(

@@ -113,16 +113,14 @@ def measure_marks(
     area, disc = _discs(index, len(ids))
     whole = ~np.isin(ids, on_border(labels))
     diameters = 2 * np.sqrt(area / np.pi)
-    beads = dict(seen)
+    lone, beads = disc & whole, dict(seen)
     pairs = [
         (diameter, beads[label])
-        for label, diameter in zip(
-            ids[disc & whole], diameters[disc & whole], strict=True
-        )
+        for label, diameter in zip(ids[lone], diameters[lone], strict=True)
         if label in beads
     ]
     marks, under = np.array(pairs, float).reshape(-1, 2).T
-    return MarkedImage(name, int(whole.sum()), diameters[disc & whole], marks, under)
+    return MarkedImage(name, int(whole.sum()), diameters[lone], marks, under)
 
 
 def kind_of_masks(images: Sequence[MarkedImage], kind: str = "auto") -> Marks:
