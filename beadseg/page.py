@@ -133,10 +133,7 @@ class Page:
         self._add(f'<dl class="numbers">{tiles}</dl>')
 
     def table(
-        self,
-        header: Sequence[str],
-        rows: Sequence[Sequence[Any]],
-        caption: str = "",
+        self, header: Sequence[str], rows: Sequence[Sequence[Any]], caption: str = ""
     ) -> None:
         """A table; columns of numbers (also "0.91 ± 0.02", "12 px") are set right.
 

@@ -66,11 +66,7 @@ LOSSES = (
     {"loss.name": "tversky", "loss.alpha": 0.3, "loss.beta": 0.7},
     {"loss.name": "combined"},
 )
-BASELINE = {
-    "loss.name": "bce",
-    "optim.learning_rate": 1e-4,
-    "data.batch_size": 32,
-}
+BASELINE = {"loss.name": "bce", "optim.learning_rate": 1e-4, "data.batch_size": 32}
 MITOCHONDRIA_DATA = {
     "data.generated.preset": "mitochondria",
     "data.generated.bead_diameter": 0.0,

@@ -12,11 +12,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FIELDS = {
-    "train__steps_per_epoch": 6,
-    "optim__cosine": False,
-    "log__every": 4,
-}
+FIELDS = {"train__steps_per_epoch": 6, "optim__cosine": False, "log__every": 4}
 
 
 def run(command: list[str], **options) -> subprocess.CompletedProcess:

@@ -21,8 +21,7 @@ from tests.tiny import FOUR_IMAGES, tiny_config
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
     return tiny_config(
-        data__cache_dir=str(tmp_path_factory.mktemp("cache")),
-        **FOUR_IMAGES,
+        data__cache_dir=str(tmp_path_factory.mktemp("cache")), **FOUR_IMAGES
     )
 
 

@@ -54,10 +54,7 @@ def test_what_is_told_decides_whether_masks_are_judged(tiny):
     assert look_up(tiny, [Record("a", 1.0)]).method is None
     assert look_up(tiny, [Record("a")]).audited == (0,)
     tiny.partial.completeness = 0.4
-    assert look_up(tiny, [Record("a"), Record("b", 0.5)]).given == {
-        "a": 0.4,
-        "b": 0.5,
-    }
+    assert look_up(tiny, [Record("a"), Record("b", 0.5)]).given == {"a": 0.4, "b": 0.5}
     tiny.partial.method = "none"
     assert look_up(tiny, [Record("a")]).method is None
 

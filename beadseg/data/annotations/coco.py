@@ -10,13 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from beadseg.data.annotations.shapes import (
-    CORNER,
-    Drawing,
-    Shape,
-    ellipse,
-    remarks,
-)
+from beadseg.data.annotations.shapes import CORNER, Drawing, Shape, ellipse, remarks
 from beadseg.data.annotations.text import read_content
 from beadseg.data.cache import once_a_file
 from beadseg.data.images.reading import PageRef, file_stem

@@ -83,12 +83,7 @@ def import_labels(
         told = tomlkit.parse(read_file(settings).decode("utf-8-sig"))
         told.pop("classes", None)  # masks have a number per bead now
         write_whole(output / FILE, tomlkit.dumps(told))
-    return {
-        "images": rows,
-        "problems": problems,
-        "notes": notes,
-        "output": str(output),
-    }
+    return {"images": rows, "problems": problems, "notes": notes, "output": str(output)}
 
 
 def _look(

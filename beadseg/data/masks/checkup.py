@@ -80,10 +80,7 @@ def check(samples: Sequence[Sample], cache: Path) -> Checkup:
     stored = _stored(file)
     if stored is None:
         found = tqdm(
-            ordered_map(_look, labelled),
-            "comparing masks",
-            len(labelled),
-            disable=None,
+            ordered_map(_look, labelled), "comparing masks", len(labelled), disable=None
         )
         looked = [each for each in found if each is not None]
         doubts = {e.sample.name: d for e in looked if (d := _doubt(e, looked))}

@@ -135,10 +135,7 @@ def test_ome_zarr_in_a_data_set(tmp_path):
     (sample,) = scan(data).samples
     assert (sample.name, sample.beads, sample.pixel_size) == ("a", 1, 0.5)
     tensorstore.open(
-        {
-            "driver": "zarr3",
-            "kvstore": {"driver": "file", "path": str(folder / "0")},
-        }
+        {"driver": "zarr3", "kvstore": {"driver": "file", "path": str(folder / "0")}}
     ).result().write(planes() + np.uint16(9)).result()
     assert scan(data).samples[0].digest != sample.digest
 

@@ -1,12 +1,7 @@
 import numpy as np
 import pytest
 
-from beadseg.data.masks.beads import (
-    contrasts,
-    faintest_bead,
-    is_faint,
-    number_beads,
-)
+from beadseg.data.masks.beads import contrasts, faintest_bead, is_faint, number_beads
 
 
 @pytest.mark.parametrize("top", [1, 5, 300, 2**40])
