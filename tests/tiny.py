@@ -4,6 +4,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from beadseg.data.tiles import RecordInfo
 from configs import base
 
 TINY = {
@@ -42,3 +43,12 @@ def tiny_config(**others: Any) -> ConfigDict:
     config = base.get_config()
     config.update_from_flattened_dict(tiny_fields(**others))
     return config
+
+
+def record_of(image: str, tile: int, side: int, **others: Any) -> RecordInfo:
+    """A tile of an image of a group of its own, `side` px across."""
+    about = dict.fromkeys(("image", "source", "group", "uid"), image)
+    about |= {"page": 0, "has_mask": True, "coverage": 0.3, "known": 1.0, "scale": 1.0}
+    about |= {"low": 0.0, "high": 1.0, "pixel_size": None, "completeness": None}
+    about |= dict.fromkeys(("shape", "page_shape"), (side, side))
+    return RecordInfo(f"{image}@0,{tile}", offset=(0, tile), **about | others)

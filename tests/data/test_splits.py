@@ -10,31 +10,15 @@ from hypothesis import strategies as st
 from beadseg.data.splits import Split, format_split, from_json, split
 from beadseg.data.tiles import RecordInfo
 from beadseg.errors import BeadsegError
+from tests.tiny import record_of
 
 BINS = (0, 20, 50, 100)
 
 
 def record(source: str, beads: int, *, group="", tile=0, page=0, mask=True):
-    return RecordInfo(
-        name=f"{source}_p{page}@0,{tile}",
-        image=f"{source}_p{page}",
-        source=source,
-        group=group or source,
-        page=page,
-        offset=(0, tile),
-        shape=(64, 64),
-        page_shape=(64, 64),
-        has_mask=mask,
-        beads=beads,
-        coverage=0.3,
-        known=1.0,
-        scale=1.0,
-        low=0.0,
-        high=1.0,
-        uid=source,
-        pixel_size=None,
-        completeness=None,
-    )
+    image = f"{source}_p{page}"
+    about = {"source": source, "group": group or source, "page": page, "beads": beads}
+    return record_of(image, tile, 64, **about, has_mask=mask)
 
 
 def names(records, side) -> set[str]:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from beadseg.data.targets import distance
-from beadseg.data.tiles import RecordInfo
 from beadseg.matching import Counts
 from beadseg.training import beads
 from beadseg.training.beads import TileBeads
+from tests.tiny import record_of
 
 DIAMETER = 17.0
 OPTIONS = {"diameter": DIAMETER}
@@ -33,26 +33,7 @@ def compare(labels, predicted, image="a", marks=None) -> TileBeads:
 
 
 def record(image: str, beads_in_image: int, tile: int = 0, side: int = 100):
-    return RecordInfo(
-        name=f"{image}@0,{tile}",
-        image=image,
-        source=image,
-        group=image,
-        page=0,
-        offset=(0, tile),
-        shape=(side, side),
-        page_shape=(side, side),
-        has_mask=True,
-        beads=beads_in_image,
-        coverage=0.3,
-        known=1.0,
-        scale=1.0,
-        low=0.0,
-        high=1.0,
-        uid=image,
-        pixel_size=None,
-        completeness=None,
-    )
+    return record_of(image, tile, side, beads=beads_in_image)
 
 
 def test_what_the_network_sees_is_found_and_counted():
