@@ -68,17 +68,11 @@ class Claims:
         """How many others had what this process has now, and ended or let go of it."""
         return int(self._held[member].suffix[1:])
 
-    def holds(self, member: int) -> bool:
-        """Whether this process is still the owner: another may have thought it dead."""
+    def lost(self, member: int) -> bool:
+        """Whether another process, which thought this one dead, has what it had."""
         with self._lock:
             claim = self._held.get(member)
-        return claim is not None and self._newest(member) in (claim, None)
-
-    def lost(self, member: int) -> bool:
-        """Whether another process has taken over what this one had."""
-        with self._lock:
-            held = member in self._held
-        return held and not self.holds(member)
+        return claim is not None and self._newest(member) not in (claim, None)
 
     def alone(self) -> bool:
         """Whether no other process is at work in the folder."""

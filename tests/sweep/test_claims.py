@@ -28,7 +28,7 @@ def test_one_of_two_gets_a_member_and_the_other_after_it_let_go(pair):
     first.release(3)
     assert first.owner(3) is None
     assert second.take(3)
-    assert second.holds(3) and not first.holds(3)
+    assert not second.lost(3)
 
 
 def test_leaving_the_context_lets_go(tmp_path):
@@ -50,7 +50,7 @@ def test_an_owner_abroad_is_trusted_for_a_lease_and_notices_when_it_has_lost(tmp
         old = time.time() - 61
         os.utime(claim, (old, old))
         assert here.take(0)
-        assert here.holds(0) and not away.holds(0)
+        assert away.lost(0) and not here.lost(0)
 
 
 def test_signs_of_life_keep_a_claim(tmp_path):
