@@ -70,7 +70,7 @@ class SweepView:
     def __init__(self, path: Path):
         """Raises BeadsegError if there is no sweep in the folder."""
         self.path = Path(path)
-        content = self._read(self.path / "sweep.json")
+        content = self.read("sweep.json")
         if content is None:
             raise BeadsegError(
                 f"{self.path}: no sweep (no sweep.json in it): give the folder that "
@@ -91,7 +91,9 @@ class SweepView:
         found = dict(enumerate(self._points))
         for file in sorted((self.path / "trials").glob("*.json")):
             if file.stem.isdecimal():
-                found[int(file.stem)] = old_names.point(self._read(file) or {})
+                found[int(file.stem)] = old_names.point(
+                    self.read(f"trials/{file.name}") or {}
+                )
         return found
 
     def run_path(self, member: int) -> Path:
@@ -120,7 +122,9 @@ class SweepView:
         """The rows of a member's `metrics.jsonl`."""
         return read_rows(self.run_path(member) / "metrics.jsonl")
 
-    def _read(self, file: Path) -> Any | None:
+    def read(self, name: str) -> Any | None:
+        """The content of a JSON file of the sweep, or None where there is none."""
+        file = self.path / name
         try:
             return read_json(file)
         except FileNotFoundError:
@@ -149,7 +153,7 @@ class SweepFolder(SweepView):
         }
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            before = self._read(self.path / "sweep.json")
+            before = self.read("sweep.json")
             if before is None:
                 others = {p.name for p in self.path.iterdir() if p.name[0] != "."}
                 if "members" not in others and others - {"launch"}:
@@ -158,10 +162,6 @@ class SweepFolder(SweepView):
             else:
                 self._check_same(before, content)
         super().__init__(path)
-
-    def read(self, name: str) -> Any | None:
-        """The content of a JSON file of the sweep, or None where there is none."""
-        return self._read(self.path / name)
 
     def write(self, name: str, content: Any) -> None:
         """Writes a JSON file whole or not at all."""
@@ -173,7 +173,7 @@ class SweepFolder(SweepView):
     def config(self, member: int) -> ConfigDict:
         """All settings of a member; those of its run alone."""
         if member not in self._configs:
-            point = self._read(self.path / "trials" / f"{member:03d}.json")
+            point = self.read(f"trials/{member:03d}.json")
             self._configs[member] = apply(self.base, point, f"trial {member}")
         config = self._configs[member]
         config.log.group = config.log.group or self.name
@@ -223,7 +223,7 @@ class SweepFolder(SweepView):
             )
 
     def _refuse_other_files(self) -> None:
-        if not self._read(self.path / "sweep.json"):  # another process was first
+        if not self.read("sweep.json"):  # another process was first
             raise BeadsegError(
                 f"{self.path}: this folder holds other files and no sweep: "
                 "give an empty or new folder with --workdir"
