@@ -8,7 +8,7 @@ beyond that.
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -342,7 +342,7 @@ def _build(plan: _Plan, folder: Path) -> None:
     contrasts = np.concatenate(found.contrasts)
     index = {
         "builder": Path(builder.data_dir).relative_to(folder).as_posix(),
-        "records": [record.to_json() for record in found.records],
+        "records": [asdict(record) for record in found.records],
         "problems": found.problems,
         "notes": notes,
         "bead_diameter_px": plan.bead_diameter_px,

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -36,9 +36,6 @@ class RecordInfo:
     uid: str  # hash of the image file and page
     pixel_size: float | None  # um, of the file's pixels
     completeness: float | None  # share of the true beads that the mask labels
-
-    def to_json(self) -> dict:
-        return asdict(self)
 
     @classmethod
     def from_json(cls, fields: dict) -> "RecordInfo":

@@ -295,9 +295,9 @@ def _join(
     node[own] = np.arange(len(own))
     node = node[root]
     one, other = node[one], node[other]
-    low, high, saddle = _once(
-        *_unequal(np.minimum(one, other), np.maximum(one, other), table.saddle)
-    )
+    apart = one != other
+    low, high = np.minimum(one, other)[apart], np.maximum(one, other)[apart]
+    low, high, saddle = _once(low, high, table.saddle[apart])
     area = np.bincount(node[1:], table.area, len(own)).astype(np.int64)
     first = np.full(len(own), np.iinfo(np.int64).max)
     np.minimum.at(first, node[1:], table.first)
@@ -326,11 +326,6 @@ def _join(
     final = np.zeros(len(root), np.int32)
     final[1:] = label[owner[node[1:]]]
     return final, len(names)
-
-
-def _unequal(one, other, saddle):
-    differ = one != other
-    return one[differ], other[differ], saddle[differ]
 
 
 def _merged(peak, area, low, high, saddle, prominence, min_area):
