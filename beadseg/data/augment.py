@@ -30,7 +30,6 @@ def augment(
     Args:
       image: f32[h, w], normalised; mirrored at its edges where a crop goes beyond.
       labels: i32[h, w].
-      rng: decides everything.
       settings: `config.data.augment`; not `enabled`: a crop and nothing else.
       crop: side in pixels.
 

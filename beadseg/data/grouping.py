@@ -48,7 +48,6 @@ def keep_frames_together(
     """Samples of which crops of one frame have one group, and a remark.
 
     Args:
-      samples: of a folder.
       told: whether somebody has said what group a source is of.
       neighbours: pairs of names whose images go on in each other.
     """

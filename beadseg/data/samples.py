@@ -77,7 +77,6 @@ def read_sample(
     """Reads a sample; unknown are pixels of `ignore`, and those without data.
 
     Args:
-      sample: of a data set.
       labels_of: the labels i32[H, W] of a sample, from it and its points.
 
     Raises:
@@ -107,11 +106,7 @@ def match(
     """The usable pages of an image file, each with the usable pages that match it.
 
     Args:
-      stem: of the file.
       tasks: its image file, and the others of the same stem, by kind.
-      facts: of all files.
-      settings: of the folder.
-      group: of the file.
       problems: gets a line for each file and page that is left out.
     """
     known = {kind: facts[task] for kind, task in tasks.items() if task}
@@ -164,7 +159,6 @@ def with_discs(
     """Samples whose beads are discs where there are points and no mask, and a remark.
 
     Args:
-      samples: of a folder.
       diameter: px, `data.point_diameter`; None: the median distance from a centre to
         the nearest other, which is a diameter where beads lie close.
 

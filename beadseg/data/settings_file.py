@@ -53,7 +53,6 @@ def read_beads_toml(folder: Path, stem_of: Callable[[str], str]) -> BeadsToml:
     """Reads `beads.toml` of a folder; all defaults where there is none.
 
     Args:
-      folder: of the data set.
       stem_of: from a file name as a person writes it to the stem of that file.
 
     Raises:
@@ -123,7 +122,6 @@ def write_completeness(
     """Puts completeness by file into `beads.toml`; all else stays as it was written.
 
     Args:
-      folder: of the data set.
       shares: by stem; None takes back a 1 that was written before.
       stem_of: from a file name as a person writes it to the stem of that file.
       others: stems to which one number for all files goes on applying.

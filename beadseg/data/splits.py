@@ -81,11 +81,9 @@ def split(
     labelled beads in its images.
 
     Args:
-      records: of the data set.
       fraction: of the units, for validation; at least one is on each side, from four
         units on two, and more where they are of several densities. Of few units with
         several images each, those are chosen that hold about this share of the beads.
-      seed: of the choice.
       bins: lower edges of the densities, beads per image.
       named: the groups that validate; none: they are chosen.
 

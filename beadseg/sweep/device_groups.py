@@ -83,8 +83,6 @@ class DeviceGroups:
         """Compiled code for each device that is to be used.
 
         Args:
-          config: of a member of the group.
-          data: of the group.
           members: of the group, that are trained together.
         """
         devices = jax.local_devices()[:members]

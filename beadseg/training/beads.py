@@ -106,9 +106,7 @@ def choose_tiles(
     The order of records does not matter.
 
     Args:
-      records: of the data set.
       indices: of the validation tiles.
-      images: those that count.
       most: px; one tile is chosen in any case.
     """
     tiles: dict[str, list[int]] = defaultdict(list)
@@ -147,12 +145,9 @@ def compare(
     """Finds the beads of a tile and compares them with its labels.
 
     Args:
-      image: its name.
       labels: i32[H, W], -1 unknown.
       probability: f32[H, W].
       distance: f32[H, W] of the network's head; None without it.
-      threshold: of the probability.
-      options: of `find_beads`.
       mark_diameter: px of a bead whose labels are marks; None: they are outlines.
       sizes: px, of beads that the network knows; None: one.
     """
@@ -182,7 +177,6 @@ def add_up(tiles: Sequence[TileBeads], completeness: Mapping[str, float]) -> Bea
     """The sums over tiles, expected against complete masks.
 
     Args:
-      tiles: looked at.
       completeness: by image.
     """
     by_image: dict[str, list[matching.Counts]] = defaultdict(list)

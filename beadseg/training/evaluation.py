@@ -114,14 +114,7 @@ def evaluate(
     looked at: keeping every probability map would let memory grow with the data.
 
     Args:
-      steps: compiled.
-      state: of the run.
-      hp: its hyperparameters.
       dataset: that `validation` numbers records of.
-      validation: records.
-      config: of the run.
-      known: completeness of the masks.
-      with_samples: whether there are to be pictures.
       look_at: px in which beads are looked for, at most; 0: they are not.
       marks: whether masks mark beads instead of outlining them.
     """

@@ -93,8 +93,6 @@ def known_labels(
     """Looks up what `config.partial`, `beads.toml` and the renderer give.
 
     Args:
-      config: of the run.
-      records: of the data set trained on.
       train: those of the training side.
       truth: whether validation looks at the same masks; generated beads whose masks
         are damaged are judged by the undamaged ones.
@@ -175,11 +173,7 @@ def audit_after(
     epoch, masks that may be partial are said to be in a line.
 
     Args:
-      epoch: that has ended.
-      labels: of the run.
       predict: probabilities f32[B, H, W, 1] of a batch, of the network as it is.
-      dataset: trained on.
-      config: of the run.
     """
     first, last = (
         max(1, math.ceil(share * config.train.epochs))
@@ -259,7 +253,6 @@ def find_objects(probability: Map, labels: Map, threshold: float) -> Objects:
     Args:
       probability: f32[H, W].
       labels: i32[H, W], positive beads, -1 unknown: what lies mostly there is left out.
-      threshold: of the probability.
     """
     objects = separate(probability >= threshold)
     both = overlaps(labels, objects)

@@ -178,8 +178,6 @@ def default_workdir(
     settings: a folder is found then by what is in it.
 
     Args:
-      name: of the config.
-      config: of the run.
       settings_in: reads those of a folder; raises OSError, ValueError or LookupError.
     """
 

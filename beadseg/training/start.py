@@ -51,9 +51,7 @@ def start_from(state: TrainState, start: Weights, source: str) -> TrainState:
     out.
 
     Args:
-      state: as `create_state` made it.
-      start: of the run.
-      source: its name, for messages.
+      source: name of that run, for messages.
 
     Raises:
       BeadsegError: the weights are of another network.
@@ -84,12 +82,8 @@ def mix_with_start(
     """The best state with as much of its start as validation gains by.
 
     Args:
-      best: of the run.
-      folder: of the run.
       shares: of the start, that are tried.
-      score: of `best`.
       place: a state from the host onto the devices.
-      score_of: that of a state.
       gain: share of what was gained over the start that is to be kept; of the states
         that keep it the one with most of the start is taken.
 
@@ -123,8 +117,6 @@ def interpolate_weights(state: TrainState, start: Weights, share: float) -> Trai
     zero-shot models). Heads that were fresh stay as they are.
 
     Args:
-      state: trained from `start`.
-      start: what it began with.
       share: of the start, 0..1.
     """
     before = start_from(state, start, START)

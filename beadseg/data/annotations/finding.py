@@ -93,7 +93,6 @@ def open_books(
     """Gives images without labels of their own those of a book, and says what is odd.
 
     Args:
-      found: the books.
       labels: by the stem of the image; is added to.
       images: the stems of all.
       problems: gets the lines.

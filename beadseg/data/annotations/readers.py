@@ -56,8 +56,6 @@ def open_vector(
     """Lists the page of a file whose ending is one of `READERS`.
 
     Args:
-      path: the file.
-      image: that it belongs to.
       classes: which of its objects are beads, see `shapes.of_classes`.
 
     Raises:

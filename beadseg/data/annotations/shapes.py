@@ -77,7 +77,6 @@ def of_classes(drawing: Drawing, classes: str | tuple[int | str, ...]) -> Drawin
     """The shapes that are beads, and a line on what became of the others.
 
     Args:
-      drawing: all shapes.
       classes: numbers and names of those that are; of a text all are.
     """
     found = sorted({s.name or str(s.number) for s in drawing.shapes if s.has_class})

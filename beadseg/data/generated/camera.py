@@ -59,7 +59,6 @@ def expose(
 
     Args:
       signal: f32[H, W] >= 0; changed in place.
-      rng: source of all randomness.
       bits: depth of the camera, 8 to 16.
       electrons: quanta at full scale; shot noise is sqrt of the quanta (Gaussian).
       read: standard deviation of the read noise, share of full scale.
@@ -93,7 +92,6 @@ def add_soft_noise(image: np.ndarray, rng: np.random.Generator, white: int) -> N
 
     Args:
       image: uint8 or uint16 [H, W]; changed in place.
-      rng: source of all randomness.
       white: largest value.
     """
     height, width = image.shape
@@ -120,7 +118,6 @@ def video_frame(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
     Args:
       image: uint8[H, W].
-      rng: source of all randomness.
     """
     height, width = image.shape
     factor = rng.uniform(1.0, 2.2)

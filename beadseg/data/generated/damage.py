@@ -31,7 +31,6 @@ def damage_labels(
         them; or px for "erode", "dilate" and "shift".
       labels: i[H, W]; 0 background, positive beads, -1 unknown (left alone).
       beads: BEAD_TABLE[N], a row for each positive label.
-      rng: source of all randomness.
 
     Raises:
       BeadsegError: an unknown kind, or an amount out of its range.

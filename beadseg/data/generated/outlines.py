@@ -78,7 +78,6 @@ def rasterise(
     """Exact truth: the topmost bead at each pixel centre.
 
     Args:
-      outlines: N beads.
       size: px, side of the frame.
       height: rows of the frame that show the scene; those below (a data bar) are empty.
 

@@ -177,8 +177,6 @@ def lay_out(
     """Draws a scene whose bead number and coverage are in the asked ranges.
 
     Args:
-      settings: ranges.
-      rng: source of all randomness.
       height: rows of the frame that show the scene, counted from the top.
 
     Returns:

@@ -68,12 +68,7 @@ class _Looked(NamedTuple):
 
 
 def check(samples: Sequence[Sample], cache: Path) -> Checkup:
-    """Looks at every labelled image and its mask, or remembers what was found.
-
-    Args:
-      samples: of a folder.
-      cache: of beadseg.
-    """
+    """Looks at every labelled image and its mask, or remembers what was found."""
     labelled = [s for s in samples if s.labelled]
     content = [[s.name, s.digest] for s in labelled]
     file = cache / "index" / f"masks-{hash_json([content, hash_code()])}.json"

@@ -133,9 +133,7 @@ def store(
 
     Args:
       data: `config.data`.
-      samples: of the folder.
       marks: tells what its masks are, after the last outline.
-      outlines: of each image.
     """
     diameters, digests, shifts = {}, [], {}
     count = drawn = unmarked = 0

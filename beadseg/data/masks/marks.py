@@ -103,7 +103,6 @@ def measure_marks(
     """Finds the discs of a mask.
 
     Args:
-      name: of the image.
       labels: i[H, W], positive marks.
       seen: label of a mark, and diameter in px of the bead seen under it alone.
     """
@@ -132,7 +131,6 @@ def kind_of_masks(images: Sequence[MarkedImage], kind: str = "auto") -> Marks:
     Where too few beads are seen, masks are taken for outlines.
 
     Args:
-      images: with a mask each.
       kind: of `KINDS`; all but "auto" decides.
     """
     images = [image for image in images if image.count]

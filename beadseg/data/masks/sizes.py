@@ -107,7 +107,6 @@ def settled(config: ConfigDict, dataset: Mapping[str, Any] | None) -> ConfigDict
     """The config with the sizes that a run is taught already: its start may be gone.
 
     Args:
-      config: of the run.
       dataset: its dataset.json; None: it has none yet.
     """
     if config.data.sizes != AUTO or dataset is None:

@@ -73,7 +73,6 @@ def summarise(
 
     Args:
       rows: of `metrics.jsonl`.
-      config: of the run.
       marks: whether masks mark beads, so that the score is F1 instead of Jaccard.
       best: the row of the best weights, for rows without any of kind "validation".
     """
