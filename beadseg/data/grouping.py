@@ -42,22 +42,23 @@ def given_groups(pattern: str, settings: BeadsToml) -> Callable[[str], str]:
 
 def keep_frames_together(
     samples: Sequence[Sample],
-    told: Callable[[str], bool],
+    given: Callable[[str], bool],
     neighbours: Sequence[tuple[str, str]],
 ) -> tuple[list[Sample], str | None]:
     """Samples of which crops of one frame have one group, and a remark.
 
     Args:
-      told: whether somebody has said what group a source is of.
+      given: whether somebody has said what group a source is of.
       neighbours: pairs of names whose images go on in each other.
     """
     names = Counter(
-        frame_of(source) for source in {s.source for s in samples if not told(s.source)}
+        frame_of(source)
+        for source in {s.source for s in samples if not given(s.source)}
     )
     groups = []
     for sample in samples:
         frame = frame_of(sample.source)
-        free = not told(sample.source)
+        free = not given(sample.source)
         several = free and frame is not None and names[frame] > 1
         groups.append(frame if several else sample.group)
     by_name = sum(new != s.group for new, s in zip(groups, samples, strict=True))
@@ -67,7 +68,7 @@ def keep_frames_together(
     links += [
         (at[a], at[b])
         for a, b in neighbours
-        if not (told(samples[at[a]].source) or told(samples[at[b]].source))
+        if not (given(samples[at[a]].source) or given(samples[at[b]].source))
     ]
     groups = [groups[i] for i in joined(len(samples), links)]
     changed = [

@@ -109,8 +109,8 @@ def _is_name(text: str) -> bool:
 
 def format_beads_toml(settings: BeadsToml) -> str:
     """The text of a `beads.toml` that says so; empty where there is nothing to say."""
-    told = {k: v for k, v in asdict(settings).items() if v is not None and v != {}}
-    return tomlkit.dumps(told)
+    given = {k: v for k, v in asdict(settings).items() if v is not None and v != {}}
+    return tomlkit.dumps(given)
 
 
 def write_completeness(
@@ -130,11 +130,11 @@ def write_completeness(
       BeadsegError: `beads.toml` is not valid or cannot be written; it is unchanged.
     """
     path = folder / FILE
-    told = read_beads_toml(folder, stem_of).completeness
+    given = read_beads_toml(folder, stem_of).completeness
     text, before = _read(path)
     try:
         document = tomlkit.parse(text)
-        _put(document, dict(shares), told, stem_of, others)
+        _put(document, dict(shares), given, stem_of, others)
         after = tomlkit.dumps(document)
         changed = tomllib.loads(after) != before
     except ValueError as error:
@@ -147,9 +147,9 @@ def write_completeness(
             write_whole(path, after)
 
 
-def _put(document, shares: dict, told, stem_of, others: Collection[str]) -> None:
+def _put(document, shares: dict, given, stem_of, others: Collection[str]) -> None:
     """Puts shares into the table; where one number stood, a table takes its place."""
-    if not isinstance(told, dict):
+    if not isinstance(given, dict):
         if all(share is None for share in shares.values()):
             return
         old = document.pop("completeness", None)
@@ -157,8 +157,8 @@ def _put(document, shares: dict, told, stem_of, others: Collection[str]) -> None
         if old is not None and old.trivia.comment:
             table.comment(old.trivia.comment.lstrip("# "))
         document["completeness"] = table
-        for stem in others if told is not None else ():
-            document["completeness"][stem] = told
+        for stem in others if given is not None else ():
+            document["completeness"][stem] = given
     table = document["completeness"]
     written = {stem_of(key): key for key in table}
     for stem, share in shares.items():

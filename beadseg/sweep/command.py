@@ -71,17 +71,17 @@ def run(
 def sweep_workdir(sweep: Sweep, config: ConfigDict, name: str) -> Path:
     """`runs/NAME-KEY`, KEY made from the settings and the points."""
 
-    def told(points: Iterable[Point], epochs: int) -> list:
+    def listed(points: Iterable[Point], epochs: int) -> list:
         """A run may grow, a sweep may not."""
         return [*(sorted(map(list, point.items())) for point in points), epochs]
 
     def settings_in(folder: Path) -> dict[str, Any]:
         content = read_json(folder / "sweep.json")
         fields = content["config"]
-        return fields | {"points": told(content["points"], fields["train.epochs"])}
+        return fields | {"points": listed(content["points"], fields["train.epochs"])}
 
     settings = config.copy_and_resolve_references().unlock()
-    settings.points = told(sweep.points, config.train.epochs)
+    settings.points = listed(sweep.points, config.train.epochs)
     return default_workdir(name, settings, settings_in)
 
 

@@ -132,9 +132,9 @@ def choose(config: ConfigDict, members: int, seconds: float) -> ExecutionMode:
             continue  # no memory for it
     if not rates:
         return ExecutionMode("loop", "nothing else fits into memory", {})
-    told = ", ".join(f"{name} {rate:.2f}" for name, rate in rates.items())
+    measured = ", ".join(f"{name} {rate:.2f}" for name, rate in rates.items())
     where = jax.devices()[0].device_kind
-    why = f"measured on {where}, member-steps per second: {told}"
+    why = f"measured on {where}, member-steps per second: {measured}"
     return ExecutionMode(fastest(rates), why, rates)
 
 

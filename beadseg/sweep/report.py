@@ -90,17 +90,17 @@ def effects(results: Sequence[Result]) -> dict[str, list[Effect]]:
 
 def advice(results: Sequence[Result]) -> list[str]:
     """What to try next, read off the finished members."""
-    told = []
+    lines = []
     best = results[0]
     if best.summary.get("verdict") == "still rising":
-        told.append(
+        lines.append(
             "The best member was still rising: give it more with "
             "`--config.train.epochs`."
         )
     for field, rows in effects(results).items():
         top = max(rows, key=lambda e: e.mean)
         if any(_overlap(e, top) for e in rows if e is not top):
-            told.append(
+            lines.append(
                 f"`{field}`: the intervals of its values overlap: more seeds, or more "
                 "values, would tell."
             )
@@ -108,16 +108,16 @@ def advice(results: Sequence[Result]) -> list[str]:
         numeric = all(isinstance(e.value, int | float) for e in rows)
         if numeric and len(rows) > 1 and top in (rows[0], rows[-1]):
             where = "lower" if top is rows[0] else "higher"
-            told.append(
+            lines.append(
                 f"`{field}`: the best of the values tried is the {where[:-2]}est, "
                 f"{top.value:g}: try {where} ones."
             )
         if all(e.interval is None for e in rows):
-            told.append(
+            lines.append(
                 f"`{field}`: one member a value: add `seed` to the sweep to tell an "
                 "effect from chance."
             )
-    return told
+    return lines
 
 
 def _overlap(one: Effect, other: Effect) -> bool:
@@ -156,23 +156,23 @@ def write_report(path: Path) -> Path:
 def _lead(results: list[Result], done: list[Result]) -> str:
     if not done:
         return f"None of {counted(len(results), 'member')} has finished yet."
-    told = (
+    text = (
         f"{len(done)} of {counted(len(results), 'member has', 'members have')} "
         "finished. "
     )
     settings, measure = settings_of(done), f"validation {done[0].measure}"
     best = settings[0]
     if len(done) == len(settings):
-        told += f"Best: {describe(done[0].point) or 'the base settings'}, {measure} "
-        told += f"{done[0].score:.3f}"
-        return told + ("." if len(done) == 1 else ", by one seed: chance may decide.")
+        text += f"Best: {describe(done[0].point) or 'the base settings'}, {measure} "
+        text += f"{done[0].score:.3f}"
+        return text + ("." if len(done) == 1 else ", by one seed: chance may decide.")
     seeds = f"{measure} {best.given} over {len(best.members)} seeds"
     if len(settings) == 1:
-        return f"{told}{best}: mean {seeds}."
+        return f"{text}{best}: mean {seeds}."
     if winner(settings):
-        return f"{told}Better than all others: {best}, mean {seeds}."
+        return f"{text}Better than all others: {best}, mean {seeds}."
     return (
-        f"{told}None is better than all others beyond chance, for intervals overlap or "
+        f"{text}None is better than all others beyond chance, for intervals overlap or "
         f"lack seeds. The highest mean: {best}, {seeds}."
     )
 
@@ -253,11 +253,11 @@ def _curves(page: Page, sweep: SweepView, settings: list[Setting]) -> None:
 
 
 def _label(setting: Setting) -> str:
-    told = for_plot(str(setting))
-    if len(told) > _LABEL:
+    text = for_plot(str(setting))
+    if len(text) > _LABEL:
         members = ", ".join(f"{m.member:03d}" for m in setting.members)
-        told = f"member{'s' * (len(setting.members) > 1)} {members}"
-    return f"{told}: {setting.given}"
+        text = f"member{'s' * (len(setting.members) > 1)} {members}"
+    return f"{text}: {setting.given}"
 
 
 def _parallel(page: Page, done: list[Result]) -> None:
@@ -326,16 +326,16 @@ def _effects(page: Page, done: list[Result]) -> None:
     rows = []
     for field, found in effects(done).items():
         for e in found:
-            told = _mean(e.mean, e.interval)
-            rows.append([f"`{field}`", short(e.value), e.count, told])
+            mean = _mean(e.mean, e.interval)
+            rows.append([f"`{field}`", short(e.value), e.count, mean])
     page.table(["setting", "value", "members", "mean of best Jaccard"], rows)
 
 
 def _next(page: Page, path: Path, done: list[Result]) -> None:
     page.section("What to try next")
-    told = advice(done)
-    if told:
-        page.items(told)
+    lines = advice(done)
+    if lines:
+        page.items(lines)
     else:
         page.paragraph("The best settings lie inside the ranges tried.")
     page.paragraph("To find beads with the three best members together:")

@@ -161,8 +161,8 @@ def make_eval_step(
 def _losses(config, outputs, batch, hp, state) -> jax.Array:
     completeness = state.completeness
     if "completeness" in batch:  # 0 where not given
-        told = batch["completeness"]
-        completeness = jnp.where(told > 0.0, told, completeness)
+        given = batch["completeness"]
+        completeness = jnp.where(given > 0.0, given, completeness)
     targets = {
         key: batch[key] for key in ("mask", "weight", "distance") if key in batch
     }

@@ -80,9 +80,9 @@ def import_labels(
         named = some_of([path.name for path in rest], _NAMED)
         notes = [f"no images and no labels of one, left out: {named}"]
     if settings.is_file():
-        told = tomlkit.parse(read_file(settings).decode("utf-8-sig"))
-        told.pop("classes", None)  # masks have a number per bead now
-        write_whole(output / FILE, tomlkit.dumps(told))
+        document = tomlkit.parse(read_file(settings).decode("utf-8-sig"))
+        document.pop("classes", None)  # masks have a number per bead now
+        write_whole(output / FILE, tomlkit.dumps(document))
     return {"images": rows, "problems": problems, "notes": notes, "output": str(output)}
 
 

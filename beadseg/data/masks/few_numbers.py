@@ -173,15 +173,15 @@ def decode_classes(array: np.ndarray, classes: tuple[int, ...]) -> Decoded:
         labels[mask] = own[mask] + len(kinds)
         kinds += own.max() * [value]
     others = np.setdiff1d(array[array > 0], classes)
-    told = ", ".join(map(str, others[:5])) + ", ..." * (len(others) > 5)
+    named = ", ".join(map(str, others[:5])) + ", ..." * (len(others) > 5)
     none = len(others) and not kinds
     return Decoded(
         labels,
         "classes" if none else "",
-        f"its numbers are {told}, none of the classes {', '.join(map(str, classes))}: "
+        f"its numbers are {named}, none of the classes {', '.join(map(str, classes))}: "
         "read as no bead"
         if none
-        else f"{told} are no beads"
+        else f"{named} are no beads"
         if len(others)
         else "",
         np.array(kinds, int),

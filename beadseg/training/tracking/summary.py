@@ -191,17 +191,17 @@ def _calibrated(
 
 def sentence(summary: dict[str, Any]) -> str:
     """The summary as one line."""
-    told = f"validation Jaccard {summary['best_jaccard']:.3f} ({_about(summary)})"
+    text = f"validation Jaccard {summary['best_jaccard']:.3f} ({_about(summary)})"
     found = _beads(summary)
     if summary.get("score") == "f1":
-        told = f"{found}; {told}" if found else told
+        text = f"{found}; {text}" if found else text
     elif found:
-        told += f", {found}"
+        text += f", {found}"
     share = summary.get("share_of_start")
     threshold = f"threshold {summary['threshold']:.2f}"
     if summary["verdict"] == NO_HELP:
         return (
-            f"fine-tuning did not help; starting weights kept: {told} ({threshold}); "
+            f"fine-tuning did not help; starting weights kept: {text} ({threshold}); "
             f"after training {_score(summary)} was {summary['tuned_score']:.3f} at best"
         )
     mixed = f", mixed with {percent(share)} of the starting weights" if share else ""
@@ -216,7 +216,7 @@ def sentence(summary: dict[str, Any]) -> str:
     if summary["verdict"] == UNCALIBRATED:
         meaning = f"{UNCALIBRATED}: {summary['calibration']}"
     line = (
-        f"{told} at epoch {summary['best_epoch']} ({threshold}{mixed}), "
+        f"{text} at epoch {summary['best_epoch']} ({threshold}{mixed}), "
         f"{final} at the end (epoch {summary['final_epoch']}), {meaning}"
     )
     if summary.get("calibration") and summary["verdict"] != UNCALIBRATED:
@@ -247,13 +247,11 @@ def _about(summary: dict[str, Any]) -> str:
 def _beads(summary: dict[str, Any]) -> str:
     if summary.get("best_f1") is None:
         return ""
-    told = f"beads F1 {summary['best_f1']:.3f}"
+    text = f"beads F1 {summary['best_f1']:.3f}"
     if summary.get("score") == "f1":
-        told += " (masks are marks: centres within half a diameter)"
-    told += f", count error per image {percent(summary['best_count_error'], 1)}"
+        text += " (masks are marks: centres within half a diameter)"
+    text += f", count error per image {percent(summary['best_count_error'], 1)}"
     size = summary.get("best_diameter_error")
-    return (
-        told
-        if size is None
-        else f"{told}, median diameter {percent(size, 1, sign=True)}"
-    )
+    if size is not None:
+        text += f", median diameter {percent(size, 1, sign=True)}"
+    return text

@@ -26,7 +26,7 @@ class _Answer:
 
     def __init__(self) -> None:
         self.reason: str | None = None  # why all is kept offline
-        self.told = False
+        self.said = False
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._came: str | None = f"no answer within {DECIDE:g} s"
@@ -79,8 +79,8 @@ def mode_of(configured: str) -> str:
 def give_up(reason: str) -> None:
     """Keeps all further runs of this process offline, and says so once."""
     _answer.reason = reason
-    if not _answer.told:
-        _answer.told = True
+    if not _answer.said:
+        _answer.said = True
         note(
             f"W&B cannot start online ({reason}): runs are kept offline; to send one "
             "later: wandb sync RUN/wandb/offline-run-*"
