@@ -46,7 +46,7 @@ def decode(
         return Decoded(array > 0)
     if classes == "none" and len(values) > 1:
         return Decoded(array)
-    background = _numbered_background(array, values, index) if len(values) > 1 else None
+    background = _numbered_background(values, index) if len(values) > 1 else None
     if background is not None:
         read = decode(np.where(array == background, 0, array), where)
         note = f"the background has the number {background}, not 0: read as background"
@@ -121,7 +121,7 @@ def _round_share(mask: np.ndarray) -> float:
     return float(area[(ratio < 1.7) & (area >= 9)].sum() / max(area.sum(), 1))
 
 
-def _numbered_background(array, values, index) -> int | None:
+def _numbered_background(values, index) -> int | None:
     """The number of the background, if that is not 0: it surrounds all others."""
     count = np.bincount(index.ravel(), minlength=len(values) + 1)
     most = int(count[1:].argmax()) + 1

@@ -25,7 +25,7 @@ def decode_few(values: np.ndarray, index: np.ndarray, where: str) -> Decoded | N
     meet = _meetings(index, count)
     outside = meet[1:, 0] / np.maximum(meet[1:].sum(1), 1)  # of the outline
     if count == 2:
-        found = _core_and_rim(values, index, meet, outside, where)
+        found = _core_and_rim(values, index, outside, where)
         if found is not None:
             return found
     steps = np.diff(values, prepend=0)
@@ -47,7 +47,7 @@ def _meetings(index: np.ndarray, count: int) -> np.ndarray:
     return meet + meet.T
 
 
-def _core_and_rim(values, index, meet, outside, where) -> Decoded | None:
+def _core_and_rim(values, index, outside, where) -> Decoded | None:
     """Two numbers of which one is the rim of the other, or the line between two."""
     depth = [_depth(index == number) for number in (1, 2)]
     rim = int(np.argmin(depth))
@@ -174,15 +174,9 @@ def decode_classes(array: np.ndarray, classes: tuple[int, ...]) -> Decoded:
         kinds += own.max() * [value]
     others = np.setdiff1d(array[array > 0], classes)
     named = ", ".join(map(str, others[:5])) + ", ..." * (len(others) > 5)
-    none = len(others) and not kinds
-    return Decoded(
-        labels,
-        "classes" if none else "",
-        f"its numbers are {named}, none of the classes {', '.join(map(str, classes))}: "
-        "read as no bead"
-        if none
-        else f"{named} are no beads"
-        if len(others)
-        else "",
-        np.array(kinds, int),
-    )
+    kind, note = "", f"{named} are no beads" if len(others) else ""
+    if len(others) and not kinds:
+        kind = "classes"
+        note = f"its numbers are {named}, none of the classes "
+        note += f"{', '.join(map(str, classes))}: read as no bead"
+    return Decoded(labels, kind, note, np.array(kinds, int))
