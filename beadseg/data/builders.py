@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from beadseg.data import cache, scaling
-from beadseg.data.dataset import INDEX, SPLIT, Dataset, read_index
+from beadseg.data.dataset import SPLIT, Dataset
 from beadseg.data.folder import doubt_lines, require_labels, scan, trusted
 from beadseg.data.images.reading import ReadError
 from beadseg.data.masks import marked, sizes
@@ -38,6 +38,7 @@ from beadseg.libraries import allow_nameless
 from beadseg.quoting import counted
 from beadseg.threads import ordered_map
 
+_INDEX = "records.json"
 _SHARD_BYTES = 64 * 2**20  # of raw tiles: tfds holds a shard in memory to count it
 _BYTES_PER_PIXEL = 6  # u16 image, i32 labels
 
@@ -299,19 +300,15 @@ def _open(plan: Callable[[], _Plan], key: str, data: ConfigDict) -> Dataset:
     """The built data set of a key; built by `plan` where the cache does not hold it."""
     name = cache.hash_json([key, cache.hash_code()])
     home = cache.cache_dir(data.cache_dir) / "tiles" / name
-    try:
-        index = read_index(home)
-    except (OSError, ValueError) as error:
-        cache.remove_damaged(home, error)
-        index = None
+    index = cache.read_built(home, _INDEX)
     if index is None:
         with cache.writing_cache(home), cache.build_folder(home) as temporary:
             _build(plan(), temporary)
-        index = read_index(home)
+        index = cache.read_built(home, _INDEX)
     treatment = Preprocessing(**index["treatment"])
     return Dataset(
         directory=home / index["builder"],
-        records=tuple(index["records"]),
+        records=tuple(map(RecordInfo.from_json, index["records"])),
         bead_diameter_px=index["bead_diameter_px"],
         smallest_bead=index["smallest_bead"],
         sizes=index["sizes"] and tuple(index["sizes"]),
@@ -352,4 +349,4 @@ def _build(plan: _Plan, folder: Path) -> None:
         "treatment": plan.treatment._asdict(),
     }
     index["files"] = cache.checksums(folder)
-    cache.write_stored(folder / INDEX, index)
+    cache.write_stored(folder / _INDEX, index)

@@ -148,7 +148,7 @@ def checksums(folder: Path) -> dict[str, list[int]]:
     }
 
 
-def check_files(folder: Path, expected: dict[str, list[int]]) -> None:
+def _check_files(folder: Path, expected: dict[str, list[int]]) -> None:
     """Raises ValueError for the first file that is not as `checksums` found it."""
     for name, checksum in expected.items():
         try:
@@ -159,13 +159,26 @@ def check_files(folder: Path, expected: dict[str, list[int]]) -> None:
             raise ValueError(f"{name} has changed")
 
 
-def remove_damaged(folder: Path, error: Exception) -> None:
-    """Says that what was built is damaged, and removes it, to be built again."""
-    note(f"the cache {folder} is damaged ({error}): it is built again")
+def read_built(folder: Path, name: str) -> dict[str, Any] | None:
+    """What a build wrote into the file `name` of its folder; None where there is none.
+
+    What is damaged, it or a file that its "files" tells of, is said and removed, to be
+    built again.
+    """
+    if not folder.is_dir():
+        return None
+    try:
+        content = read_stored(folder / name)
+        _check_files(folder, content["files"])
+        return content
+    except (OSError, ValueError) as error:
+        reason = f"{name}: {error.strerror}" if isinstance(error, OSError) else error
+        note(f"the cache {folder} is damaged ({reason}): it is built again")
     with writing_cache(folder):
         aside = folder.with_name(f".tmp-{folder.name}-{time.time_ns()}")
         folder.rename(aside)  # at once: another process may build it
         shutil.rmtree(aside, ignore_errors=True)
+    return None
 
 
 def _checksum(path: Path) -> list[int]:

@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from beadseg.data.cache import check_files, read_stored
 from beadseg.data.tiles import RecordInfo, dequantise
 from beadseg.quoting import counted
 
 SPLIT = "records"  # the one split of the tfds builders
-INDEX = "records.json"
 
 
 @dataclass(frozen=True)
@@ -90,21 +88,3 @@ class Dataset:
             "marks": self.marks,
             "notes": list(self.notes),
         }
-
-
-def read_index(directory: Path) -> dict[str, Any] | None:
-    """What a build wrote beside its tiles; None where there is none.
-
-    Raises:
-      ValueError: the index or a file of tiles is damaged.
-      OSError: it cannot be read.
-    """
-    try:
-        index = read_stored(directory / INDEX)
-    except FileNotFoundError:
-        if directory.is_dir():
-            raise ValueError(f"{INDEX} is missing") from None
-        return None
-    check_files(directory, index["files"])
-    index["records"] = [RecordInfo.from_json(fields) for fields in index["records"]]
-    return index

@@ -15,14 +15,12 @@ from ml_collections import ConfigDict
 from beadseg.data.cache import (
     build_folder,
     cache_dir,
-    check_files,
     checksums,
     hash_arrays,
     hash_code,
     hash_file,
     hash_json,
-    read_stored,
-    remove_damaged,
+    read_built,
     write_stored,
     writing_cache,
 )
@@ -112,14 +110,10 @@ def kind_of(data: ConfigDict) -> str:
 def stored(data: ConfigDict, samples: Sequence[Sample]) -> Outlined | None:
     """What was found out about the masks of a folder; None: nobody looked yet."""
     folder = _folder(data, samples)
-    if not folder.is_dir():
+    facts = read_built(folder, _FACTS)
+    if facts is None:
         return None
-    try:
-        facts = read_stored(folder / _FACTS)
-        check_files(folder, facts.pop("files"))
-    except (OSError, ValueError) as error:
-        remove_damaged(folder, error)
-        return None
+    del facts["files"]
     return Outlined(Marks(**facts.pop("marks")), folder, **facts)
 
 
