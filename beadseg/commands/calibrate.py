@@ -99,7 +99,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         for name, lines in tables(result).items():
             write_csv(output / f"{name}.csv", [rows_to_table(lines)])
         write_json(output / "calibration.json", result)
-    write_page(result, output / "calibration.html", "-o")
+    write_page(result, output / "calibration.html")
     _print(result, output)
     return result
 

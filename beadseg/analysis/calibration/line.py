@@ -69,6 +69,11 @@ class Line(NamedTuple):
         logs = (float(terms @ self.free.coefficients), *self.free.interval(terms))
         return tuple(_exp(value) + self.background for value in logs)
 
+    def residual(self, dilution: float, rate: float) -> float:
+        """Relative distance of `rate` counts per field, above the background."""
+        signal = self.expected(dilution)[0] - self.background
+        return (rate - self.background) / signal - 1
+
     def dilution_of(self, signal: float) -> float | None:
         """Where the line has `signal` counts per field above the background."""
         intercept, slope = self.free.coefficients

@@ -19,17 +19,8 @@ from beadseg.quoting import counted, percent
 _ROWS = 60  # counts in a table of the page
 
 
-def write_page(result: dict[str, Any], file: Path, option: str = "-o") -> None:
-    """Writes the page of what `beadseg calibrate` found.
-
-    Args:
-      result: as the command writes it to JSON.
-      file: where to.
-      option: what the user gives to write elsewhere.
-
-    Raises:
-      BeadsegError: the file cannot be written.
-    """
+def write_page(result: dict[str, Any], file: Path) -> None:
+    """Writes the page of a result of `calibrate`; raises BeadsegError: it cannot."""
     page = Page("Calibrated count", f"{result['sentence']}.")
     _numbers(page, result)
     for stray in result["strays"]:
@@ -54,7 +45,7 @@ def write_page(result: dict[str, Any], file: Path, option: str = "-o") -> None:
     page.section("What the numbers mean")
     page.items(_meanings(result))
     page.command(f"beadseg calibrate {result['folder']} --dilution ...")
-    page.write(file, option)
+    page.write(file, "-o")
 
 
 def _numbers(page: Page, result: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """All that a dilution series says, as plain numbers and sentences."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,8 @@ def calibrate(series: Series) -> dict[str, Any]:
     limits = list(series.limits)
     exposure = float(np.mean([unit.exposure for unit in diluted]))
     blank = blank_of(blanks, exposure) if blanks else None
-    varies = _spread(series.units)
+    varies = _spread(series.units, lambda unit: unit.dilution)
+    crops = _spread(series.images, lambda i: (i.dilution, i.replicate, i.frame))
     try:
         background = (blank.level, blank.error) if blank else (0.0, 0.0)
         line = straight_line(diluted, background)
@@ -50,9 +51,8 @@ def calibrate(series: Series) -> dict[str, Any]:
         line = None
         limits.append(str(error))
     limits += _limits(series, diluted, blank, line, varies)
-    of = _Describe(series, line, varies)
     dilutions = sorted({unit.dilution for unit in diluted})
-    rows = [of.dilution(d, blank) for d in dilutions]
+    rows = [_of_dilution(d, series, line, varies, blank) for d in dilutions]
     result: dict[str, Any] = {
         "sentence": "",
         "counted": "replicate" if series.replicates else "frame",
@@ -67,12 +67,12 @@ def calibrate(series: Series) -> dict[str, Any]:
         "clumping": line and _clumping(line, rows),
         "strays": [_stray(stray, rows) for stray in line.strays] if line else [],
         "blank": blank and _blank(blank, line, series),
-        "spread": varies and _of_spread(varies),
-        "within_frames": _of_spread(_within(series)),
-        "replicates": [of.unit(unit) for unit in series.replicates],
-        "frames": [of.unit(unit) for unit in series.frames],
+        "spread": _of_spread(varies),
+        "within_frames": _of_spread(crops),  # how evenly beads lie in a frame
+        "replicates": [_of_unit(unit, line) for unit in series.replicates],
+        "frames": [_of_unit(unit, line) for unit in series.frames],
         "images": [_image(image) for image in series.images],
-        "left_out": list(series.left_out),
+        "left_out": series.left_out,
         "limits": limits,
     }
     result["sentence"] = sentence(result)
@@ -80,24 +80,14 @@ def calibrate(series: Series) -> dict[str, Any]:
     return result
 
 
-def _spread(units: Sequence[Unit]) -> Spread | None:
+def _spread(units: Sequence[Unit | Image], group: Callable) -> Spread | None:
     counts = np.array([float(unit.count) for unit in units])
     exposure = np.array([unit.exposure for unit in units])
-    return spread(counts, exposure, [unit.dilution for unit in units])
-
-
-def _within(series: Series) -> Spread | None:
-    """Of the crops of a frame: how evenly its beads lie."""
-    counts = np.array([float(image.count) for image in series.images])
-    exposure = np.array([image.exposure for image in series.images])
-    keys = [(i.dilution, i.replicate, i.frame) for i in series.images]
-    return spread(counts, exposure, keys)
+    return spread(counts, exposure, list(map(group, units)))
 
 
 def _of_spread(found: Spread | None) -> dict[str, Any] | None:
-    if found is None:
-        return None
-    return {
+    return found and {
         "overdispersion": found.overdispersion,
         "cv": found.cv,
         "chi_squared_by_df": found.chi_squared / found.df,
@@ -107,77 +97,62 @@ def _of_spread(found: Spread | None) -> dict[str, Any] | None:
     }
 
 
-class _Describe:
-    """Rows of units and of dilutions."""
+def _of_unit(unit: Unit, line: Line | None) -> dict[str, Any]:
+    row = {
+        "name": unit.name,
+        "dilution": unit.dilution,
+        "images": unit.images,
+        "count": unit.count,
+        "per_field": unit.count / unit.exposure,
+        "poisson": [end / unit.exposure for end in poisson_interval(unit.count)],
+    }
+    if unit.dilution is not None:
+        row["residual"] = line and line.residual(unit.dilution, row["per_field"])
+    return row
 
-    def __init__(self, series: Series, line: Line | None, varies: Spread | None):
-        self._series, self._line, self._varies = series, line, varies
 
-    def unit(self, unit: Unit) -> dict[str, Any]:
-        low, high = poisson_interval(unit.count)
-        row = {
-            "name": unit.name,
-            "dilution": unit.dilution,
-            "images": unit.images,
-            "count": unit.count,
-            "per_field": unit.count / unit.exposure,
-            "poisson": [low / unit.exposure, high / unit.exposure],
-        }
-        if unit.dilution is not None:
-            row["residual"] = self._residual(unit.dilution, row["per_field"])
-        return row
-
-    def dilution(self, dilution: float, blank: Blank | None) -> dict[str, Any]:
-        units = [u for u in self._series.units if u.dilution == dilution]
-        frames = [f for f in self._series.frames if f.dilution == dilution]
-        counts = np.array([float(unit.count) for unit in units])
-        exposure = np.array([unit.exposure for unit in units])
-        whole = float(exposure.sum())
-        rate = float(counts.sum()) / whole
-        poisson = [end / whole for end in poisson_interval(counts.sum())]
-        between = self._varies and between_interval(counts, exposure, self._varies)
-        line = self._line
-        row: dict[str, Any] = {
-            "dilution": dilution,
-            "images": sum(unit.images for unit in units),
-            "frames": len(frames),
-            "replicates": len(units) if self._series.replicates else None,
-            "count": int(counts.sum()),
-            "per_field": rate,
-            "poisson": poisson,
-            "between": between and list(between),
-        }
-        for name, unit in (("per_mm2", self._series.mm2), ("per_ml", self._series.ml)):
-            ends = between or poisson
-            row[name] = unit and rate / unit
-            row[f"{name}_interval"] = unit and [end / unit for end in ends]
-        row["expected"] = line and list(line.expected(dilution))
-        row["residual"] = self._residual(dilution, rate)
-        row["in_line"] = line and line.thickest <= dilution <= line.thinnest
-        row["above_detection"] = blank and rate >= blank.detection
-        row["above_quantification"] = blank and rate >= blank.quantification
-        return row
-
-    def _residual(self, dilution: float, rate: float) -> float | None:
-        """Distance from the line, relative; above the background."""
-        if self._line is None:
-            return None
-        background = self._line.background
-        signal = self._line.expected(dilution)[0] - background
-        return (rate - background) / signal - 1
+def _of_dilution(
+    dilution: float,
+    series: Series,
+    line: Line | None,
+    varies: Spread | None,
+    blank: Blank | None,
+) -> dict[str, Any]:
+    units = [unit for unit in series.units if unit.dilution == dilution]
+    counts = np.array([float(unit.count) for unit in units])
+    exposure = np.array([unit.exposure for unit in units])
+    whole = float(exposure.sum())
+    rate = float(counts.sum()) / whole
+    poisson = [end / whole for end in poisson_interval(counts.sum())]
+    between = varies and between_interval(counts, exposure, varies)
+    row: dict[str, Any] = {
+        "dilution": dilution,
+        "images": sum(unit.images for unit in units),
+        "frames": sum(frame.dilution == dilution for frame in series.frames),
+        "replicates": len(units) if series.replicates else None,
+        "count": int(counts.sum()),
+        "per_field": rate,
+        "poisson": poisson,
+        "between": between,
+    }
+    for name, unit in (("per_mm2", series.mm2), ("per_ml", series.ml)):
+        row[name] = unit and rate / unit
+        row[f"{name}_interval"] = unit and [end / unit for end in between or poisson]
+    row["expected"] = line and line.expected(dilution)
+    row["residual"] = line and line.residual(dilution, rate)
+    row["in_line"] = line and line.thickest <= dilution <= line.thinnest
+    row["above_detection"] = blank and rate >= blank.detection
+    row["above_quantification"] = blank and rate >= blank.quantification
+    return row
 
 
 def _line(line: Line, rows: list[dict], series: Series) -> dict[str, Any]:
-    in_range = [
-        row
-        for row in rows
-        if row["in_line"] and row["above_quantification"] is not False
-    ]
-    ends = line.undiluted_interval
+    in_line = [row for row in rows if row["in_line"]]
+    in_range = [row for row in in_line if row["above_quantification"] is not False]
     return {
         "slope": line.slope,
-        "interval": list(line.interval),
-        "interval_poisson": list(line.poisson),
+        "interval": line.interval,
+        "interval_poisson": line.poisson,
         "proportional": line.proportional,
         "df": line.df,
         "overdispersion": line.overdispersion,
@@ -193,11 +168,9 @@ def _line(line: Line, rows: list[dict], series: Series) -> dict[str, Any]:
             name: unit
             and {
                 "value": line.undiluted / unit,
-                "interval": [end / unit for end in ends],
+                "interval": [end / unit for end in line.undiluted_interval],
             }
-            for name, unit in zip(
-                [name for name, _ in UNITS], (1.0, series.mm2, series.ml), strict=True
-            )
+            for (name, _), unit in zip(UNITS, (1.0, series.mm2, series.ml), strict=True)
         },
     }
 
@@ -207,12 +180,9 @@ def _clumping(line: Line, rows: list[dict]) -> dict[str, Any] | None:
     found = line.clumping
     if found is None:
         return None
-    thick = rows[0]
-    return {
-        **found._asdict(),
-        "interval": list(found.interval),
-        "dilution": thick["dilution"],
-        "left_out": not thick["in_line"],
+    return found._asdict() | {
+        "dilution": rows[0]["dilution"],
+        "left_out": not rows[0]["in_line"],
         "count_from": line.thickest,
     }
 
@@ -223,7 +193,7 @@ def _stray(stray: Stray, rows: list[dict]) -> dict[str, Any]:
 
 
 def _blank(blank: Blank, line: Line | None, series: Series) -> dict[str, Any]:
-    row: dict[str, Any] = {**blank._asdict(), "interval": list(blank.interval)}
+    row: dict[str, Any] = blank._asdict()
     for name in ("detection", "quantification"):
         level = getattr(blank, name)
         signal = level - blank.level
@@ -284,7 +254,6 @@ def _example(series: Series) -> str:
 
 
 def _image(image: Image) -> dict[str, Any]:
-    low, high = poisson_interval(image.count)
     return {
         "image": image.name,
         "dilution": image.dilution,
@@ -292,7 +261,7 @@ def _image(image: Image) -> dict[str, Any]:
         "frame": image.frame,
         "fields": image.exposure,
         "count": image.count,
-        "poisson": [low, high],
+        "poisson": poisson_interval(image.count),
     }
 
 

@@ -93,7 +93,13 @@ def read_rows(folder: Path) -> Rows:
             f"{folder}: {what}: give a folder that beadseg predict wrote"
         )
     try:
-        rows = _csv(file) if file.suffix == ".csv" else _parquet(file)
+        if file.suffix == ".csv":
+            table = cells(file.read_text("utf-8-sig"))
+            rows = [dict(zip(table[0], row, strict=False)) for row in table[1:]]
+        else:
+            import pyarrow.parquet as pq
+
+            rows = pq.read_table(file).to_pylist()
         rows = [old_names.row(row) for row in rows]
     except Exception as error:
         raise BeadsegError(
@@ -112,17 +118,6 @@ def read_rows(folder: Path) -> Rows:
     if len(twice) < len(rows):
         raise BeadsegError(f"{file}: names an image twice: predict into another folder")
     return rows
-
-
-def _csv(file: Path) -> Rows:
-    table = cells(file.read_text("utf-8-sig"))
-    return [dict(zip(table[0], row, strict=False)) for row in table[1:]]
-
-
-def _parquet(file: Path) -> Rows:
-    import pyarrow.parquet as pq
-
-    return pq.read_table(file).to_pylist()
 
 
 def _count(value: Any, where: str) -> int:
