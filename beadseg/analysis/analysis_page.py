@@ -42,16 +42,10 @@ def write_page(
     config_file: Path | None,
     reason: str = "",
 ) -> None:
-    """Writes the page.
+    """Writes the page of the data set `name`.
 
-    Args:
-      file: where to.
-      name: of the data set.
-      fingerprint, overview, found: of it.
-      complaints: about the config that was given, or None.
-      samples: to read the pictures from.
-      config_file: the recommended config, if it was written.
-      reason: why it was not.
+    `complaints` are about the config that was given (None: none was), `config_file` is
+    the recommended one, `reason` why that was not written.
     """
     page = Page(f"Analysis of {name}", regimes.sentence(found))
     _numbers(page, overview)
@@ -166,7 +160,7 @@ def _pictures(page: Page, fingerprint, o: Overview, samples) -> None:
             layers.append((labels[part], LABELLED))
             caption += f", {row.mask.objects} in the mask"
         elif points is not None:
-            dots = circles(image.shape, points, np.full(len(points), 3.0))
+            dots = circles(image.shape, points, 3.0)
             layers.append((dots[part], LABELLED))
             caption += f", {row.points} points"
         shown.append((view(image[part], *layers), caption))

@@ -9,7 +9,7 @@ from beadseg.data.images.gaps import fill
 from beadseg.data.images.reading import ReadError
 from beadseg.data.masks.labels import UNKNOWN
 from beadseg.inference.outputs.views import LEGEND, circles, densest, error_layers, view
-from beadseg.inference.scores.evaluation import ERROR_WORDS, ERRORS
+from beadseg.inference.scores.pair_scores import cells, errors_said
 from beadseg.inference.scores.pairing import Pair, read_predicted, read_truth
 from beadseg.matching import MIN_IOUS
 from beadseg.page import Page
@@ -21,13 +21,7 @@ _DOT = 3.0  # px across, at a centre
 
 
 def write_page(result: dict, pairs: dict[str, Pair], file: Path) -> None:
-    """Writes the page of what `beadseg evaluate` found.
-
-    Args:
-      result: as the command writes it to JSON.
-      pairs: by name, those of the images of `result`.
-      file: where to.
-    """
+    """Writes the page of a result of `evaluate`; `pairs` are its images by name."""
     pooled = result["pooled"]
     page = Page("Evaluation", _lead(result))
     _numbers(page, result)
@@ -54,21 +48,12 @@ def write_page(result: dict, pairs: dict[str, Pair], file: Path) -> None:
 def _lead(result: dict) -> str:
     pooled, count = result["pooled"], len(result["images"])
     beads = f"{pooled['beads']:.0f}"
-    found = (
-        f"{counted(pooled['predicted'], 'bead')} predicted where {beads} are labelled"
-    )
-    if any(i.get("completeness") not in (None, 1.0) for i in result["images"]):
-        found = (
-            f"{counted(pooled['predicted'], 'bead')} predicted where {beads} are "
-            "expected"
-        )
+    shares = {image.get("completeness") for image in result["images"]}
+    how = "expected" if shares - {None, 1.0} else "labelled"
+    found = f"{counted(pooled['predicted'], 'bead')} predicted where {beads} are {how}"
     lead = f"{found}, in {counted(count, 'image')}."
     if "errors" in pooled:
-        parts = [
-            counted(number, *ERROR_WORDS[kind])
-            for kind, number in pooled["errors"].items()
-        ]
-        lead += f" Of the errors: {', '.join(parts)}."
+        lead += f" Of the errors: {', '.join(errors_said(pooled['errors']))}."
     return lead
 
 
@@ -125,16 +110,9 @@ def _images(page: Page, images: list[dict]) -> None:
     header += ["centres F1", "diameter error"]
     rows = []
     for image in _worst_first(images):
-        row = [image["name"], *(f"{image[k]:.0f}" for k in ("beads", "predicted"))]
-        row.append(percent(image["count_error"], 1, sign=True))
-        if "ap" in image:
-            values = [image["jaccard"], *(image[k][0] for k in ("f1", "ap", "pq"))]
-            row += [f"{value:.3f}" for value in values]
-        elif masks:
-            row += [None] * 4
-        row.append(f"{image['detection']['f1']:.3f}")
-        error = image["diameter_error"]
-        rows.append([*row, None if error is None else percent(error, 1, sign=True)])
+        beads, predicted, *scores = cells(image, masks)
+        of_count = percent(image["count_error"], 1, sign=True)
+        rows.append([image["name"], beads, predicted, of_count, *scores])
     page.table(header, rows, "The worst first.")
 
 
@@ -147,16 +125,12 @@ def _pictures(page: Page, images: list[dict], pairs: dict, masks: bool) -> None:
         except ReadError as error:  # it was there a moment ago
             page.callout("bad", str(error))
             continue
-        errors = image.get("errors", {})
-        said = [
-            counted(errors[kind], *ERROR_WORDS[kind])
-            for kind in ERRORS
-            if errors.get(kind)
-        ]
-        pictures.append((drawn, f"{image['name']}: {', '.join(said) or 'no error'}"))
-        if "errors" not in image:
-            score = image["detection"]["f1"]
-            pictures[-1] = (drawn, f"{image['name']}: F1 of the centres {score:.3f}")
+        if "errors" in image:
+            some = {kind: n for kind, n in image["errors"].items() if n}
+            said = ", ".join(errors_said(some)) or "no error"
+        else:
+            said = f"F1 of the centres {image['detection']['f1']:.3f}"
+        pictures.append((drawn, f"{image['name']}: {said}"))
     page.pictures(pictures, width=20)
 
 
@@ -211,7 +185,7 @@ def draw_errors(pair: Pair) -> np.ndarray:
         layers = [(np.maximum(predicted, 0), colours.TRUE_POSITIVE)]
     wrong = sum((labels > 0 for labels, _ in layers[1:]), np.zeros(truth.shape, bool))
     if centres is not None:
-        dots = circles(truth.shape, centres, np.full(len(centres), _DOT))
+        dots = circles(truth.shape, centres, _DOT)
         layers.append((dots, colours.FALSE_NEGATIVE))
     image = np.zeros(truth.shape, np.float32)
     if pair.image is not None and pair.image.shape == truth.shape:

@@ -168,26 +168,18 @@ def _scores(found: dict) -> str:
 
 
 def _print(result: dict) -> None:
-    pooled, images = result["pooled"], result["images"]
-    from beadseg.inference.scores.evaluation import ERROR_WORDS
+    from beadseg.inference.scores.pair_scores import cells, errors_said
 
+    pooled, images = result["pooled"], result["images"]
     masks = "ap" in pooled
     width = max(len("image"), *(len(image["name"]) for image in images[:_LINES]))
     heads = ("Jaccard", "F1", "AP", "PQ") if masks else ()
     heads = ("beads", "predicted", *heads, "centres F1", "diameter")
     print("  ".join([f"{'image':{width}}", *heads]))
     for image in images[:_LINES]:
-        cells = [f"{image[key]:.0f}" for key in ("beads", "predicted")]
-        if masks and "ap" in image:
-            values = (image["jaccard"], *(image[k][0] for k in ("f1", "ap", "pq")))
-            cells += [f"{value:.3f}" for value in values]
-        elif masks:
-            cells += ["-"] * 4
-        error = image["diameter_error"]
-        cells.append(f"{image['detection']['f1']:.3f}")
-        cells.append("-" if error is None else percent(error, 1, sign=True))
-        cells = [f"{c:>{len(h)}}" for c, h in zip(cells, heads, strict=True)]
-        print("  ".join([f"{image['name']:{width}}", *cells]))
+        pairs = zip(cells(image, masks), heads, strict=True)
+        numbers = [f"{cell or '-':>{len(head)}}" for cell, head in pairs]
+        print("  ".join([f"{image['name']:{width}}", *numbers]))
     if len(images) > _LINES:
         print(f"... and {len(images) - _LINES} more: see --json or -o")
     print(f"\n{counted(len(images), 'image')} pooled")
@@ -203,11 +195,7 @@ def _print(result: dict) -> None:
         for key in ("precision", "recall", "f1", "ap", "pq"):
             values = "  ".join(f"{value:5.3f}" for value in pooled[key])
             print(f"  {key.upper() if len(key) == 2 else key:10}  {values}")
-        said = [
-            counted(number, *ERROR_WORDS[kind])
-            for kind, number in pooled["errors"].items()
-        ]
-        print(f"  errors      {', '.join(said)}")
+        print(f"  errors      {', '.join(errors_said(pooled['errors']))}")
     detection, given = pooled["detection"], result["distance"]
     print(
         f"  centres     F1 {detection['f1']:.3f}, precision "

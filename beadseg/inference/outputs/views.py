@@ -98,13 +98,10 @@ def error_layers(truth: np.ndarray, predicted: np.ndarray) -> list[Layer]:
     return [(chosen(labels, which), colour) for labels, which, colour in drawn]
 
 
-def circles(shape: tuple[int, int], centres: np.ndarray, diameters) -> np.ndarray:
-    """i32[H, W]: discs numbered from 1, for `view`."""
-    labels = np.zeros(shape, np.int32)
-    for number, ((cy, cx), diameter) in enumerate(
-        zip(centres, diameters, strict=True), 1
-    ):
-        r = diameter / 2
+def circles(shape: tuple[int, int], centres: np.ndarray, diameter: float) -> np.ndarray:
+    """i32[H, W]: discs of `diameter` px around f[N, 2], numbered from 1, for `view`."""
+    labels, r = np.zeros(shape, np.int32), diameter / 2
+    for number, (cy, cx) in enumerate(centres, 1):
         top, left = max(0, int(cy - r)), max(0, int(cx - r))
         y = np.arange(top, min(shape[0], int(cy + r) + 2), dtype=np.float32)
         x = np.arange(left, min(shape[1], int(cx + r) + 2), dtype=np.float32)

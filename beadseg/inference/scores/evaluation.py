@@ -82,17 +82,8 @@ def score(
     ).counts
     if centres is not None:
         counted = detection.true_positive + detection.false_positive
-        return Score(
-            None,
-            None,
-            None,
-            None,
-            detection,
-            len(centres),
-            counted,
-            *diameters,
-            distance,
-        )
+        counts = detection, len(centres), counted
+        return Score(*[None] * 4, *counts, *diameters, distance)
     matches = [matching.match(found, min_iou=least) for least in MIN_IOUS]
     first = matches[0]
     named = matching.errors(found, first)
@@ -137,14 +128,23 @@ def metrics(score: Score) -> dict:
     Lists run over MIN_IOUS. Without masks only detection, counts and the predicted
     diameter are there.
     """
+    true, found = (
+        float(np.median(diameters)) if len(diameters) else None
+        for diameters in (score.truth_diameters, score.predicted_diameters)
+    )
     result: dict = {
         "beads": score.truth,
         "predicted": score.predicted,
         "count_error": (score.predicted - score.truth) / max(score.truth, 1),
-        "median_diameter": _median(score.truth_diameters),
-        "predicted_median_diameter": _median(score.predicted_diameters),
-        "diameter_error": _diameter_error(score),
-        "detection": _detection(score),
+        "median_diameter": true,
+        "predicted_median_diameter": found,
+        "diameter_error": None if true is None or found is None else found / true - 1,
+        "detection": {
+            "precision": matching.precision(score.detection),
+            "recall": matching.recall(score.detection),
+            "f1": matching.f1(score.detection),
+            "distance": score.distance,
+        },
     }
     if score.beads is None:
         return result
@@ -230,27 +230,6 @@ def _centres(labels: np.ndarray, of: np.ndarray) -> np.ndarray:
     area = np.bincount(place, minlength=len(of))
     sums = [np.bincount(place, at, len(of)) for at in (rows, columns)]
     return np.stack(sums, 1) / area[:, None]
-
-
-def _detection(score: Score) -> dict:
-    return {
-        "precision": matching.precision(score.detection),
-        "recall": matching.recall(score.detection),
-        "f1": matching.f1(score.detection),
-        "distance": score.distance,
-    }
-
-
-def _median(values: np.ndarray) -> float | None:
-    return float(np.median(values)) if len(values) else None
-
-
-def _diameter_error(score: Score) -> float | None:
-    truth, predicted = (
-        _median(score.truth_diameters),
-        _median(score.predicted_diameters),
-    )
-    return None if truth is None or predicted is None else predicted / truth - 1
 
 
 def _sum(kind, parts):

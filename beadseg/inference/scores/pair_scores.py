@@ -10,6 +10,7 @@ from beadseg.data.images.reading import ReadError
 from beadseg.errors import BeadsegError
 from beadseg.inference.scores.evaluation import (
     BOUNDARY_TOLERANCE,
+    ERROR_WORDS,
     ERRORS,
     metrics,
     pool,
@@ -18,6 +19,7 @@ from beadseg.inference.scores.evaluation import (
 from beadseg.inference.scores.incomplete import expected
 from beadseg.inference.scores.pairing import Pairing, read_predicted, read_truth
 from beadseg.matching import MIN_IOUS
+from beadseg.quoting import counted, percent
 from beadseg.tables import Table, rows_to_table
 
 
@@ -98,6 +100,28 @@ def evaluate(
     }
 
 
+def cells(image: dict, masks: bool) -> list[str | None]:
+    """An image of `evaluate` as text; None where it has no mask, or no size.
+
+    Beads, predicted ones, with `masks` Jaccard, F1, AP and PQ at an IoU of 0.5, then F1
+    of the centres and the error of the diameter.
+    """
+    found = [f"{image[key]:.0f}" for key in ("beads", "predicted")]
+    if "ap" in image:
+        scores = (image["jaccard"], *(image[key][0] for key in ("f1", "ap", "pq")))
+        found += [f"{score:.3f}" for score in scores]
+    elif masks:
+        found += [None] * 4
+    error = image["diameter_error"]
+    of_size = None if error is None else percent(error, 1, sign=True)
+    return [*found, f"{image['detection']['f1']:.3f}", of_size]
+
+
+def errors_said(errors: dict[str, float]) -> list[str]:
+    """The errors of `metrics` in words: "2 false positives"."""
+    return [counted(errors[kind], *ERROR_WORDS[kind]) for kind in errors]
+
+
 def table(result: dict) -> Table:
     """The images of `evaluate`, a row each."""
     return rows_to_table([_row(image) for image in result["images"]])
@@ -127,10 +151,7 @@ def _means(images: list[dict]) -> dict:
     mean["diameter_error"] = float(np.mean(np.abs(errors))) if errors else None
     mean["detection_f1"] = float(np.mean([i["detection"]["f1"] for i in images]))
     masks = [i for i in images if "ap" in i]
-    for key in (
-        ("jaccard", "dice", "accuracy", "boundary_f1", "mean_ap") if masks else ()
-    ):
-        mean[key] = float(np.mean([i[key] for i in masks]))
-    for key in ("precision", "recall", "f1", "ap", "pq") if masks else ():
+    keys = ("jaccard", "dice", "accuracy", "boundary_f1", "mean_ap")
+    for key in (*keys, "precision", "recall", "f1", "ap", "pq") if masks else ():
         mean[key] = np.mean([i[key] for i in masks], 0).tolist()
     return mean

@@ -17,7 +17,7 @@ RED = np.round(255 * np.array(FALSE_POSITIVE)).astype(int)
 
 @pytest.mark.parametrize("side", [65, 130, 1040])
 def test_outlines_lie_inside_their_beads_and_nowhere_else(side):
-    labels = circles((side, side), np.array([[side / 2, side / 2]]), [side / 2])
+    labels = circles((side, side), np.array([[side / 2, side / 2]]), side / 2)
     shown = view(np.zeros((side, side)), (labels, FALSE_POSITIVE)).astype(int)
     assert shown.shape == (SHOWN, SHOWN, 3)
     rows, columns = np.nonzero((shown == RED).all(-1))
@@ -41,7 +41,7 @@ def test_what_is_unknown_is_tinted_and_its_label_has_no_outline():
 
 
 def test_the_fullest_window_is_shown_and_kept_whole():
-    labels = circles((400, 500), np.array([[300, 420], [310, 440], [40, 40]]), [9] * 3)
+    labels = circles((400, 500), np.array([[300, 420], [310, 440], [40, 40]]), 9)
     part = densest(labels > 0, 100)
     assert [s.stop - s.start for s in part] == [100, 100]
     assert np.sum(labels[part] > 0) > 0.9 * np.sum((labels == 1) | (labels == 2))
