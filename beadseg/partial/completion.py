@@ -28,7 +28,7 @@ from beadseg.partial.calibration import calibrate
 from beadseg.partial.completed import FOLDERS, write_labels
 from beadseg.partial.proposals import SAME, Proposed, certain, propose, strictest
 from beadseg.partial.review.annotation_log import AnnotationLog
-from beadseg.partial.review.derived import save
+from beadseg.partial.review.derived import saving
 from beadseg.quoting import cut_name
 
 AGREES = 0.3  # of the labelled beads: a model that finds less is for other images
@@ -272,7 +272,7 @@ def _accept(
         if sure:
             by = f"expected precision {accept}"
             annotations.act({"do": "accept", "ids": sure, "by": by})
-        save(annotations)
+        saving(annotations)()
         accepted += len(sure)
     chosen = [s for s in scores if least and s >= least]
     return {

@@ -61,11 +61,11 @@ def completed(tmp_path) -> Path:
 def pair(tmp_path) -> Path:
     """A folder of the images `a` and `b`, saved as `beadseg complete` leaves them."""
     from beadseg.partial.review.annotation_log import AnnotationLog
-    from beadseg.partial.review.derived import save
+    from beadseg.partial.review.derived import saving
 
     folder = make_completed(tmp_path / "pair", "a", "b")
     for name in ("a", "b"):
-        save(AnnotationLog(folder, name))
+        saving(AnnotationLog(folder, name))()
     return folder
 
 

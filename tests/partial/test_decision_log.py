@@ -13,7 +13,7 @@ import tifffile
 
 from beadseg.errors import BeadsegError
 from beadseg.partial.review.annotation_log import AnnotationLog
-from beadseg.partial.review.derived import save, stands
+from beadseg.partial.review.derived import saving, stands
 from beadseg.partial.review.session import ReviewSession
 
 REFUSED = {"do": "draw", "y": 20, "x": 68, "ry": 5, "rx": 5}
@@ -166,7 +166,7 @@ def test_damage_is_one_line_and_takes_nothing(completed, kind):
     annotations = AnnotationLog(completed, "a")
     for action in (NEXT[1], REFUSED | {"turn": 0.5}, {"do": "accept", "ids": [6]}):
         annotations.act(action)
-    save(annotations)
+    saving(annotations)()
     log = completed / "decisions" / "a.jsonl"
     log.write_bytes(DAMAGE[kind](log.read_bytes()))
     files = {p: p.read_bytes() for p in completed.rglob("*") if p.is_file()}
@@ -222,11 +222,11 @@ STALE = {
 @pytest.mark.parametrize("kind", STALE)
 def test_what_is_derived_is_made_to_stand_for_all_decisions(completed, kind):
     annotations = AnnotationLog(completed, "a")
-    save(annotations)
+    saving(annotations)()
     old = derived(completed)
     for action in [REFUSED, *NEXT]:
         annotations.act(action)
-    save(annotations)
+    saving(annotations)()
     right = derived(completed)
     STALE[kind](completed, old)
     session = ReviewSession(completed)
@@ -236,7 +236,7 @@ def test_what_is_derived_is_made_to_stand_for_all_decisions(completed, kind):
 
 
 def test_a_mask_that_somebody_edited_is_set_aside(completed):
-    save(AnnotationLog(completed, "a"))
+    saving(AnnotationLog(completed, "a"))()
     mask = completed / "masks" / "a.tif"
     right = mask.read_bytes()
     tifffile.imwrite(mask, np.full((64, 80), 9, np.uint16))

@@ -50,21 +50,16 @@ def decide(beads: LabelMap, proposals: np.ndarray, action: Mapping[str, Any]) ->
         if bead.origin != MODEL:
             raise BeadsegError(f"bead {number} is no proposal of a model")
         after[number] = replace(bead, state=state, by=str(action.get("by", "")))
-    gone = [n for n in numbers if beads.box(n) is None]
     if state == REJECTED:
-        boxes = [beads.box(n) for n in numbers if n not in gone]
-    else:  # those in the map stay as they are
-        boxes = _boxes_of(proposals, gone)
-    box = _around(boxes, beads.labels.shape)
+        return _renumber(beads, numbers, 0, after, numbers[-1])
+    gone = [n for n in numbers if n not in beads.boxes]  # others stay as they are
+    box = _around(_boxes_of(proposals, gone))
     pixels = beads.labels[box].copy()
-    if state == REJECTED:
-        pixels[np.isin(pixels, numbers)] = 0
-    else:
-        back = np.isin(proposals[box], gone) & (pixels == 0)
-        pixels[back] = proposals[box][back]
-        for number in gone:
-            if not (pixels == number).any():
-                raise BeadsegError(f"proposal {number}: another bead is there now")
+    back = np.isin(proposals[box], gone) & (pixels == 0)
+    pixels[back] = proposals[box][back]
+    for number in gone:
+        if not (pixels == number).any():
+            raise BeadsegError(f"proposal {number}: another bead is there now")
     return _change(beads, box, pixels, after, numbers[-1])
 
 
@@ -100,23 +95,22 @@ def paint(beads: LabelMap, proposals: np.ndarray, action: Mapping[str, Any]) -> 
         _bead(beads, number)
     if not action.get("erase"):
         return _fill(beads, *np.nonzero(stroke), number)
-    if number is None or beads.box(number) is None:
+    if number not in beads.boxes:
         raise BeadsegError("choose the bead to erase from")
-    box = beads.box(number)
+    box = beads.boxes[number]
     pixels = beads.labels[box].copy()
     pixels[stroke[box] & (pixels == number)] = 0
     bead = beads.beads[number]
-    left = bool((pixels == number).any())
-    after = replace(bead, edited=True)
-    if not left:
-        after = replace(after, state=REJECTED if bead.origin == MODEL else DELETED)
-    return _change(beads, box, pixels, {number: after}, number if left else None)
+    if (pixels == number).any():
+        after = {number: replace(bead, edited=True)}
+        return _change(beads, box, pixels, after, number)
+    return _change(beads, box, pixels, {number: _taken_out(bead)}, None)
 
 
 def split(beads: LabelMap, proposals: np.ndarray, action: Mapping[str, Any]) -> Change:
     """Cuts a bead along the line from y0, x0 to y1, x1; the smaller part is new."""
     number = _numbers({"ids": [action.get("id")]}, "ids")[0]
-    bead, box = _bead(beads, number), beads.box(number)
+    bead, box = _bead(beads, number), beads.boxes.get(number)
     y0, x0, y1, x1 = (number_of(action, name) for name in ("y0", "x0", "y1", "x1"))
     if box is None:
         raise BeadsegError(f"bead {number} is not in the mask")
@@ -140,36 +134,21 @@ def split(beads: LabelMap, proposals: np.ndarray, action: Mapping[str, Any]) -> 
 def merge(beads: LabelMap, proposals: np.ndarray, action: Mapping[str, Any]) -> Change:
     """Makes beads one: the first keeps its number, the others are gone."""
     numbers = list(dict.fromkeys(_numbers(action, "ids")))
-    boxes = [beads.box(n) for n in numbers]
-    if len(numbers) < 2 or None in boxes:
+    if len(numbers) < 2 or not beads.boxes.keys() >= set(numbers):
         raise BeadsegError("choose two beads or more of the mask to merge")
-    box = _around(boxes, beads.labels.shape)
-    pixels = beads.labels[box].copy()
-    pixels[np.isin(pixels, numbers)] = numbers[0]
-    after = {}
-    for number in numbers:
-        bead = replace(_bead(beads, number), edited=True)
-        if number == numbers[0]:
-            state = ACCEPTED if bead.state == PROPOSED else bead.state
-        else:
-            state = REJECTED if bead.origin == MODEL else DELETED
-        after[number] = replace(bead, state=state)
-    return _change(beads, box, pixels, after, numbers[0])
+    first, *others = numbers
+    bead = _bead(beads, first)
+    state = ACCEPTED if bead.state == PROPOSED else bead.state
+    after = {first: replace(bead, edited=True, state=state)}
+    after |= {number: _taken_out(_bead(beads, number)) for number in others}
+    return _renumber(beads, numbers, first, after, first)
 
 
 def delete(beads: LabelMap, proposals: np.ndarray, action: Mapping[str, Any]) -> Change:
     """Takes beads out of the mask, whoever labelled them."""
     numbers = _numbers(action, "ids")
-    after = {}
-    for number in numbers:
-        bead = _bead(beads, number)
-        state = REJECTED if bead.origin == MODEL else DELETED
-        after[number] = replace(bead, state=state, edited=True)
-    boxes = [box for n in numbers if (box := beads.box(n)) is not None]
-    box = _around(boxes, beads.labels.shape)
-    pixels = beads.labels[box].copy()
-    pixels[np.isin(pixels, numbers)] = 0
-    return _change(beads, box, pixels, after, None)
+    after = {number: _taken_out(_bead(beads, number)) for number in numbers}
+    return _renumber(beads, numbers, 0, after, None)
 
 
 def redraw(beads: LabelMap, extents: Extents, action: Mapping[str, Any]) -> Change:
@@ -256,24 +235,21 @@ def _fill(beads: LabelMap, rows, columns, number: int | None) -> Change:
         for n in numbers_in(inside)
         if n != number and beads.beads[n].state == PROPOSED
     ]
-    wanted = np.zeros(inside.shape, bool)
-    wanted[rows - box[0].start, columns - box[1].start] = True
-    taken = wanted & ((inside == 0) | among(inside, proposed))
-    if not (taken.any() or (wanted & (inside == number)).any()):
+    wanted = np.zeros(beads.labels.shape, bool)
+    wanted[rows, columns] = True
+    taken = wanted[box] & ((inside == 0) | among(inside, proposed))
+    if not (taken.any() or (wanted[box] & (inside == number)).any()):
         raise BeadsegError("there is no free pixel: other beads are there")
     lost = np.bincount(inside[taken], minlength=max(proposed, default=0) + 1)
     covered = []
     for other in proposed:
-        whole = int((beads.labels[beads.box(other)] == other).sum())
+        whole = int((beads.labels[beads.boxes[other]] == other).sum())
         if lost[other] and lost[other] >= _COVERED * whole:
             covered.append(other)
-    if covered:  # what is left of them goes too
-        box = _around([box, *(beads.box(n) for n in covered)], beads.labels.shape)
-        inside = beads.labels[box]
-        wider = np.zeros(inside.shape, bool)
-        wider[rows - box[0].start, columns - box[1].start] = True
-        taken = wider & ((inside == 0) | among(inside, proposed))
-    pixels = inside.copy()
+    # What is left of them goes too.
+    box = _around([box, *(beads.boxes[n] for n in covered)])
+    pixels = beads.labels[box].copy()
+    taken = wanted[box] & ((pixels == 0) | among(pixels, proposed))
     pixels[among(pixels, covered)] = 0
     pixels[taken] = number
     after = {n: replace(beads.beads[n], state=REJECTED, by="drawn") for n in covered}
@@ -285,6 +261,21 @@ def _fill(beads: LabelMap, rows, columns, number: int | None) -> Change:
         state = state.get(bead.state, bead.state)
         after[number] = replace(bead, edited=True, state=state)
     return _change(beads, box, pixels, after, number)
+
+
+def _taken_out(bead: Bead) -> Bead:
+    """A bead that a person has taken out of the mask."""
+    return replace(
+        bead, state=REJECTED if bead.origin == MODEL else DELETED, edited=True
+    )
+
+
+def _renumber(beads: LabelMap, numbers, number: int, after: dict, focus) -> Change:
+    """Gives all pixels of some beads another number, or 0."""
+    box = _around([beads.boxes[n] for n in numbers if n in beads.boxes])
+    pixels = beads.labels[box].copy()
+    pixels[np.isin(pixels, numbers)] = number
+    return _change(beads, box, pixels, after, focus)
 
 
 def _change(beads: LabelMap, box: Box, pixels, after: dict, focus) -> Change:
@@ -319,7 +310,7 @@ def _boxes_of(labels: np.ndarray, numbers: list[int]) -> list[Box]:
     return [found[number - 1] for number in numbers]
 
 
-def _around(boxes: list[Box], shape) -> Box:
+def _around(boxes: list[Box]) -> Box:
     if not boxes:
         return slice(0, 0), slice(0, 0)
     return tuple(

@@ -24,16 +24,11 @@ _KINDS = ("masks", "ignore")
 _CHANGED = "changed"  # folder of what others changed
 
 
-def save(annotations: AnnotationLog) -> None:
-    """Writes mask, ignore and provenance, whole; they follow from the decisions.
-
-    Raises OSError.
-    """
-    saving(annotations)()
-
-
 def saving(annotations: AnnotationLog) -> Callable[[], None]:
-    """What saves the present state, whenever it is called, on any thread."""
+    """What writes mask, ignore and provenance of the present state, each whole.
+
+    Whenever it is called, on any thread; raises OSError.
+    """
     folder, name = annotations.folder, annotations.name
     labels = annotations.map.labels.copy()
     masked = [n for n, b in annotations.map.beads.items() if b.state in IN_MASK]

@@ -11,13 +11,8 @@ Box = tuple[slice, slice]
 
 # Where a bead comes from, and what became of it.
 MANUAL, MODEL, DRAWN = "person", "model", "drawn"
-KEPT, PROPOSED, ACCEPTED, REJECTED, DELETED = (
-    "kept",
-    "proposed",
-    "accepted",
-    "rejected",
-    "deleted",
-)
+KEPT, PROPOSED, ACCEPTED = "kept", "proposed", "accepted"
+REJECTED, DELETED = "rejected", "deleted"
 IN_MASK = (KEPT, ACCEPTED)
 
 
@@ -47,7 +42,11 @@ class Change(NamedTuple):
 
 
 class LabelMap:
-    """Labels i32[H, W] and what is known of each: 0 is free, -1 unknown."""
+    """Labels i32[H, W] and what is known of each: 0 is free, -1 unknown.
+
+    Public attributes: `labels`, `beads` by their numbers, `boxes`, where those with
+    pixels lie, `next_id`, the number of a new one.
+    """
 
     def __init__(self, labels: np.ndarray, beads: Mapping[int, Bead]):
         self.labels, self.beads = labels, dict(beads)
@@ -56,10 +55,6 @@ class LabelMap:
             i + 1: box for i, box in enumerate(boxes) if box is not None
         }
         self.next_id = max(self.beads, default=0) + 1
-
-    def box(self, bead: int) -> Box | None:
-        """Where a bead's pixels lie; None where it has none."""
-        return self.boxes.get(bead)
 
     def median_diameter(self) -> float | None:
         """px of the beads in the mask, of their boxes; None: there is none."""

@@ -13,7 +13,7 @@ from beadseg.data.images.reading import ReadError, open_pages
 from beadseg.errors import BeadsegError
 from beadseg.files import writing
 from beadseg.inference.batch import Options, write_tables
-from beadseg.inference.measured import measured
+from beadseg.inference.measured import Labelled, measured
 from beadseg.inference.outputs.channels import in_channels
 from beadseg.inference.outputs.columns import INTENSITIES
 from beadseg.inference.outputs.kinds import (
@@ -30,13 +30,12 @@ from beadseg.partial.review.label_map import DRAWN, MODEL
 from beadseg.partial.review.predicted import (
     page_of,
     read_known,
-    read_labels,
     read_region,
     read_settings,
     read_tiff,
 )
 from beadseg.partial.review.thresholds import probability_file
-from beadseg.tables import DIALECTS
+from beadseg.tables import DIALECTS, Table
 
 COUNTS = ("added", "removed", "edited")  # columns of images.csv
 
@@ -95,7 +94,7 @@ def _one(folder: Path, name: str, settings: dict[str, Any]) -> bool:
         return False
     if about.get("decisions") == told["decisions_digest"]:
         return False
-    labels = read_labels(folder / "masks" / f"{name}.tif")
+    labels = read_tiff(folder / "masks" / f"{name}.tif").astype(np.int32)
     image = open_pages(folder / "images" / read_proposals(folder, name)["image"])[0]
     pixels, pixel_size = image.read(), about["pixel_size_um"]
     file = probability_file(folder, name)
@@ -127,32 +126,38 @@ def _one(folder: Path, name: str, settings: dict[str, Any]) -> bool:
         for bead in told["beads"].values()
     )
     if any(name.startswith(f"{INTENSITIES[0]}_") for name in before):
-        try:
-            page = page_of(about, folder)
-            if not page.channels:
-                raise BeadsegError(f"{page.path}: has one channel")
-            more, problems = in_channels(
-                *(page, settings["channels"], found.labels, found.table, found.boxes),
-                *(probability, threshold),
-            )
-        except BeadsegError as error:
-            more, problems = {}, [f"its other channels are not measured again: {error}"]
+        more, problems = _of_channels(
+            *(folder, about, settings["channels"], found, probability, threshold)
+        )
         found.table.update(more)
         about["notes"] = list(dict.fromkeys([*about["notes"], *problems]))
     counts = (int(drawn.sum()), gone, int((edited & ~drawn).sum()))
     about |= facts | dict(zip(COUNTS, counts, strict=True))
     about["decisions"] = told["decisions_digest"]
-    kinds = [kind for kind in settings.get("only") or choices() if kind in OUTPUTS]
-    kinds = [kind for kind in kinds if kind != "probability"]  # as it was
+    # The probability is as it was.
+    kinds = {*(settings.get("only") or choices())} & {*OUTPUTS} - {"probability"}
     write_outputs(folder, name, kinds, Predicted(pixels, found, pixel_size, region))
     write_record(record_of(folder, name), about, found.table)
     return True
 
 
+def _of_channels(
+    folder: Path, about: dict[str, Any], which: str, found: Labelled, *more
+) -> tuple[Table, list[str]]:
+    """As `in_channels`; of an image that is gone no column, and why."""
+    try:
+        page = page_of(about, folder)
+        if not page.channels:
+            raise BeadsegError(f"{page.path}: has one channel")
+        return in_channels(page, which, found.labels, found.table, found.boxes, *more)
+    except BeadsegError as error:
+        return {}, [f"its other channels are not measured again: {error}"]
+
+
 def _ending(folder: Path) -> str:
     """Of the tables that are there."""
-    kinds = [kind for kind in TABLES if (folder / f"images.{kind}").is_file()]
-    return f".{kinds[0]}" if kinds else ".csv"
+    endings = (f".{kind}" for kind in TABLES)
+    return next((e for e in endings if (folder / f"images{e}").is_file()), ".csv")
 
 
 def _dialect(folder: Path) -> str:

@@ -35,8 +35,7 @@ def is_prediction(folder: Path) -> bool:
 def prepare(folder: Path, images: Path | None = None) -> list[str]:
     """Puts into a prediction folder what a review needs, where it is not there yet.
 
-    Args:
-      images: where the images are, if not where they were.
+    `images` is the folder of the images, if they are not where they were.
 
     Returns:
       A line on each image that is left out.
@@ -68,7 +67,7 @@ def _prepare(folder: Path, name: str, images: Path | None, run: str) -> None:
         raise BeadsegError(
             f"{file}: is not there: predict again, with labels among --only"
         )
-    labels = read_labels(file)
+    labels = read_tiff(file).astype(np.int32)
     if unknown := {*np.unique(labels).tolist()} - {0, *table["label"].tolist()}:
         raise BeadsegError(
             f"{file}: bead {min(unknown)} is not in the tables: it was changed since; "
@@ -128,11 +127,6 @@ def read_known(folder: Path, name: str) -> tuple[dict[str, Any], Table]:
         ) from error
 
 
-def read_labels(file: Path) -> np.ndarray:
-    """i32[H, W] of a label image of a prediction; raises BeadsegError: damaged."""
-    return read_tiff(file).astype(np.int32)
-
-
 def read_tiff(file: Path) -> np.ndarray:
     """[H, W] of a file of a prediction; raises BeadsegError: it is damaged."""
     try:
@@ -161,11 +155,7 @@ def _scores(table: Table) -> list[float]:
 
 
 def page_of(about: dict[str, Any], folder: Path, images: Path | None = None) -> PageRef:
-    """The image that was predicted.
-
-    Args:
-      about: its record.
-      images: where the images are, if not where they were.
+    """The image that was predicted, by its record; `images` as of `prepare`.
 
     Raises:
       BeadsegError: it is not there; ReadError: it cannot be read.

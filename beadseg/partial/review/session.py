@@ -128,9 +128,8 @@ class ReviewSession:
                 except BeadsegError as error:
                     self.problems[name] = str(error)
                     raise
-                saved = [
-                    n for n in self._annotations if n not in {name, *self._unsaved}
-                ]
+                kept = {name, *self._unsaved}
+                saved = [n for n in self._annotations if n not in kept]
                 for gone in saved[: max(len(self._annotations) - _OPEN, 0)]:
                     self._summaries[gone] = _summary(self._annotations.pop(gone))
             self._annotations.move_to_end(name)
@@ -164,8 +163,9 @@ class ReviewSession:
                 del self._annotations[name]
                 raise
             self._unsaved.add(name)
-            moved = numbers_in(change.before[change.before != change.after])
-            moved |= numbers_in(change.after[change.before != change.after])
+            differs = change.before != change.after
+            moved = numbers_in(change.before[differs])
+            moved |= numbers_in(change.after[differs])
             touched = set(change.beads_before) | set(change.beads_after) | moved
             beads = [bead_json(annotations, n, n in moved) for n in sorted(touched)]
             return {
@@ -225,14 +225,12 @@ class ReviewSession:
             seen[np.ix_(*inside)] = np.where(among(new, numbers), new, 0)
         return seen
 
-    def _has_map(self, name: str) -> bool:
-        return self.prediction and probability_file(self.folder, name).is_file()
-
     def all_of(self, name: str) -> dict[str, Any]:
         """All that the page shows of an image but its pixels."""
         with self._lock:
             annotations = self.annotations(name)
             height, width = annotations.map.labels.shape
+            mapped = probability_file(self.folder, name).is_file()
             return {
                 "name": name,
                 "height": height,
@@ -240,7 +238,7 @@ class ReviewSession:
                 "version": annotations.version,
                 "run": annotations.about["run"],
                 "threshold": annotations.threshold,
-                "thresholds": [LEAST, MOST] if self._has_map(name) else [],
+                "thresholds": [LEAST, MOST] if self.prediction and mapped else [],
                 "summary": _summary(annotations),
                 "beads": [
                     bead_json(annotations, n) for n in sorted(annotations.map.beads)
@@ -368,7 +366,7 @@ def bead_json(
     }
     if not moved:
         return shown | {"moved": False}
-    labels, box = annotations.map.labels, annotations.map.box(number)
+    labels, box = annotations.map.labels, annotations.map.boxes.get(number)
     if box is None and bead.state == REJECTED and not bead.edited:
         # Where it was, to be seen and reopened.
         labels, box = annotations.proposals, annotations.proposed_box(number)

@@ -10,7 +10,7 @@ from scipy import ndimage
 from beadseg.errors import BeadsegError
 from beadseg.partial.completed import image_problem, names, read_proposals
 from beadseg.partial.review.annotation_log import AnnotationLog, Stale
-from beadseg.partial.review.derived import save
+from beadseg.partial.review.derived import saving
 from tests.partial.book_mask import book_mask
 
 
@@ -22,7 +22,7 @@ def test_a_proposal_is_in_the_mask_once_accepted_and_unknown_until_decided(compl
     annotations = AnnotationLog(completed, "a")
     annotations.act({"do": "accept", "ids": [4]})
     annotations.act({"do": "reject", "ids": [7]})
-    save(annotations)
+    saving(annotations)()
     mask = tifffile.imread(completed / "masks" / "a.tif")
     ignore = tifffile.imread(completed / "ignore" / "a.tif")
     proposals = tifffile.imread(completed / "proposals" / "a.tif")
@@ -151,11 +151,11 @@ def test_a_decision_that_fits_no_bead_is_named_by_its_line(completed):
 def test_provenance_damaged_by_hand_is_written_anew(completed):
     annotations = AnnotationLog(completed, "a")
     annotations.act({"do": "accept", "ids": [4]})
-    save(annotations)
+    saving(annotations)()
     file = completed / "provenance" / "a.json"
     before = file.read_text()
     file.write_text("{")
-    save(AnnotationLog(completed, "a"))
+    saving(AnnotationLog(completed, "a"))()
     assert file.read_text() == before
 
 
