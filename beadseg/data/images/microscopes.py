@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import Element
 
 import numpy as np
 
@@ -183,6 +184,7 @@ def scan_liffile(path: Path) -> list[Stack]:
         shape = sizes.pop("Y"), sizes.pop("X")
         samples = sizes.pop("S", 1)
         axes, counts = tuple(sizes), tuple(sizes.values())
+        names = _channels_of_lif(image.xml_element)
         stacks.append(
             Stack(
                 "".join(a if a in _LARGE else "Q" for a in axes),
@@ -192,6 +194,7 @@ def scan_liffile(path: Path) -> list[Stack]:
                 "colour" if samples > 2 else "grey",
                 samples,
                 _size_of_lif(image),
+                channels=names if len(names) == sizes.get("C", 1) else (),
                 scene=image.name if len(images) > 1 else "",
             )
         )
@@ -210,6 +213,25 @@ def _open_lif(path: Path):
         file = stack.enter_context(liffile.LifFile(path))
         images = [im for im in file.images if {"Y", "X"} <= set(im.sizes)]
         return images, stack.pop_all().close
+
+
+def _channels_of_lif(element: Element) -> tuple[str, ...]:
+    """Names of channels in the order of their pixels: dye, cube of filters, or colour.
+
+    LAS X keeps the dye as a property of the channel, LAS AF the cube in a list beside.
+    """
+    image = element.find("Data/Image")
+    found = image.findall("ImageDescription/Channels/ChannelDescription")
+    beside = [*image.iter("WideFieldChannelInfo")]
+    cubes = [one.get("FluoCubeName", "") for one in beside]
+    if len(cubes) != len(found):
+        cubes = [""] * len(found)
+    names = []
+    for channel, cube in zip(found, cubes, strict=True):
+        about = {p.findtext("Key"): p.findtext("Value") for p in channel}
+        name = about.get("DyeName") or cube or channel.get("LUTName", "")
+        names.append((int(channel.get("BytesInc", 0)), name))
+    return tuple(name for _, name in sorted(names, key=lambda one: one[0]))
 
 
 def _size_of_lif(image: Any) -> tuple[float, float] | None:

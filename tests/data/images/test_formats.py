@@ -183,6 +183,25 @@ def test_a_project_of_leica(tmp_path):
         np.testing.assert_array_equal(page.read(), plane)
 
 
+@pytest.mark.parametrize(
+    ("dyes", "names"),
+    [
+        (("DAPI", "Alexa 488"), ["DAPI", "Alexa 488"]),
+        (("DAPI", ""), ["DAPI", "Green"]),
+        (("", ""), ["Red", "Green"]),
+    ],
+)
+def test_channels_of_leica_have_the_names_of_their_dyes(tmp_path, dyes, names):
+    pytest.importorskip("liffile")
+    truth, file = planes(2, 3), tmp_path / "a.lif"
+    file.write_bytes(leica({"one": truth}, dyes))
+    pages = open_pages(file, channel=names[1].lower())
+    assert [c.name for c in pages[0].channels] == names
+    assert dict(pages[2].place) == {"z": 2, "channel": names[1]}
+    for page, plane in zip(pages, truth[1], strict=True):
+        np.testing.assert_array_equal(page.read(), plane)
+
+
 def test_planes_of_nikon(tmp_path):
     """Written by hand after what the library reads: no library writes it."""
     pytest.importorskip("nd2")

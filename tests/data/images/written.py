@@ -71,12 +71,15 @@ def video(file, codec: str, pixels: str, frames: np.ndarray, **options) -> None:
         container.mux(stream.encode(None))
 
 
-def leica(images: dict[str, np.ndarray]) -> bytes:
-    """A project of u16 [Z, H, W], 0.5 um a pixel."""
+def leica(images: dict[str, np.ndarray], dyes: tuple[str, ...] = ()) -> bytes:
+    """A project of u16 [Z, H, W], 0.5 um a pixel; [C, Z, H, W] with a dye a channel.
+
+    The LUT of the first channel is red, of the second green.
+    """
     elements, blocks = "", b""
     for i, (name, array) in enumerate(images.items()):
-        step, dimensions = 2, ""
-        for number, count in zip((1, 2, 3), array.shape[::-1], strict=True):
+        step, dimensions, channels = 2, "", ""
+        for number, count in zip((1, 2, 3), array.shape[:-4:-1], strict=True):
             if count > 1:
                 dimensions += (
                     f'<DimensionDescription DimID="{number}" '
@@ -84,11 +87,18 @@ def leica(images: dict[str, np.ndarray]) -> bytes:
                     f'Length="{(count - 1) * 0.5e-6}" BytesInc="{step}"/>'
                 )
             step *= count
+        named = zip(("Red", "Green"), dyes or ("",), strict=False)
+        for j, (lut, dye) in enumerate(named):
+            about = f"<Key>DyeName</Key><Value>{dye}</Value>" if dye else ""
+            channels += (
+                '<ChannelDescription DataType="0" ChannelTag="0" Resolution="16" '
+                'NameOfMeasuredQuantity="" Min="0" Max="65535" Unit="" '
+                f'LUTName="{lut}" IsLUTInverted="0" BytesInc="{step * j}" BitInc="0">'
+                f"<ChannelProperty>{about}</ChannelProperty></ChannelDescription>"
+            )
         elements += (
             f'<Element Name="{name}" UniqueID="{i}"><Data><Image><ImageDescription>'
-            '<Channels><ChannelDescription DataType="0" ChannelTag="0" Resolution="16" '
-            'NameOfMeasuredQuantity="" Min="0" Max="65535" Unit="" LUTName="Gray" '
-            'IsLUTInverted="0" BytesInc="0" BitInc="0"/></Channels>'
+            f"<Channels>{channels}</Channels>"
             f"<Dimensions>{dimensions}</Dimensions></ImageDescription></Image></Data>"
             f'<Memory Size="{array.nbytes}" MemoryBlockID="MemBlock_{i}"/></Element>'
         )
