@@ -52,10 +52,13 @@ class Split(NamedTuple):
 def from_json(stored: dict[str, Any], records: Sequence[RecordInfo]) -> Split:
     """The split that `Split.as_json` stored.
 
+    Older ones name the pages of a file by number where they have a time or depth.
+
     Raises:
       BeadsegError: a record of it is gone.
     """
-    number = {record.name: i for i, record in enumerate(records)}
+    number = {_numbered(record): i for i, record in enumerate(records)}
+    number |= {record.name: i for i, record in enumerate(records)}
     sides = []
     for side in ("train", "validation"):
         gone = [name for name in stored[side] if name not in number]
@@ -66,6 +69,11 @@ def from_json(stored: dict[str, Any], records: Sequence[RecordInfo]) -> Split:
             )
         sides.append(tuple(number[name] for name in stored[side]))
     return Split(*sides, tuple(Stratum(**stratum) for stratum in stored["strata"]))
+
+
+def _numbered(record: RecordInfo) -> str:
+    tile = record.name.removeprefix(record.image)
+    return f"{record.source}_p{record.page:03d}{tile}"
 
 
 def split(

@@ -158,10 +158,14 @@ def _page(row: dict[str, Any], shape: tuple[int, int], open_file) -> PageRef | N
     if not row["file"]:
         return None
     place = {key: row[key] for key in PLACE if key in row}
-    for page in open_file(row["file"], row.get("channel") or None):
-        if (page.index, dict(page.place), page.shape) == (row["page"], place, shape):
-            return page
-    return None
+    pages = [
+        page
+        for page in open_file(row["file"], row.get("channel") or None)
+        if (page.index, page.shape) == (row["page"], shape)
+    ]
+    same = [page for page in pages if dict(page.place) == place]
+    # Once no place of a page of TIFF was known.
+    return next(iter(same or ([] if place else pages)), None)
 
 
 def _folder(path: str | list[str]) -> Path:

@@ -74,14 +74,26 @@ def test_every_kind_in_one_command_gives_the_same_count(folder, run, tmp_path, c
         assert len({row[column] for row in exact}) == 1, column
 
 
-def test_a_plane_says_its_place_in_names_and_tables(run, tmp_path, capsys):
+def of_zeiss(file, images: np.ndarray, names: tuple[str, str]) -> None:
     pytest.importorskip("pylibCZIrw")
+    write_czi(file, images, names)
+
+
+def of_ome(file, images: np.ndarray, names: tuple[str, str]) -> None:
+    with tifffile.TiffWriter(file, ome=True) as out:
+        for number, stack in enumerate(images):
+            about = {"axes": "TZCYX", "Name": str(number), "Channel": {"Name": names}}
+            out.write(stack, metadata=about, photometric="minisblack")
+
+
+@pytest.mark.parametrize(("name", "write"), [("a.czi", of_zeiss), ("a.tif", of_ome)])
+def test_a_plane_says_its_place_in_names_and_tables(run, tmp_path, capsys, name, write):
     image, labels = bright.beads_image()
     images = np.broadcast_to(image, (2, 2, 2, 2, *image.shape))
-    write_czi(tmp_path / "a.czi", images, ("DAPI", "GFP"))
+    write(tmp_path / name, images, ("DAPI", "GFP"))
     out = tmp_path / "out"
     flags = ("--run", run, "-o", out, "--only", "labels", "--channel")
-    assert predict(capsys, tmp_path / "a.czi", *flags, "gfp")[0] == 0
+    assert predict(capsys, tmp_path / name, *flags, "gfp")[0] == 0
     rows, beads = rows_of(out / "images.csv"), rows_of(out / "beads.csv")
     assert len(rows) == 8 and len(beads) == 8 * labels.max()
     for table in (rows, beads):

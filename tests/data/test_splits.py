@@ -1,6 +1,7 @@
 """The split: strata kept, nothing on both sides, the same for everyone."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,6 +58,16 @@ def test_the_split_of_today_is_that_of_tomorrow():
     assert names(records, found.validation) == {
         f"image{i:02d}_p0@0,0" for i in (1, 4, 9, 18)
     }
+
+
+def test_a_stored_split_with_numbered_pages_is_understood():
+    records = [
+        replace(record("a", 9), name=f"a_z0{z}@0,0", image=f"a_z0{z}", page=z)
+        for z in range(3)
+    ]
+    sides = {"train": ["a_p000@0,0", "a_z02@0,0"], "validation": ["a_p001@0,0"]}
+    found = from_json(sides | {"strata": []}, records)
+    assert (found.train, found.validation) == ((0, 2), (1,))
 
 
 @given(

@@ -44,7 +44,7 @@ class PageRef:
 
     path: Path
     index: int  # of the page in the file, as listed
-    name: str  # "NAME", or "NAME_p000" of a file with several pages
+    name: str  # "NAME", or of several pages "NAME_p000", "NAME_t003_z01": `page_ends`
     shape: tuple[int, int]  # H, W
     pixel_size: float | None  # um
     notes: tuple[str, ...]  # what the user should know of how it was read
@@ -241,13 +241,13 @@ def _list(
                     chosen,
                     number,
                     channels,
-                    place=place_of(part, index, stack) if reader.by_place else (),
+                    place=place_of(part, index, stack),
                 )
             )
     damaged = any(plane.problem for page in pages for plane in page.planes)
     if missing and not damaged:
         lost = Plane(problem=missing)
-        pages.append(dataclasses.replace(pages[-1], planes=(lost,)))
+        pages.append(dataclasses.replace(pages[-1], planes=(lost,), place=()))
     return pages
 
 

@@ -83,12 +83,15 @@ def place_of(
     """Scene, t, z and the name of the channel of a plane, those that there are."""
     at = dict(zip(part.axes, index, strict=True))
     place: dict[str, int | str] = {"scene": part.scene} if part.scene else {}
+    sizes = dict(zip(part.axes, part.sizes, strict=True))
+    if sizes.get("R", 1) > 1:  # positions of the stage, of Micro-Manager
+        place["scene"] = str(at["R"])
     for name in ("T", "Z"):
-        several = dict(zip(part.axes, part.sizes, strict=True)).get(name, 1) > 1
+        several = sizes.get(name, 1) > 1
         if several and not (name == "Z" and stack != "pages"):
             place[name.lower()] = at[name]
-    if part.channels:
-        place["channel"] = part.channels[at.get("C", 0)]
+    if part.channels and (name := part.channels[at.get("C", 0)]):
+        place["channel"] = name
     return tuple(place.items())
 
 
@@ -110,7 +113,8 @@ def page_ends(places: list[dict[str, Any]]) -> list[str]:
             for key in keys
             if key in place
         )
-        for place in places
+        or f"_p{i:03d}"
+        for i, place in enumerate(places)
     ]
     if len(set(ends)) < len(ends):
         return [f"_p{i:03d}" for i in range(len(places))]

@@ -70,7 +70,8 @@ def scan(path: Path) -> tuple[list[Stack], str]:
                 if not (one[0].keyframe.is_reduced or one[0].keyframe.is_mask)
             ]
             _check_number(sum(len(s.planes) for s in stacks))
-            return [s for s in stacks if s.planes], missing
+            stacks = [s for s in stacks if s.planes]
+            return _with_scenes(file, stacks), missing
         stacks = _by_directory(file, offsets)
         found = sum(len(s.planes) for s in stacks)
         promised = (file.imagej_metadata or {}).get("images", 1)
@@ -217,8 +218,18 @@ def _of_series(file, series, size: PixelSize, channels: tuple[str, ...]) -> Stac
     notes += (*size.notes, *_sparse(sparse))
     if len(channels) != dict(zip(names, sizes, strict=True)).get("C"):
         channels = ()
-    about = (kind, samples, size.size, notes, channels)
+    about = (kind, samples, size.size, notes, channels, series.name)
     return Stack(names, sizes, planes, (y, x), *about)
+
+
+def _with_scenes(file: tifffile.TiffFile, images: list[Stack]) -> list[Stack]:
+    """Several images of OME are scenes, by their names, or by numbers."""
+    names = [image.scene for image in images]
+    if len(images) == 1 or not file.is_ome:
+        names = [""] * len(images)
+    elif not all(names) or len(set(names)) < len(names):
+        names = [str(number) for number in range(len(names))]
+    return [i._replace(scene=name) for i, name in zip(images, names, strict=True)]
 
 
 _CIRCLE = "the list of its pages leads back into itself here and the rest is lost"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from beadseg.data.images.readers import endings
-from beadseg.data.images.reading import PageRef, ReadError, open_pages
+from beadseg.data.images.reading import PageRef, ReadError, file_stem, open_pages
 from beadseg.data.masks.labels import (
     UNKNOWN,
     read_ignored,
@@ -18,8 +18,10 @@ from beadseg.data.masks.labels import (
 )
 from beadseg.data.settings_file import read_beads_toml
 from beadseg.errors import BeadsegError
+from beadseg.inference.records import DONE, read_record
 
 Pages = dict[str, PageRef]
+Names = dict[tuple[str, int], str]  # of pages, by the stem of the file and their number
 _OTHERS_ADD = re.compile(r"(_cp)?[_-](masks?|labels?|seg)$")
 
 
@@ -64,6 +66,10 @@ def pair(predicted: Path, truth: Path, images: Path | None = None) -> Pairing:
     points = _pages(truth / "points", problems)
     ignore = _pages(truth / "ignore", problems)
     shown = _pages(images or truth / "images", problems if images else [])
+    names = _names(labels), _names(shown), _predicted(predicted, labels, masks | points)
+    masks, points, ignore, shown = (
+        _under(labels, pages, *names) for pages in (masks, points, ignore, shown)
+    )
     if truth.is_file() and predicted.is_file() and len(masks) == len(labels):
         masks = dict(zip(labels, masks.values(), strict=True))
     names = sorted(labels.keys() & (masks.keys() | points.keys()))
@@ -115,6 +121,7 @@ def pair_images(labels: Path, images: Path) -> Pairing:
         if images.is_file()
         else _pages(inside if inside.is_dir() else images, problems)
     )
+    found = _under(shown, found, _names(shown))
     if labels.is_file() and images.is_file() and len(found) == len(shown):
         names = dict(zip(found, shown, strict=True))
     else:
@@ -176,6 +183,39 @@ def read_truth(pair: Pair) -> tuple[np.ndarray, np.ndarray | None]:
     if pair.ignore is not None:
         labels = with_unknown(labels, read_ignored(pair.ignore))
     return labels, centres
+
+
+def _names(pages: Pages) -> Names:
+    return {(file_stem(page.path), page.index): name for name, page in pages.items()}
+
+
+def _predicted(folder: Path, labels: Pages, truth: Pages) -> Names:
+    """The names that a prediction gave pages, if some truth has none of them."""
+    if truth.keys() <= labels.keys() or not (folder / DONE).is_dir():
+        return {}
+    names = {}
+    for file in (folder / DONE).glob("*.npz"):
+        try:
+            about, _ = read_record(file)
+            names[file_stem(Path(about["file"])), about["page"]] = about["image"]
+        except Exception:  # damaged in any way: the name of its file is known
+            continue
+    return names
+
+
+def _under(known: Pages, pages: Pages, *names: Names) -> Pages:
+    """Pages under the names that `known` has for them.
+
+    A label image has numbered pages where its image has times and depths.
+    """
+
+    def name_of(name: str, page: PageRef) -> str:
+        stem, number = file_stem(page.path), page.index
+        others = [some[stem, number] for some in names if (stem, number) in some]
+        every = (name, *others, f"{stem}_p{number:03d}")
+        return next((one for one in every if one in known), name)
+
+    return {name_of(name, page): page for name, page in pages.items()}
 
 
 def _labels_in(

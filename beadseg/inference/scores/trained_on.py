@@ -1,6 +1,7 @@
 """Which images a run was trained on: scores on them say little about others."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -100,11 +101,9 @@ def _of_folder(images: Path, names: set[str]) -> Trained:
 
 
 def _belongs(name: str, stem: str) -> bool:
-    """Whether a page is of a file: NAME, or NAME_p000."""
+    """Whether a page is of a file: NAME, or NAME_p000, or NAME_t003_z01."""
     page = name.removeprefix(stem)
-    return name.startswith(stem) and (
-        not page or page.startswith("_p") and page[2:].isdigit()
-    )
+    return name.startswith(stem) and re.fullmatch(r"(_[pstz]\d+)*", page) is not None
 
 
 def _is_run(path: Path) -> bool:

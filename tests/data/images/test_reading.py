@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image, ImageOps
 
 from beadseg.data.images.reading import PageRef, ReadError, check_image, open_pages
-from beadseg.data.images.stacks import names_of_channels
+from beadseg.data.images.stacks import Stack, names_of_channels, page_ends, place_of
 from tests.real_data import SETS
 
 DTYPES = ["u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8"]
@@ -306,18 +306,48 @@ def test_hyperstack_axes_come_from_the_metadata(tmp_path, ome, compression):
         compression=compression,
     )
     pages = open_pages(path)
-    assert [p.name for p in pages] == [f"a_p{i:03d}" for i in range(10)]
+    places = [(t, z) for t in range(2) for z in range(5)]
+    assert [p.name for p in pages] == [f"a_t{t:03d}_z{z:02d}" for t, z in places]
+    assert [dict(p.place) for p in pages] == [{"t": t, "z": z} for t, z in places]
     assert pages[0].notes == (
         "3 channels, using channel 0 (choose with --channel or data.channel)",
     )
     for page, plane in zip(pages, truth[:, :, 0].reshape(10, 20, 24), strict=True):
         np.testing.assert_array_equal(page.read(), plane)
     projected = open_pages(path, channel=2, stack="max")
-    assert len(projected) == 2 and projected[0].notes == ()
+    assert [p.name for p in projected] == ["a_t000", "a_t001"]
+    assert projected[0].notes == ()
     for page, plane in zip(projected, truth[:, :, 2].max(1), strict=True):
         np.testing.assert_array_equal(page.read(), plane)
     with pytest.raises(ReadError, match=r"a\S*\.tif: there is no channel 3 in 3"):
         open_pages(path, channel=3)
+
+
+@pytest.mark.parametrize(
+    ("names", "scenes"),
+    [(("well A", "well B"), ["well A", "well B"]), (("x", "x"), ["0", "1"])],
+)
+def test_images_of_ome_are_scenes(tmp_path, names, scenes):
+    truth, file = picture("u2", (2, 3, 20, 24)), tmp_path / "a.ome.tif"
+    with tifffile.TiffWriter(file, ome=True) as out:
+        for name, stack in zip(names, truth, strict=True):
+            metadata = {"axes": "ZYX", "Name": name}
+            out.write(stack, metadata=metadata, photometric="minisblack")
+    pages = open_pages(file)
+    assert [p.name for p in pages][2:4] == ["a_s0_z02", "a_s1_z00"]
+    assert [dict(p.place)["scene"] for p in pages] == [s for s in scenes for _ in "zzz"]
+    for page, plane in zip(pages, truth.reshape(-1, 20, 24), strict=True):
+        np.testing.assert_array_equal(page.read(), plane)
+
+
+def test_positions_of_the_stage_are_scenes():
+    part = Stack("TRZ", (1, 2, 2), [], (8, 8), "grey", 1)
+    assert dict(place_of(part, (0, 1, 0), "pages")) == {"scene": "1", "z": 0}
+
+
+def test_a_page_of_no_place_changes_no_name():
+    assert page_ends([{"z": 0}, {"z": 1}, {}]) == ["_z00", "_z01", "_p002"]
+    assert page_ends([{"z": 0}, {"z": 0}, {}]) == ["_p000", "_p001", "_p002"]
 
 
 def test_channels_of_ome_have_names(tmp_path):

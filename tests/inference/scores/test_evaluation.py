@@ -9,6 +9,7 @@ import tifffile
 from scipy import ndimage
 
 from beadseg import cli
+from beadseg.inference.records import record_of, write_record
 from beadseg.inference.scores.evaluation import metrics, pool, score, within
 
 
@@ -171,6 +172,26 @@ def test_pages_of_a_stack_match_by_name(folders, capsys):
     assert "3 images pooled" in said
     assert "labelled, not predicted (1): stack_p000" in said
     assert "predicted, not labelled (1): other" in said
+
+
+@pytest.mark.parametrize("ends", [("_t000", "_t001"), ("_p000", "_p001")])
+@pytest.mark.parametrize("known_by", ["image", "record"])
+def test_numbered_pages_match_times_and_depths(folders, capsys, ends, known_by):
+    truth = discs(CENTRES).astype(np.uint16)
+    save(folders / "data" / "masks" / "film.tif", np.stack([truth, truth]))
+    image = folders / "data" / "images" / "film.ome.tif"
+    if known_by == "image":
+        content = np.zeros((2, *truth.shape), np.uint8)
+        tifffile.imwrite(image, content, metadata={"axes": "TYX"})
+    for page, end in enumerate(ends):
+        save(folders / "pred" / "labels" / f"film{end}.tif", truth)
+        if known_by == "record":
+            about = {"image": f"film{end}", "file": str(image), "page": page}
+            record = record_of(folders / "pred", f"film{end}")
+            record.parent.mkdir(exist_ok=True)
+            write_record(record, about, {})
+    said = evaluate(capsys, folders / "pred", folders / "data").out
+    assert "4 images pooled" in said and "not predicted" not in said
 
 
 def test_points_and_ignored_pixels_of_a_data_set(folders, capsys):

@@ -51,11 +51,20 @@ def test_another_image_of_the_same_name_was_not_trained_on(tmp_path):
 def test_where_the_data_are_gone_the_name_tells(tmp_path):
     data = write_images(tmp_path / "data", "a")
     known = trained_on(
-        [write_run(tmp_path / "run", tmp_path / "gone", ["a", "s_p001"])]
+        [write_run(tmp_path / "run", tmp_path / "gone", ["a", "s_p001", "s_t003_z01"])]
     )
     assert is_trained_on("a", data / "images" / "a.tif", known)
-    assert is_trained_on("s_p001", None, known)
-    assert not is_trained_on("s_p000", None, known)
+    for known_page, other in (("s_p001", "s_p000"), ("s_t003_z01", "s_t003_z02")):
+        assert is_trained_on(known_page, None, known)
+        assert not is_trained_on(other, None, known)
+
+
+@pytest.mark.parametrize("page", ["s_p001", "s_t003_z01", "s_s1"])
+def test_a_page_is_of_the_file_that_it_is_named_after(tmp_path, page):
+    data = write_images(tmp_path / "data", "s", "s_two")
+    known = trained_on([write_run(tmp_path / "run", data, [page])])
+    assert is_trained_on("any", data / "images" / "s.tif", known)
+    assert not is_trained_on("any", data / "images" / "s_two.tif", known)
 
 
 def test_what_a_run_began_with_counts(tmp_path):
