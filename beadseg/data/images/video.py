@@ -16,7 +16,7 @@ _NEAR = 64  # frames ahead that are decoded rather than sought
 
 
 def scan_av(path: Path) -> list[Stack]:
-    """Every frame, found by its time without decoding.
+    """Every frame, found by its time; the first alone is decoded, for its turn.
 
     Raises:
       ValueError: it holds no pictures, or too many.
@@ -35,6 +35,8 @@ def scan_av(path: Path) -> list[Stack]:
         times = sorted(time for time, size in packets if size)
         lost = _lost(container, stream, len(packets), times)
         shape = stream.height, stream.width
+        if _quarters(_first(container, stream)) % 2:
+            shape = shape[::-1]
         grey = (stream.pix_fmt or "").startswith("gray")
     if not times or len(times) > MOST_PAGES:
         raise ValueError(
@@ -50,7 +52,12 @@ def scan_av(path: Path) -> list[Stack]:
 
 def _lost(container: Any, stream: Any, count: int, times: list[int]) -> str:
     """What is missing at the end, by the frames or the duration that the head tells."""
-    if count < stream.frames:
+    dropped = False
+    if container.format.name == "avi" and times:
+        # It counts frames that the camera has dropped, of which nothing is stored.
+        longest = max(np.diff(times), default=1)
+        dropped = stream.frames - times[-1] <= longest
+    if count < stream.frames and not dropped:
         return f"it is cut short: {count} of {stream.frames} frames are there"
     alone = len(container.streams) == 1
     if stream.frames or not (alone and times and container.duration):
@@ -63,7 +70,7 @@ def _lost(container: Any, stream: Any, count: int, times: list[int]) -> str:
 
 
 def read_av(path: Path, plane: Plane) -> np.ndarray:
-    """[H, W] of a grey video, else [H, W, 3]."""
+    """[H, W] of a grey video, else [H, W, 3], turned as players show it."""
     video = opened(path, _Video.load)
     if not video.number < plane.number <= video.number + _NEAR:
         video.seek(plane)
@@ -95,7 +102,27 @@ class _Video:
         self.frames = self.container.decode(stream)
 
 
+def _first(container: Any, stream: Any) -> Any:
+    """The first frame; None: it is damaged, which is said when it is read."""
+    import av
+
+    try:
+        container.seek(0)
+        return next(container.decode(stream), None)
+    except av.FFmpegError:
+        return None
+
+
+def _quarters(frame: Any) -> int:
+    """Quarters of a turn, to the left, by which a camera says it was held."""
+    return 0 if frame is None else round(frame.rotation / 90)
+
+
 def _pixels(frame: Any) -> np.ndarray:
+    return np.rot90(_stored(frame), _quarters(frame))
+
+
+def _stored(frame: Any) -> np.ndarray:
     if not frame.format.name.startswith("gray"):
         return frame.to_ndarray(format="rgb24")
     deep = frame.format.components[0].bits > 8

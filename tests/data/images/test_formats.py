@@ -1,7 +1,9 @@
 """Files of microscopes and videos, written by other libraries, give their planes."""
 
+import struct
 import sys
 import threading
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -160,6 +162,69 @@ def test_frames_of_videos_in_any_order(tmp_path, name, codec, pixels, error):
     for number in [*range(30), 3, 29, 0, 1, 2, 15]:
         found = pages[number].read().astype(float)
         assert abs(found - frames[number]).mean() <= error, number
+
+
+def uneven(file, codec: str, pixels: str, frames: np.ndarray) -> None:
+    """A video whose frames come after times of any length, in ms."""
+    import av
+
+    milliseconds = Fraction(1, 1000)
+    times = np.cumsum(np.random.default_rng(0).integers(10, 400, len(frames)))
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream(codec, rate=30)
+        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:], pixels
+        stream.codec_context.time_base = milliseconds
+        for array, time in zip(frames, times - times[0], strict=True):
+            frame = av.VideoFrame.from_ndarray(array, format="gray")
+            frame = frame.reformat(format=pixels)
+            frame.pts, frame.time_base = int(time), milliseconds
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def brighter(count: int) -> np.ndarray:
+    """u8 [count, H, W], each frame brighter than the last."""
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    return np.stack([60 + 4 * i + x // 2 + y // 8 for i in range(count)]).astype("u1")
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixels"),
+    [
+        ("a.mkv", "ffv1", "gray"),
+        ("a.avi", "ffv1", "gray"),  # with frames that were dropped
+        ("a.mp4", "libx264", "yuv420p"),
+    ],
+)
+def test_frames_of_videos_of_uneven_rate(tmp_path, name, codec, pixels):
+    pytest.importorskip("av")
+    frames = brighter(20)
+    uneven(tmp_path / name, codec, pixels, frames)
+    pages = open_pages(tmp_path / name)
+    assert len(pages) == 20
+    for number in (*range(20), 13, 0, 19, 5):
+        found = pages[number].read().astype(float)
+        assert abs(found - frames[number]).mean() < 2, number
+
+
+@pytest.mark.parametrize(
+    ("quarters", "turn"),
+    [(-1, (0, 1, -1, 0)), (1, (0, -1, 1, 0)), (2, (-1, 0, 0, -1))],
+)
+def test_a_video_is_turned_as_its_camera_was(tmp_path, quarters, turn):
+    pytest.importorskip("av")
+    file = tmp_path / "a.mp4"
+    video(file, "mpeg4", "yuv420p", brighter(4))
+    upright = [page.read() for page in open_pages(file)]
+    content = bytearray(file.read_bytes())
+    level = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    at = content.index(level, content.index(b"tkhd"))
+    a, b, c, d = (value << 16 for value in turn)
+    content[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    file.write_bytes(content)
+    for page, frame in zip(open_pages(file), upright, strict=True):
+        assert page.shape == np.rot90(frame, quarters).shape
+        np.testing.assert_array_equal(page.read(), np.rot90(frame, quarters))
 
 
 def test_every_nth_frame_of_a_video(tmp_path):
