@@ -156,6 +156,39 @@ def test_import_is_told_the_classes(save, picture, tmp_path, capsys):
     assert "--classes = '-1': give" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "folders", ["images/train labels/train", "train/images train/labels"]
+)
+@pytest.mark.parametrize(
+    "names", ["names: [bead, dimer, dirt]", "names:\n  0: bead\n  1: dimer\n  2: dirt"]
+)
+def test_the_yaml_of_a_data_set_names_classes(save, picture, capsys, folders, names):
+    pictures, labels = folders.split()
+    image = save(f"{pictures}/a.png", picture(np.zeros((96, 96), np.int32)))
+    data = image.parents[2]
+    (data / labels).mkdir(parents=True)
+    yolo(data / labels, data)
+    (data / "classes.txt").unlink()
+    (data / "data.yaml").write_text(f"train: {pictures}\nnc: 3\n{names}\n")
+    new = data.parent / "new"
+    assert run("import", data, "-o", new, "--classes", "dimer,dirt") == 0
+    assert "2 beads from a.txt (YOLO)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "text", ["names: [bead", "- bead", "names: {a: b}", "names: 3"]
+)
+def test_a_damaged_yaml_of_a_data_set_is_one_line(config, save, picture, text):
+    image = save("images/a.png", picture(np.zeros((96, 96), np.int32)))
+    data = image.parents[1]
+    (data / "masks").mkdir()
+    yolo(data / "masks", data)
+    (data / "classes.txt").unlink()
+    (data / "data.yaml").write_text(text)
+    (problem,) = scan(config.data).problems
+    assert "a.txt: data.yaml, which should name" in problem and "\n" not in problem
+
+
 def test_what_is_imported_measured_and_judged_has_these_beads(config, folder, tmp_path):
     data, mask = folder
     (data / "beads.toml").write_text("classes = [1, 2] # no dirt\nchannel = 0\n")

@@ -12,7 +12,9 @@ BESIDE = (".json", ".geojson", ".txt", ".roi", ".zip")  # of labels beside their
 _ADDED = r"(_cp_masks|_rois|_RoiSet|_seg)$"  # what programs put behind the name
 _PICTURES = r"(_(flows|outlines|dP)_cp_masks|_cp_output|_cp_outlines)$"
 # Beside labels of YOLO.
-OF_CLASSES = ("classes.txt", "labels.txt", "obj.names", "data.yaml", "notes.json")
+NAMES_OF_CLASSES = ("classes.txt", "labels.txt", "obj.names")
+NAMES_OF_CLASSES += ("data.yaml", "data.yml", "dataset.yaml")
+OF_CLASSES = (*NAMES_OF_CLASSES, "notes.json")
 _NAMED = 3  # images in a line
 
 

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import yaml
 from roifile import ROI_SUBTYPE, ROI_TYPE, ImagejRoi
 
 from beadseg.data.annotations import json_files, tables
+from beadseg.data.annotations.finding import NAMES_OF_CLASSES
 from beadseg.data.annotations.shapes import (
     CORNER,
     Drawing,
@@ -32,7 +34,6 @@ from beadseg.data.images.reading import PageRef, ReadError, file_stem, open_page
 from beadseg.errors import note
 from beadseg.quoting import counted, printable
 
-NAMES_OF_CLASSES = ("classes.txt", "labels.txt", "obj.names")
 _LINES = (ROI_TYPE.LINE, ROI_TYPE.FREELINE, ROI_TYPE.POLYLINE, ROI_TYPE.ANGLE)
 _WORDS = (ROI_SUBTYPE.TEXT, ROI_SUBTYPE.ARROW, ROI_SUBTYPE.IMAGE)
 
@@ -167,20 +168,35 @@ def _text(path: Path, page: PageRef) -> Drawing:
     if lines and not (len(lines[0]) > 4 and _is_number(lines[0][0])):
         return tables.read_table(path, page)
     file = names_of_classes(path)
-    names = read_text(file).splitlines() if file else []
-    return _yolo(lines, page, [name.strip() for name in names])
+    return _yolo(lines, page, _names_in(file) if file else {})
 
 
 def names_of_classes(path: Path) -> Path | None:
-    """The file that gives the classes of YOLO names, in the folder of `path` or above.
+    """The file that gives the classes of YOLO names, near `path` or above its split.
 
-    A name a line, the first that of class 0.
+    A name a line, the first that of class 0; or `names` in the YAML of a data set.
     """
-    files = [folder / name for folder in path.parents[:2] for name in NAMES_OF_CLASSES]
+    files = [folder / name for folder in path.parents[:3] for name in NAMES_OF_CLASSES]
     return next((file for file in files if file != path and file.is_file()), None)
 
 
-def _yolo(lines: list[list[str]], page: PageRef, names: list[str]) -> Drawing:
+def _names_in(file: Path) -> dict[int, str]:
+    """The names of classes by their numbers."""
+    text = read_text(file)
+    if file.suffix not in (".yaml", ".yml"):
+        return dict(enumerate(line.strip() for line in text.splitlines()))
+    try:
+        names = yaml.safe_load(text).get("names") or {}
+        names = names if isinstance(names, dict) else dict(enumerate(names))
+        return {int(number): str(name) for number, name in names.items()}
+    except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{file.name}, which should name its classes, is damaged ({error}): put it "
+            "right or take it away"
+        ) from error
+
+
+def _yolo(lines: list[list[str]], page: PageRef, names: dict[int, str]) -> Drawing:
     """Boxes (class, middle, size, perhaps a score) and polygons, as shares of a side.
 
     A bead in a box is taken for the ellipse in it.
@@ -203,7 +219,7 @@ def _yolo(lines: list[list[str]], page: PageRef, names: list[str]) -> Drawing:
             shapes.append(ellipse(*(places[0] - CORNER), *places[1]))
         else:
             shapes.append(area(places - CORNER))
-        name = names[int(kind)] if 0 <= kind < len(names) else ""
+        name = names.get(int(kind), "")
         shapes[-1] = shapes[-1]._replace(number=int(kind), name=name)
     return Drawing(shapes, None, remarks(boxes), "YOLO")
 
