@@ -135,7 +135,7 @@ class Prediction:
         return ax
 
     def save(
-        self, folder: str | Path, name: str | None = None, report: bool = False
+        self, folder: str | Path, name: str | None = None, report: bool = True
     ) -> Path:
         """Writes the files of `beadseg predict`.
 
@@ -145,7 +145,8 @@ class Prediction:
         Args:
           folder: made where it is missing.
           name: of the image; None: its own.
-          report: writes the page of the folder too, see `beadseg.report`.
+          report: writes the page of the folder too, which takes about 2 s;
+            where many are saved one by one, `beadseg.report` writes it at the end.
 
         Returns:
           The folder.
@@ -212,7 +213,7 @@ class Predictions(Sequence[Prediction]):
         self,
         folder: str | Path,
         names: Sequence[str] | None = None,
-        report: bool = False,
+        report: bool = True,
     ) -> Path:
         """Writes the files of `beadseg predict`.
 

@@ -57,7 +57,7 @@ def test_saved_files_are_those_of_the_command(
         )
     assert ended.value.code == 0
     found = (predictor if default else bright).predict(two_images(), min_score=0.3)
-    assert found.save(tmp_path / "python") == tmp_path / "python"
+    assert found.save(tmp_path / "python", report=False) == tmp_path / "python"
     command, python = files(tmp_path / "command"), files(tmp_path / "python")
     assert command.keys() == python.keys() and len(command) > 12
     differ = {name for name in command if command[name] != python[name]}
@@ -71,7 +71,7 @@ def test_saved_files_are_those_of_the_command(
 def test_a_table_is_that_of_beads_csv(bright, tmp_path):
     pandas = pytest.importorskip("pandas")
     found = bright.predict(two_images(), pixel_size=0.5)
-    found.save(tmp_path)
+    found.save(tmp_path, report=False)
     read = pandas.read_csv(tmp_path / "beads.csv")
     beads = found.to_pandas()
     assert list(beads) == list(read) and len(beads) == 25 + 15
@@ -182,13 +182,13 @@ def test_what_is_masked_holds_no_bead(bright):
 
 def test_a_folder_is_added_to_and_nothing_lost(bright, tmp_path):
     images = two_images()
-    bright.predict(images["b"]).save(tmp_path / "out", "b")
-    bright.predict(images["a"]).save(tmp_path / "out", name="a")
+    bright.predict(images["b"]).save(tmp_path / "out", "b", report=False)
+    bright.predict(images["a"]).save(tmp_path / "out", name="a", report=False)
     rows = table(tmp_path / "out" / "images.csv")
     counts = {row["image"]: row["count"] for row in rows}
     assert counts == {"a": "25", "b": "15"}
     assert not (tmp_path / "out" / "report.html").exists()
-    bright.predict(images["b"]).save(tmp_path / "out", "c", report=True)
+    bright.predict(images["b"]).save(tmp_path / "out", "c")
     page = tmp_path / "out" / "report.html"
     assert "55 beads in 3 images" in page.read_text()
     page.unlink()
