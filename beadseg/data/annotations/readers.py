@@ -140,7 +140,11 @@ def _imagej(path: Path, page: PageRef) -> Drawing:
             if max((i.file_size for i in inside), default=0) > LARGEST:
                 raise ValueError("it is no set of ImageJ ROIs")
             contents = [archive.read(info) for info in inside]
-    rois = [ImagejRoi.frombytes(content) for content in contents]
+    try:
+        rois = [ImagejRoi.frombytes(content) for content in contents]
+    except Exception as error:  # of any damage
+        reason = f"it is no ROI of ImageJ, or cut short ({error})"
+        raise ValueError(f"{reason}: export it again") from error
     kept = [
         roi for roi in rois if roi.roitype not in _LINES and roi.subtype not in _WORDS
     ]
@@ -165,7 +169,9 @@ def _of_roi(roi: ImagejRoi) -> Iterator[Shape]:
 def _text(path: Path, page: PageRef) -> Drawing:
     """YOLO has a class and 4 or more numbers in a line; else it is a table."""
     lines = [line.split() for line in read_text(path).splitlines() if line.strip()]
-    if lines and not (len(lines[0]) > 4 and _is_number(lines[0][0])):
+    if not lines:  # YOLO has such a file for an image without objects
+        return Drawing([], None, (), "YOLO")
+    if not (len(lines[0]) > 4 and _is_number(lines[0][0])):
         return tables.read_table(path, page)
     file = names_of_classes(path)
     return _yolo(lines, page, _names_in(file) if file else {})

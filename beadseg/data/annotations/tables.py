@@ -37,7 +37,7 @@ def read_table(path: Path, page: PageRef) -> Drawing:
     """
     rows = cells(read_text(path))
     if not rows:
-        return Drawing([])
+        raise ValueError("the file is empty")
     if len(rows[0]) == 2 and all(_number(cell) is not None for cell in rows[0]):
         rows.insert(0, ["x", "y"])
     names, rows = rows[0], [row for row in rows[1:] if any(map(str.strip, row))]

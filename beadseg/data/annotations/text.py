@@ -39,5 +39,9 @@ def read_content(path: Path) -> Any:
         raise ValueError("the file is empty")
     try:
         return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"it is no JSON, or cut short ({error}): export it again"
+        ) from None
     except RecursionError:
         raise ValueError("it is nested too deep") from None
