@@ -27,7 +27,7 @@ from beadseg.partial.review.fit_disc import fit_disc
 from beadseg.partial.review.label_map import DELETED, REJECTED, among, numbers_in
 from beadseg.partial.review.outlines import outline
 from beadseg.partial.review.picture import Picture, read_picture
-from beadseg.partial.review.predicted import is_prediction
+from beadseg.partial.review.predicted import is_prediction, read_known
 from beadseg.partial.review.thresholds import LEAST, MOST, probability_file
 
 _OPEN = 4  # annotation logs in memory
@@ -64,6 +64,7 @@ class ReviewSession:
         self._unsaved: set[str] = set()
         self._reviewed: dict[str, bool | None] = {}
         self._told: dict[str, bool | None] = {}  # to beads.toml
+        self._bright: dict[str, dict[int, bool]] = {}  # of found beads, once asked for
         self.problems: dict[str, str] = {}
         self._sound: set[str] = set()  # images that beads were proposed for
         for name in self.names:
@@ -167,7 +168,11 @@ class ReviewSession:
             moved = numbers_in(change.before[differs])
             moved |= numbers_in(change.after[differs])
             touched = set(change.beads_before) | set(change.beads_after) | moved
-            beads = [bead_json(annotations, n, n in moved) for n in sorted(touched)]
+            bright = self._brighter(name)
+            beads = [
+                bead_json(annotations, n, n in moved, bright.get(n))
+                for n in sorted(touched)
+            ]
             return {
                 "version": annotations.version,
                 "beads": beads,
@@ -225,10 +230,25 @@ class ReviewSession:
             seen[np.ix_(*inside)] = np.where(among(new, numbers), new, 0)
         return seen
 
+    def _brighter(self, name: str) -> dict[int, bool]:
+        """Of the beads found in an image, whether they are brighter than around them.
+
+        Not of those without background around them; empty where nothing was found.
+        """
+        if self.prediction and name not in self._bright:
+            try:
+                _, table = read_known(self.folder, name)
+            except BeadsegError:  # said where it is measured again
+                table = {}
+            above = table.get("mean_above_background", np.zeros(0))
+            known = zip(table.get("label", ()), above, strict=False)
+            self._bright[name] = {int(n): bool(a > 0) for n, a in known if a == a}
+        return self._bright.get(name, {})
+
     def all_of(self, name: str) -> dict[str, Any]:
         """All that the page shows of an image but its pixels."""
         with self._lock:
-            annotations = self.annotations(name)
+            annotations, bright = self.annotations(name), self._brighter(name)
             height, width = annotations.map.labels.shape
             mapped = probability_file(self.folder, name).is_file()
             return {
@@ -241,7 +261,8 @@ class ReviewSession:
                 "thresholds": [LEAST, MOST] if self.prediction and mapped else [],
                 "summary": _summary(annotations),
                 "beads": [
-                    bead_json(annotations, n) for n in sorted(annotations.map.beads)
+                    bead_json(annotations, n, bright=bright.get(n))
+                    for n in sorted(annotations.map.beads)
                 ],
             }
 
@@ -346,11 +367,15 @@ class ReviewSession:
 
 
 def bead_json(
-    annotations: AnnotationLog, number: int, moved: bool = True
+    annotations: AnnotationLog,
+    number: int,
+    moved: bool = True,
+    bright: bool | None = None,
 ) -> dict[str, Any]:
     """A bead as the page draws it: outline in x, y pairs of pixel corners.
 
-    Not `moved`: without the outline, which the page has.
+    Not `moved`: without the outline, which the page has. `bright`: whether it is
+    brighter than what is around it; None: not known.
     """
     bead = annotations.map.beads.get(number)
     if bead is None:
@@ -363,6 +388,7 @@ def bead_json(
         "reason": bead.reason,
         "edited": bead.edited,
         "by": bead.by,
+        "bright": bright,
     }
     if not moved:
         return shown | {"moved": False}

@@ -107,6 +107,33 @@ def test_what_a_person_changes_is_in_every_file(measured, capsys):
     assert np.array_equal(tifffile.imread(out / "labels" / "a.tif"), labels)
 
 
+def test_the_page_knows_bright_beads_from_dark_ones(measured, capsys, tmp_path):
+    _, labels = measured
+    image, _ = beads_image()
+    half = labels.shape[1] // 2
+    image[:, :half] = image.max() - image[:, :half]
+    tifffile.imwrite(tmp_path / "images" / "a.tif", image)
+    folders = (tmp_path / "labels", tmp_path / "images")
+    assert not run(capsys, "measure", *folders, "-o", tmp_path / "both")[0]
+    assert run(capsys, "review", tmp_path / "both", "--measure")[0] == 0
+    right = {
+        int(n): bool((np.nonzero(labels == n)[1] >= half).all())
+        for n in np.unique(labels[labels > 0])
+        if len({*(np.nonzero(labels == n)[1] >= half)}) == 1
+    }
+    assert {*right.values()} == {True, False}
+    session = ReviewSession(tmp_path / "both")
+    told = {bead["id"]: bead["bright"] for bead in session.all_of("a")["beads"]}
+    assert {number: told[number] for number in right} == right
+    session.decide("a", {"do": "delete", "ids": [1]}, 0)
+    (back,) = session.decide("a", {"do": "undo"}, 1)["beads"]
+    assert back["bright"] == told[1] and "outline" in back
+    place = {"do": "draw", "y": 3, "x": 3, "ry": 2, "rx": 2}
+    (drawn,) = session.decide("a", place, 2)["beads"]
+    assert drawn["bright"] is None
+    session.close()
+
+
 def test_a_corrected_folder_is_a_data_set(measured, capsys):
     out, labels = measured
     assert run(capsys, "review", out, "--measure")[0] == 0
@@ -188,6 +215,9 @@ def test_from_the_page_to_the_tables(browser, measured):
         assert below == len(ids) - 1 and largest  # the one that was drawn stays
         page.click("#keep-all")
         assert page.inner_text("#leave-out span") == "0"
+        for polarity, others in (("bright", 0), ("dark", below), ("", 0)):
+            page.select_option("#polarity", polarity)
+            assert page.inner_text("#leave-out span") == str(others)
         assert page.is_disabled("#threshold")  # no probability is known
         assert "--only" in page.inner_text("#threshold-why")
         page.click("#measure")

@@ -23,6 +23,7 @@ const TOOL_HINTS = {
 
 let images = [], current = 0, problems = [], prediction = false;
 let least = { score: 0, diameter: 0 };  // of the beads that are shown
+let polarity = "";  // of the beads that are shown, "bright" or "dark"; "": any
 let threshold = null;  // hundredths that outlines are looked at with, null: their own
 let redrawn = null, redrawing = false;  // outlines at that threshold, as a picture
 let beads = new Map(), version = 0, summary = null;
@@ -123,8 +124,10 @@ function trace(path, line, step) {
 
 const colourKey = (bead) =>
   bead.state === "kept" ? (bead.origin === "drawn" ? "drawn" : "person") : bead.state;
-const below = (bead) => prediction && bead.origin === "model" && bead.state === "accepted" &&
-  !bead.edited && Object.entries(least).some(([of, value]) => value > 0 && (bead[of] ?? 1) < value);
+const otherPolarity = (bead) => polarity !== "" && (bead.bright ?? null) !== null &&
+  bead.bright !== (polarity === "bright");
+const leftOut = (bead) => prediction && bead.origin === "model" && bead.state === "accepted" && !bead.edited &&
+  (otherPolarity(bead) || Object.entries(least).some(([of, value]) => value > 0 && (bead[of] ?? 1) < value));
 const byThreshold = (bead) => threshold !== null && bead.origin === "model" && !bead.edited &&
   (bead.state === "accepted" || bead.by === "threshold");
 const shown = (bead) => !!bead && !!bead.path &&
@@ -356,7 +359,7 @@ function paintOverlay(width, height) {
   const line = pen.lineWidth = outlineWidth();
   const visible = [];
   for (const bead of beads.values()) {
-    if (shown(bead) && !below(bead) && !byThreshold(bead) && inView(bead, margin * Math.max(width, height) / view.scale)) visible.push(bead);
+    if (shown(bead) && !leftOut(bead) && !byThreshold(bead) && inView(bead, margin * Math.max(width, height) / view.scale)) visible.push(bead);
   }
   const few = visible.length < 400, shape = view.scale < 1.5 && !few ? "rough" : "path";
   for (const bead of visible) {
@@ -369,7 +372,7 @@ function paintOverlay(width, height) {
 
 function drawRedrawn(width, height) {
   // The server says which bead each pixel of the view belongs to; the last wish counts.
-  const wish = JSON.stringify([threshold, version, current, width, height, view, least, [...selected]]);
+  const wish = JSON.stringify([threshold, version, current, width, height, view, least, polarity, [...selected]]);
   if (redrawn?.wish !== wish && !redrawing) askRedrawn(wish, width, height);
   if (redrawn?.image !== current) return;
   const { canvas: picture, x, y, scale } = redrawn;
@@ -394,7 +397,7 @@ async function askRedrawn(wish, width, height) {
 function edges(ids, width, height) {
   const colour = new Map(), rgba = (hex) => parseInt(`ff${hex.slice(5)}${hex.slice(3, 5)}${hex.slice(1, 3)}`, 16);
   for (const bead of beads.values()) {
-    colour.set(bead.id, below(bead) ? 0 : rgba(selected.has(bead.id) ? "#ffffff" : COLOURS.accepted));
+    colour.set(bead.id, leftOut(bead) ? 0 : rgba(selected.has(bead.id) ? "#ffffff" : COLOURS.accepted));
   }
   const surface = redrawn?.canvas.width === width && redrawn.canvas.height === height
     ? redrawn.canvas : Object.assign(document.createElement("canvas"), { width, height });
@@ -622,26 +625,27 @@ function addAt(point) {
   act({ do: "place", y: pixel(point.y), x: pixel(point.x) });
 }
 
-// Of a prediction: what is below the sliders is not shown, and can be deleted at once.
+// Of a prediction: what is left out is not shown, and can be deleted at once.
 function filter() {
+  polarity = $("polarity").value;
   for (const of of Object.keys(least)) {
     const slider = $(`least-${of}`);
     least[of] = Number(slider.value);
     slider.nextElementSibling.value = of === "diameter" ? `${least[of]} px` : least[of].toFixed(2);
   }
-  countBelow();
+  countLeftOut();
   groups = null;
   dirty = true;
 }
 
-function countBelow() {
-  const count = [...beads.values()].filter((bead) => shown(bead) && below(bead)).length;
+function countLeftOut() {
+  const count = [...beads.values()].filter((bead) => shown(bead) && leftOut(bead)).length;
   $("leave-out").querySelector("span").textContent = String(count);
   $("leave-out").disabled = !count;
 }
 
 function leaveOut() {
-  const ids = [...beads.values()].filter((bead) => shown(bead) && below(bead)).map((bead) => bead.id);
+  const ids = [...beads.values()].filter((bead) => shown(bead) && leftOut(bead)).map((bead) => bead.id);
   if (ids.length) act({ do: "delete", ids });
 }
 
@@ -649,6 +653,9 @@ function presetFilter() {
   let largest = 0;
   for (const bead of beads.values()) largest = Math.max(largest, bead.diameter || 0);
   $("least-diameter").max = String(Math.ceil(largest) || 1);
+  const seen = new Set([...beads.values()].map((bead) => bead.bright ?? null));
+  seen.delete(null);
+  $("polarity-of").hidden = !seen.size;
   filter();
 }
 
@@ -788,7 +795,7 @@ function refresh() {
   if (options[current]) options[current].textContent = optionText(images[current]);
   $("problems").replaceChildren(...problems.map((line) => Object.assign(document.createElement("li"), { textContent: line })));
   countAbove();
-  countBelow();
+  countLeftOut();
   dirty = true;
 }
 
@@ -1000,7 +1007,12 @@ for (const [id, key] of Object.entries({
 for (const id of ["low", "high", "gamma"]) $(id).addEventListener("input", relight);
 for (const of of Object.keys(least)) $(`least-${of}`).addEventListener("input", filter);
 $("leave-out").onclick = leaveOut;
-$("keep-all").onclick = () => { for (const of of Object.keys(least)) $(`least-${of}`).value = 0; filter(); };
+$("polarity").addEventListener("change", (event) => { filter(); event.target.blur(); });
+$("keep-all").onclick = () => {
+  for (const of of Object.keys(least)) $(`least-${of}`).value = 0;
+  $("polarity").value = "";
+  filter();
+};
 $("threshold").addEventListener("input", chooseThreshold);
 $("redraw").onclick = () => act({ do: "redraw", threshold: threshold / 100 });
 $("threshold-back").onclick = () => { $("threshold").value = Math.round(100 * $("threshold").dataset.of); chooseThreshold(); };
