@@ -5,6 +5,7 @@ import numpy as np
 from beadseg.analysis.diagnosis.evidence import Evidence
 from beadseg.analysis.diagnosis.signs import TRAIN, Sign, beyond, in_vain
 from beadseg.quoting import counted, percent
+from beadseg.training.tracking.summary import SKILL
 
 _BLOWN = 10.0  # times the worst training loss: no validation loss of a sound run
 
@@ -163,6 +164,15 @@ def rate_low(e: Evidence) -> Sign | None:
             f"After {counted(len(e.curve), 'epoch')} nothing is certain: "
             f"{percent(beads)} of the pixels on beads and {percent(background)} of "
             f"those off them have a probability of 0.2 to 0.8 (rate {rate:g}).",
+            command,
+        )
+    answers = bool(e.curve) and not e.silent and not _dead(e)
+    if answers and e.skill < SKILL and late and e.curve[-1]["jaccard_at_0.5"] >= 0.02:
+        return Sign(
+            0.9,
+            f"After {counted(len(e.curve), 'epoch')} beads are hardly told from "
+            f"background: a Jaccard of {e.best[0]:.2f} at best, where calling "
+            f"everything bead gives {e.trivial:.2f} (rate {rate:g}).",
             command,
         )
     if len(e.curve) < 5 or len(e.training) < 5 or _fallen(e) is not None:

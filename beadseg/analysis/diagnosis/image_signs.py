@@ -7,9 +7,10 @@ stop (tests/bench/diagnosis.py).
 import numpy as np
 
 from beadseg.analysis.diagnosis.evidence import Evidence
-from beadseg.analysis.diagnosis.signs import SKILL, TRAIN, Sign, beyond, in_vain
+from beadseg.analysis.diagnosis.signs import TRAIN, Sign, beyond, in_vain
 from beadseg.quoting import as_sentence, counted, percent
 from beadseg.training.completeness import PARTIAL, TRUSTED
+from beadseg.training.tracking.summary import SKILL
 
 
 def background_loss(e: Evidence) -> Sign | None:
@@ -137,6 +138,8 @@ def blurry(e: Evidence) -> Sign | None:
     width = e.unsure_width
     limit = max(3.5, 0.14 * e.diameter) if np.isfinite(e.diameter) else 3.5
     if e.silent or e.undecided or width < limit or e.total("outline") < 50:
+        return None
+    if e.skill < SKILL:
         return None
     return Sign(
         beyond(width, limit, 2 * limit),

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from beadseg.analysis.diagnosis.evidence import Evidence
+from beadseg.training.tracking.summary import SKILL
 
-SKILL = 0.15  # Jaccard over calling everything bead, that shows something learnt
 TRAIN = "python -m beadseg.main --config=CONFIG"
 
 

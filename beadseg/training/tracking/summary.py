@@ -11,6 +11,8 @@ _SHARES = ("best_jaccard", "final_jaccard", "threshold")
 _COUNTS = ("best_epoch", "final_epoch")
 WITHIN = 0.9  # of the best: a final score below has fallen
 LEARNT = 0.3  # score; below it nothing useful was learnt
+SKILL = 0.15  # Jaccard over calling everything bead, that shows something learnt
+FOUND = 0.1  # F1 of the beads, likewise
 RISING = 0.01  # score gained over the last fifth of the epochs: more would follow
 LOW = 0.5  # of the best Jaccard: what is less at 0.5 says that probabilities are low
 # Of the domain-shift analysis: Jaccard above which a result is called so.
@@ -84,6 +86,8 @@ def summarise(
     calibration = None
     if not marks:
         verdict, calibration = _calibrated(verdict, scores, best, config)
+    if verdict in ("converged", "still rising") and not _skilled(best):
+        verdict = "did not learn"
     return {
         "best_jaccard": best["jaccard"],
         "best_epoch": best["epoch"],
@@ -158,6 +162,16 @@ def verdict_of(scores: list[float], epochs: int) -> str:
     if len(scores) >= epochs and best - max(before) > RISING:
         return "still rising"
     return "converged"
+
+
+def _skilled(row: dict[str, Any]) -> bool:
+    """Whether an evaluation shows more than calling everything bead does.
+
+    Either in pixels or in beads; where crowds are dense, that alone has a good Jaccard.
+    """
+    if "bead_share" not in row or row.get("f1") is None:
+        return True
+    return row["jaccard"] - row["bead_share"] >= SKILL or row["f1"] >= FOUND
 
 
 def _calibrated(

@@ -116,6 +116,20 @@ def test_a_network_that_calls_everything_bead_has_not_learnt(tiny):
     assert told(rows, tiny)["verdict"] == "did not learn"
 
 
+@pytest.mark.parametrize(
+    ("more", "verdict"),
+    [
+        ({"f1": 0.01}, "did not learn"),
+        ({"f1": 0.4}, "converged"),  # beads are found
+        ({"f1": 0.01, "bead_share": 0.1}, "converged"),  # pixels are
+        ({"f1": None}, "converged"),  # nobody looked
+    ],
+)
+def test_a_run_that_finds_no_beads_is_not_called_converged(tiny, more, verdict):
+    rows = [row(n, 0.31, **({"bead_share": 0.2} | more)) for n in range(1, 6)]
+    assert told(rows, tiny)["verdict"] == verdict
+
+
 def test_a_chosen_threshold_far_from_one_half_is_explained(tiny):
     rows = [row(n, 0.8, **{"jaccard_at_0.5": 0.02}, threshold=0.1) for n in (1, 2)]
     summary = told(rows, tiny)
