@@ -2,7 +2,9 @@
 
 import argparse
 import sys
+from difflib import get_close_matches
 from pathlib import Path
+from typing import NoReturn
 
 from beadseg import __version__
 from beadseg.commands import (
@@ -25,6 +27,7 @@ from beadseg.commands import (
 )
 from beadseg.errors import ending, prepare_streams
 from beadseg.files import write_json, writing
+from beadseg.quoting import printable
 
 _TRAIN = "train"
 
@@ -90,9 +93,27 @@ def _train(arguments: list[str]) -> None:
     command.run(["beadseg train", *arguments])
 
 
+class _Parser(argparse.ArgumentParser):
+    """Of a command too: what is wrong is one line, as other errors are."""
+
+    def error(self, message: str) -> NoReturn:
+        """Says it and ends with exit code 2."""
+        line = printable(" ".join(message.split()))
+        self.exit(2, f"error: {line} (see {self.prog} --help)\n")
+
+    def refuse(self, unknown: str) -> NoReturn:
+        """Ends with an argument that the command does not take, and what is near it."""
+        flag = unknown.partition("=")[0]
+        if not flag.startswith("-"):
+            self.error(f"unexpected argument {unknown!r}")
+        near = get_close_matches(flag, self._option_string_actions, 1)
+        meant = f": did you mean {near[0]}?" if near else ""
+        self.error(f"no such option as {flag}{meant}")
+
+
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """The options of a command; on wrong ones usage and exit code 2."""
-    parser = argparse.ArgumentParser(
+    """The options of a command; on wrong ones one line and exit code 2."""
+    parser = _Parser(
         prog="beadseg",
         description="Finds every microbead in a microscope image.",
         epilog="Training: beadseg train --config=dice",
@@ -103,7 +124,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         add(commands)
     for command in commands.choices.values():
         command.add_argument("--json", type=Path, help="write the result to this file")
-    return parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        named = (commands.choices.get(argument) for argument in arguments)
+        next(filter(None, named), parser).refuse(unknown[0])
+    return options
 
 
 if __name__ == "__main__":

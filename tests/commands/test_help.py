@@ -54,6 +54,24 @@ def test_an_unknown_topic_is_one_line(capsys):
     assert "columns" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        ("predict x --thresold 0.5", ("did you mean --threshold?", "beadseg predict")),
+        ("predict x --zzz=3", ("no such option as --zzz (", "beadseg predict --help")),
+        ("analyze a b", ("unexpected argument 'b'", "beadseg analyze --help")),
+        ("predict x --threshold foo", ("neither auto nor a number", "beadseg predict")),
+        ("predictt x", ("'predict'", "beadseg --help")),
+    ],
+)
+def test_wrong_use_of_a_command_is_one_line(arguments, parts, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments.split())
+    line = capsys.readouterr().err
+    assert ended.value.code == 2 and line.startswith("error: ")
+    assert line.count("\n") == 1 and all(part in line for part in parts)
+
+
 def test_whoever_stops_reading_gets_no_traceback():
     command = f"{sys.executable} -m beadseg help columns | head -1"
     ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
