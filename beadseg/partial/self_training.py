@@ -38,7 +38,15 @@ from beadseg.data.folder import classes_in, scan
 from beadseg.data.samples import Sample
 from beadseg.data.settings_file import FILE, format_beads_toml, read_beads_toml
 from beadseg.errors import BeadsegError
-from beadseg.files import read_json, user_path, write_json, write_whole, writing
+from beadseg.files import (
+    folder_lock,
+    read_json,
+    remove_leftovers,
+    user_path,
+    write_json,
+    write_whole,
+    writing,
+)
 from beadseg.partial import outlining
 from beadseg.partial.audit import KINDS
 from beadseg.partial.completion import OtherKind, Predict, complete, load_predict
@@ -53,6 +61,12 @@ from beadseg.training.state import hyperparameters
 RISE = 0.002  # validation Jaccard that a round must add
 FALL = 0.1  # that a round has failed, even where the score cannot tell much
 COMPLETION = "completion.json"  # in a completed data set: by whom, and how many beads
+_KNOWN = {  # what is asked of the files of rounds that are done
+    "dataset.json": {"fingerprint": str},
+    "split.json": {"validation": list},
+    COMPLETION: {"accepted": int, "validated_by": list},
+}
+_IF_ACCEPTED = {"labelled": int, "proposed": int, "expected_precision": float}
 
 
 def self_train(config: ConfigDict, workdir: Path, name: str) -> dict[str, Any]:
@@ -63,6 +77,13 @@ def self_train(config: ConfigDict, workdir: Path, name: str) -> dict[str, Any]:
       Interrupted: after Ctrl-C or SIGTERM, once the round under way is saved.
     """
     hyperparameters(config)
+    _check(config, workdir)
+    with folder_lock(workdir):
+        remove_leftovers(workdir)
+        return _rounds(config, workdir, name)
+
+
+def _rounds(config: ConfigDict, workdir: Path, name: str) -> dict[str, Any]:
     record = _begin(config, workdir)
     config = config.copy_and_resolve_references()
     last, config.partial.self_training = config.partial.self_training, 0
@@ -155,8 +176,8 @@ def blind_to(
     return omission if corrected and omission in KINDS else None
 
 
-def _begin(config: ConfigDict, workdir: Path) -> dict[str, Any]:
-    """Makes or opens the self-training folder; returns its record so far."""
+def _check(config: ConfigDict, workdir: Path) -> None:
+    """Makes the self-training folder; raises if it or the data cannot be one's."""
     if not config.data.dir:
         raise BeadsegError(
             "config.partial.self_training completes the masks of a folder: give it "
@@ -171,11 +192,15 @@ def _begin(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     with writing(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
         others = {p.name for p in workdir.iterdir()} - {ROUNDS, "launch"}
-    if any(not name.startswith("round_") for name in others):
+    if any(not name.startswith(("round_", ".")) for name in others):
         raise BeadsegError(
             f"{workdir}: this folder holds other files and no self-training: give an "
             "empty or new folder with --workdir"
         )
+
+
+def _begin(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+    """The record of the folder so far."""
     fresh = {"epochs": config.train.epochs, "best": "round_0/run", "rounds": []}
     file = workdir / ROUNDS
     record = _read(file) if file.exists() else fresh
@@ -294,8 +319,8 @@ def _estimate(config: ConfigDict, first: Path) -> float | None:
     """
     if method_of(config) == "none":
         return None
-    share = _read(first / "summary.json")["completeness"]
-    return share if share and share < 1.0 else None
+    share = _read(first / "summary.json").get("completeness")
+    return share if isinstance(share, float) and 0 < share < 1 else None
 
 
 def _copy(samples: Iterable[Sample], data: Path) -> None:
@@ -330,7 +355,14 @@ def _accepted(number: int, facts: dict[str, Any]) -> str:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return read_json(file)
+        found = read_json(file)
+        needed = dict(_KNOWN.get(file.name, {}))
+        if found.get("accepted"):
+            needed |= _IF_ACCEPTED
+        for key, kind in needed.items():
+            if type(found.get(key)) is not kind:
+                raise ValueError(f"no {key} in it")
+        return found
     except (OSError, ValueError) as error:
         raise BeadsegError(
             f"{file}: cannot be read ({error}): give another folder with --workdir"

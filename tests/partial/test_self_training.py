@@ -13,6 +13,7 @@ from beadseg.data.builders import open_dataset
 from beadseg.data.generated.write import write_generated
 from beadseg.data.settings_file import read_beads_toml
 from beadseg.errors import BeadsegError
+from beadseg.files import folder_lock
 from beadseg.inference.run import load_runs
 from beadseg.partial import completion, self_training
 from beadseg.partial.self_training import FALL, RISE, judge, self_train, sentence
@@ -295,6 +296,43 @@ def test_a_number_out_of_range_is_refused(config, tmp_path, field, value):
     config.partial[field] = value
     with pytest.raises(BeadsegError, match=f"config.partial.{field} = .* out of range"):
         self_train(config, tmp_path / "rounds", "rounds")
+
+
+def test_what_a_kill_left_beside_the_record_is_removed(config, tmp_path):
+    (tmp_path / "rounds").mkdir()
+    left = tmp_path / "rounds/.rounds.json.4242.1852661613162"
+    left.write_text('{"epo')
+    shutil.rmtree(Path(config.data.dir) / "masks")
+    with pytest.raises(BeadsegError, match="mask"):  # which comes after the folder
+        self_train(config, tmp_path / "rounds", "rounds")
+    assert not left.exists()
+
+
+def test_one_process_at_a_time_has_the_rounds(config, tmp_path):
+    (tmp_path / "rounds").mkdir()
+    with folder_lock(tmp_path / "rounds"):
+        with pytest.raises(BeadsegError, match="works in this folder"):
+            self_train(config, tmp_path / "rounds", "rounds")
+    assert os.listdir(tmp_path / "rounds") == []
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("round_0/run/dataset.json", {}),
+        ("round_0/run/split.json", {"validation": None}),
+        ("round_1/data/completion.json", {"accepted": "many", "validated_by": []}),
+        ("round_1/data/completion.json", {"accepted": 3, "validated_by": []}),
+    ],
+)
+def test_a_damaged_file_of_a_round_is_named(name, content, config, tmp_path):
+    first = RunFolder(tmp_path / "round_0/run", config)
+    first.write("dataset.json", open_dataset(config).as_json())
+    first.write("split.json", {"validation": []})
+    (tmp_path / "round_1/data").mkdir(parents=True)
+    (tmp_path / name).write_text(json.dumps(content))
+    with pytest.raises(BeadsegError, match=f"{name}: cannot be read .no "):
+        self_training._completed(config, first.path, tmp_path / "round_1")
 
 
 def test_a_damaged_record_is_named(config, tmp_path):
