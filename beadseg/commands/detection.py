@@ -8,10 +8,9 @@ from typing import Any
 
 from beadseg.commands import share
 from beadseg.errors import BeadsegError
-from beadseg.files import read_json
 from beadseg.inference.outputs.columns import CHANNELS
 from beadseg.inference.outputs.measure import EDGES
-from beadseg.inference.settings import FILE, POLARITIES, Settings
+from beadseg.inference.settings import POLARITIES, Settings, read_settings
 from beadseg.quoting import counted, percent
 
 SHOWN = 20  # images in the printed table
@@ -112,7 +111,7 @@ def write_page(options: argparse.Namespace, result: dict[str, Any]) -> str:
     failed = len(result["failed"])
     try:
         found = read_found(
-            options.output, result["images"], read_json(options.output / FILE)
+            options.output, result["images"], read_settings(options.output)
         )
         file = write_report(found, options.group, failed)
     except BeadsegError as error:

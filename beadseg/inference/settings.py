@@ -1,9 +1,15 @@
 """What a person asks of a prediction, checked before anything is loaded."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
+from pathlib import Path
+from typing import Any
 
 from beadseg.errors import BeadsegError
+from beadseg.files import read_json
+from beadseg.inference.outputs.columns import CHANNELS
+from beadseg.inference.outputs.measure import EDGES
 
 FILE = "prediction.json"  # of a prediction folder: these and the runs
 DEFAULT_NAME = "the default model"  # in it and in messages
@@ -37,3 +43,47 @@ class Settings:
             raise BeadsegError(
                 f"--polarity {self.polarity}: give one of {', '.join(POLARITIES)}"
             )
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """What a prediction folder was made with: what is in it is of its kind.
+
+    Raises:
+      FileNotFoundError: it is no prediction folder.
+      OSError: its file cannot be read.
+      ValueError: it is damaged, in one line.
+    """
+    found = read_json(folder / FILE)
+    for name, fits in _FITS.items():
+        if name in found and not fits(found[name]):
+            raise ValueError(f"{name} = {found[name]!r:.60} cannot be")
+    return found
+
+
+def _is_auto_or_number(value: Any) -> bool:
+    return value == AUTO or type(value) in (int, float)
+
+
+def _are_runs(value: Any) -> bool:
+    return (
+        value is None
+        or _is_list_of(dict, value)
+        and all(isinstance(run.get("run"), str) for run in value)
+    )
+
+
+def _is_list_of(kind: type, value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(v, kind) for v in value)
+
+
+_FITS: dict[str, Callable[[Any], bool]] = {
+    "beadseg": lambda value: isinstance(value, str),
+    "runs": _are_runs,
+    "threshold": _is_auto_or_number,
+    "diameter": _is_auto_or_number,
+    "min_score": _is_auto_or_number,
+    "polarity": lambda value: value in POLARITIES,
+    "only": lambda value: value is None or _is_list_of(str, value),
+    "edge": lambda value: value in EDGES,
+    "channels": lambda value: value in CHANNELS,
+}

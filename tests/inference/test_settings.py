@@ -1,5 +1,6 @@
 """What a person may ask of a prediction, in Python and on the command line."""
 
+import json
 import re
 
 import numpy as np
@@ -9,7 +10,7 @@ import tifffile
 import beadseg
 from beadseg import cli
 from beadseg.errors import BeadsegError
-from beadseg.inference.settings import Settings
+from beadseg.inference.settings import Settings, read_settings
 from tests.inference.bright import DIAMETER, beads_image, write_run
 
 NAN, INFINITE = float("nan"), float("inf")
@@ -147,3 +148,27 @@ def test_runs_that_know_any_size_are_mixed_on_all_levels(tmp_path, sizes):
     assert mixed.image["count"] == alone.image["count"] == 16
     diameters = (found.image["median_diameter_px"] for found in (mixed, alone))
     assert np.divide(*diameters) == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"runs": [3]},
+        {"runs": "default"},
+        {"runs": [{}]},
+        {"min_score": []},
+        {"diameter": True},
+        {"polarity": "up"},
+        {"only": 3},
+        {"edge": True},
+        {"channels": {}},
+        {"beadseg": 1},
+    ],
+)
+def test_a_setting_of_another_kind_is_damage(tmp_path, damage):
+    whole = {"runs": [{"run": "a", "weights": "b"}], "min_score": 0.5, "edge": "all"}
+    (tmp_path / "prediction.json").write_text(json.dumps(whole))
+    assert read_settings(tmp_path) == whole
+    (tmp_path / "prediction.json").write_text(json.dumps(whole | damage))
+    with pytest.raises(ValueError, match=f"^{min(damage)} = .* cannot be$"):
+        read_settings(tmp_path)

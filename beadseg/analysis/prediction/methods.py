@@ -72,7 +72,7 @@ def add_methods(page: Page, found: Found, intervals: Intervals, tests: Tests) ->
     if not runs:
         page.paragraph("None: the labels were given.")
         return
-    page.table(["run", "weights"], [[run["run"], run["weights"]] for run in runs])
+    page.table(["run", "weights"], [[run["run"], run.get("weights")] for run in runs])
     if any(run["run"] == DEFAULT_NAME for run in runs):
         page.table(["the default model", ""], _card())
 

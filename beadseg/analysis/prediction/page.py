@@ -19,11 +19,10 @@ from beadseg.analysis.prediction.gallery import MOST, add_gallery
 from beadseg.analysis.prediction.intervals import rate_interval, size_intervals
 from beadseg.analysis.prediction.methods import Tests, add_methods, left_out, number
 from beadseg.errors import BeadsegError
-from beadseg.files import read_json, user_path, writing
+from beadseg.files import user_path, writing
 from beadseg.inference.doubts import DOUBTS, mark
 from beadseg.inference.records import DONE, read_record
-from beadseg.inference.settings import DEFAULT_NAME
-from beadseg.inference.settings import FILE as SETTINGS
+from beadseg.inference.settings import DEFAULT_NAME, read_settings
 from beadseg.page import Page
 from beadseg.quoting import counted, percent
 
@@ -43,7 +42,7 @@ def report(folder: str | Path) -> Path:
     """
     folder = user_path(folder)
     try:
-        settings = read_json(folder / SETTINGS)
+        settings = read_settings(folder)
     except (OSError, ValueError):
         raise BeadsegError(
             f"{folder}: holds no prediction: give a folder of beadseg predict, or of "

@@ -19,7 +19,8 @@ from beadseg.data.cache import hash_file
 from beadseg.data.images.readers import endings
 from beadseg.data.images.reading import PageRef, ReadError, file_stem, open_pages
 from beadseg.errors import BeadsegError
-from beadseg.files import open_whole, read_json, write_whole, writing
+from beadseg.files import open_whole, write_whole, writing
+from beadseg.inference import settings
 from beadseg.inference.records import DONE, read_record, record_of
 from beadseg.inference.settings import FILE
 from beadseg.partial.completed import FOLDERS, write_labels
@@ -44,8 +45,7 @@ def prepare(folder: Path, images: Path | None = None) -> list[str]:
       BeadsegError: no image can be reviewed, or the folder cannot be written.
     """
     names = sorted(file.stem for file in (folder / DONE).glob("*.npz"))
-    settings = read_settings(folder)
-    runs = [run["run"] for run in settings.get("runs") or []]
+    runs = [run["run"] for run in read_settings(folder).get("runs") or []]
     problems: list[str] = []
     with writing(folder, None):
         for name in tqdm(names, "opening", unit="image", disable=None, leave=False):
@@ -107,7 +107,7 @@ def _prepare(folder: Path, name: str, images: Path | None, run: str) -> None:
 def read_settings(folder: Path) -> dict[str, Any]:
     """What a prediction was made with; raises BeadsegError: it is damaged."""
     try:
-        return read_json(folder / FILE)
+        return settings.read_settings(folder)
     except (OSError, ValueError) as error:
         raise BeadsegError(
             f"{folder / FILE}: damaged ({error}): put a copy of it back, or predict "
@@ -137,13 +137,13 @@ def read_tiff(file: Path) -> np.ndarray:
         ) from error
 
 
-def read_region(folder: Path, name: str, settings: dict[str, Any]) -> np.ndarray | None:
+def read_region(folder: Path, name: str, made: dict[str, Any]) -> np.ndarray | None:
     """bool[H, W], where beads of an image count; None: everywhere.
 
     Raises:
       BeadsegError: the file of its region is missing or damaged.
     """
-    if not (settings.get("roi") or settings.get("exclude")):
+    if not (made.get("roi") or made.get("exclude")):
         return None
     return read_tiff(folder / "regions" / f"{name}.tif") > 0
 
