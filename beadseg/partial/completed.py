@@ -31,6 +31,7 @@ from beadseg.files import read_file, write_whole
 
 FOLDERS = ("images", "person", "proposals", "decisions", "masks", "ignore")
 FOLDERS += ("provenance",)
+_MOST = 2**30  # of a bead's number: those drawn later follow
 
 
 def names(folder: Path) -> list[str]:
@@ -58,7 +59,7 @@ def read_proposals(folder: Path, name: str) -> dict[str, Any]:
     try:
         about = json.loads(read_file(file))
         for number, facts in about["beads"].items():
-            if int(number) < 1 or not 0 <= float(facts["score"]) <= 1:
+            if not 1 <= int(number) <= _MOST or not 0 <= float(facts["score"]) <= 1:
                 raise ValueError(f"bead {number} is none")
             str(facts["reason"])
         for key in ("run", "image", "image_digest"):
@@ -66,6 +67,11 @@ def read_proposals(folder: Path, name: str) -> dict[str, Any]:
                 raise ValueError(f"{key} is no text")
         if Path(about["image"]).stem != name:
             raise ValueError(f"image is {about['image']!r}")
+        threshold, stack = about.get("threshold", 0.5), about.get("stack", "pages")
+        if type(threshold) not in (int, float) or not 0 <= threshold <= 1:
+            raise ValueError(f"threshold is {threshold!r}")
+        if stack not in ("pages", "max", "mean"):
+            raise ValueError(f"stack is {stack!r}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise damaged(file, error) from error
     except RecursionError as error:
@@ -99,8 +105,12 @@ def read_provenance(folder: Path, name: str) -> dict[str, Any]:
         kinds = {"decisions": int, "decisions_digest": str, "files": dict}
         kinds |= {"reviewed": bool, "counts": dict, "completeness": float}
         whole = all(type(told[key]) is kind for key, kind in kinds.items())
+        whole &= type(told.get("threshold", 0.5)) in (int, float)
+        for number, bead in told["beads"].items():
+            whole &= int(number) > 0 and type(bead["in_mask"]) is bool
+            whole &= isinstance(bead["origin"], str)
         return told if whole and told["decisions"] >= 0 else {}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 
