@@ -55,20 +55,27 @@ def from_json(stored: dict[str, Any], records: Sequence[RecordInfo]) -> Split:
     Older ones name the pages of a file by number where they have a time or depth.
 
     Raises:
-      BeadsegError: a record of it is gone.
+      BeadsegError: it is damaged, or a record of it is gone.
     """
     number = {_numbered(record): i for i, record in enumerate(records)}
     number |= {record.name: i for i, record in enumerate(records)}
     sides = []
     for side in ("train", "validation"):
-        gone = [name for name in stored[side] if name not in number]
+        names = stored.get(side)
+        if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+            raise BeadsegError(f"the stored split is damaged: it has no {side}")
+        gone = [name for name in names if name not in number]
         if gone:
             raise BeadsegError(
                 f"{gone[0]} of the stored split is not in the data ({len(gone)} such): "
                 "give the images that the split was made of"
             )
-        sides.append(tuple(number[name] for name in stored[side]))
-    return Split(*sides, tuple(Stratum(**stratum) for stratum in stored["strata"]))
+        sides.append(tuple(number[name] for name in names))
+    try:
+        strata = tuple(Stratum(**stratum) for stratum in stored["strata"])
+    except (KeyError, TypeError):
+        raise BeadsegError("the stored split is damaged: it has no strata") from None
+    return Split(*sides, strata)
 
 
 def _numbered(record: RecordInfo) -> str:

@@ -135,8 +135,12 @@ def load_run(path: Path) -> Run:
     try:
         return _load(path, config, version)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        what = error.args[0] if isinstance(error, KeyError) else error
-        raise _other_version(path, version, f"its files lack {what}") from error
+        what = "a setting in its files is of the wrong kind"
+        if isinstance(error, KeyError):
+            what = f"its files lack {error.args[0]}"
+        elif isinstance(error, ValueError):
+            what = str(error)
+        raise _other_version(path, version, what) from error
 
 
 def _load(path: Path, config: dict[str, Any], version: str) -> Run:
@@ -315,6 +319,10 @@ def _network(
 
 
 def _other_version(path: Path, version: str, reason: str) -> BeadsegError:
+    if version == __version__:
+        return BeadsegError(
+            f"{path}: damaged ({reason}): copy the run folder again, or train again"
+        )
     return BeadsegError(
         f"{path}: made with beadseg {version}, and this is {__version__} ({reason}): "
         "predict with that version, or train again with this one"

@@ -68,7 +68,8 @@ def check_data(folder: RunFolder, data: Data) -> None:
       BeadsegError: they are others.
     """
     before = folder.read("dataset.json")
-    if before is not None and before["fingerprint"] != data.dataset.fingerprint:
+    known = (before or {}).get("fingerprint")  # None: damaged, and written anew
+    if known not in (None, data.dataset.fingerprint):
         raise BeadsegError(
             f"{folder.path}: the images or masks have changed since this run began: "
             "give another folder with --workdir"
@@ -76,7 +77,8 @@ def check_data(folder: RunFolder, data: Data) -> None:
     folder.write("dataset.json", data.dataset.as_json())
     split = data.sides.as_json(data.dataset.records)
     stored = folder.read("split.json")
-    if stored is not None and stored["validation"] != split["validation"]:
+    known = (stored or {}).get("validation")
+    if known not in (None, split["validation"]):
         raise BeadsegError(
             f"{folder.path}: this run was made with another split of the images (by "
             "another version of beadseg): give another folder with --workdir"

@@ -259,3 +259,15 @@ def test_what_is_named_validates_whole_and_nothing_else_does():
 def test_names_that_leave_no_side_are_refused(named, line):
     with pytest.raises(BeadsegError, match=line):
         split([record("a", 5), record("b", 80)], 0.15, 42, BINS, named)
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "strata"])
+@pytest.mark.parametrize("value", [None, 0.5, [None], {}, "gone"])
+def test_a_damaged_split_is_one_line(mixed, part, value):
+    stored = split(mixed).as_json(mixed) | {part: value}
+    if value == "gone":
+        del stored[part]
+    if (part, value) == ("strata", {}):
+        return  # none told apart
+    with pytest.raises(BeadsegError, match="split is damaged: it has no " + part):
+        from_json(stored, mixed)

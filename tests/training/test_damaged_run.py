@@ -91,6 +91,8 @@ def test_what_training_wrote_last_is_written_anew(name, how, run, whole, config)
     [
         ("dataset.json", "cut"),
         ("dataset.json", "list"),
+        ("dataset.json", "table"),
+        ("split.json", "table"),
         ("split.json", "noise"),
         ("versions.json", "gone"),
     ],

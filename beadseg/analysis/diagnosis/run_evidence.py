@@ -167,11 +167,12 @@ def _spread(indices, most: int) -> list[int]:
 
 def _threshold(run: Path, curve) -> float:
     summary = _read(run / "summary.json")
-    threshold = (summary or {}).get("threshold")
-    if type(threshold) in (int, float) and 0 <= threshold <= 1:
-        return float(threshold)
     best = best_of(list(curve)) if curve else {}
-    return float(best.get("threshold", 0.5))
+    for told in (summary or {}, best):
+        threshold = told.get("threshold")
+        if type(threshold) in (int, float) and 0 <= threshold <= 1:
+            return float(threshold)
+    return 0.5
 
 
 def _read(file: Path) -> Any | None:

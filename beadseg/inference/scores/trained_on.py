@@ -1,6 +1,5 @@
 """Which images a run was trained on: scores on them say little about others."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,7 +9,9 @@ from beadseg.data.cache import hash_file
 from beadseg.data.images.readers import endings
 from beadseg.data.images.reading import file_stem
 from beadseg.errors import BeadsegError
+from beadseg.files import read_json
 from beadseg.inference.settings import DEFAULT_NAME, FILE
+from beadseg.training.run_folder import flatten
 
 
 class Trained(NamedTuple):
@@ -44,7 +45,8 @@ def runs_of(predicted: Path, given: Iterable[Path]) -> Runs:
         return Runs(given, ())
     content = (_read(predicted / FILE) if predicted.is_dir() else None) or {}
     named = content.get("runs")
-    names = [run.get("run") for run in named] if isinstance(named, list) else []
+    runs = named if isinstance(named, list) else []
+    names = [run.get("run") for run in runs if isinstance(run, dict)]
     paths = [Path(str(name)) for name in names if name != DEFAULT_NAME]
     there = tuple(path for path in paths if _is_run(path))
     return Runs(there, tuple(path for path in paths if path not in there))
@@ -59,12 +61,14 @@ def trained_on(runs: Iterable[Path]) -> list[Trained]:
         if run.resolve() in seen or not config:
             continue
         seen.add(run.resolve())
-        for field in (config.get("init_from"), config.get("partial", {}).get("parent")):
-            if field and (Path(field) / "config.json").exists():
-                left.append(Path(field))
-        folder = config.get("data", {}).get("dir")
-        if folder and split:
-            names = {record.rsplit("@", 1)[0] for record in split.get("train", ())}
+        settings = flatten(config)
+        for field in ("init_from", "partial.parent"):
+            begun = settings.get(field)
+            if isinstance(begun, str) and _is_run(Path(begun)):
+                left.append(Path(begun))
+        folder, records = settings.get("data.dir"), (split or {}).get("train")
+        if folder and isinstance(folder, str) and isinstance(records, list):
+            names = {str(record).rsplit("@", 1)[0] for record in records}
             found.append(_of_folder(Path(folder).expanduser() / "images", names))
     return found
 
@@ -112,7 +116,6 @@ def _is_run(path: Path) -> bool:
 
 def _read(file: Path) -> Mapping[str, Any] | None:
     try:
-        content = json.loads(file.read_text())
+        return read_json(file)
     except (OSError, ValueError):
         return None
-    return content if isinstance(content, dict) else None

@@ -88,3 +88,27 @@ def test_runs_are_those_given_or_those_the_prediction_names(tmp_path):
     assert runs_of(predicted, [run]).gone == ()
     with pytest.raises(BeadsegError, match="not a run folder"):
         runs_of(predicted, [tmp_path])
+
+
+@pytest.mark.parametrize(
+    "config, split",
+    [
+        ({"data": [], "partial": 3}, {}),
+        ({"data": {"dir": 1}, "init_from": 1}, {"train": ["a@0,0"]}),
+        ({}, {"train": 0.5}),
+        ({}, {"train": [None]}),
+        ({}, []),
+    ],
+)
+def test_a_damaged_run_tells_nothing(tmp_path, config, split):
+    run = write_run(tmp_path / "run", write_images(tmp_path / "data", "a"), [])
+    told = json.loads((run / "config.json").read_text()) | config
+    (run / "config.json").write_text(json.dumps(told))
+    (run / "split.json").write_text(json.dumps(split))
+    assert not is_trained_on("a", None, trained_on([run]))
+
+
+@pytest.mark.parametrize("named", [3, [3], [[]], [{"run": 5}]])
+def test_what_names_no_run_is_none(tmp_path, named):
+    (tmp_path / "prediction.json").write_text(json.dumps({"runs": named}))
+    assert runs_of(tmp_path, []).there == ()
