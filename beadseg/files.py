@@ -135,7 +135,7 @@ def read_json(file: Path) -> dict[str, Any]:
     except RecursionError:
         raise ValueError("it is nested too deep") from None
     if not isinstance(content, dict):
-        raise ValueError(f"it holds {type(content).__name__}, not dict")
+        raise ValueError("it holds something else than {...}")
     return old_names.content(file.name, content)
 
 

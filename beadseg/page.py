@@ -31,7 +31,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from PIL import Image
 
 from beadseg import __version__
-from beadseg.files import open_whole, write_whole, writing
+from beadseg.files import open_whole, read_file, write_whole, writing
 
 # Told apart by eyes that see few colours, and legible on white and on near-black.
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = COLOURS = (
@@ -342,7 +342,7 @@ def _inline(svg: str, prefix: str, label: str) -> str:
 def _picture(image: np.ndarray | Path | bytes, caption: str) -> str:
     form = "jpeg" if isinstance(image, bytes) else "png"
     if isinstance(image, Path | bytes):
-        content = image.read_bytes() if isinstance(image, Path) else image
+        content = read_file(image) if isinstance(image, Path) else image
         with Image.open(io.BytesIO(content)) as opened:
             width, height = opened.size
     else:

@@ -35,7 +35,7 @@ from beadseg.data.masks.checkup import MaskDoubt, check
 from beadseg.data.samples import Sample, match, with_discs
 from beadseg.data.settings_file import FILE, BeadsToml, classes_of, read_beads_toml
 from beadseg.errors import BeadsegError
-from beadseg.files import user_path, what_it_is
+from beadseg.files import read_file, user_path, what_it_is
 from beadseg.quoting import counted, is_printable, printable, some_of
 
 _LONGEST = 230  # bytes of a name: what is made of an image has longer endings
@@ -339,11 +339,11 @@ def _leads(link: Path) -> str:
 def _late(folder: Path, stem: str) -> bool:
     """Whether `beadseg review` has yet to write what was decided into the mask."""
     try:
-        decided = (folder / "decisions" / f"{stem}.jsonl").read_bytes().count(b"\n")
+        decided = read_file(folder / "decisions" / f"{stem}.jsonl").count(b"\n")
     except OSError:
         return False
     try:
-        written = json.loads((folder / "provenance" / f"{stem}.json").read_bytes())
+        written = json.loads(read_file(folder / "provenance" / f"{stem}.json"))
         return decided != written["decisions"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return decided > 0

@@ -8,7 +8,7 @@ import numpy as np
 
 from beadseg.config import flatten
 from beadseg.errors import BeadsegError
-from beadseg.files import write_whole, writing
+from beadseg.files import read_file, write_whole, writing
 
 WEIGHTS = "weights.npz"
 
@@ -38,7 +38,7 @@ def read_weights(file: Path) -> Weights:
     """
     trees: dict[str, Any] = {kind: {} for kind in Weights._fields}
     try:
-        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(read_file(file)), allow_pickle=False) as arrays:
             for key in arrays.files:
                 *parents, name = key.split("/")
                 node = trees

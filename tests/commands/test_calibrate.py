@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +170,12 @@ def test_table_gives_dilutions_blanks_and_replicates(folder, calibrate, tmp_path
     code, said, _ = calibrate(out, "--dilution", table)
     assert code == 0
     assert any("2 images left out, no dilution: a, e" in line for line in said)
+
+
+def test_a_table_from_a_pipe_is_not_waited_for(folder, calibrate, tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    code, _, errors = calibrate(folder({"a": 9}), "--dilution", tmp_path / "pipe.csv")
+    assert code == 2 and "pipe.csv: cannot be read" in errors[-1]
 
 
 @pytest.mark.parametrize("kind", ["parquet", "excel-eu"])

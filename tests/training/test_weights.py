@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -27,4 +29,10 @@ def test_damaged_weights_are_one_line(tmp_path):
     whole = (tmp_path / WEIGHTS).read_bytes()
     (tmp_path / WEIGHTS).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(BeadsegError, match=r"weights\.npz: damaged .*train the run"):
+        read_weights(tmp_path / WEIGHTS)
+
+
+def test_weights_from_a_pipe_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / WEIGHTS)
+    with pytest.raises(BeadsegError, match="pipe"):
         read_weights(tmp_path / WEIGHTS)

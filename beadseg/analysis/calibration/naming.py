@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from beadseg.data.images.reading import file_stem
 from beadseg.errors import BeadsegError
+from beadseg.files import read_file
 from beadseg.quoting import counted, some_of
 
 BLANK = r"(?i)(?<![a-z])blank(?![a-z])"
@@ -162,7 +163,7 @@ def by_table(images: Sequence[Names], file: Path) -> Samples:
 def _rows(file: Path) -> list[tuple[int, list[str]]]:
     """Lines of two or three cells; `;` or tabs separate where the first has them."""
     try:
-        text = file.read_text("utf-8-sig")
+        text = read_file(file).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
         raise BeadsegError(

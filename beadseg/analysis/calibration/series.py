@@ -21,6 +21,7 @@ from beadseg.data.annotations.tables import cells
 from beadseg.data.frames import frame_of
 from beadseg.data.images.reading import file_stem
 from beadseg.errors import BeadsegError
+from beadseg.files import read_file
 from beadseg.quoting import counted
 
 Rows = list[dict[str, Any]]  # of images.csv
@@ -94,7 +95,7 @@ def read_rows(folder: Path) -> Rows:
         )
     try:
         if file.suffix == ".csv":
-            table = cells(file.read_text("utf-8-sig"))
+            table = cells(read_file(file).decode("utf-8-sig"))
             rows = [dict(zip(table[0], row, strict=False)) for row in table[1:]]
         else:
             import pyarrow.parquet as pq

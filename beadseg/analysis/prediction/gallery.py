@@ -9,6 +9,7 @@ import imagecodecs
 from PIL import Image
 
 from beadseg.analysis.prediction.found import Found
+from beadseg.files import read_file
 from beadseg.page import Page
 from beadseg.quoting import counted
 
@@ -46,7 +47,7 @@ def _caption(row: dict) -> str:
 def _small(file: Path, side: int) -> bytes | None:
     """A JPEG of an overlay; None where it is damaged."""
     try:
-        picture = Image.fromarray(imagecodecs.png_decode(file.read_bytes()))
+        picture = Image.fromarray(imagecodecs.png_decode(read_file(file)))
     except Exception:  # damaged in any way: the tables do not need it
         return None
     picture.thumbnail((side, side), reducing_gap=2.0)

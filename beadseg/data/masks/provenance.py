@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from beadseg.files import read_file
 from beadseg.quoting import counted
 
 FOLDER = "provenance"
@@ -55,11 +56,14 @@ def proposed(folder: Path, images: Iterable[str]) -> Origins:
     names, runs, accepted, beads = [], set(), 0, 0
     for name in sorted(set(images)):
         try:
-            content = json.loads((folder / FOLDER / f"{name}.json").read_text())
+            content = json.loads(read_file(folder / FOLDER / f"{name}.json"))
             masked = [b for b in content["beads"].values() if b["in_mask"]]
             own = [b for b in masked if b["origin"] == "model"]
             of = {str(b["run"]) for b in own}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (
+            *(OSError, ValueError, KeyError, TypeError, AttributeError),
+            RecursionError,
+        ):
             continue
         if len(own) > MOSTLY * len(masked):
             names.append(name)

@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 from beadseg.config import flatten
 from beadseg.data.cache import cache_dir, hash_arrays, hash_file, hash_json
 from beadseg.errors import BeadsegError
-from beadseg.files import write_whole
+from beadseg.files import read_file, write_whole
 from beadseg.training.weights import Weights
 from beadseg.xla import accelerated
 
@@ -101,12 +101,18 @@ def _kept_at(model: ConfigDict, weights: Weights) -> Path | None:
 
 def _read(file: Path) -> Graph | None:
     try:
-        content = file.read_bytes()
+        content = read_file(file)
         head, _, graph = content.partition(b"\n")
         about = json.loads(head)
         if about["hash"] == _hash(graph):
             return Graph(Extent(**about["extent"]), graph)
-    except (OSError, ValueError, KeyError, TypeError):  # none, or damaged
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        RecursionError,
+    ):  # damaged, or none
         pass
     return None
 

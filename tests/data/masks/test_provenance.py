@@ -1,6 +1,7 @@
 """Masks that are a model's own proposals are told from those of a person."""
 
 import json
+import os
 
 from beadseg.data.masks.provenance import proposed
 
@@ -35,4 +36,6 @@ def test_masks_of_a_person_are_said_nothing_about(tmp_path):
     assert proposed(tmp_path, ["a"]).sentence("validation") == ""
     write(tmp_path, "a", accepted=1, manual=5)
     (tmp_path / "provenance" / "b.json").write_text("{")
-    assert proposed(tmp_path, ["a", "b"]).sentence("validation") == ""
+    (tmp_path / "provenance" / "c.json").write_text("[" * 100_000)
+    os.mkfifo(tmp_path / "provenance" / "d.json")
+    assert proposed(tmp_path, "abcd").sentence("validation") == ""
