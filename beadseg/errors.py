@@ -2,7 +2,9 @@
 
 import io
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,7 +28,10 @@ def reason(error: BaseException) -> str:
 
 
 def prepare_streams() -> None:
-    """Prints what a terminal cannot show by its number, in place of an error."""
+    """Prints what a terminal cannot show by its number; nothing where it is shut."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # `>&-`: no other file shall take its place
+            setattr(sys, name, open(os.devnull, "w"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -41,10 +46,11 @@ def note(line: str) -> None:
 def ending(stopped: str) -> Iterator[None]:
     """Ends the process with one line and its exit code where a command cannot go on.
 
-    `stopped` is said of a command that is interrupted.
+    `stopped` is said of a command that is interrupted, by Ctrl-C or SIGTERM.
     """
     try:
-        yield
+        with _stopping(signals := [signal.SIGINT]):
+            yield
         sys.stdout.flush()
     except BeadsegError as error:
         print(f"error: {printable(error)}", file=sys.stderr)
@@ -58,9 +64,47 @@ def ending(stopped: str) -> Iterator[None]:
         )
         sys.exit(2)
     except BrokenPipeError:  # as in `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_of_output()
         print(f"{stopped}: nobody reads the output any more", file=sys.stderr)
         sys.exit(141)
+    except OSError as error:
+        _let_go_of_output()
+        where = f"{printable(error.filename)}: " if error.filename else ""
+        print(
+            f"error: {where}{error.strerror or error}: put that right, or free space, "
+            "and run the same command again",
+            file=sys.stderr,
+        )
+        sys.exit(2)
     except KeyboardInterrupt:
         print(stopped, file=sys.stderr)
-        sys.exit(130)
+        sys.exit(128 + signals[-1])
+
+
+@contextmanager
+def _stopping(signals: list[int]) -> Iterator[None]:
+    """Within this context SIGTERM is as Ctrl-C, and is added to `signals`.
+
+    So what is half written goes, as after Ctrl-C.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        signals.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _let_go_of_output() -> None:
+    """Nothing more is written to it: it may be what has failed."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,57 @@
+"""How commands end where they cannot go on: one line, and the exit code says why."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+HELP = [sys.executable, "-m", "beadseg", "help", "data"]
+STOPPED = """
+import signal, time
+from beadseg.errors import ending
+signal.signal(signal.SIGINT, signal.default_int_handler)  # not so in the background
+with ending("stopped"):
+    try:
+        print("ready", flush=True)
+        time.sleep(60)
+    finally:
+        print("cleaned", flush=True)
+"""
+
+
+def test_what_is_printed_onto_a_full_disk_is_one_line():
+    with open("/dev/full", "w") as full:
+        ran = subprocess.run(HELP, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("error: No space left on device")
+    assert len(ran.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("shut", [">&-", "2>&-", ">&- 2>&- <&-"])
+def test_what_is_shut_is_printed_nothing_to(shut):
+    ran = subprocess.run(
+        ["bash", "-c", f'"$@" {shut}', "bash", *HELP], capture_output=True, text=True
+    )
+    assert ran.returncode == 0 and ran.stderr == ""
+    assert (ran.stdout == "") == (">&-" in shut.split())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_lets_go_of_what_is_half_done(number):
+    command = [sys.executable, "-c", STOPPED]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        out, errors = process.communicate(timeout=50)
+    assert (out, errors) == ("cleaned\n", "stopped\n")
+    assert process.returncode == 128 + number
+
+
+def test_a_file_that_fails_where_nobody_looked_is_named():
+    code = "from beadseg.errors import ending\nwith ending(''): open('gone/a')"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("error: gone/a: No such file or directory: ")
+    assert len(ran.stderr.splitlines()) == 1
