@@ -83,6 +83,20 @@ def is_left_over(name: str) -> bool:
     return _BESIDE.fullmatch(name) is not None
 
 
+def holds_files(folder: Path) -> bool:
+    """Whether there is something in a folder, or in those in it.
+
+    What a process has left that was killed before it wrote anything whole is nothing.
+    """
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            if holds_files(path):
+                return True
+        elif path.name != LOCK and not is_left_over(path.name):
+            return True
+    return False
+
+
 def remove_leftovers(*folders: Path) -> None:
     """Removes what killed processes left; only where no other process writes."""
     for folder in folders:
@@ -192,7 +206,7 @@ def cannot_write(
 
 
 @contextmanager
-def folder_lock(folder: Path, option: str = "--workdir") -> Iterator[None]:
+def folder_lock(folder: Path, option: str | None = "--workdir") -> Iterator[None]:
     """Holds a folder that is there; the file in it says which process does.
 
     The system lets go of it when the process ends, however that comes about: the file
@@ -200,7 +214,7 @@ def folder_lock(folder: Path, option: str = "--workdir") -> Iterator[None]:
 
     Args:
       folder: to hold.
-      option: what names another folder.
+      option: what names another folder; None: there can be no other.
 
     Raises:
       BeadsegError: another process holds it, or it cannot be written.
@@ -226,18 +240,34 @@ def folder_lock(folder: Path, option: str = "--workdir") -> Iterator[None]:
             lock.release()
 
 
+@contextmanager
+def output_folder(folder: Path, option: str = "-o") -> Iterator[None]:
+    """Makes a folder for what is written within this context, by one process alone.
+
+    What a killed one has left in it is removed.
+
+    Raises:
+      BeadsegError: another process writes there, or it cannot be written.
+    """
+    with writing(folder, option):
+        folder.mkdir(parents=True, exist_ok=True)
+        with folder_lock(folder, option):
+            remove_leftovers(folder)
+            yield
+
+
 def _identity() -> dict[str, str | int]:
     now = time.strftime("%Y-%m-%d %H:%M:%S")
     return {"host": socket.gethostname(), "pid": os.getpid(), "since": now}
 
 
-def _in_use(folder: Path, option: str) -> BeadsegError:
+def _in_use(folder: Path, option: str | None) -> BeadsegError:
     try:
         owner = read_json(folder / LOCK)
         who = f"process {owner['pid']} on {owner['host']}, since {owner['since']},"
     except (OSError, ValueError, KeyError):  # just begun
         who = "another process"
+    other = f", or give another with {option}" if option else ""
     return BeadsegError(
-        f"{folder}: {who} works in this folder: wait until it has ended, or give "
-        f"another with {option}"
+        f"{folder}: {who} works in this folder: wait until it has ended{other}"
     )

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from beadseg.errors import BeadsegError
-from beadseg.files import LOCK, folder_lock
+from beadseg.files import LOCK, folder_lock, output_folder
 
 HOLD = (
     "import sys, time; from pathlib import Path\n"
@@ -71,3 +71,15 @@ def test_a_folder_that_cannot_be_one_is_one_line(tmp_path):
     with pytest.raises(BeadsegError, match="cannot be written"):
         with folder_lock(tmp_path / "file"):
             pass
+
+
+def test_a_folder_is_written_by_one_process_without_what_others_left(holder, tmp_path):
+    with pytest.raises(BeadsegError, match=f"process {holder.pid} on .* -o"):
+        with output_folder(tmp_path):
+            pass
+    left = tmp_path / "new/.page.html.4242.1852661613162"
+    left.parent.mkdir()
+    left.write_text("<html")
+    with output_folder(left.parent):
+        assert os.listdir(left.parent) == [LOCK]
+    assert os.listdir(left.parent) == []

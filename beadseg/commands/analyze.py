@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> dict:
     from beadseg.config import base_config, load_config
     from beadseg.data.folder import scan, trusted
     from beadseg.errors import BeadsegError
-    from beadseg.files import write_json, write_whole, writing
+    from beadseg.files import output_folder, write_json, write_whole, writing
 
     given = load_config(options.config) if options.config else None
     config = base_config()
@@ -94,22 +94,22 @@ def run(options: argparse.Namespace) -> dict:
         }
         | fingerprint.as_json()
     )
-    with writing(output, "-o"):
+    with output_folder(output):
         if file:
             text = write_config(overview, folder.path, output)
             write_whole(file, text)
         write_json(output / "analysis.json", result)
-    write_page(
-        output / "analysis.html",
-        name,
-        fingerprint,
-        overview,
-        found,
-        complaints,
-        folder.samples,
-        file,
-        reason,
-    )
+        write_page(
+            output / "analysis.html",
+            name,
+            fingerprint,
+            overview,
+            found,
+            complaints,
+            folder.samples,
+            file,
+            reason,
+        )
     _say(result, complaints, output, file, reason)
     return result
 

@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     from beadseg.analysis.calibration.page import write_page
     from beadseg.analysis.calibration.result import calibrate, tables
     from beadseg.errors import BeadsegError
-    from beadseg.files import write_json, writing
+    from beadseg.files import output_folder, write_json
     from beadseg.tables import rows_to_table, write_csv
 
     rows = series.read_rows(options.folder)
@@ -94,12 +94,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     result = calibrate(series.build(rows, samples, optics, options.frame))
     result = {"folder": str(options.folder), "dilution": options.dilution} | result
     output = options.output or options.folder / "calibration"
-    with writing(output, "-o"):
-        output.mkdir(parents=True, exist_ok=True)
+    with output_folder(output):
         for name, lines in tables(result).items():
             write_csv(output / f"{name}.csv", [rows_to_table(lines)])
         write_json(output / "calibration.json", result)
-    write_page(result, output / "calibration.html")
+        write_page(result, output / "calibration.html")
     _print(result, output)
     return result
 

@@ -65,7 +65,7 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> dict:
     """Evaluates and prints; returns every number, "failed" naming what was left out."""
-    from beadseg.files import write_json, writing
+    from beadseg.files import output_folder, write_json
     from beadseg.inference.scores.incomplete import known_shares
     from beadseg.inference.scores.pair_scores import evaluate, table
     from beadseg.inference.scores.pairing import pair
@@ -98,8 +98,7 @@ def run(options: argparse.Namespace) -> dict:
     _print(result)
     pages = [options.page] if options.page else []
     if options.output:
-        with writing(options.output, "-o"):
-            options.output.mkdir(parents=True, exist_ok=True)
+        with output_folder(options.output):
             write_json(options.output / "evaluation.json", result)
             write_csv(options.output / "evaluation.csv", [table(result)], digits=None)
         pages.append(options.output / "evaluation.html")

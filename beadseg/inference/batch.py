@@ -25,9 +25,8 @@ from beadseg.data.images.reading import ReadError, check_image
 from beadseg.data.images.stacks import PLACE
 from beadseg.errors import BeadsegError
 from beadseg.files import (
-    LOCK,
     folder_lock,
-    is_left_over,
+    holds_files,
     read_json,
     remove_leftovers,
     write_whole,
@@ -352,12 +351,8 @@ def check_same(predictor: Predictor, options: Options) -> None:
 
 
 def _holds_files(options: Options) -> bool:
-    """Whether there is something in the folder to go on with.
-
-    What a process has left that was killed before it wrote anything whole is nothing.
-    """
-    names = [path.name for path in options.output.iterdir()]
-    holds = any(name != LOCK and not is_left_over(name) for name in names)
+    """Whether there is something in the folder to go on with."""
+    holds = holds_files(options.output)
     if holds and not options.resume:
         raise BeadsegError(
             f"{options.output}: holds files already: give another folder with -o, or "

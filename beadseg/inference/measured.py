@@ -14,7 +14,13 @@ from beadseg.data.images.gaps import fill
 from beadseg.data.images.reading import ReadError, check_image
 from beadseg.data.masks.labels import read_mask
 from beadseg.errors import BeadsegError
-from beadseg.files import LOCK, folder_lock, is_left_over, write_whole, writing
+from beadseg.files import (
+    holds_files,
+    output_folder,
+    remove_leftovers,
+    write_whole,
+    writing,
+)
 from beadseg.inference import doubts
 from beadseg.inference.inputs import Input
 from beadseg.inference.outputs import writers
@@ -65,16 +71,17 @@ def measure_labels(
     started = time.monotonic()
     with writing(output, "-o"):
         output.mkdir(parents=True, exist_ok=True)
-        names = [path.name for path in output.iterdir()]
-    if any(name != LOCK and not is_left_over(name) for name in names):
+        begun = holds_files(output)
+    if begun:
         raise BeadsegError(f"{output}: holds files already: give another with -o")
     rows, tables, notes, failed = [], [], [], list(pairing.problems)
     failed += [f"{name}: no image of that name" for name in pairing.without_truth]
-    with folder_lock(output, "-o"), writing(output, "-o"):
-        (output / DONE).mkdir()
+    with output_folder(output):
+        remove_leftovers(output / DONE, *(output / kind for kind in choices()))
         settings = {"beadseg": __version__, "runs": [], "pixel_size": pixel_size}
         settings |= counting(edge, regions or Regions()) | {"channels": channels}
         write_whole(output / FILE, json.dumps(settings, indent=2) + "\n")
+        (output / DONE).mkdir(exist_ok=True)
         for pair in tqdm(pairing.pairs, "measuring", unit="image", disable=None):
             try:
                 where = Input(pair.name, pair.image)

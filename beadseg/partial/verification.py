@@ -15,7 +15,7 @@ from beadseg.data.masks.marked import BESIDE
 from beadseg.data.masks.marks import Marks, kind_of_masks
 from beadseg.data.settings_file import write_completeness
 from beadseg.errors import BeadsegError
-from beadseg.files import writing
+from beadseg.files import output_folder
 from beadseg.inference.outputs.views import view
 from beadseg.page import Page
 from beadseg.partial.audit import (
@@ -110,10 +110,9 @@ def verify(
         "sentence": _sentence(rows, checked, whole, kind, short, least, run),
         "exit_code": 1 if short or problems or len(checked) < len(rows) else 0,
     }
-    with writing(output, "--output"):
-        output.mkdir(parents=True, exist_ok=True)
+    with output_folder(output, "--output"):
         write_csv(output / "completeness.csv", [rows_to_table(rows)], digits=None)
-    _write_page(result, seen, folder, run, least, output / "index.html")
+        _write_page(result, seen, folder, run, least, output / "index.html")
     if write:
         write_completeness(folder, _by_file(checked), stem_of)
     return result

@@ -62,3 +62,12 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path, capsys):
     assert generated(tmp_path, "--count", 1) == 2
     assert "is not empty" in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_what_a_kill_left_before_the_first_file_is_nothing(tmp_path):
+    left = tmp_path / "new/images/.generated_00000.tif.4242.1852661613162"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"II*")
+    assert generated(tmp_path / "new", "--count", 1, "--size", 64) == 0
+    files = [path.name for path in (tmp_path / "new").rglob("*") if path.is_file()]
+    assert files == ["generated_00000.tif"] * 2

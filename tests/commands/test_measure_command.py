@@ -122,6 +122,15 @@ def test_wrong_use_is_one_line(
     assert says in errors[-1]
 
 
+def test_what_a_kill_left_before_the_first_file_is_nothing(folders, tmp_path, capsys):
+    left = tmp_path / "new/.prediction.json.4242.1852661613162"
+    (tmp_path / "new/.done").mkdir(parents=True)
+    left.write_text("{")
+    out = ("-o", tmp_path / "new", "--no-report")
+    code, *_ = call(capsys, "measure", tmp_path / "masks", tmp_path / "photos", *out)
+    assert code == 0 and not left.exists() and (tmp_path / "new/beads.csv").exists()
+
+
 def test_labels_without_a_bead_give_empty_tables_and_a_page(folders, tmp_path, capsys):
     masks, photos, labels = folders
     for name in "ab":

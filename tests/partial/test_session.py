@@ -123,6 +123,16 @@ def test_damage_stays_with_its_image(pair, kind):
     assert before == {p: p.read_bytes() for p in ours}
 
 
+def test_what_a_kill_left_is_removed_when_the_next_review_begins(pair):
+    end = "4242.1852661613162"
+    left = [pair / f".beads.toml.{end}", pair / f"masks/.a.tif.{end}"]
+    left += [pair / f"provenance/.b.json.{end}"]
+    for file in left:
+        file.write_text("half")
+    ReviewSession(pair).close()
+    assert not any(file.exists() for file in left)
+
+
 def test_what_is_put_back_is_shown_without_a_new_start(pair):
     files = ("person/a.tif", "proposals/a.json", "images/a.tif")
     for where in files:

@@ -20,7 +20,15 @@ from beadseg.data.images.reading import ReadError
 from beadseg.data.masks.labels import read_mask, read_points
 from beadseg.data.settings_file import FILE, read_beads_toml
 from beadseg.errors import BeadsegError
-from beadseg.files import open_whole, read_file, user_path, write_whole, writing
+from beadseg.files import (
+    holds_files,
+    open_whole,
+    output_folder,
+    read_file,
+    remove_leftovers,
+    user_path,
+    write_whole,
+)
 from beadseg.quoting import printable, some_of
 
 _TABLES = (".csv", ".tsv")
@@ -62,27 +70,28 @@ def import_labels(
         raise BeadsegError(
             f"{printable(source)}: no images found: name their folder with --images"
         )
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    if output.exists() and (not output.is_dir() or holds_files(output)):
         raise BeadsegError(f"{output}: is not empty: give a new folder with -o")
     for kind in KINDS[1:]:
         for stem in sorted(files[kind].keys() - files["images"].keys()):
             problems.append(f"{files[kind][stem]}: no image of this name")
     rows = []
     settings = source / FILE
-    folder = source if source.is_dir() else source.parent
+    told = read_beads_toml(source if source.is_dir() else source.parent, stem_of)
     if classes == "auto":
-        classes = read_beads_toml(folder, stem_of).classes or "auto"
-    with writing(output, "-o"):
+        classes = told.classes or "auto"
+    with output_folder(output):
+        remove_leftovers(*(output / kind for kind in KINDS))
         for stem in tqdm(sorted(files["images"]), "importing", disable=None):
             rows.append(_import(stem, files, output, problems, classes))
+        if settings.is_file():
+            copied = tomlkit.parse(read_file(settings).decode("utf-8-sig"))
+            copied.pop("classes", None)  # masks have a number per bead now
+            write_whole(output / FILE, tomlkit.dumps(copied))
     notes = []
     if rest:
         named = some_of([path.name for path in rest], _NAMED)
         notes = [f"no images and no labels of one, left out: {named}"]
-    if settings.is_file():
-        document = tomlkit.parse(read_file(settings).decode("utf-8-sig"))
-        document.pop("classes", None)  # masks have a number per bead now
-        write_whole(output / FILE, tomlkit.dumps(document))
     return {"images": rows, "problems": problems, "notes": notes, "output": str(output)}
 
 

@@ -10,6 +10,7 @@ from beadseg.data.generated.damage import damage_labels
 from beadseg.data.generated.render import generate
 from beadseg.data.generated.settings import GeneratedSettings
 from beadseg.errors import BeadsegError
+from beadseg.files import holds_files, open_whole, remove_leftovers
 
 
 def write_generated(
@@ -40,8 +41,9 @@ def write_generated(
         raise BeadsegError(f"--count {count}: give at least 1 image")
     beads = labelled = 0
     try:
-        if folder.exists() and any(folder.iterdir()):
+        if folder.exists() and holds_files(folder):
             raise BeadsegError(f"{folder}: is not empty: give a new folder")
+        remove_leftovers(*(folder / kind for kind in ("images", "masks", "truth")))
         for index in tqdm(range(count), "drawing images", disable=None):
             drawn = generate(settings, seed, index)
             rng = np.random.default_rng((seed, index, 1))
@@ -52,13 +54,14 @@ def write_generated(
             for kind, array in written.items():
                 file = folder / kind / f"generated_{index:05d}.tif"
                 file.parent.mkdir(parents=True, exist_ok=True)
-                tifffile.imwrite(
-                    file,
-                    array,
-                    imagej=True,
-                    resolution=(1 / drawn.pixel_size, 1 / drawn.pixel_size),
-                    metadata={"unit": "um"},
-                )
+                with open_whole(file) as content:
+                    tifffile.imwrite(
+                        content,
+                        array,
+                        imagej=True,
+                        resolution=(1 / drawn.pixel_size, 1 / drawn.pixel_size),
+                        metadata={"unit": "um"},
+                    )
             beads += len(drawn.beads)
             labelled += len(np.unique(labels[labels > 0]))
     except OSError as error:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from beadseg.data.images.reading import ReadError, open_pages
 from beadseg.errors import BeadsegError
-from beadseg.files import writing
+from beadseg.files import folder_lock, remove_leftovers, writing
 from beadseg.inference.batch import Options, write_tables
 from beadseg.inference.measured import Labelled, measured
 from beadseg.inference.outputs.channels import in_channels
@@ -23,7 +23,7 @@ from beadseg.inference.outputs.kinds import (
     choices,
     write_outputs,
 )
-from beadseg.inference.records import record_of, write_record
+from beadseg.inference.records import DONE, record_of, write_record
 from beadseg.inference.settings import DEFAULT_NAME
 from beadseg.partial.completed import names, read_proposals, read_provenance
 from beadseg.partial.review.label_map import DRAWN, MODEL
@@ -58,7 +58,8 @@ def measure_again(folder: Path) -> dict[str, Any]:
     settings = read_settings(folder)
     failed: list[str] = []
     changed = 0
-    with writing(folder, None):
+    with writing(folder, None), folder_lock(folder, None):
+        remove_leftovers(folder, *(folder / kind for kind in (DONE, *OUTPUTS)))
         for name in tqdm(names(folder), "measuring", unit="image", disable=None):
             try:
                 changed += _one(folder, name, settings)

@@ -18,8 +18,8 @@ from filelock import FileLock, Timeout
 from beadseg.data.folder import stem_of
 from beadseg.data.settings_file import write_completeness
 from beadseg.errors import BeadsegError
-from beadseg.files import writing
-from beadseg.partial.completed import image_problem, names, read_proposals
+from beadseg.files import remove_leftovers, writing
+from beadseg.partial.completed import FOLDERS, image_problem, names, read_proposals
 from beadseg.partial.review.actions import number_of, redrawable, redrawn, threshold_of
 from beadseg.partial.review.annotation_log import AnnotationLog
 from beadseg.partial.review.derived import changed, saving, set_aside, stands
@@ -79,6 +79,7 @@ class ReviewSession:
         try:
             self._alone.acquire(blocking=False)
             (folder / "decisions").mkdir(exist_ok=True)
+            remove_leftovers(*(folder / kind for kind in ("", *FOLDERS)))
         except Timeout:
             raise BeadsegError(
                 f"{folder}: is being reviewed by another beadseg review: use its page, "

@@ -152,3 +152,28 @@ def test_wrong_use_is_one_line(save, picture, labels, tmp_path, capsys):
         assert run(*arguments) == 2
         lines = capsys.readouterr().err.splitlines()
         assert len(lines) == 1 and reason in lines[0]
+
+
+def test_what_a_kill_left_before_the_first_file_is_nothing(
+    save, picture, labels, tmp_path
+):
+    save("data/images/a.tif", picture(labels))
+    save("data/masks/a.tif", labels)
+    left = tmp_path / "new/images/.a.tif.4242.1852661613162"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"II*")
+    assert run(tmp_path / "data", "-o", tmp_path / "new") == 0
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
+        *("images", "masks")
+    ]
+    assert not left.exists()
+
+
+def test_damaged_settings_are_told_before_anything_is_written(
+    save, picture, labels, tmp_path, capsys
+):
+    save("data/images/a.tif", picture(labels))
+    (tmp_path / "data/beads.toml").write_text("pixel_size = ")
+    assert run(tmp_path / "data", "-o", tmp_path / "new", "--classes", "1") == 2
+    assert "beads.toml: not valid TOML" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
