@@ -7,6 +7,7 @@ have such outlines too. What tells is their size against that of the beads: outl
 follow it from image to image, marks do not.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.cluster.vq import kmeans2
 from scipy.optimize import minimize_scalar
+from scipy.spatial import cKDTree
 
 from beadseg.data.masks.beads import on_border
 from beadseg.matching import number_beads
@@ -27,6 +29,7 @@ SEEN = 0.3  # of the lone discs, likewise
 WRONG_SIZE = 1.25  # times as wide as the beads, or as narrow: no outline
 REACHED = 0.85  # Jaccard with outlines of one convention, the least
 MIXED = 0.18  # standard deviation of log diameters of beads of many sizes, the least
+BARE = 0.1  # of a piece, that discs as wide as the lone ones leave uncovered, the most
 _SPLIT = 0.2  # of the median, by which a tenth of equal marks that touch are smaller
 _TENTH = 1.2816  # standard deviations from the median to a tenth of a normal variable
 _SIGMA = 1.4826  # standard deviations in the median absolute deviation of one
@@ -154,26 +157,44 @@ def kind_of_masks(images: Sequence[MarkedImage], kind: str = "auto") -> Marks:
 def mark_centres(labels: np.ndarray) -> np.ndarray:
     """f32[N, 2], y and x, px: where equal discs were stamped, also on each other.
 
-    A piece of several discs has several centres (k-means of its pixels), as many as
-    its area holds.
+    A piece of several discs has several centres (k-means of its pixels): the fewest
+    around which discs as wide as the lone ones cover all but `BARE` of it. Its area
+    would tell more of them, as marks that touch are often one body without necks.
 
     Args:
       labels: i[H, W], positive marks; those of touching discs may be parts or wholes.
     """
     lone = measure_marks("", labels).discs
-    usual = np.pi / 4 * float(np.median(lone)) ** 2 if len(lone) else np.inf
+    radius = float(np.median(lone)) / 2 if len(lone) else None
     pieces, number = ndimage.label(labels > 0)
-    area, disc = _discs(pieces, number)
+    _, disc = _discs(pieces, number)
     at = []
     for i, box in enumerate(ndimage.find_objects(pieces)):
         inside = pieces[box] == i + 1
         own = centres(np.where(inside, labels[box], 0))
-        count = round(area[i] / usual)
-        if count > 1 and count != len(own) and not disc[i]:
-            pixels = np.argwhere(inside).astype(np.float32)
-            own = kmeans2(pixels, count, minit="++", rng=0)[0]
+        if radius is not None and not disc[i]:
+            own = _covering(np.argwhere(inside).astype(np.float32), own, radius)
         at.append(own + [s.start for s in box])
     return np.concatenate(at or [np.zeros((0, 2))]).astype(np.float32)
+
+
+def _covering(pixels: np.ndarray, own: np.ndarray, radius: float) -> np.ndarray:
+    """The fewest centres around which discs cover the pixels of a piece, f32[P, 2].
+
+    `own` are those of its parts, which are taken where they are as few.
+    """
+    reach = radius + 0.5  # a pixel is a square, not a point
+    fewest = (1 - BARE) * len(pixels) / (np.pi * reach**2)
+    most = max(len(own), len(pixels) / (np.pi * radius**2) + 1)
+    count = max(math.ceil(fewest), 1)
+    while True:
+        at = own
+        if count != len(own):
+            at = kmeans2(pixels, count, minit="++", rng=0)[0]
+        away = cKDTree(at).query(pixels)[0]
+        if np.mean(away > reach) <= BARE or count >= most:
+            return at
+        count = max(count + 1, round(1.05 * count))  # of many no step tells much
 
 
 def centres(labels: np.ndarray) -> np.ndarray:

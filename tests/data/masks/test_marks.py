@@ -97,6 +97,25 @@ def test_discs_that_were_stamped_on_each_other_have_a_centre_each(apart, cut):
     assert away.min(1).max() < 0.3 * apart
 
 
+@pytest.mark.parametrize("shrunk", [1.0, 1.4, 1.8])
+def test_shrunk_outlines_of_beads_that_touch_have_a_centre_each(shrunk):
+    """Bodies without necks hold more area than as many lone ones."""
+    radius, apart = 4.5, 8.0  # px, beads whose blurred outlines run together
+    lone = [(y, x) for y in (10, 25) for x in range(10, 100, 15)]
+    pairs = [(45, 15), (45, 15 + apart), (40, 50), (40 + 6.4, 50 + 4.8)]
+    corner = [(40, 80), (40 + apart, 80), (40 + apart, 80 + apart)]
+    row = [(75, 15 + i * apart) for i in range(4)]
+    at = np.array([*lone, *pairs, *corner, *row], np.float32)
+    rows, columns = np.ogrid[:96, :112]
+    away = [np.hypot(rows - y, columns - x) for y, x in at]
+    bodies = ndimage.distance_transform_edt(np.min(away, 0) <= radius) > shrunk
+    bodies |= ndimage.binary_closing(bodies, np.ones((5, 5)))  # no necks
+    found = mark_centres(ndimage.label(bodies)[0])
+    assert len(found) == len(at)
+    away = np.hypot(*(found[:, None] - at[None]).transpose(2, 0, 1))
+    assert sorted(away.argmin(1)) == list(range(len(at)))
+
+
 def test_marks_of_many_sizes_stay_whole():
     at = np.array([(15, 15), (15, 45), (45, 15), (45, 50)], np.float32)
     labels = sum(
