@@ -22,7 +22,7 @@ from beadseg.inference.pyramid import bead_scores, pyramid, size
 from beadseg.inference.pyramid.blocks import hidden_span
 from beadseg.inference.pyramid.compose import Allocate, compose
 from beadseg.inference.pyramid.half_height import to_half_height
-from beadseg.inference.pyramid.lettering import lettering, written
+from beadseg.inference.pyramid.lettering import lines_of_text, without_bars, written
 from beadseg.inference.pyramid.lines import without_lines
 from beadseg.inference.pyramid.noisy import without_noise
 from beadseg.inference.pyramid.pyramid import Candidates, Level
@@ -43,6 +43,7 @@ ASKED = (0.4, 2.5)  # times the diameter that was given: sizes that are taken
 
 DUST = "far smaller than the beads and unlikely to be any"
 WRITTEN = "part of the lettering in the image"
+TAKEN = f"(--min-score {MIN_SCORE} takes them)"
 
 
 @dataclass(frozen=True)
@@ -174,31 +175,39 @@ class Predictor:
           least_span: see `beadseg.data.scaling.prepare`.
           allocate: makes the arrays of the levels.
         """
-        threshold, notes = self.threshold(settings.threshold), ()
+        threshold, run = self.threshold(settings.threshold), self.runs[0]
         image, missing = gaps.fill(image)
-        run = self.runs[0]
-        even = image
-        if run.sizes is not None:
-            even = without_lines(image)
+        notes = []
+        if missing is not None:
+            notes.append(gaps.note(int(missing.sum()), missing.size))
+        on_pyramid = run.sizes is not None
+        judged = on_pyramid and settings.min_score == AUTO
+        field, bars = without_bars(image) if judged else (image, None)
+        if bars is not None:
+            missing = bars if missing is None else missing | bars
+            rows = counted(int(bars[:, 0].sum()), "row is", "rows are")
+            notes.append(f"{rows} a bar with data: left out {TAKEN}")
+        even = field
+        if on_pyramid:
+            even = without_lines(even)
             hidden = hidden_span(even)
             even, noise_span = without_noise(even)
             least_span = max(least_span, hidden, noise_span)
         look = self._looker(even, threshold, missing, least_span, allocate)
         asked = None if settings.diameter == AUTO else float(settings.diameter)
-        if run.sizes is None:
-            levels, notes = size.known_size(image, run, look, asked, pixel_size)
-        else:
+        if on_pyramid:
             levels = self._pyramid(image.shape, look, asked, needed=True)
             if asked is None and levels[0].scale == 1:
                 levels = self._finer(levels, image.shape, look)
+        else:
+            levels, of_size = size.known_size(image, run, look, asked, pixel_size)
+            notes += of_size
         beads, score = self._select(levels, image.shape, settings, asked)
-        if settings.min_score == AUTO and run.sizes is not None:
-            beads, score, left_out = _only_beads(beads, score, image)
-            notes = (*notes, *left_out)
-        if missing is not None:
-            notes = (*notes, gaps.note(int(missing.sum()), missing.size))
+        if judged:
+            beads, score, left_out = _only_beads(beads, score, field)
+            notes += left_out
         return NetworkOutput(
-            *(image, missing, levels, beads, score, threshold, notes),
+            *(image, missing, levels, beads, score, threshold, tuple(notes)),
             *(settings, allocate),
         )
 
@@ -417,13 +426,12 @@ def _only_beads(
     """The beads less letters and dust, and what a person should hear of those."""
     if not len(score):
         return beads, score, []
-    letters = written(lettering(image), beads.y, beads.x, beads.diameter)
+    letters = written(lines_of_text(image), beads.y, beads.x, beads.diameter)
     beads, score = beads.take(~letters), score[~letters]
     small = dust(beads, score, image.shape)
     left_out = {WRITTEN: int(letters.sum()), DUST: int(small.sum())}
     notes = [
-        f"{counted(count, 'region is', 'regions are')} {what}: left out "
-        f"(--min-score {MIN_SCORE} takes them)"
+        f"{counted(count, 'region is', 'regions are')} {what}: left out {TAKEN}"
         for what, count in left_out.items()
         if count
     ]

@@ -1,9 +1,9 @@
-"""What programs write into images: lines of text, and bars with data. It is no bead.
+"""What programs write into images: lines of text, and bars with data.
 
 Letters are drawn in one grey at an end of the range of the image, in strokes of a part
 of their height, with sharp edges, and stand on lines. Beads at the end of the range are
 filled, and their rims fade. A bar with data has one grey, and fills the rows at the top
-or bottom.
+or bottom: the image ends there, and beads are cut as by its border.
 """
 
 import numpy as np
@@ -27,16 +27,34 @@ BAR = (12, 0.25)  # px; of the height of the image: heights of bars
 ONE_GREY, SAME = 0.35, 0.02  # of the pixels of each row of a bar; of the range
 FRAME, BEYOND = 2, 4  # rows at the border that may be of another; beside the bar
 OTHERS = 0.2  # of the pixels of those, at most, have that grey
-LARGER = 1.5  # times as high as a box: such a bead lies under it
+LARGER = 1.5  # times as high as a line: such a bead lies under it
 
 ALL_AROUND = np.ones((3, 3), bool)
 
 
-def lettering(image: np.ndarray) -> np.ndarray:
-    """The lines of text and the bars of an image.
+def without_bars(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """The image as if it ended at its bars, and where those are.
 
     Args:
       image: [H, W], without gaps.
+
+    Returns:
+      The image, the row next to a bar in place of each of its rows, and bool[H, W];
+      the image itself and None where it has no bar.
+    """
+    top, bottom = (_bar(rows) for rows in (image, image[::-1]))
+    if not top and not bottom:
+        return image, None
+    rows = np.arange(len(image))
+    inner = np.clip(rows, top, len(image) - 1 - bottom)
+    return image[inner], np.broadcast_to((inner != rows)[:, None], image.shape)
+
+
+def lines_of_text(image: np.ndarray) -> np.ndarray:
+    """The lines of text in an image.
+
+    Args:
+      image: [H, W], without gaps and bars.
 
     Returns:
       i64[N, 4], top, bottom, left and right of each.
@@ -46,7 +64,6 @@ def lettering(image: np.ndarray) -> np.ndarray:
         return np.zeros((0, 4), int)
     near = EXTREME * (high - low)
     found = [
-        *_bars(image, high - low),
         *_lines(_letters(image, image >= high - near, high - low), image.shape),
         *_lines(_letters(image, image <= low + near, low - high), image.shape),
     ]
@@ -59,7 +76,7 @@ def written(
     """Which discs are part of what is written: bool[N].
 
     Args:
-      boxes: of `lettering`.
+      boxes: of `lines_of_text`.
       y, x, diameter: f[N], px of the image.
     """
     found = np.zeros(len(y), bool)
@@ -141,22 +158,15 @@ def _goes_on(last: np.ndarray, box: np.ndarray) -> bool:
     return apart <= max(ALIGNED[0] * height, ALIGNED[1]) and GAP[0] <= gap <= GAP[1]
 
 
-def _bars(image: np.ndarray, span: float) -> list[list[int]]:
-    """Bars at the top and at the bottom."""
-    height, width = image.shape
-    top, bottom = (_bar(rows, span) for rows in (image, image[::-1]))
-    found = [[0, top, 0, width], [height - bottom, height, 0, width]]
-    return [box for box in found if box[1] > box[0]]
-
-
-def _bar(image: np.ndarray, span: float) -> int:
+def _bar(image: np.ndarray) -> int:
     """Rows of a bar that begins with the first one; 0: there is none."""
     most = int(BAR[1] * len(image))
-    if most <= BAR[0]:
+    rows = image[FRAME : most + BEYOND].astype(float)
+    span = float(image.max()) - float(image.min())
+    if most <= BAR[0] or span == 0:
         return 0
     same = SAME * span
-    steps, count = np.unique(np.rint(image[FRAME] / same), return_counts=True)
-    rows = image[FRAME : most + BEYOND].astype(float)
+    steps, count = np.unique(np.rint(rows[0] / same), return_counts=True)
     share = (np.abs(rows - steps[count.argmax()] * same) <= same).mean(1)
     ends = np.flatnonzero(share < ONE_GREY)
     if not len(ends) or not BAR[0] <= ends[0] + FRAME <= most:

@@ -6,7 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
-from beadseg.inference.pyramid.lettering import lettering, written
+from beadseg.inference.pyramid.lettering import (
+    lines_of_text,
+    without_bars,
+    written,
+)
 
 SIDE = 320
 TEXTS = ("5.0kV x20.0k", "200 nm", "100um", "(b) 50 nm", "WD 8.7 mm  Mag 1.00 K X")
@@ -55,7 +59,7 @@ def test_text_is_found_where_it_stands(seed, text, size, grey):
     rng = np.random.default_rng(seed)
     at = (int(rng.integers(5, 20)), int(rng.integers(10, SIDE - 50)))
     image, box = with_text(field(seed), text, at, size, grey)
-    boxes = lettering(image).tolist()
+    boxes = lines_of_text(image).tolist()
     assert boxes
     for found in boxes:
         assert shared(found, box) > 0.4 * area(found)
@@ -71,7 +75,7 @@ def test_text_is_found_where_it_stands(seed, text, size, grey):
 def test_beads_are_no_text(seed, hollow, dark):
     for height in (60, 300):  # of these the second are saturated
         image = field(seed, hollow, -height if dark else height)
-        assert not len(lettering(image))
+        assert not len(lines_of_text(image))
 
 
 @pytest.mark.parametrize("wall", [2, 3, 5])
@@ -83,17 +87,23 @@ def test_equal_shells_in_rows_are_no_text(radius, wall):
         for cx in range(radius + 2, SIDE - radius, 2 * radius + 4):
             off = np.hypot(y - cy, x - cx)
             image[(off < radius) & (off > radius - wall)] = 255
-    assert not len(lettering(image))
+    assert not len(lines_of_text(image))
 
 
 @pytest.mark.parametrize("at_top", [True, False])
 @pytest.mark.parametrize("grey", [0, 90, 255])
-def test_a_bar_with_data_is_found_to_the_row(at_top, grey):
+def test_an_image_ends_at_its_bar(at_top, grey):
     image = field(3)
     rows = slice(0, 30) if at_top else slice(SIDE - 30, SIDE)
     image[rows] = grey
     image, _ = with_text(image, TEXTS[4], (20, rows.start + 8), 14, 255 - grey)
-    assert [rows.start, rows.stop, 0, SIDE] in lettering(image).tolist()
+    found, bar = without_bars(image)
+    kept = np.ones(SIDE, bool)
+    kept[rows] = False
+    np.testing.assert_array_equal(bar[:, 0], ~kept)
+    np.testing.assert_array_equal(found[kept], image[kept])
+    edge = image[30 if at_top else SIDE - 31]
+    np.testing.assert_array_equal(found[rows], np.tile(edge, (30, 1)))
 
 
 @settings(deadline=None)
@@ -109,7 +119,8 @@ def test_other_images_hold_none(seed, kind):
         image = np.maximum(image.astype(int) - 6, 0).astype(np.uint16)
     else:
         image[:, 40] = image[:, 90] = 500
-    assert not len(lettering(image))
+    assert not len(lines_of_text(image))
+    assert without_bars(image)[1] is None
 
 
 def test_what_is_far_larger_than_the_letters_lies_under_them():
