@@ -6,15 +6,17 @@ filled, and their rims fade. A bar with data has one grey, and fills the rows at
 or bottom: the image ends there, and beads are cut as by its border.
 """
 
+import math
+
 import numpy as np
 from scipy import ndimage
 
-EXTREME = 0.15  # of the range: that near to an end of it is a letter
+EXTREME = 0.3  # of the way to the median: that near to an end of the range is a letter
 SMALLEST, LARGEST = 6, 0.125  # px; of the height of the image: heights of letters
 WIDEST = 2.0  # heights
 STROKE = 0.36  # of the height, at most
 FILLED = (0.12, 0.85)  # of the box of a letter
-SHARP = 0.3  # of the range, the step from its pixels to most that lie beside
+SHARP = 0.5  # of that way, the step from its pixels to most that lie beside
 BESIDE = (1.5, 3.0)  # px from its edge
 LETTERS = 3  # of a line, at least
 ALIGNED = (0.12, 1.5)  # of the height; px: how far tops or bottoms are apart
@@ -28,6 +30,8 @@ ONE_GREY, SAME = 0.35, 0.02  # of the pixels of each row of a bar; of the range
 FRAME, BEYOND = 2, 4  # rows at the border that may be of another; beside the bar
 OTHERS = 0.2  # of the pixels of those, at most, have that grey
 LARGER = 1.5  # times as high as a line: such a bead lies under it
+
+SAMPLE = 512  # pixels a side that tell the median
 
 ALL_AROUND = np.ones((3, 3), bool)
 
@@ -59,14 +63,12 @@ def lines_of_text(image: np.ndarray) -> np.ndarray:
     Returns:
       i64[N, 4], top, bottom, left and right of each.
     """
-    low, high = float(image.min()), float(image.max())
-    if high == low:
-        return np.zeros((0, 4), int)
-    near = EXTREME * (high - low)
-    found = [
-        *_lines(_letters(image, image >= high - near, high - low), image.shape),
-        *_lines(_letters(image, image <= low + near, low - high), image.shape),
-    ]
+    step = math.ceil(math.sqrt(image.size) / SAMPLE)
+    ground = float(np.median(image[::step, ::step]))
+    found = []
+    for end in (float(image.max()), float(image.min())):
+        if end != ground:
+            found += _lines(_letters(image, end, ground), image.shape)
     return np.array(found, int).reshape(-1, 4)
 
 
@@ -86,14 +88,16 @@ def written(
     return found
 
 
-def _letters(image: np.ndarray, extreme: np.ndarray, span: float) -> np.ndarray:
-    """Boxes of what may be letters, by their left side: i64[N, 4].
+def _letters(image: np.ndarray, end: float, ground: float) -> np.ndarray:
+    """Boxes of what may be letters at an end of the range, left to right: i64[N, 4].
 
     Args:
       image: [H, W].
-      extreme: bool[H, W], near the end of the range.
-      span: from the other end to that.
+      end: of the range.
+      ground: what most of the image is like.
     """
+    least = end - EXTREME * (end - ground)
+    extreme = image >= least if end > ground else image <= least
     labels, count = ndimage.label(extreme, ALL_AROUND)
     if not 0 < count <= MOST:
         return np.zeros((0, 4), int)
@@ -106,7 +110,7 @@ def _letters(image: np.ndarray, extreme: np.ndarray, span: float) -> np.ndarray:
     good = (height >= SMALLEST) & (height <= LARGEST * len(image)) & thin
     good &= (width <= WIDEST * height) & (filled >= FILLED[0])
     for i in np.flatnonzero(good):
-        good[i] = _is_letter(image, labels, i + 1, boxes[i], span)
+        good[i] = _is_letter(image, labels, i + 1, boxes[i], end - ground)
     return boxes[good][np.argsort(boxes[good, 2], kind="stable")]
 
 
