@@ -11,12 +11,12 @@ import math
 import numpy as np
 from scipy import ndimage
 
-EXTREME = 0.3  # of the way to the median: that near to an end of the range is a letter
+EXTREME = 0.4  # of the way to the median: that near to an end of the range is a letter
 SMALLEST, LARGEST = 6, 0.125  # px; of the height of the image: heights of letters
 WIDEST = 2.0  # heights
 STROKE = 0.36  # of the height, at most
 FILLED = (0.12, 0.85)  # of the box of a letter
-SHARP = 0.5  # of that way, the step from its pixels to most that lie beside
+SHARP = 0.4  # of that way, the step from its pixels to most that lie beside
 BESIDE = (1.5, 3.0)  # px from its edge
 LETTERS = 3  # of a line, at least
 ALIGNED = (0.12, 1.5)  # of the height; px: how far tops or bottoms are apart
