@@ -276,7 +276,7 @@ def sizes(files: Sequence[Path], truth: Truth, home: Path) -> list[dict]:
         found = predict(files, home / f"scale-{scale}", ["--diameter", f"{told:.2f}"])
         figures = truth.figures(dict.fromkeys(found.images, found))
         row = {"scale": scale, "seconds": found.seconds}
-        rows.append(row | {"f1": figures["on_beads"]["f1"]})
+        rows.append(row | {k: figures[k]["f1"] for k in ("on_beads", "beads")})
         print(json.dumps(rows[-1]), flush=True)
     return rows
 
