@@ -7,6 +7,7 @@ import pytest
 import tifffile
 
 import beadseg
+from beadseg.analysis.diagnosis.run_evidence import examine_run
 from beadseg.training.loop import train
 from configs import finetune
 
@@ -62,3 +63,11 @@ def test_a_run_on_two_sizes_finds_both_in_a_new_image(config, tmp_path, capsys):
         (same,) = np.unique(found.labels[inside & (found.labels > 0)])
         both = (inside & (found.labels == same)).sum()
         assert both > 0.5 * (inside | (found.labels == same)).sum()
+    looked = examine_run(tmp_path / "run")
+    assert not looked.notes
+    assert {seen.image.shape for seen in looked.images} == {labels.shape}
+    for seen in looked.images:  # all beads of an image, and no other
+        assert len(np.unique(seen.predicted)) == len(np.unique(seen.labels))
+    evidence = looked.evidence
+    assert evidence.total("true_positive") == evidence.total("truth")
+    assert evidence.total("false_positive") == 0

@@ -4,6 +4,7 @@ What is missing is left out and said: a run cut short still has curves.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,12 +16,15 @@ from beadseg.analysis.fingerprint import find_duplicates, share_labelled
 from beadseg.analysis.image_facts import thumbnail
 from beadseg.config import base_config
 from beadseg.data import splits
+from beadseg.data.builders import open_dataset
+from beadseg.data.dataset import Dataset
 from beadseg.data.masks import sizes
 from beadseg.data.masks.instances import find_beads
 from beadseg.errors import BeadsegError
 from beadseg.files import read_json
 from beadseg.inference.estimate import estimate
 from beadseg.inference.networks.tiles import Network
+from beadseg.inference.predictor import Predictor
 from beadseg.inference.run import load_run
 from beadseg.partial.agreement import agree
 from beadseg.training import beads
@@ -102,17 +106,27 @@ def _predicted(
     settled = sizes.settled(config, _read(run / "dataset.json"))
     dataset, truth = open_both(settled)
     sides = splits.from_json(stored, truth.records)
-    chosen = _spread(sides.validation, most)
-    size = 24.0
-    if dataset.bead_diameter_px:
-        size = dataset.bead_diameter_px * dataset.scale
-    network, options = Network(load_run(run)), beads.options(dataset)
-    images = tuple(
-        _examined(network, truth.records[i].name, truth[i], threshold, options)
-        for i in chosen
-    )
+    loaded, size = load_run(run), 24.0
+    if config.data.dir and dataset.sizes:
+        dataset, sides = _as_they_are(settled, dataset, sides)
+        truth, size = dataset, float("nan")  # of any
+        look = partial(_on_pyramid, Predictor([loaded]), threshold)
+    else:
+        if dataset.bead_diameter_px:
+            size = dataset.bead_diameter_px * dataset.scale
+        look = partial(
+            _at_one_scale, Network(loaded), threshold, beads.options(dataset)
+        )
+    images = []
+    for i in _spread(sides.validation, most):
+        tile = truth[i]
+        seen = ExaminedImage(
+            *(truth.records[i].name, tile["image"], tile["labels"]),
+            *look(tile["image"]),
+        )
+        images.append(seen)
     labelled, seen = _completeness(dataset, _spread(sides.train, _MASKS))
-    return images, {
+    return tuple(images), {
         "expected_diameter": size,
         "labelled": labelled,
         "seen": seen,
@@ -120,10 +134,36 @@ def _predicted(
     }
 
 
-def _examined(network, name: str, tile: dict, threshold, options) -> ExaminedImage:
-    found = network.predict(tile["image"])
-    beads = find_beads(found.probability, found.distance, threshold, **options)
-    return ExaminedImage(name, tile["image"], tile["labels"], found.probability, beads)
+def _as_they_are(
+    config: ConfigDict, dataset: Dataset, sides: splits.Split
+) -> tuple[Dataset, splits.Split]:
+    """The images of a data set of levels of pyramids, and the sides that they are on.
+
+    What training sees is single levels, which lack the beads of the others.
+    """
+    config = config.copy_and_resolve_references()
+    with config.ignore_type():
+        config.data.sizes, config.data.bead_diameter = sizes.ONE, 0.0
+    whole = open_dataset(config)
+    numbers = []
+    for side in (sides.train, sides.validation):
+        images = {dataset.records[i].image for i in side}
+        tiles = enumerate(whole.records)
+        numbers.append(tuple(i for i, r in tiles if r.has_mask and r.image in images))
+    return whole, splits.Split(*numbers, sides.strata)
+
+
+def _at_one_scale(network, threshold, options, image) -> tuple[np.ndarray, np.ndarray]:
+    """Probability and beads, as training finds them."""
+    found = network.predict(image)
+    labels = find_beads(found.probability, found.distance, threshold, **options)
+    return found.probability, labels
+
+
+def _on_pyramid(predictor, threshold, image) -> tuple[np.ndarray, np.ndarray]:
+    """The same of beads of any size, by their scores, as prediction finds them."""
+    found = predictor.predict(image, threshold)
+    return found.probability, found.labels
 
 
 def _completeness(dataset, chosen) -> tuple[float, float]:
