@@ -83,25 +83,38 @@ def scan(path: Path) -> tuple[list[Stack], str]:
 def read_plane(path: Path, plane: Plane, stored: bool) -> np.ndarray:
     """Returns [H, W] or [H, W, S]; `stored` keeps palette indices as they are."""
     if plane.number:  # of many pages: the file stays open for the next
-        return _read(opened(path, _open), plane, stored)
+        return opened(path, _open).read(plane, stored)
     with tifffile.TiffFile(path) as file:
-        return _read(file, plane, stored)
+        return _Open(file).read(plane, stored)
 
 
-def _open(path: Path) -> tuple[tifffile.TiffFile, Callable[[], None]]:
+def _open(path: Path) -> tuple["_Open", Callable[[], None]]:
     file = tifffile.TiffFile(path)
-    return file, file.close
+    return _Open(file), file.close
 
 
-def _read(file: tifffile.TiffFile, plane: Plane, stored: bool) -> np.ndarray:
+class _Open:
+    """An open file, and the directory that was read last: many planes may share it."""
+
+    def __init__(self, file: tifffile.TiffFile):
+        self.file, self.directory, self.page = file, None, None
+
+    def read(self, plane: Plane, stored: bool) -> np.ndarray:
+        if self.directory != plane.directory:
+            self.file.filehandle.seek(plane.directory)
+            self.page = tifffile.TiffPage(self.file, plane.number)
+            self.directory = plane.directory
+        return _read(self.file, self.page, plane, stored)
+
+
+def _read(
+    file: tifffile.TiffFile, page: tifffile.TiffPage, plane: Plane, stored: bool
+) -> np.ndarray:
     handle = file.filehandle
-    handle.seek(plane.directory)
-    page = tifffile.TiffPage(file, plane.number)
-    problem, _ = _damage(page, handle.size)
     if plane.offset is not None:
         code = file.byteorder + page.dtype.char
         array = handle.read_array(code, math.prod(plane.block), plane.offset)
-    elif problem:
+    elif problem := _damage(page, handle.size)[0]:
         raise ValueError(problem)
     else:
         if page.compression in JPEG:
@@ -249,6 +262,11 @@ def _of_page(file, series, k: int) -> tuple[Plane | None, int]:
             return None, 0
         return Plane(number=k, problem="this page is not in the file (cut short)"), 0
     problem, sparse = _damage(page, file.filehandle.size)
+    key = series.keyframe
+    alike = page.keyframe.hash == key.hash and key.parent.filehandle.path == own
+    plain = page.is_final and key.photometric != 3  # no palette of its own
+    if alike and plain and not problem:  # the directory of the first page will do
+        return Plane(key.offset, page.index, page.dataoffsets[0]), sparse
     return Plane(page.offset, page.index, problem=problem), sparse
 
 
