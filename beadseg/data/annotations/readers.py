@@ -237,7 +237,7 @@ def _is_number(text: str) -> bool:
         return False
 
 
-_TEST = "tests/data/annotations/test_other_programs.py"
+TEST = "tests/data/annotations/test_other_programs.py"
 
 
 class Reader(NamedTuple):
@@ -246,7 +246,7 @@ class Reader(NamedTuple):
     programs: str
     read: Callable[[Path, PageRef], Drawing]
     library: str = ""  # that parses it; "": a few lines here
-    test: str = _TEST
+    test: str = TEST
 
 
 # By ending, those that come first in order of preference.

@@ -18,11 +18,18 @@ class FormatRow(NamedTuple):
 
 
 def format_rows() -> list[FormatRow]:
-    """Every kind of file that is read or written. Label images are read as images."""
+    """Every kind of file that is read or written."""
     return [
         *(
             FormatRow("image in", name, row.endings, row.library, row.test)
             for name, row in images.READERS.items()
+        ),
+        FormatRow(
+            "labels in",
+            "label image, masks of Cellpose (NAME_cp_masks)",
+            (".tif", ".png", ".bmp"),
+            "tifffile",
+            labels.TEST,
         ),
         *(
             FormatRow("labels in", row.programs, (ending,), row.library, row.test)
