@@ -21,12 +21,12 @@ from beadseg.data.folder import Folder, trusted
 from beadseg.data.images.gaps import fill
 from beadseg.data.images.reading import ReadError
 from beadseg.data.masks.checkup import MaskDoubt
-from beadseg.data.masks.marks import MarkedImage, Marks, kind_of_masks, measure_marks
+from beadseg.data.masks.marks import MarkedImage, Marks, kind_of_masks
 from beadseg.data.samples import Sample, read_sample
 from beadseg.errors import BeadsegError
 from beadseg.inference.estimate import Estimate, estimate
 from beadseg.inference.outputs.views import Excerpt, excerpt
-from beadseg.partial.agreement import Agreement, agree, pairs
+from beadseg.partial.agreement import Agreement, agree
 from beadseg.partial.audit import SURE
 from beadseg.threads import in_order
 
@@ -190,8 +190,7 @@ def _measure(looked: _Pixels | str) -> _Measured | str:
     agreement, marked = None, None
     if labels is not None and (labels > 0).any():
         agreement = agree(values, labels, found)
-        lone = pairs(agreement.mask, found.labels)
-        marked = measure_marks(sample.name, agreement.mask, lone)
+        marked = agreement.marked(sample.name, found.labels)
     labelled, seen = share_labelled(found, agreement, points)
     row = Row(
         name=sample.name,
@@ -222,10 +221,7 @@ def find_duplicates(
 ) -> list[Pair]:
     """Pairs of equal images, and of those whose small pictures agree, also turned.
 
-    Args:
-      names: of the images.
-      pictures: of each, as `thumbnail` makes them.
-      digests: of each, a hash of the pixels.
+    `pictures` are of `thumbnail`, `digests` hashes of the pixels.
     """
     if len(names) < 2:
         return []

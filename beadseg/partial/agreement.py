@@ -10,6 +10,7 @@ import numpy as np
 from skimage.transform import AffineTransform
 
 from beadseg.data.masks.beads import contrasts, number_beads
+from beadseg.data.masks.marks import MarkedImage, measure_marks
 from beadseg.inference.estimate import Estimate
 from beadseg.partial.alignment import aligned
 from beadseg.partial.proposals import SAME, compare, overlaps
@@ -32,6 +33,10 @@ class Agreement(NamedTuple):
         """Of the mask, by the beads seen, each by its score; None where none is."""
         labelled, missing = (scores[k].sum() for k in (self.labelled, self.missing))
         return estimate_completeness(labelled, missing)
+
+    def marked(self, name: str, seen: np.ndarray) -> MarkedImage:
+        """The mask, of an image of that name, as discs on beads seen, i[H, W]."""
+        return measure_marks(name, self.mask, pairs(self.mask, seen))
 
     def shift(self) -> float:
         """px by which the mask lies beside its beads in the worst corner."""

@@ -15,9 +15,9 @@ from scipy.spatial import cKDTree
 from skimage.filters import threshold_otsu
 
 from beadseg.data.masks.beads import describe_beads, number_beads
-from beadseg.data.masks.marks import MarkedImage, measure_marks
+from beadseg.data.masks.marks import MarkedImage
 from beadseg.inference.estimate import Estimate, estimate
-from beadseg.partial.agreement import Agreement, agree, pairs
+from beadseg.partial.agreement import Agreement, agree
 from beadseg.partial.proposals import SAME, overlaps, propose
 from beadseg.training.completeness import estimate_completeness
 
@@ -91,7 +91,7 @@ def audit(
 
     Args:
       image: [H, W].
-      person: i[H, W], positive beads, -1 unknown.
+      manual: i[H, W], positive beads, -1 unknown.
       predict: as of `beadseg.partial.completion`; None: without a model.
       settings: of the default model, see `beadseg.inference.estimate`.
     """
@@ -115,9 +115,8 @@ def audit(
     count = components(image)
     by_count = min(labelled / count, 1.0) if count else 1.0
     looked = look(image, seen, manual, missing)
-    marked = measure_marks("", manual, pairs(manual, found.labels))
-    shift = agreement.shift()
-    return Audit(labelled, by_count, free, model, missing, looked, shift, marked)
+    more = looked, agreement.shift(), agreement.marked("", found.labels)
+    return Audit(labelled, by_count, free, model, missing, *more)
 
 
 def components(image: np.ndarray) -> int:
@@ -127,7 +126,7 @@ def components(image: np.ndarray) -> int:
     return int(ndimage.label(image > threshold_otsu(np.asarray(image, np.float32)))[1])
 
 
-def missingness(images: list[VisibleBeads], seed: int = 0) -> Missingness:
+def missingness(images: list[VisibleBeads]) -> Missingness:
     """Tests whether the beads that are missing differ from those that are labelled.
 
     Dim, blurred and crowded: Mann-Whitney tests of the ranks within each image. Region:
@@ -151,7 +150,7 @@ def missingness(images: list[VisibleBeads], seed: int = 0) -> Missingness:
         pairs = gone.sum() * (~gone).sum()
         effects[kind] = float(2 * test.statistic / pairs - 1)
         chances[kind] = float(test.pvalue)
-    effects["region"], chances["region"] = _togetherness(chosen, seed)
+    effects["region"], chances["region"] = _togetherness(chosen)
     order = sorted(chances, key=chances.get)
     corrected, worst = {}, 0.0
     for place, kind in enumerate(order):
@@ -218,7 +217,7 @@ def look(
     Args:
       image: [H, W].
       seen: i[H, W], beads as they are found.
-      person: i[H, W], positive beads.
+      manual: i[H, W], positive beads.
       missing: i[H, W], positive where a bead looks missing.
     """
     beads = describe_beads(seen, image)
@@ -291,7 +290,7 @@ def _completeness_estimate(
     )
 
 
-def _togetherness(images: list[VisibleBeads], seed: int) -> tuple[float, float]:
+def _togetherness(images: list[VisibleBeads]) -> tuple[float, float]:
     """Excess of neighbours of the same fate over shuffled fates, and its chance."""
     pairs, fates = [], []
     for a in images:
@@ -303,7 +302,7 @@ def _togetherness(images: list[VisibleBeads], seed: int) -> tuple[float, float]:
         fates.append(a.is_missing)
     if not fates:
         return 0.0, 1.0
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
 
     def same(shuffled) -> float:
         agree = [(f[:, None] == f[p]) for f, p in zip(shuffled, pairs, strict=True)]

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from beadseg.data.cache import hash_file
-from beadseg.data.folder import scan
+from beadseg.data.folder import Folder, scan
 from beadseg.data.images.gaps import fill
 from beadseg.data.images.reading import ReadError
 from beadseg.data.samples import Sample, mask_of, read_sample
@@ -69,16 +69,12 @@ def load_predict(run: Path | None, settings: Any = None) -> Predict:
 
 
 def pages(
-    data: ConfigDict, problems: list[str], only: Collection[str] | None = None
+    folder: Folder, problems: list[str], only: Collection[str] | None = None
 ) -> Iterator[Page]:
     """All readable pages of a folder; `problems` gets a line for each that is not.
 
     `only` names the samples wanted; None: all.
-
-    Raises:
-      BeadsegError: the folder is no data set.
     """
-    folder = scan(data)
     problems += folder.problems
     for sample in folder.samples:
         if only is not None and sample.name not in only:
@@ -136,9 +132,9 @@ def complete(
         alone.enter_context(folder_lock(part, "--output"))
         for kind in FOLDERS:
             (part / kind).mkdir()
-        done = {}
-        foreign = {d.image: d for d in scan(data).doubts if d.left_out}
-        for page in tqdm(pages(data, problems, only), "completing", disable=None):
+        done, source = {}, scan(data)
+        foreign = {d.image: d for d in source.doubts if d.left_out}
+        for page in tqdm(pages(source, problems, only), "completing", disable=None):
             if doubt := foreign.get(page.sample.name):
                 problems.append(
                     f"{doubt.file}: {doubt.evidence}; its beads are not taken along"

@@ -28,12 +28,11 @@ from beadseg.data.masks.marks import (
     kind_of_masks,
     mark_centres,
     may_be_marks,
-    measure_marks,
 )
 from beadseg.data.masks.points import discs
 from beadseg.data.samples import Sample
 from beadseg.inference.estimate import estimate
-from beadseg.partial.agreement import agree, pairs
+from beadseg.partial.agreement import agree
 
 LOOKED_AT = 24  # images, before all are: of 8 crops of a lab no two draws agreed
 PIXELS = 2**23  # of them, at most
@@ -56,10 +55,7 @@ class _Look(NamedTuple):
 
 
 def prepare(config: ConfigDict) -> None:
-    """Looks at the masks that a config trains on, unless that was done before.
-
-    Args:
-      config: of a run; `data` is read.
+    """Looks at the masks that the config of a run trains on, unless that was done.
 
     Raises:
       BeadsegError: the folder is no data set, or the cache cannot be written.
@@ -183,7 +179,6 @@ def _looks(masked: list[Sample]) -> Iterator[_Look]:
         if share is not None and share < COMPLETE and several >= SEVERAL:
             mask = np.where(missing & (mask == 0), np.int32(UNKNOWN), mask)
             unmarked = several
-        lone = pairs(agreement.mask, seen.labels)
-        disc = measure_marks(sample.name, agreement.mask, lone)
+        disc = agreement.marked(sample.name, seen.labels)
         found = np.where(kept, seen.labels, 0)
         yield _Look(sample, mask, found, disc, unmarked, agreement.shift())

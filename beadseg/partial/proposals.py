@@ -53,7 +53,7 @@ def propose(
     labelled ones are scored as well: `beadseg.partial.calibration` compares them.
 
     Args:
-      person: i[H, W], positive beads, -1 unknown.
+      manual: i[H, W], positive beads, -1 unknown.
       found: i[H, W] beads of the model.
       probability: f[H, W].
       threshold: of the probability.
@@ -120,7 +120,7 @@ def compare(manual: np.ndarray, found: np.ndarray) -> Compared:
     labelled nor missing lies on unknown pixels, or on parts of several labelled ones.
 
     Args:
-      person: i[H, W], positive beads, -1 unknown.
+      manual: i[H, W], positive beads, -1 unknown.
       found: i[H, W], positive beads, in any order and with gaps.
 
     Returns:

@@ -26,10 +26,8 @@ class SpotCheck(NamedTuple):
 def spot_check(pairs: Sequence[Pair]) -> SpotCheck | None:
     """Looks at some masks beside their images, without a prediction; None: they pass.
 
-    Nor is anything said where few beads are labelled, or images are not there.
-
-    Args:
-      pairs: whose masks have no given completeness.
+    Nor is anything said where few beads are labelled, or images are not there. The
+    pairs are those whose masks have no given completeness.
     """
     pairs = [pair for pair in pairs if pair.mask is not None and pair.image is not None]
     places = np.linspace(0, len(pairs) - 1, min(IMAGES, len(pairs))).round().astype(int)

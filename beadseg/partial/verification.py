@@ -63,17 +63,16 @@ def verify(
       BeadsegError: no data set, no mask, or nowhere to write.
     """
     config = base_config()
+    config.data.dir = str(folder)
     least = config.partial.enough if least is None else least
     if not 0 < least <= 1:
         raise BeadsegError(f"--min-completeness {least}: give a share, 0 to 1")
     predict = load_predict(run, settings) if run else None
-    data = config.data
-    data.dir = str(folder)
     problems: list[str] = []
     rows, audits, seen, marked = [], [], [], []
-    doubts = scan(data).doubts
-    wrong = {doubt.image: doubt.kind for doubt in doubts if doubt.left_out}
-    for page in pages(data, problems):
+    source = scan(config.data)
+    wrong = {doubt.image: doubt.kind for doubt in source.doubts if doubt.left_out}
+    for page in pages(source, problems):
         if page.sample.mask is None:
             continue
         if kind := wrong.get(page.sample.name):
@@ -105,8 +104,8 @@ def verify(
         "marks": {k: None if v != v else v for k, v in asdict(marks).items()},
         "remarks": _remarks(checked, marks),
         "problems": problems,
-        "mask_doubts": [doubt._asdict() for doubt in doubts],
-        "doubts": doubt_lines(doubts),
+        "mask_doubts": [doubt._asdict() for doubt in source.doubts],
+        "doubts": doubt_lines(source.doubts),
         "sentence": _sentence(rows, checked, whole, kind, short, least, run),
         "exit_code": 1 if short or problems or len(checked) < len(rows) else 0,
     }
