@@ -76,14 +76,8 @@ def disagreement(e: Evidence) -> Sign | None:
     if len(e.curve) < 5 or len(e.training) < 5 or _fallen(e) is not None:
         return None
     top, tail = _top(e), max(len(e.curve) // 5, 1)
-    scores, losses, learnt = (
-        np.array([row[name] for row in rows])
-        for rows, name in (
-            (e.curve, "jaccard"),
-            (e.curve, "loss"),
-            (e.training, "loss"),
-        )
-    )
+    scores, losses = (np.array([r[k] for r in e.curve]) for k in ("jaccard", "loss"))
+    learnt = np.array([row["loss"] for row in e.training])
     fell = scores[top] - scores[-tail:].mean()
     better = losses[-tail:].mean() < 0.8 * losses[top]
     learns = learnt[-tail:].mean() < 0.7 * learnt[min(top, len(learnt) - 1)]
@@ -145,7 +139,7 @@ def _dead(e: Evidence) -> bool:
     if not e.total("truth") or len(e.training) < 4 or e.skill > 0.02:
         return False
     losses = [row["loss"] for row in e.training]
-    sure = max(e.unsure_share("positive", "negative")) < 0.1
+    sure = max(e.unsure_shares()) < 0.1
     return sure and min(losses) > 0.9 * losses[0]
 
 
@@ -158,7 +152,7 @@ def rate_low(e: Evidence) -> Sign | None:
     # Else the weights are of an early epoch.
     late = 3 * _top(e) >= len(scores) or scores[-1] == max(scores)
     if e.undecided and not e.silent and not in_vain(e) and late:
-        beads, background = e.unsure_share("positive", "negative")
+        beads, background = e.unsure_shares()
         return Sign(
             0.97,
             f"After {counted(len(e.curve), 'epoch')} nothing is certain: "
@@ -182,9 +176,8 @@ def rate_low(e: Evidence) -> Sign | None:
     gain = scores[-third:].mean() - scores[-2 * third : -third].mean()
     spread = np.ptp(scores)
     loss = np.array([row["loss"] for row in e.training])
-    fall = (loss[-2 * third : -third].mean() - loss[-third:].mean()) / max(
-        loss[0], 1e-6
-    )
+    fall = loss[-2 * third : -third].mean() - loss[-third:].mean()
+    fall /= max(loss[0], 1e-6)
     if scores.max() > 0.8 or gain < 0.02 or gain < 0.2 * spread or fall < 0.02:
         return None
     return Sign(

@@ -16,6 +16,7 @@ from beadseg import matching
 from beadseg.analysis.fingerprint import Pair
 from beadseg.data.masks.beads import edges
 from beadseg.data.scaling import background, bead_diameters
+from beadseg.training.completeness import PARTIAL, TRUSTED
 
 LEVELS = 100  # of probability
 _LOOSE = 0.2  # IoU from which a bead is found, with a poor outline perhaps
@@ -81,8 +82,17 @@ class Evidence:
     config: dict[str, Any] = field(default_factory=dict)
     expected_diameter: float = float("nan")  # px, as the network sees it in training
 
+    @property
+    def partial(self) -> bool:
+        """Whether training masks lack beads, as far as the estimate can be trusted."""
+        return self.seen >= TRUSTED and self.labelled < PARTIAL
+
     def total(self, name: str) -> float:
         return float(sum(getattr(row, name) for row in self.rows))
+
+    def pixels(self, name: str) -> np.ndarray:
+        """i64[LEVELS] by probability, on ("positive") or off ("negative") beads."""
+        return sum((getattr(r, name) for r in self.rows), np.zeros(LEVELS, np.int64))
 
     def share(self, name: str) -> float:
         """Of the labelled beads."""
@@ -96,12 +106,11 @@ class Evidence:
     @property
     def jaccards(self) -> np.ndarray:
         """f64[LEVELS + 1], pooled, at each threshold k / LEVELS."""
-        none = np.zeros(LEVELS, np.int64)
-        positive = sum((row.positive for row in self.rows), none)
-        negative = sum((row.negative for row in self.rows), none)
-        above = np.concatenate([np.cumsum(positive[::-1])[::-1], [0]])
-        wrong = np.concatenate([np.cumsum(negative[::-1])[::-1], [0]])
-        return above / np.maximum(positive.sum() + wrong, 1)
+        above, wrong = (
+            np.append(np.cumsum(self.pixels(name)[::-1])[::-1], 0)
+            for name in ("positive", "negative")
+        )
+        return above / np.maximum(above[0] + wrong, 1)
 
     def jaccard_at(self, threshold: float) -> float:
         return float(self.jaccards[round(threshold * LEVELS)])
@@ -119,17 +128,14 @@ class Evidence:
 
     @property
     def undecided(self) -> bool:
-        """Whether beads and background, not only edges, are neither one nor the
-        other.
-        """
-        return bool(min(self.unsure_share("positive", "negative")) > 0.5)
+        """Whether not only edges are neither bead nor background."""
+        return min(self.unsure_shares()) > 0.5
 
-    def unsure_share(self, *names: str) -> list[float]:
-        """Of the pixels on ("positive") or off ("negative") beads, in 0..1."""
+    def unsure_shares(self) -> tuple[float, float]:
+        """Of the pixels on beads, and of those off them, 0..1."""
         low, high = (round(LEVELS * limit) for limit in _UNSURE)
-        none = np.zeros(LEVELS, np.int64)
-        counts = [sum((getattr(r, name) for r in self.rows), none) for name in names]
-        return [float(np.sum(c[low:high]) / max(np.sum(c), 1)) for c in counts]
+        counts = self.pixels("positive"), self.pixels("negative")
+        return tuple(float(np.sum(c[low:high]) / max(np.sum(c), 1)) for c in counts)
 
     @property
     def trivial(self) -> float:
@@ -144,7 +150,7 @@ class Evidence:
     @property
     def predicted_share(self) -> float:
         """Predicted over labelled pixels."""
-        labelled = sum(int(row.positive.sum()) for row in self.rows)
+        labelled = int(self.pixels("positive").sum())
         return self.total("positive_pixels") / max(labelled, 1)
 
     @property
@@ -154,14 +160,12 @@ class Evidence:
 
     @property
     def false_negative_probability(self) -> float:
-        return self.total("false_negative_probability") / max(
-            self.total("false_negative"), 1
-        )
+        missed = max(self.total("false_negative"), 1)
+        return self.total("false_negative_probability") / missed
 
     @property
     def background_probability(self) -> float:
-        negative = sum((row.negative for row in self.rows), np.zeros(LEVELS, np.int64))
-        middle = (np.arange(LEVELS) + 0.5) / LEVELS
+        negative, middle = self.pixels("negative"), (np.arange(LEVELS) + 0.5) / LEVELS
         return float((negative * middle).sum() / max(negative.sum(), 1))
 
 
@@ -246,9 +250,7 @@ def _specks(over: np.ndarray, inside: np.ndarray, diameter: float) -> int:
 
 
 def _beadlike(seen: ExaminedImage, overlaps, wrong, diameter: float) -> int:
-    """False positives of the size of the labelled, as sure and as strong in
-    contrast.
-    """
+    """False positives of the size of labelled beads, as sure and as strong."""
     if not len(wrong.false_positive) or not len(wrong.true_positive):
         return 0
     area = dict(zip(overlaps.predicted, overlaps.predicted_area, strict=True))

@@ -9,7 +9,7 @@ import numpy as np
 from beadseg.analysis.diagnosis.evidence import Evidence
 from beadseg.analysis.diagnosis.signs import TRAIN, Sign, beyond, in_vain
 from beadseg.quoting import as_sentence, counted, percent
-from beadseg.training.completeness import PARTIAL, TRUSTED
+from beadseg.training.completeness import PARTIAL
 from beadseg.training.tracking.summary import SKILL
 
 
@@ -65,45 +65,33 @@ def partial(e: Evidence) -> Sign | None:
     if e.silent:
         return None
     extra = e.total("beadlike") / max(e.total("beadlike") + e.total("truth"), 1)
-    signs = []
+    signs: dict[str, float] = {}
     if extra > 0.1 and e.skill >= SKILL:
-        signs.append(
-            (
-                beyond(extra, 0.1, 0.25),
-                f"{e.total('beadlike'):.0f} predictions off the masks have the size, "
-                "contrast and probability of beads that are labelled "
-                f"({e.total('truth'):.0f})",
-            )
+        because = (
+            f"{e.total('beadlike'):.0f} predictions off the masks have the size, "
+            "contrast and probability of beads that are labelled "
+            f"({e.total('truth'):.0f})"
         )
-    short = e.seen >= TRUSTED and e.labelled < PARTIAL
-    if short:
-        signs.append(
-            (
-                beyond(PARTIAL - e.labelled, 0.0, 0.3),
-                "of the beads seen without masks in training images "
-                f"{percent(e.labelled)} are labelled",
-            )
+        signs[because] = beyond(extra, 0.1, 0.25)
+    if e.partial:
+        because = (
+            "of the beads seen without masks in training images "
+            f"{percent(e.labelled)} are labelled"
         )
+        signs[because] = beyond(PARTIAL - e.labelled, 0.0, 0.3)
     missed = 1 - e.share("located")
     flat = e.best[0] - e.jaccard_at(e.threshold) < 0.04
     unknown = e.false_negative_probability < 0.5 * e.threshold
     if missed > 0.12 and flat and unknown and e.total("false_negative") >= 3:
-        signs.append(
-            (
-                beyond(missed, 0.12, 0.4) - (0 if short else 0.03),
-                f"{percent(missed)} of the labelled beads are missed with a "
-                f"probability of {e.false_negative_probability:.2f}, which no "
-                "threshold mends",
-            )
+        because = (
+            f"{percent(missed)} of the labelled beads are missed with a probability "
+            f"of {e.false_negative_probability:.2f}, which no threshold mends"
         )
+        signs[because] = beyond(missed, 0.12, 0.4) - (0 if e.partial else 0.03)
     if not signs:
         return None
-    confidence = max(sign[0] for sign in signs)
-    return Sign(
-        confidence,
-        as_sentence("; ".join(s[1] for s in signs)),
-        "beadseg complete DIR --run RUN",
-    )
+    because = as_sentence("; ".join(signs))
+    return Sign(max(signs.values()), because, "beadseg complete DIR --run RUN")
 
 
 def scattered(e: Evidence) -> Sign | None:

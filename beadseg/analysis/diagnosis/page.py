@@ -9,7 +9,6 @@ from beadseg.analysis.diagnosis.evidence import LEVELS, Evidence, ExaminedImage
 from beadseg.inference.outputs.views import LEGEND, error_layers, view
 from beadseg.page import GREY, Page
 from beadseg.quoting import counted, percent
-from beadseg.training.completeness import PARTIAL, TRUSTED
 from beadseg.training.tracking.curves import draw_run
 
 _WORST = 3  # images a cause
@@ -43,7 +42,7 @@ def write_page(
     if evidence.rows:
         best, at = evidence.best
         known = "pixels"
-        if evidence.seen >= TRUSTED and evidence.labelled < PARTIAL:
+        if evidence.partial:
             known += f"; masks label {percent(evidence.labelled)}"
         truth, right, wrong = (
             f"{evidence.total(name):.0f}"
@@ -94,11 +93,9 @@ def write_page(
 def _pictures(page: Page, cause: Cause, evidence: Evidence, images) -> None:
     if cause.shows is None or not images:
         return
-    order = np.argsort([-cause.shows(row) for row in evidence.rows], kind="stable")[
-        :_WORST
-    ]
+    order = np.argsort([-cause.shows(row) for row in evidence.rows], kind="stable")
     shown = []
-    for i in order:
+    for i in order[:_WORST]:
         seen, row = images[i], evidence.rows[i]
         caption = (
             f"{seen.name}: {row.true_positive} true positives of {row.truth} beads, "

@@ -50,12 +50,9 @@ class RunEvidence(NamedTuple):
 def examine_run(
     run: Path, data: Path | None = None, most: int = LOOKED_AT
 ) -> RunEvidence:
-    """Reads a run and predicts its validation images.
+    """Reads a run and predicts at most `most` of its validation tiles.
 
-    Args:
-      run: the folder of the run.
-      data: of the images, where they have moved since.
-      most: validation tiles that are looked at.
+    `data` is the folder of the images, where they have moved since.
 
     Raises:
       BeadsegError: it is no run folder, or nothing in it can be used.
