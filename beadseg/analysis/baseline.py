@@ -59,14 +59,10 @@ def baseline_config(folder: Path, overview: Overview, epochs: int = 20) -> Confi
 def verdict_of(
     curve: list[dict[str, Any]], overview: Overview, folder: Path, told: bool
 ) -> Verdict:
-    """The verdict of a baseline.
+    """The verdict of a baseline on the data in `folder`.
 
-    Args:
-      curve: the rows of kind "validation", corrected for completeness where that is
-        known.
-      overview: of the data.
-      folder: of the data, for the commands.
-      told: whether beads.toml says how complete the masks are.
+    `curve` are the rows of kind "validation", corrected for completeness where that is
+    known; `told` says whether beads.toml gives it.
     """
     scores = [row["jaccard"] for row in curve]
     best = max(scores)

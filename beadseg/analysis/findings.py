@@ -91,7 +91,7 @@ def findings(fingerprint: Fingerprint, o: Overview) -> list[tuple[str, str, str]
         )
         add("warn", "Masks beside their beads", text)
     shifted = [r.name for r in fingerprint.rows if is_shifted(r) and r not in beside]
-    if len(shifted) > max(0.2 * o.labelled_images, 0):
+    if len(shifted) > 0.2 * o.labelled_images:
         text = (
             f"{counted(len(shifted), 'mask lies', 'masks lie')} beside the slopes of "
             f"their images, such as {shifted[0]}."
@@ -122,21 +122,17 @@ def defects(rows: list[Row]) -> list[tuple[str, int, int, str]]:
         number = sum(getattr(row.mask, name) for row in rows)
         worst = max(hit, key=lambda r: getattr(r.mask, name)).name if hit else "–"
         table.append((what, number, len(hit), worst))
-    hit = [row for row in rows if row.beside >= OFFSET or is_shifted(row)]
-    hit.sort(key=lambda row: -max(row.beside, np.hypot(*row.mask.offset)))
-    table.append(("masks beside their image", len(hit), len(hit), _first(hit)))
+    beside = [row for row in rows if row.beside >= OFFSET or is_shifted(row)]
+    beside.sort(key=lambda row: -max(row.beside, np.hypot(*row.mask.offset)))
     for what, hit in (
+        ("masks beside their image", beside),
         ("empty masks", [r for r in rows if not r.mask.objects]),
         ("full masks", [r for r in rows if r.mask.full]),
     ):
-        table.append((what, len(hit), len(hit), _first(hit)))
+        table.append((what, len(hit), len(hit), hit[0].name if hit else "–"))
     return table
 
 
 def number_of_defects(row: Row) -> int:
     """By which the worst masks are told; one beside its image counts for five."""
     return sum(getattr(row.mask, name) for name, _ in DEFECTS) + 5 * is_shifted(row)
-
-
-def _first(rows: list[Row]) -> str:
-    return rows[0].name if rows else "–"

@@ -1,5 +1,6 @@
 """What one mask is like: its beads, and what is wrong with it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,12 +67,12 @@ def measure_mask(labels: np.ndarray, image: np.ndarray) -> MaskFacts:
         return MaskFacts(
             0, coverage, known, (), *[none] * 4, 0.0, *[0] * 4, (0.0, 0.0), 1.0
         )
-    shapes = measure(
-        index, index, np.ones(index.shape, np.float32), threshold=0.5
-    ).table
+    sure = np.ones(index.shape, np.float32)
+    shapes = measure(index, index, sure, threshold=0.5).table
     area, diameter = shapes["area_px"], shapes["diameter_px"]
     whole, circularity = ~shapes["on_border"], shapes["circularity"]
-    usual = float(np.median(diameter[whole] if whole.any() else diameter))
+    measured = diameter[whole] if whole.any() else diameter
+    usual = float(np.median(measured))
     shaped = whole & (area >= SHAPED)
     aspect = shapes["major_axis_px"] / np.maximum(shapes["minor_axis_px"], 1e-9)
     offset, gain = find_offset(index, image, usual)
@@ -80,9 +81,9 @@ def measure_mask(labels: np.ndarray, image: np.ndarray) -> MaskFacts:
         objects=count,
         coverage=coverage,
         known=known,
-        diameters=tuple((diameter[whole] if whole.any() else diameter).round(2)),
-        circularity=_median(np.minimum(circularity[shaped], 1)),
-        aspect=_median(aspect[shaped]),
+        diameters=tuple(measured.round(2)),
+        circularity=median(np.minimum(circularity[shaped], 1)),
+        aspect=median(aspect[shaped]),
         branches=branch_points(index, usual) / count,
         spacing=_spacing(np.stack((shapes["y"], shapes["x"]), 1), diameter),
         touching=len(_touching(index)) / count,
@@ -224,5 +225,7 @@ def _twice(index, boxes, area, usual) -> int:
     return found
 
 
-def _median(values: np.ndarray) -> float:
+def median(values: Iterable[float | None]) -> float:
+    """Of those that are known and finite; nan of none."""
+    values = np.array([v for v in values if v is not None and np.isfinite(v)], float)
     return float(np.median(values)) if len(values) else float("nan")

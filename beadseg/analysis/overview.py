@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from beadseg.analysis.fingerprint import Fingerprint, Row
+from beadseg.analysis.mask_facts import median
 from beadseg.training.completeness import PARTIAL, TRUSTED
 
 
@@ -54,8 +55,8 @@ def look_over(fingerprint: Fingerprint) -> Overview:
     masked = [row for row in rows if row.mask and row.mask.useful]
     pointed = [row for row in rows if row.points]
     share = [row for row in rows if row.labelled is not None]
-    labelled = _median([row.labelled for row in share])
-    seen = _median([row.seen for row in rows if row.seen is not None])
+    labelled = median([row.labelled for row in share])
+    seen = median([row.seen for row in rows if row.seen is not None])
     partial = seen >= TRUSTED and labelled < PARTIAL
     use_masks = masked and not partial
     if use_masks:
@@ -72,13 +73,10 @@ def look_over(fingerprint: Fingerprint) -> Overview:
         coverage = [row.coverage for row in rows]
     diameters = np.concatenate([row.mask.diameters for row in masked] or [[]])
     if not len(diameters):
-        diameters = np.array(
-            [r.diameter_px for r in rows if np.isfinite(r.diameter_px)]
-        )
+        diameters = [r.diameter_px for r in rows if np.isfinite(r.diameter_px)]
     low, high = np.percentile(diameters, (10, 90)) if len(diameters) else (np.nan,) * 2
     contrast = [row.image.contrast for row in rows]
     strong = np.array([c for c in contrast if abs(c) > 0.1])
-
     shape = ("circularity", "aspect", "spacing", "touching")
     light = ("background", "shading", "texture", "noise", "signal_to_noise")
     light += ("edge_px", "saturated", "bits")
@@ -87,21 +85,19 @@ def look_over(fingerprint: Fingerprint) -> Overview:
         labelled_images=len(masked),
         point_images=len(pointed),
         source=source,
-        objects=_median(objects),
+        objects=median(objects),
         fewest=float(np.percentile(objects, 10)) if objects else np.nan,
         most=float(np.percentile(objects, 90)) if objects else np.nan,
-        coverage=_median(coverage),
-        diameter_px=_median(diameters),
+        coverage=median(coverage),
+        diameter_px=median(diameters),
         spread=float(high / low) if len(diameters) else np.nan,
-        pixel_size=_median([row.pixel_size for row in rows if row.pixel_size]),
+        pixel_size=median([row.pixel_size for row in rows if row.pixel_size]),
         side_px=float(min((min(row.shape) for row in rows), default=np.nan)),
-        branches=float(np.mean([r.mask.branches for r in masked]))
-        if masked
-        else np.nan,
-        contrast=_median(contrast),
+        branches=float(np.mean([r.mask.branches for r in masked] or [np.nan])),
+        contrast=median(contrast),
         mixed_polarity=bool(len(strong) and 0.15 < (strong > 0).mean() < 0.85),
-        **{k: _median([getattr(r.mask, k) for r in masked]) for k in shape},
-        **{k: _median([getattr(r.image, k) for r in rows]) for k in light},
+        **{k: median([getattr(r.mask, k) for r in masked]) for k in shape},
+        **{k: median([getattr(r.image, k) for r in rows]) for k in light},
         labelled=labelled,
         seen=seen,
     )
@@ -114,8 +110,3 @@ def objects_of(row: Row, source: str) -> tuple[float, float]:
     if source == "points" and row.points:
         return row.points, row.coverage
     return row.count, row.coverage
-
-
-def _median(values) -> float:
-    values = np.array([v for v in values if v is not None and np.isfinite(v)], float)
-    return float(np.median(values)) if len(values) else float("nan")

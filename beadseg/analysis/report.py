@@ -52,34 +52,8 @@ _SCORES = {
 }
 
 
-class _Files:
-    """The files of a run, as far as they are there; damaged ones are remembered."""
-
-    def __init__(self, run: Path):
-        self.damaged: list[str] = []
-        names = ("config", "dataset", "split", "summary", "versions")
-        self.content = {name: self._read(run / f"{name}.json") for name in names}
-        self.rows = read_rows(run / "metrics.jsonl")
-
-    def _read(self, file: Path) -> dict[str, Any]:
-        try:
-            return read_json(file)
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError) as error:
-            self.damaged.append(f"{file.name} cannot be read ({error})")
-            return {}
-
-    def of_kind(self, kind: str) -> list[dict[str, Any]]:
-        return [row for row in self.rows if row["kind"] == kind]
-
-
 def write_run_report(run: Path, file: Path) -> dict:
-    """Writes the page of a run.
-
-    Args:
-      run: a run folder, also one that training has not come to the end of.
-      file: where to.
+    """Writes the page of a run folder, also of one whose training has not ended.
 
     Returns:
       "file", "summary" (empty before the end), "best" (the evaluation of the weights
@@ -93,20 +67,24 @@ def write_run_report(run: Path, file: Path) -> dict:
             f"{run}: neither a run nor a sweep (no config.json, no sweep.json): give "
             "the folder that training printed"
         )
-    files = _Files(run)
-    validations = [r for r in files.of_kind("validation") if "jaccard" in r]
-    summary = files.content["summary"]
+    missing: list[str] = []
+    names = ("config", "dataset", "split", "summary", "versions")
+    config, dataset, split, summary, versions = (
+        _read(run / f"{name}.json", missing) for name in names
+    )
+    rows = read_rows(run / "metrics.jsonl")
+    validations = [r for r in rows if r["kind"] == "validation" and "jaccard" in r]
     best = _kept(summary, best_of(validations) if validations else None)
     page = Page(f"Run {run.resolve().name}", _lead(summary, best))
-    missing = _missing(run, files, best)
+    missing += _missing(run, summary, best)
     parts = {
         "summary.json": lambda: _verdict(page, summary, missing),
         "metrics.jsonl": lambda: _numbers(page, summary, best),
-        "metrics.jsonl, curves": lambda: _curves(page, files),
+        "metrics.jsonl, curves": lambda: _curves(page, rows),
         "samples.png": lambda: _images(page, run),
-        "dataset.json or split.json": lambda: _data(page, files),
-        "config.json": lambda: _settings(page, files.content["config"]),
-        "versions.json": lambda: _versions(page, files.content["versions"]),
+        "dataset.json or split.json": lambda: _data(page, dataset, split),
+        "config.json": lambda: _settings(page, config),
+        "versions.json": lambda: _versions(page, versions),
         "summary.json, what to do next": lambda: _next(page, run, summary, best),
     }
     for name, add in parts.items():
@@ -117,6 +95,17 @@ def write_run_report(run: Path, file: Path) -> dict:
             page.callout("warn", missing[-1])
     page.write(file, "-o")
     return {"file": str(file), "summary": summary, "best": best, "missing": missing}
+
+
+def _read(file: Path, missing: list[str]) -> dict[str, Any]:
+    """The content of a file; of one that is damaged nothing, and a line."""
+    try:
+        return read_json(file)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        missing.append(f"{file.name} cannot be read ({error})")
+        return {}
 
 
 def _kept(summary: Any, best: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -151,9 +140,9 @@ def _lead(summary: dict, best: dict | None) -> str:
     )
 
 
-def _missing(run: Path, files: _Files, best: dict | None) -> list[str]:
-    missing = list(files.damaged)
-    if not files.content["summary"]:
+def _missing(run: Path, summary: dict, best: dict | None) -> list[str]:
+    missing = []
+    if not summary:
         missing.append("Training is not finished: the same command continues it.")
     if best is None:
         missing.append("There is no validation yet, so there are no scores or curves.")
@@ -178,13 +167,9 @@ def _numbers(page: Page, summary: dict, best: dict | None) -> None:
     if best.get("f1") is not None:
         tiles.append(("F1", f"{best['f1']:.3f}", "beads"))
         tiles.append(("Count error", percent(best["count_error"], 1), "per image"))
-    for key, name in (
-        ("dice", "Dice"),
-        ("precision", "Precision"),
-        ("recall", "Recall"),
-    ):
+    for key in ("dice", "precision", "recall"):
         if key in best:
-            tiles.append((name, f"{best[key]:.3f}", "pixels"))
+            tiles.append((key.capitalize(), f"{best[key]:.3f}", "pixels"))
     if "threshold" in best:
         tiles.append(("Threshold", f"{best['threshold']:.3f}", "of the probability"))
     if summary.get("images_per_second"):
@@ -198,13 +183,13 @@ def _numbers(page: Page, summary: dict, best: dict | None) -> None:
     page.table(header, rows, f"Measured {where}." if where else "")
 
 
-def _curves(page: Page, files: _Files) -> None:
-    if not files.of_kind("train_epoch") and not files.of_kind("validation"):
+def _curves(page: Page, rows: list[dict[str, Any]]) -> None:
+    if not {row["kind"] for row in rows} & {"train_epoch", "validation"}:
         return
     page.section("Curves")
     caption = "After each epoch. Training crops are augmented, validation images not."
     with page.plot(caption, 2, 3, width=9.2, height=5.6) as axes:
-        draw_run(axes, files.rows)
+        draw_run(axes, rows)
 
 
 def _images(page: Page, run: Path) -> None:
@@ -216,8 +201,7 @@ def _images(page: Page, run: Path) -> None:
         )
 
 
-def _data(page: Page, files: _Files) -> None:
-    dataset, split = files.content["dataset"], files.content["split"]
+def _data(page: Page, dataset: dict, split: dict) -> None:
     if not dataset and not split:
         return
     page.section("Data")

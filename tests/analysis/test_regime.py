@@ -1,11 +1,12 @@
 import dataclasses
 import math
+from operator import attrgetter
 
 import pytest
 
 from beadseg.analysis.recommendation import FILE, write_config
 from beadseg.analysis.regime import DENSE, SPARSE, distance, regime, sentence, table
-from beadseg.analysis.rules import RULES, complain, read, recommend
+from beadseg.analysis.rules import RULES, complain, recommend
 from beadseg.config import base_config, load_config
 
 
@@ -104,5 +105,5 @@ def test_masks_are_not_called_partial_where_the_estimate_is_blind(dense):
 def test_every_rule_speaks_of_a_field_there_is_and_of_a_measurement():
     config = base_config()
     for rule in RULES:
-        read(config, rule.field)
+        attrgetter(rule.field)(config)
         assert rule.measured

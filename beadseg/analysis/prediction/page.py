@@ -161,7 +161,8 @@ def _doubtful(page: Page, found: Found, failed: int) -> None:
         page.callout("note", "With so few beads, percentiles and the CV say little.")
     for line in left_out(found):
         page.callout("note", line)
-    rows = [row for row in _ordered(found) if row["doubt"]]
+    ordered = (found.rows[i] for i in order_of_doubt(found))
+    rows = [row for row in ordered if row["doubt"]]
     if not rows:
         return
     kinds = {doubt.name: doubt for doubt in DOUBTS}
@@ -267,10 +268,6 @@ def _groups(
             f"--group matches nothing in the names of {counted(count, 'image')}.",
         )
     return tests
-
-
-def _ordered(found: Found) -> list[dict[str, Any]]:
-    return [found.rows[i] for i in order_of_doubt(found)]
 
 
 def order_of_doubt(found: Found) -> list[int]:
