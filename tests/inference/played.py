@@ -3,7 +3,7 @@
 import numpy as np
 
 from beadseg.data.scaling import scaled_shape
-from beadseg.inference.outputs.measure import measure
+from beadseg.inference.outputs.measure import Measurer
 from beadseg.inference.pyramid import pyramid
 from beadseg.inference.pyramid.pyramid import Candidates, Level, Maps
 
@@ -33,7 +33,9 @@ def level(shape, scale, discs, probability=0.95, spreads=False) -> Level:
         labels[inside], values[inside] = i + 1, each[i]
     maps = {"sure": (values >= pyramid.SURE).astype(np.float32), "distance": values / 2}
     image = 100 + 900 * (labels > 0).astype(np.float32)
-    regions = measure(labels, image, values, threshold=0.5, maps=maps)
+    measurer = Measurer(own, len(discs), 0.5)
+    measurer.add(labels, image, values, maps)
+    regions = measurer.finish()
     own_maps = Maps(values, maps["distance"], values / 10 if spreads else None)
     columns = regions.table | {"noise": regions.noise}
     return Level(scale, own_maps, labels, columns, regions.boxes)

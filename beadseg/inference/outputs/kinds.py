@@ -154,16 +154,11 @@ def choices() -> tuple[str, ...]:
 
 
 def write_outputs(folder: Path, name: str, only: Iterable[str], of: Predicted) -> None:
-    """Writes the files of one image, two at a time.
+    """Writes the files of the image `name` into a prediction folder, two at a time.
 
     Outlines are work for Python, everything else for libraries that need it little: the
-    one goes on beside the other.
-
-    Args:
-      folder: of the prediction.
-      name: of the image.
-      only: kinds of `choices`.
-      of: the image; its outlines are added if a kind needs them.
+    one goes on beside the other. `only` are kinds of `choices`; the outlines are added
+    to `of` if a kind needs them.
     """
     from beadseg.inference.outputs.outlines import polygons
 

@@ -35,7 +35,6 @@ def measure(
     *,
     threshold: float,
     pixel_size: float | None = None,
-    maps: dict[str, np.ndarray] | None = None,
     region: np.ndarray | None = None,
     edge: str = "corrected",
 ) -> Measured:
@@ -47,7 +46,6 @@ def measure(
       probability: f32[H, W].
       threshold: of the probability.
       pixel_size: um.
-      maps: f32[H, W] each, such as the uncertainty; their means become columns.
       region, edge: which beads count, see `Measurer`.
 
     Returns:
@@ -57,8 +55,7 @@ def measure(
     measurer = Measurer(labels.shape, count, threshold, None, region, edge)
     for top in range(0, labels.shape[0], BAND):
         rows = slice(top, top + BAND)
-        some = {name: values[rows] for name, values in (maps or {}).items()}
-        measurer.add(labels[rows], image[rows], probability[rows], some)
+        measurer.add(labels[rows], image[rows], probability[rows])
     return measurer.finish(pixel_size)
 
 
@@ -115,7 +112,11 @@ class Measurer:
         probability: np.ndarray,
         maps: dict[str, np.ndarray] | None = None,
     ) -> None:
-        """Adds the next rows: i32, numbers and f32 [h, W]; the same maps each time."""
+        """Adds the next rows: i32, numbers and f32 [h, W].
+
+        `maps` are the same each time, such as the uncertainty, f32[h, W]; their means
+        become columns.
+        """
         self._means = list(maps or {})
         top = self._done
         self._done += labels.shape[0]
@@ -150,16 +151,11 @@ class Measurer:
         self._around.add(labels, image, probability)
 
     def finish(self, pixel_size: float | None = None) -> Measured:
-        """The measurements, once all rows are added.
+        """The measurements, once all rows are added: one row per bead.
 
-        The table has one row per bead and the columns label, y, x (of the centroid, the
-        first pixel's centre at 0), area_px, diameter_px (of the disc of equal area),
-        major_axis_px and minor_axis_px (axes of the ellipse of equal second moments),
-        circularity (4 pi area / perimeter^2, with the perimeter of Crofton's formula in
-        four directions; of discs from 5 px on 1 in the mean, up to 1.1 in single ones,
-        see `Predictor.finish`), mean_intensity and max_intensity, background (mean
-        around the bead where there is none), mean_probability, the means of the maps,
-        on_border, edge_weight; with a pixel size the lengths also in um and area_um2.
+        `beadseg.inference.outputs.columns` says what the columns are; a map's is its
+        mean. The perimeter in circularity is Crofton's in four directions: for discs
+        from 5 px on circularity is 1 in the mean, up to 1.1 in single ones.
         """
         area = self._sums["area"]
         here = np.flatnonzero(area > 0)
@@ -199,10 +195,7 @@ class Measurer:
             *(np.stack([mean["y"], mean["x"]], 1), self._region),
         )
         if pixel_size is not None:
-            table["y_um"], table["x_um"] = (
-                table["y"] * pixel_size,
-                mean["x"] * pixel_size,
-            )
+            table |= {f"{axis}_um": table[axis] * pixel_size for axis in "yx"}
             table["area_um2"] = n * pixel_size**2
             for name in ("diameter", "major_axis", "minor_axis"):
                 table[f"{name}_um"] = table[f"{name}_px"] * pixel_size
@@ -214,15 +207,14 @@ class Measurer:
     def _image(self, table: Table, pixel_size: float | None) -> dict[str, Any]:
         pixels, weights = self._pixels, table["edge_weight"]
         found, corrected = len(weights), float(weights.sum())
-        diameters = table["diameter_px"][~table["on_border"]]
-        if not len(diameters):
-            diameters = table["diameter_px"]
-        known = bool(len(diameters))
-        median = float(np.median(diameters)) if known else None
-        spread = (
-            float(np.subtract(*np.percentile(diameters, (75, 25)))) if known else None
-        )
-        size = pixel_size
+        density, size = 1e6 * corrected / pixels, pixel_size
+        median = spread = mean = None
+        if found:
+            inside = ~table["on_border"]
+            diameters = table["diameter_px"][inside if inside.any() else slice(None)]
+            median = float(np.median(diameters))
+            spread = float(np.subtract(*np.percentile(diameters, (75, 25))))
+            mean = float(table["mean_probability"].mean())
         return {
             "height": self._shape[0],
             "width": self._shape[1],
@@ -230,18 +222,14 @@ class Measurer:
             "count": found if self._edge == "corrected" else int(corrected),
             "found": found,
             "edge_corrected_count": corrected,
-            "density_per_mpx": 1e6 * corrected / pixels,
-            "density_per_mm2": None
-            if size is None
-            else 1e6 * corrected / pixels / size**2,
+            "density_per_mpx": density,
+            "density_per_mm2": None if size is None else density / size**2,
             "coverage": float(table["area_px"].sum()) / pixels,
             "median_diameter_px": median,
             "iqr_diameter_px": spread,
-            "median_diameter_um": median * size if known and size else None,
-            "iqr_diameter_um": spread * size if known and size else None,
-            "mean_probability": float(table["mean_probability"].mean())
-            if known
-            else None,
+            "median_diameter_um": median * size if found and size else None,
+            "iqr_diameter_um": spread * size if found and size else None,
+            "mean_probability": mean,
         }
 
     def _box(self, beads, y, left, right) -> None:

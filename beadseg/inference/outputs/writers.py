@@ -40,7 +40,8 @@ def write_labels(
     pixel_size: float | None,
 ) -> None:
     """Writes i32[H, W] of at most `count` as u16, or u32 beyond 65,535."""
-    kind = label_type(count)
+    # The smallest type that other tools read.
+    kind = np.dtype(np.uint16 if count < 2**16 else np.uint32)
     _write_tiff(file, labels, lambda rows: rows.astype(kind), kind, pixel_size)
 
 
@@ -48,6 +49,11 @@ def write_map(
     file: Path, values: np.ndarray | Scratch, pixel_size: float | None
 ) -> None:
     """Writes f32[H, W] of 0..1, in steps of 1 / 4096."""
+    levels = np.float32(LEVELS)
+
+    def in_steps(rows: np.ndarray) -> np.ndarray:
+        return (np.rint(rows * levels) / levels).astype(np.float32, copy=False)
+
     _write_tiff(file, values, in_steps, np.dtype(np.float32), pixel_size)
 
 
@@ -77,18 +83,6 @@ def _write_tiff(
     options |= {"shape": values.shape, "dtype": kind, "rowsperstrip": STRIP}
     with open_whole(file) as content:
         tifffile.imwrite(content, strips(), **options)
-
-
-def label_type(count: int) -> np.dtype:
-    """The smallest type for labels up to `count` that other tools read."""
-    many = count > np.iinfo(np.uint16).max
-    return np.dtype(np.uint32 if many else np.uint16)
-
-
-def in_steps(values: np.ndarray) -> np.ndarray:
-    """f32 rounded to 1 / 4096."""
-    steps = np.rint(values * np.float32(LEVELS)) / np.float32(LEVELS)
-    return steps.astype(np.float32, copy=False)
 
 
 def _tiff_options(dtype: np.dtype, pixel_size: float | None) -> dict[str, Any]:
