@@ -9,6 +9,7 @@ import datetime
 import io
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +73,10 @@ as they are given. Around it beadseg has, and no package of this format can hold
 
 
 def write_package(run: Run, model: bytes, about: dict[str, Any], file: Path) -> None:
-    """Writes the package, a zip file, whole or not at all.
+    """Writes the package of a run, a zip file, whole or not at all.
 
-    Args:
-      run: what the model is made of.
-      model: the serialised ONNX model.
-      about: `export.metadata` of the run, kept under config.beadseg.
-      file: where to.
+    `model` is its serialised ONNX model, `about` its `packages.metadata`, kept under
+    config.beadseg.
     """
     image = generate(GeneratedSettings(size=256), 0, 1).image.astype(np.float32)
     normal = prepare(image, low=run.low, high=run.high).image
@@ -93,7 +91,9 @@ def write_package(run: Run, model: bytes, about: dict[str, Any], file: Path) -> 
         "cover.png": _cover(normal, found[0][0, 0]),
     }
     for name, array in tensors.items():
-        members |= {f"{name}.npy": _npy(array), f"{name}.tif": _tiff(array[0, 0])}
+        members[f"{name}.npy"] = _written(np.save, array)
+        shown = array[0, 0]
+        members[f"{name}.tif"] = _written(tifffile.imwrite, shown, compression="zlib")
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as package:
         for name, data in members.items():
@@ -171,20 +171,14 @@ def _axes(channel: str, sizes: dict[str, dict[str, Any]]) -> list[dict[str, Any]
 def _cover(image: np.ndarray, probability: np.ndarray) -> bytes:
     """The image beside what is found in it, as PNG."""
     both = np.clip(np.concatenate([image, probability], axis=1), 0, 1)
+    picture = Image.fromarray(np.round(255 * both).astype(np.uint8))
+    return _written(picture.save, "PNG")
+
+
+def _written(write: Callable[..., Any], *what: Any, **how: Any) -> bytes:
+    """What a function writes into the file that it is given first."""
     file = io.BytesIO()
-    Image.fromarray(np.round(255 * both).astype(np.uint8)).save(file, "PNG")
-    return file.getvalue()
-
-
-def _npy(array: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    np.save(file, array)
-    return file.getvalue()
-
-
-def _tiff(array: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    tifffile.imwrite(file, array, compression="zlib")
+    write(file, *what, **how)
     return file.getvalue()
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import onnxruntime
+from onnx import helper
 
 from beadseg import __version__, models
 from beadseg.data.scaling import CLIP, NOISE_SPAN
@@ -35,9 +36,7 @@ def export_run(run: Run, kind: str, file: Path) -> dict:
     """
     about = metadata(run)
     model = build_graph(run.model_config, run.weights)
-    for key, value in about.items():
-        entry = model.metadata_props.add()
-        entry.key, entry.value = key, json.dumps(value)
+    helper.set_model_props(model, {key: json.dumps(v) for key, v in about.items()})
     content = model.SerializeToString()
     apart = largest_difference(run, content)
     if not apart <= TOLERANCE:
