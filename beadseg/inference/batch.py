@@ -6,7 +6,6 @@ does not grow with the number of images.
 """
 
 import hashlib
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -29,7 +28,7 @@ from beadseg.files import (
     holds_files,
     read_json,
     remove_leftovers,
-    write_whole,
+    write_json,
     writing,
 )
 from beadseg.inference import doubts
@@ -283,8 +282,7 @@ def begin(predictor: Predictor, options: Options) -> None:
         if _holds_files(options):
             check_same(predictor, options)
         remove_leftovers(output, *(output / kind for kind in (DONE, *OUTPUTS)))
-        settings = _settings(predictor, options)
-        write_whole(output / FILE, json.dumps(settings, indent=2) + "\n")
+        write_json(output / FILE, _settings(predictor, options))
         (output / DONE).mkdir(exist_ok=True)
 
 

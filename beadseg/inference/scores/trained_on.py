@@ -1,7 +1,7 @@
 """Which images a run was trained on: scores on them say little about others."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,13 +74,7 @@ def trained_on(runs: Iterable[Path]) -> list[Trained]:
 
 
 def is_trained_on(name: str, image: Path | None, trained: Iterable[Trained]) -> bool:
-    """Whether an image was trained on: by its content, else by its name.
-
-    Args:
-      name: of the page.
-      image: its file, if known.
-      trained: of the runs.
-    """
+    """Whether a page was trained on: by the content of its file, else by its name."""
     digest = hash_file(image) if image is not None and image.is_file() else None
     for one in trained:
         if digest is not None and digest in one.digests:
@@ -114,7 +108,7 @@ def _is_run(path: Path) -> bool:
     return (path / "config.json").is_file()
 
 
-def _read(file: Path) -> Mapping[str, Any] | None:
+def _read(file: Path) -> dict[str, Any] | None:
     try:
         return read_json(file)
     except (OSError, ValueError):
