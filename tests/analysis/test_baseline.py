@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from beadseg import cli
 from beadseg.analysis.baseline import baseline_config, verdict_of
+from tests.calls import exit_code
 
 
 def curve(*scores, half=None):
@@ -64,12 +64,6 @@ def test_settings_are_those_of_the_analysis(dense):
     assert (c.data.batch_size, c.train.epochs, c.train.early_stopping) == (32, 20, 5)
 
 
-def run_command(*arguments):
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["baseline", *map(str, arguments)])
-    return ended.value.code
-
-
 def test_the_verdict_is_written_from_the_log_of_the_run(
     write, tmp_path, monkeypatch, capsys
 ):
@@ -91,7 +85,7 @@ def test_the_verdict_is_written_from_the_log_of_the_run(
         name: np.kron(np.eye(4, dtype=np.uint8), np.ones((16, 16))) for name in "ab"
     }
     folder = write(images, {k: m.astype(np.uint8) for k, m in masks.items()})
-    assert run_command(folder, "--workdir", tmp_path / "run") == 0
+    assert exit_code("baseline", folder, "--workdir", tmp_path / "run") == 0
     said = capsys.readouterr().out
     assert "settings were the problem" in said
     assert "Validation rests on one image." in said
@@ -100,6 +94,6 @@ def test_the_verdict_is_written_from_the_log_of_the_run(
 
 def test_data_that_cannot_be_trained_on_are_one_line(write, tmp_path, capsys):
     folder = write({"a": np.tri(64, dtype=np.uint8)})
-    assert run_command(folder) == 2
-    assert run_command(folder, "--epochs", 0) == 2
+    assert exit_code("baseline", folder) == 2
+    assert exit_code("baseline", folder, "--epochs", 0) == 2
     assert capsys.readouterr().err.count("\n") == 2

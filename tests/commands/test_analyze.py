@@ -5,10 +5,10 @@ import sys
 import numpy as np
 import pytest
 
-from beadseg import cli
 from beadseg.analysis import fingerprint
 from beadseg.config import load_config
 from beadseg.data.generated.write import write_generated
+from tests.calls import exit_code
 
 
 @pytest.fixture
@@ -18,9 +18,7 @@ def analyze(tmp_path, monkeypatch):
 
     def of(folder, *more):
         out = tmp_path / "out"
-        with pytest.raises(SystemExit) as ended:
-            cli.main(["analyze", str(folder), "-o", str(out), *more])
-        return out, ended.value.code
+        return out, exit_code("analyze", folder, "-o", out, *more)
 
     return of
 
@@ -127,7 +125,5 @@ def test_a_folder_whose_only_mask_is_left_out_says_why(tmp_path, analyze, capsys
     assert code == 0 and not (out / "recommended.py").exists()
     said = capsys.readouterr().out
     assert f"the first: {first}: the mask seems to belong to another image" in said
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["baseline", str(tmp_path / "swapped")])
-    assert ended.value.code == 2
+    assert exit_code("baseline", tmp_path / "swapped") == 2
     assert "seems to belong to another image" in capsys.readouterr().err

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from beadseg import cli
 from beadseg.analysis.calibration import naming
 from beadseg.analysis.calibration.series import Optics, build, names_of, read_rows
 from beadseg.tables import write_csv
+from tests.calls import call, rows_of
 
 PATTERN = r"^(\d+)x_"
 
@@ -39,13 +39,7 @@ def folder(tmp_path):
 def calibrate(capsys):
     """Runs the command; returns exit code, lines of stdout and lines of stderr."""
 
-    def run(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            cli.main(["calibrate", *map(str, arguments)])
-        said = capsys.readouterr()
-        return ended.value.code, said.out.splitlines(), said.err.splitlines()
-
-    return run
+    return lambda *arguments: call(capsys, "calibrate", *arguments)
 
 
 def series(top=640, dilutions=(10, 20, 40, 80, 160), frames=3, blanks=0, seed=0):
@@ -79,8 +73,7 @@ def test_page_tables_and_json_tell_the_line_and_the_blank(folder, calibrate, tmp
     page = (out / "calibration" / "calibration.html").read_text()
     assert "<svg" in page and "limit of quantification" in page
     assert "IUPAC" in page and result["sentence"] in page
-    with open(out / "calibration" / "dilutions.csv", newline="") as table:
-        rows = list(csv.DictReader(table))
+    rows = rows_of(out / "calibration" / "dilutions.csv")
     assert [row["dilution"] for row in rows] == ["10", "20", "40", "80", "160"]
     counts = series(blanks=5)
     assert int(rows[0]["count"]) == sum(counts[f"10x_{i}"] for i in range(3))
@@ -214,8 +207,7 @@ def test_density_and_concentration_are_those_of_area_and_depth(folder, calibrate
 def test_beads_on_the_edge_count_for_the_part_that_is_the_image_s(folder, calibrate):
     counts = {f"{d}x_{i}": 4000 // d for d in (10, 20, 40, 80) for i in (1, 2)}
     out = folder(counts, height=100, width=100, pixel_size_um=1.0)
-    with open(out / "images.csv", newline="") as table:
-        rows = list(csv.DictReader(table))
+    rows = rows_of(out / "images.csv")
     for row in rows:
         row["edge_corrected_count"] = 0.9 * int(row["count"])
     with open(out / "images.csv", "w", newline="") as table:

@@ -1,28 +1,14 @@
 """A folder with a file of every kind is predicted in one command."""
 
-import csv
-
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
-from beadseg import cli
 from beadseg.data.images.readers import READERS
+from tests.calls import exit_code, rows_of
 from tests.data.images.written import leica, nikon, video, write_czi, write_zarr
 from tests.inference import bright
-
-
-def rows_of(file) -> list[dict[str, str]]:
-    with file.open() as content:
-        return list(csv.DictReader(content))
-
-
-def predict(capsys, *arguments) -> tuple[int, str]:
-    """Exit code, and what is said on the way."""
-    with pytest.raises(SystemExit) as stopped:
-        cli.main(["predict", *map(str, arguments)])
-    return stopped.value.code, capsys.readouterr().err
 
 
 @pytest.fixture
@@ -61,7 +47,7 @@ def run(tmp_path):
 def test_every_kind_in_one_command_gives_the_same_count(folder, run, tmp_path, capsys):
     out = tmp_path / "out"
     flags = ("--run", run, "-o", out, "--every", 3, "--only", "labels")
-    assert predict(capsys, folder, *flags)[0] == 0
+    assert exit_code("predict", folder, *flags) == 0
     rows = {row["image"]: row for row in rows_of(out / "images.csv")}
     assert len(rows) == 13
     for name, reader in READERS.items():
@@ -93,7 +79,7 @@ def test_a_plane_says_its_place_in_names_and_tables(run, tmp_path, capsys, name,
     write(tmp_path / name, images, ("DAPI", "GFP"))
     out = tmp_path / "out"
     flags = ("--run", run, "-o", out, "--only", "labels", "--channel")
-    assert predict(capsys, tmp_path / name, *flags, "gfp")[0] == 0
+    assert exit_code("predict", tmp_path / name, *flags, "gfp") == 0
     rows, beads = rows_of(out / "images.csv"), rows_of(out / "beads.csv")
     assert len(rows) == 8 and len(beads) == 8 * labels.max()
     for table in (rows, beads):
@@ -113,6 +99,6 @@ def test_a_channel_that_one_file_lacks_leaves_the_others(run, tmp_path, capsys):
     write_czi(tmp_path / "b.czi", both, ("DAPI", "RFP"))
     flags = ("--run", run, "--only", "labels", "--channel", "RFP")
     files, out = (tmp_path / "a.czi", tmp_path / "b.czi"), tmp_path / "out"
-    code, said = predict(capsys, *files, *flags, "-o", out)
-    assert code == 1 and "a.czi: there is no channel 'RFP' (DAPI, GFP)" in said
+    assert exit_code("predict", *files, *flags, "-o", out) == 1
+    assert "a.czi: there is no channel 'RFP' (DAPI, GFP)" in capsys.readouterr().err
     assert [row["image"] for row in rows_of(out / "images.csv")] == ["b"]

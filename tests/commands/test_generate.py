@@ -4,15 +4,13 @@ import numpy as np
 import pytest
 import tifffile
 
-from beadseg import cli
 from beadseg.data.generated.render import generate
 from beadseg.data.generated.settings import GeneratedSettings
+from tests.calls import exit_code
 
 
 def generated(*arguments) -> int:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["generate", *map(str, arguments)])
-    return ended.value.code or 0
+    return exit_code("generate", *arguments) or 0
 
 
 def read(folder):

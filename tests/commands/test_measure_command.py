@@ -1,6 +1,5 @@
 """`beadseg measure` as a user meets it."""
 
-import csv
 import json
 import subprocess
 import sys
@@ -9,33 +8,15 @@ import numpy as np
 import pytest
 import tifffile
 
-from beadseg import cli
 from beadseg.data.images.reading import open_pages
-from tests.inference.bright import beads_image
-
-
-def call(capsys, *arguments):
-    """Exit code, lines of stdout and lines of stderr of a command."""
-    with pytest.raises(SystemExit) as stopped:
-        cli.main([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    return stopped.value.code, out.splitlines(), err.splitlines()
-
-
-def table(file):
-    with open(file, newline="") as lines:
-        return list(csv.DictReader(lines))
+from tests.calls import call, rows_of
+from tests.inference.bright import write_labelled
 
 
 @pytest.fixture
 def folders(tmp_path):
     """Labels and images of a.tif and b.tif."""
-    image, labels = beads_image()
-    for kind in ("masks", "photos"):
-        (tmp_path / kind).mkdir()
-    for name in "ab":
-        tifffile.imwrite(tmp_path / "photos" / f"{name}.tif", image)
-        tifffile.imwrite(tmp_path / "masks" / f"{name}.tif", labels.astype(np.uint16))
+    labels = write_labelled(tmp_path, "photos", "masks")
     return tmp_path / "masks", tmp_path / "photos", labels
 
 
@@ -50,12 +31,12 @@ def test_labels_are_measured_as_they_are(folders, tmp_path, capsys):
     assert lines[-1].startswith("50 beads in 2 images")
     assert lines[-1].endswith(f"page: {out / 'report.html'}")
     np.testing.assert_array_equal(tifffile.imread(out / "labels" / "a.tif"), labels)
-    rows = [row for row in table(out / "beads.csv") if row["image"] == "a"]
+    rows = [row for row in rows_of(out / "beads.csv") if row["image"] == "a"]
     areas = np.bincount(labels.ravel())[1:]
     assert [int(row["area_px"]) for row in rows] == areas.tolist()
     assert float(rows[0]["area_um2"]) == pytest.approx(areas[0] / 4)
     assert "probability" not in rows[0]
-    assert [row["count"] for row in table(out / "images.csv")] == ["25", "25"]
+    assert [row["count"] for row in rows_of(out / "images.csv")] == ["25", "25"]
     for kind, ending in (("rois", "zip"), ("geojson", "geojson"), ("overlays", "png")):
         assert (out / kind / f"a.{ending}").exists()
     page = (out / "report.html").read_text()

@@ -1,6 +1,5 @@
 """`beadseg predict` as a user meets it, with a network known in closed form."""
 
-import csv
 import json
 import math
 from contextlib import contextmanager
@@ -12,19 +11,11 @@ from PIL import Image
 from roifile import ImagejRoi
 
 import beadseg
-from beadseg import cli
 from beadseg.errors import BeadsegError
 from beadseg.inference import predictor
 from beadseg.inference.outputs import columns, measure
+from tests.calls import call, rows_of
 from tests.inference.bright import DIAMETER, beads_image, write_run
-
-
-def call(capsys, *arguments):
-    """Exit code, lines of stdout and lines of stderr of a command."""
-    with pytest.raises(SystemExit) as stopped:
-        cli.main([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    return stopped.value.code, out.splitlines(), err.splitlines()
 
 
 def same_numbers(labels, found):
@@ -35,11 +26,6 @@ def same_numbers(labels, found):
         number[label] = found[y, x]
     assert len(set(number)) == len(number)
     return number[labels]
-
-
-def table(file):
-    with open(file, newline="") as lines:
-        return list(csv.DictReader(lines))
 
 
 @pytest.fixture
@@ -82,7 +68,7 @@ def test_one_command_gives_all_files_and_they_are_right(
     probability = tifffile.imread(out / "probability" / "a.tif")
     assert probability.dtype == np.float32
     np.testing.assert_allclose(probability, labels > 0, atol=1e-3)
-    beads = [row for row in table(out / "beads.csv") if row["image"] == "a"]
+    beads = [row for row in rows_of(out / "beads.csv") if row["image"] == "a"]
     assert len(beads) == 25
     areas = np.bincount(labels.ravel())[1:]
     assert [int(row["area_px"]) for row in beads] == areas.tolist()
@@ -90,7 +76,7 @@ def test_one_command_gives_all_files_and_they_are_right(
     assert float(beads[0]["area_um2"]) == pytest.approx(areas[0] / 16)
     assert float(beads[0]["mean_intensity"]) == 1000
     assert float(beads[0]["background"]) == 100
-    rows = {row["image"]: row for row in table(out / "images.csv")}
+    rows = {row["image"]: row for row in rows_of(out / "images.csv")}
     assert rows["a"]["count"] == "25"
     weights = [float(row["edge_weight"]) for row in beads]
     assert float(rows["a"]["edge_corrected_count"]) == pytest.approx(sum(weights), 1e-4)
@@ -134,7 +120,7 @@ def test_a_page_that_fails_loses_nothing_else(bright_run, images, tmp_path, caps
     assert code == 1
     assert ", page: " not in lines[-1]
     assert "failed: the page: " in errors[-1] and "cannot be written" in errors[-1]
-    assert len(table(out / "beads.csv")) == 25
+    assert len(rows_of(out / "beads.csv")) == 25
 
 
 def shoelace(points):
@@ -182,7 +168,7 @@ def test_unreadable_inputs_are_listed_and_the_rest_is_done(
     assert "c.tif" in failed[0]
     assert lines[-1].startswith("40 beads in 2 images, 1 failed")
     assert not (out / "overlays").exists()
-    assert {row["image"] for row in table(out / "images.csv")} == {"a", "b"}
+    assert {row["image"] for row in rows_of(out / "images.csv")} == {"a", "b"}
 
 
 def test_a_black_control_is_an_image_without_beads(
@@ -196,14 +182,14 @@ def test_a_black_control_is_an_image_without_beads(
     )
     assert code == 0
     assert lines[-1].startswith("40 beads in 4 images")
-    rows = {row["image"]: row for row in table(out / "images.csv")}
+    rows = {row["image"]: row for row in rows_of(out / "images.csv")}
     for name in "cd":
         assert rows[name]["count"] == "0"
         assert float(rows[name]["coverage"]) == 0
         assert rows[name]["median_diameter_px"] == ""
         labels = tifffile.imread(out / "labels" / f"{name}.tif")
         assert labels.shape == (40, 50) and not labels.any()
-    assert {row["image"] for row in table(out / "beads.csv")} == {"a", "b"}
+    assert {row["image"] for row in rows_of(out / "beads.csv")} == {"a", "b"}
     json.loads((out / "r").read_text())
 
 
@@ -327,7 +313,7 @@ def test_pixels_without_data_hold_no_bead_and_are_counted(
     for i in whole:
         number = np.unique(found[labels == i])
         assert len(number) == 1 and number[0] > 0
-    (row,) = table(out / "images.csv")
+    (row,) = rows_of(out / "images.csv")
     known = (~gone).sum()
     assert float(row["coverage"]) == pytest.approx((found > 0).sum() / known, rel=1e-5)
 
@@ -484,7 +470,7 @@ def assert_same_folders(one, other):
             (other / name).stat().st_size, rel=0.01
         )
     for name in ("beads.csv", "images.csv"):
-        rows = [table(out / name) for out in (one, other)]
+        rows = [rows_of(out / name) for out in (one, other)]
         for whole, bands in zip(*rows, strict=True):
             assert whole.keys() == bands.keys()
             for key, value in whole.items():
@@ -537,7 +523,7 @@ def test_a_pyramid_in_bands_gives_the_files_of_one_in_memory(
     assert call(capsys, *command, "-o", outs[0])[0] == 0
     with in_bands():
         assert call(capsys, *command, "-o", outs[1])[0] == 0
-    sizes = [float(row["diameter_px"]) for row in table(outs[0] / "beads.csv")]
+    sizes = [float(row["diameter_px"]) for row in rows_of(outs[0] / "beads.csv")]
     assert np.sum(np.abs(np.log(np.divide(sizes, DIAMETER))) < 0.1) == 64
     assert np.sum(np.abs(np.log(np.divide(sizes, 6.4 * DIAMETER))) < 0.1) == 1
     assert_same_folders(*outs)

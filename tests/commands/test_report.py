@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from beadseg import cli
 from configs import base
+from tests.calls import exit_code
 
 
 @pytest.fixture
@@ -51,9 +51,7 @@ def run_folder(tmp_path):
 
 
 def report(*arguments, code=0):
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["report", *map(str, arguments)])
-    assert ended.value.code == code
+    assert exit_code("report", *arguments) == code
 
 
 def test_page_of_a_run_says_what_came_of_it(run_folder, tmp_path):

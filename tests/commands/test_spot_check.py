@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from beadseg import cli
 from beadseg.data.generated.damage import damage_labels
 from beadseg.data.generated.render import GeneratedSettings, generate
+from tests.calls import exit_code
 
 SETTINGS = GeneratedSettings(
     size=160, modalities=("fluorescence",), beads=(30, 60), radius=(6, 9), artefacts=0.0
@@ -32,10 +32,8 @@ def test_masks_that_seem_to_lack_beads_are_said_to(tmp_path, capsys, dropped):
             file = tmp_path / kind / f"i{index}.tif"
             file.parent.mkdir(parents=True, exist_ok=True)
             tifffile.imwrite(file, array)
-    command = ["evaluate", tmp_path / "pred", tmp_path / "data", "--json"]
-    with pytest.raises(SystemExit) as ended:
-        cli.main([*map(str, command), str(tmp_path / "e.json")])
-    assert not ended.value.code
+    command = ("evaluate", tmp_path / "pred", tmp_path / "data", "--json")
+    assert exit_code(*command, tmp_path / "e.json") == 0
     found, said = json.loads((tmp_path / "e.json").read_text()), capsys.readouterr().out
     if not dropped:
         assert found["if_incomplete"] is None and found["doubts"] == []

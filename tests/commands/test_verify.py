@@ -1,4 +1,3 @@
-import csv
 import tomllib
 
 import numpy as np
@@ -6,10 +5,10 @@ import pytest
 import tifffile
 from scipy import ndimage
 
-from beadseg.cli import main
 from beadseg.data.generated.write import write_generated
 from beadseg.errors import BeadsegError
 from beadseg.partial.verification import verify
+from tests.calls import exit_code, rows_of
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +25,11 @@ def folder(tmp_path_factory):
 
 def test_masks_that_fall_short_are_said_shown_and_written(folder, tmp_path, capsys):
     output = tmp_path / "out"
-    with pytest.raises(SystemExit) as stop:
-        main(["verify", str(folder), "-o", str(output), "--write"])
-    assert stop.value.code == 1
+    assert exit_code("verify", folder, "-o", output, "--write") == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("SHORT generated_00000")
     assert any("1 of 2 are below 90 %" in line for line in lines)
-    table = (output / "completeness.csv").read_text()
-    rows = list(csv.DictReader(table.splitlines()))
+    rows = rows_of(output / "completeness.csv")
     first = ["image", "file", "labelled", "missing", "completeness", "low", "high"]
     assert [*rows[0]][:7] == first and [*rows[0]][-1] == "wrong"
     assert [row["passes"] for row in rows] == ["False", "True"]
@@ -63,9 +59,7 @@ def test_the_mask_of_another_image_counts_for_nothing(tmp_path, capsys):
     write_generated(folder, count=3, size=128)
     masks = [folder / "masks" / f"generated_0000{i}.tif" for i in range(3)]
     masks[0].write_bytes(masks[1].read_bytes())
-    with pytest.raises(SystemExit) as stop:
-        main(["verify", str(folder), "-o", str(tmp_path / "out"), "--write"])
-    assert stop.value.code == 1
+    assert exit_code("verify", folder, "-o", tmp_path / "out", "--write") == 1
     said = capsys.readouterr().out
     assert said.startswith("WRONG generated_00000  other image")
     assert "0 of 2 are below 90 %, and 1 more is wrong, not counted" in said

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import tifffile
 
 from beadseg import __version__, models
 from beadseg.training.weights import WEIGHTS, write_weights
@@ -104,3 +105,13 @@ def beads_image(diameter=DIAMETER, count=5, pitch=1.6, level=1000, background=10
     ids = row[:, None] * count + row + 1
     labels = np.where(inside, ids, 0).astype(np.int32)
     return np.where(inside, level, background).astype(np.uint16), labels
+
+
+def write_labelled(folder, images="images", labels="labels"):
+    """Writes the images a.tif and b.tif of `beads_image` and their labels, returned."""
+    image, found = beads_image()
+    for kind, array in ((images, image), (labels, found.astype(np.uint16))):
+        (folder / kind).mkdir()
+        for name in "ab":
+            tifffile.imwrite(folder / kind / f"{name}.tif", array)
+    return found

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from beadseg import cli
 from beadseg.analysis.diagnosis.causes import CAUSES, diagnose
 from beadseg.analysis.diagnosis.evidence import Evidence, ExaminedImage, examine, pool
 from beadseg.analysis.recommendation import write_config
@@ -16,6 +15,7 @@ from beadseg.inference.looking import bead_options
 from beadseg.inference.run import load_run
 from beadseg.training import beads
 from tests.analysis.illness import ILLNESSES, healthy, ill
+from tests.calls import exit_code
 from tests.tiny import tiny_fields
 
 
@@ -124,18 +124,12 @@ def trained(beads_folder, tmp_path_factory):
     return folder / "run"
 
 
-def run_command(*arguments):
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["diagnose", *map(str, arguments)])
-    return ended.value.code
-
-
 @pytest.mark.slow
 def test_recommended_settings_train_and_their_run_is_diagnosed(
     trained, tmp_path, capsys
 ):
     page, result = tmp_path / "page.html", tmp_path / "result.json"
-    code = run_command(trained, "-o", page, "--json", result, "--images", 2)
+    code = exit_code("diagnose", trained, "-o", page, "--json", result, "--images", 2)
     numbers = json.loads(result.read_text())
     assert code == 1 and numbers["findings"]  # six steps are too few
     assert "rate_low" in [finding["cause"] for finding in numbers["findings"]]
@@ -160,19 +154,19 @@ def test_a_run_cut_short_still_gives_a_page(trained, tmp_path, capsys):
         shutil.copy(trained / name, cut / name)
     log = (trained / "metrics.jsonl").read_text()
     (cut / "metrics.jsonl").write_text(log[:-20])
-    assert run_command(cut) in (0, 1)
+    assert exit_code("diagnose", cut) in (0, 1)
     assert "has not ended" in capsys.readouterr().out
     assert (cut / "diagnosis.html").exists()
     (cut / "metrics.jsonl").unlink()
-    assert run_command(cut) == 2
+    assert exit_code("diagnose", cut) == 2
     assert "neither curves nor weights" in capsys.readouterr().err
 
 
 def test_what_is_no_run_is_one_line(tmp_path, capsys):
-    assert run_command(tmp_path / "none") == 2
-    assert run_command(tmp_path) == 2
+    assert exit_code("diagnose", tmp_path / "none") == 2
+    assert exit_code("diagnose", tmp_path) == 2
     (tmp_path / "config.json").write_text("{")
-    assert run_command(tmp_path) == 2
+    assert exit_code("diagnose", tmp_path) == 2
     (tmp_path / "config.json").write_text('{"data": {"dir": 7}}')
-    assert run_command(tmp_path) == 2
+    assert exit_code("diagnose", tmp_path) == 2
     assert capsys.readouterr().err.count("\n") == 4

@@ -16,13 +16,14 @@ import pytest
 import tifffile
 from PIL import Image
 
-from beadseg import cli, models
+from beadseg import models
 from beadseg.inference.export import packages
 from beadseg.inference.export.onnx_graph import build_graph
 from beadseg.inference.export.packages import probabilities
 from beadseg.inference.run import load_run
 from beadseg.training.weights import Weights
 from configs import base
+from tests.calls import exit_code
 
 
 def random_weights(config):
@@ -76,9 +77,7 @@ def test_onnxruntime_computes_what_jax_does(bright_run, name, norm):
 
 
 def command(*arguments, code=0):
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["export", *map(str, arguments)])
-    assert ended.value.code == code
+    assert exit_code("export", *arguments) == code
 
 
 def test_command_writes_a_model_that_knows_how_to_be_used(bright_run, tmp_path, capsys):

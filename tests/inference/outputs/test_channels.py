@@ -1,13 +1,11 @@
 """Beads are measured in every channel of their file."""
 
-import csv
 import json
 
 import numpy as np
 import pytest
 import tifffile
 
-from beadseg import cli
 from beadseg.errors import BeadsegError
 from beadseg.inference.outputs.channels import in_channel
 from beadseg.inference.outputs.columns import INTENSITIES, about
@@ -15,6 +13,7 @@ from beadseg.inference.outputs.measure import measure
 from beadseg.inference.outputs.surroundings import surroundings
 from beadseg.inference.predictor import load
 from beadseg.partial.review.session import ReviewSession
+from tests.calls import exit_code, rows_of
 from tests.inference import bright
 
 NAMES = ("DAPI", "GFP 2")
@@ -22,14 +21,7 @@ NAMES = ("DAPI", "GFP 2")
 
 def run(capsys, *arguments) -> tuple[int, str]:
     """Exit code and what is said on the way."""
-    with pytest.raises(SystemExit) as stopped:
-        cli.main([str(argument) for argument in arguments])
-    return stopped.value.code, capsys.readouterr().err
-
-
-def rows_of(file) -> list[dict[str, str]]:
-    with file.open() as content:
-        return list(csv.DictReader(content))
+    return exit_code(*arguments), capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Which beads count: regions, and the border."""
 
-import csv
 import json
 import re
 
@@ -10,32 +9,20 @@ import tifffile
 from roifile import ImagejRoi
 from scipy import ndimage
 
-from beadseg import cli
 from beadseg.inference.outputs.measure import EDGES, measure
-from tests.inference.bright import beads_image
+from tests.calls import call, rows_of
+from tests.inference.bright import write_labelled
 
 
 def run(capsys, *arguments):
     """Exit code and lines of stderr of a command."""
-    with pytest.raises(SystemExit) as stopped:
-        cli.main([str(argument) for argument in arguments])
-    return stopped.value.code, capsys.readouterr().err.splitlines()
-
-
-def rows_of(file):
-    with open(file, newline="") as lines:
-        return list(csv.DictReader(lines))
+    return call(capsys, *arguments)[::2]
 
 
 @pytest.fixture
 def folders(tmp_path):
     """Labels and images of a.tif and b.tif, and where the labels' centres are."""
-    image, labels = beads_image()
-    for kind in ("labels", "images"):
-        (tmp_path / kind).mkdir()
-        for name in "ab":
-            content = image if kind == "images" else labels.astype(np.uint16)
-            tifffile.imwrite(tmp_path / kind / f"{name}.tif", content)
+    labels = write_labelled(tmp_path)
     ids = np.unique(labels[labels > 0])
     centres = np.array(ndimage.center_of_mass(labels > 0, labels, ids))
     return tmp_path, labels, centres

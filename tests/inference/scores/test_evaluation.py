@@ -1,6 +1,5 @@
 """Tests of evaluation: numbers known in closed form, files that do not fit."""
 
-import csv
 import json
 
 import numpy as np
@@ -8,9 +7,9 @@ import pytest
 import tifffile
 from scipy import ndimage
 
-from beadseg import cli
 from beadseg.inference.records import record_of, write_record
 from beadseg.inference.scores.evaluation import metrics, pool, score, within
+from tests.calls import exit_code, rows_of
 
 
 def discs(centres, radius=8.0, shape=(80, 100)):
@@ -42,9 +41,7 @@ def folders(tmp_path):
 
 
 def evaluate(capsys, *arguments, code=0):
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["evaluate", *map(str, arguments)])
-    assert ended.value.code == code
+    assert exit_code("evaluate", *arguments) == code
     return capsys.readouterr()
 
 
@@ -151,7 +148,7 @@ def test_command_prints_writes_and_shows(folders, capsys):
     assert result == json.loads((out / "x.json").read_text())
     assert result["pooled"]["recall"][0] == 9 / 10
     assert result["mean_of_images"]["count_error"] == pytest.approx(0.1)
-    rows = list(csv.DictReader((out / "evaluation.csv").read_text().splitlines()))
+    rows = rows_of(out / "evaluation.csv")
     assert [(r["image"], r["false_negative"], r["ap_0.5"]) for r in rows] == [
         ("a", "0", "1.0"),
         ("b", "1", "0.8"),

@@ -1,6 +1,5 @@
 """What was found is corrected, and measured again."""
 
-import csv
 import json
 import zipfile
 
@@ -9,13 +8,13 @@ import pytest
 import tifffile
 from scipy import ndimage
 
-from beadseg import cli
 from beadseg.data.folder import scan
 from beadseg.data.images.reading import open_pages
 from beadseg.partial.review.annotation_log import AnnotationLog
 from beadseg.partial.review.measuring import measure_again
 from beadseg.partial.review.session import ReviewSession
 from configs import base
+from tests.calls import call, rows_of
 from tests.inference import bright
 from tests.inference.bright import beads_image
 from tests.partial.test_review import Server, settled
@@ -23,29 +22,15 @@ from tests.partial.test_review import Server, settled
 
 def run(capsys, *arguments):
     """Exit code and lines of stderr of a command."""
-    with pytest.raises(SystemExit) as stopped:
-        cli.main([str(argument) for argument in arguments])
-    return stopped.value.code, capsys.readouterr().err.splitlines()
-
-
-def table(file):
-    with open(file, newline="") as lines:
-        return list(csv.DictReader(lines))
+    return call(capsys, *arguments)[::2]
 
 
 @pytest.fixture
 def measured(tmp_path, capsys):
     """A folder of two images, measured from their labels; those labels."""
-    image, labels = beads_image()
-    for kind in ("labels", "images"):
-        (tmp_path / kind).mkdir()
-    for name in "ab":
-        tifffile.imwrite(tmp_path / "images" / f"{name}.tif", image)
-        tifffile.imwrite(tmp_path / "labels" / f"{name}.tif", labels.astype(np.uint16))
-    out = tmp_path / "out"
-    assert not run(
-        capsys, "measure", tmp_path / "labels", tmp_path / "images", "-o", out
-    )[0]
+    labels, out = bright.write_labelled(tmp_path), tmp_path / "out"
+    kinds = (tmp_path / kind for kind in ("labels", "images"))
+    assert run(capsys, "measure", *kinds, "-o", out)[0] == 0
     return out, labels
 
 
@@ -84,11 +69,11 @@ def test_what_a_person_changes_is_in_every_file(measured, capsys):
     assert overlap / ((new == added) | (labels == gone)).sum() > 0.8
     same = ~np.isin(labels, [gone, *pair]) & (new != added)
     assert np.array_equal(new[same], labels[same])
-    beads = [row for row in table(out / "beads.csv") if row["image"] == "a"]
+    beads = [row for row in rows_of(out / "beads.csv") if row["image"] == "a"]
     assert {int(row["label"]) for row in beads} == set(np.unique(new)) - {0}
     edited = {int(row["label"]) for row in beads if row["edited"] == "1"}
     assert edited == {added, pair[0]}
-    first, second = table(out / "images.csv")
+    first, second = rows_of(out / "images.csv")
     assert [first[k] for k in ("added", "removed", "edited")] == ["1", "2", "1"]
     assert int(first["count"]) == len(ids) - 1 and int(second["count"]) == len(ids)
     assert second["added"] in ("", "0")
@@ -227,7 +212,7 @@ def test_from_the_page_to_the_tables(browser, measured):
         assert not problems
     finally:
         server.stop()
-    assert table(out / "images.csv")[0]["added"] == "1"
+    assert rows_of(out / "images.csv")[0]["added"] == "1"
     assert AnnotationLog(out, "a").version == 2
 
 
@@ -269,7 +254,7 @@ def test_the_threshold_of_the_page_redraws_outlines(browser, measured):
     now = AnnotationLog(out, "a").map.labels
     assert np.array_equal(now, np.where(map_ >= 0.7, labels, 0))
     assert measure_again(out)["measured"] == 1
-    first, second = table(out / "images.csv")
+    first, second = rows_of(out / "images.csv")
     sizes = [float(row["median_diameter_px"]) for row in (first, second)]
     assert sizes[0] < sizes[1]
 
@@ -349,7 +334,7 @@ def test_measured_again_it_holds_to_the_region_and_the_rule(measured, capsys, tm
     images = (tmp_path / "labels", tmp_path / "images")
     assert not run(capsys, "measure", *images, "-o", out, *given)[0]
     (tmp_path / "r.tif").unlink()  # what counted lies in the folder
-    before = table(out / "images.csv")
+    before = rows_of(out / "images.csv")
     assert run(capsys, "review", out, "--measure")[0] == 0
     session = ReviewSession(out)
     gone = int(np.setdiff1d(tifffile.imread(out / "labels" / "a.tif"), [0])[0])
@@ -358,7 +343,7 @@ def test_measured_again_it_holds_to_the_region_and_the_rule(measured, capsys, tm
     session.decide("a", {"do": "place", "y": y, "x": x}, 1)  # outside
     session.close()
     assert run(capsys, "review", out, "--measure")[0] == 0
-    first, second = table(out / "images.csv")
+    first, second = rows_of(out / "images.csv")
     assert int(first["count"]) == int(before[0]["count"]) - 1
     assert first["region_area_px"] == str(int(mask.sum()))
     area = 1e6 / mask.sum()
