@@ -48,7 +48,7 @@ from tqdm import tqdm
 
 from beadseg.data.images.reading import PageRef
 from beadseg.data.images.stacks import Channel, Plane
-from beadseg.errors import BeadsegError
+from beadseg.errors import BeadsegError, reason
 from beadseg.files import read_file, read_json, write_whole, writing
 from beadseg.inference.batch import (
     CLAIMS,
@@ -179,17 +179,18 @@ class Shares:
         file = self._folder / LISTING
         try:
             listing = json.loads(gzip.decompress(read_file(file)))
+            self._size, self.tasks = map(_positive, (listing["size"], listing["tasks"]))
+            images = [_from_json(image) for image in listing["images"]]
+            self.inputs = Inputs(images, list(map(str, listing["problems"])), [])
         except FileNotFoundError:
             raise BeadsegError(
                 f"{output}: is not prepared for tasks: launch/submit.py predict does it"
             ) from None
-        except (OSError, EOFError, ValueError) as error:
+        except Exception as error:  # gzip, zlib and JSON raise many kinds
             raise BeadsegError(
-                f"{printable(file)}: damaged ({error}): run launch/submit.py again"
+                f"{printable(file)}: damaged ({reason(error)}): run launch/submit.py "
+                "again"
             ) from None
-        self._size, self.tasks = listing["size"], listing["tasks"]
-        images = [_from_json(image) for image in listing["images"]]
-        self.inputs = Inputs(images, listing["problems"], [])
         self.count = -(-len(images) // self._size)
 
     def images(self, share: int) -> list[Input]:
@@ -238,8 +239,17 @@ class Shares:
     def failures(self) -> list[str]:
         """Lines on the images of the finished shares, in their order."""
         finished = sorted(set(range(self.count)) - self.left())
-        each = (read_json(self._file(share)) for share in finished)
-        return [line for share in each for line in share["failed"]]
+        lines: list[str] = []
+        for share in finished:
+            try:
+                lines += map(str, read_json(self._file(share))["failed"])
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                file = printable(self._file(share))
+                lines.append(
+                    f"{file}: damaged ({reason(error)}): remove it and start a task "
+                    "again, which looks at these images"
+                )
+        return lines
 
     def _file(self, share: int) -> Path:
         return self._folder / f"{share}.json"
@@ -271,6 +281,12 @@ def _from_json(image: list[Any]) -> Input:
         for name, planes, sample in page.get("channels", ())
     )
     return Input(name, PageRef(**page))
+
+
+def _positive(number: Any) -> int:
+    if type(number) is not int or number < 1:
+        raise ValueError(f"{number!r} is no number of tasks or images")
+    return number
 
 
 def _planes(found: Any) -> tuple[Plane, ...]:

@@ -1,5 +1,7 @@
 """One prediction by several processes has the files of one process alone."""
 
+import gzip
+import json
 import os
 import shutil
 import signal
@@ -172,7 +174,13 @@ def test_a_task_of_another_folder_or_of_other_settings_is_refused(
     code, _, errors = call(capsys, *arguments, "--task", 0, "--threshold", 0.4)
     assert (code, len(errors)) == (2, 1) and "was made with threshold" in errors[0]
     listing = tmp_path / "shared" / batch.TASKS / shares.LISTING
-    listing.write_bytes(listing.read_bytes()[:-9])
+    whole = listing.read_bytes()
+    told = json.loads(gzip.decompress(whole))
+    for damage in ({"size": 0}, {"tasks": "x"}, {"images": 3}, {"images": [[1, 2]]}):
+        listing.write_bytes(gzip.compress(json.dumps(told | damage).encode()))
+        code, _, errors = call(capsys, *arguments, "--task", 0)
+        assert (code, len(errors)) == (2, 1) and "damaged" in errors[0]
+    listing.write_bytes(whole[:-9])
     code, _, errors = call(capsys, *arguments, "--task", 0)
     assert (code, len(errors)) == (2, 1) and "damaged" in errors[0]
     shutil.rmtree(tmp_path / "shared")
