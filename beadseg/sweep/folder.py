@@ -11,7 +11,7 @@ report.html      curves, effects of the hyperparameters, what to try next
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +29,14 @@ from beadseg.training.tracking.tracker import read_rows
 
 SCORES = ("best_jaccard", "best_epoch", "final_jaccard", "final_epoch", "threshold")
 SCORES += ("best_f1", "best_count_error", "best_diameter_error")
+_FITS: dict[str, Callable[[Any], bool]] = {  # of sweep.json
+    "config": lambda value: isinstance(value, dict),
+    "lease": lambda value: type(value) in (int, float) and value > 0,
+    "name": lambda value: isinstance(value, str),
+    "points": lambda value: (
+        isinstance(value, list) and all(isinstance(point, dict) for point in value)
+    ),
+}
 
 
 class Result(NamedTuple):
@@ -76,9 +84,9 @@ class SweepView:
                 f"{self.path}: no sweep (no sweep.json in it): give the folder that "
                 "was printed as sweep folder"
             )
-        missing = {"name", "lease", "config", "points"} - content.keys()
-        if missing:
-            reason = f"no {min(missing)} in it, or of another version"
+        wrong = [name for name, fits in _FITS.items() if not fits(content.get(name))]
+        if wrong:
+            reason = f"no {wrong[0]} in it, or of another version"
             raise _damaged(self.path / "sweep.json", reason)
         self.name: str = content["name"]
         self.lease: float = content["lease"]  # s, see `beadseg.sweep.claims`
@@ -209,7 +217,7 @@ class SweepFolder(SweepView):
         self.write(f"how/{key}.json", how)
 
     def _check_same(self, before: dict, now: dict) -> None:
-        if not isinstance(before.get("config"), dict) or "points" not in before:
+        if not all(_FITS[name](before.get(name)) for name in ("config", "points")):
             raise _damaged(self.path / "sweep.json", "no config or points in it")
         for field, how in changed(before["config"], now["config"]):
             raise BeadsegError(

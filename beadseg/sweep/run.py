@@ -34,6 +34,8 @@ from beadseg.training.tracking import wandb_mode
 _DISK_PATIENCE = 600.0  # s that a shared folder may be gone
 _PAUSE = 5.0  # s between two looks at something that others do
 _FINAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_FINAL += (errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EFBIG)
+_FINAL += (errno.ENAMETOOLONG, errno.EINVAL)  # somebody must put it right
 
 
 class Outcome(NamedTuple):

@@ -39,7 +39,26 @@ def test_a_damaged_summary_is_a_member_to_go_on_with(content, folder):
     assert len(folder.write_leaderboard()) == 3
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", '{"name": "x"}', "[" * 99_999])
+def with_(**changes) -> str:
+    whole = {"name": "x", "lease": 60.0, "config": {}, "points": []}
+    return json.dumps(whole | changes)
+
+
+SPOILT = [with_(points=5), with_(points=[3]), with_(lease="x"), with_(lease=-1)]
+SPOILT += [with_(config=[]), with_(name=None)]
+
+
+@pytest.mark.parametrize("content", SPOILT)
+def test_what_is_of_another_kind_is_damage_for_who_only_looks(content, folder):
+    (folder.path / "sweep.json").write_text(content)
+    with pytest.raises(BeadsegError, match="sweep.json: damaged") as error:
+        SweepView(folder.path)
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[1]", '{"name": "x"}', "[" * 99_999, *SPOILT[:2]]
+)
 def test_a_damaged_sweep_costs_one_file(content, folder, tiny):
     file = folder.path / "sweep.json"
     file.write_text(content)

@@ -16,6 +16,7 @@ import pytest
 
 from beadseg.errors import BeadsegError
 from beadseg.sweep import run as sweep_run
+from beadseg.sweep.folder import SweepFolder
 from beadseg.sweep.points import over
 from beadseg.sweep.queue import Queue
 from beadseg.sweep.run import run_sweep
@@ -186,6 +187,14 @@ def test_members_together_score_as_each_where_all_are_the_same(small, tmp_path):
         assert not list(run.glob("*.png"))
     both = together(runs)["alone"]["best"]
     assert both == pytest.approx(np.mean([r.jaccard for r in found.results]), abs=1e-6)
+
+
+@pytest.mark.parametrize("where", ["members", "claims"])
+def test_what_lies_where_a_folder_should_is_not_waited_for(small, tmp_path, where):
+    SweepFolder(tmp_path / "sweep", "test", small, over("seed", 0, 1))
+    (tmp_path / "sweep" / where).symlink_to(where)  # in a circle
+    with pytest.raises(BeadsegError, match=f"{where}.* cannot be written"):
+        run_sweep(small, over("seed", 0, 1), tmp_path / "sweep", "test")
 
 
 def test_a_full_disk_is_not_waited_for(small, tmp_path, monkeypatch):
