@@ -26,6 +26,7 @@ LOCK = ".lock"
 _UNKNOWN = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # a disk without locks
 _BESIDE = re.compile(r"\..+\.\d+\.\d{6,}", re.DOTALL)
 _LONGEST = 255  # bytes of a name, on the usual disks
+_STREAMS = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
 # What libraries say in errors of their own kinds when the disk has failed.
 _OF_DISK = {
     errno.ENOSPC: "no space left|resource_exhausted|disk full",
@@ -59,7 +60,14 @@ def write_json(file: Path, content: Any) -> None:
 
 @contextmanager
 def open_whole(file: Path) -> Iterator[BinaryIO]:
-    """Opens a file beside, to be written piece by piece, and renames it at the end."""
+    """Opens a file beside, to be written piece by piece, and renames it at the end.
+
+    What stands for a stream, as /dev/stdout does, is written to as it is.
+    """
+    if Path(os.path.abspath(file)).parent in _STREAMS:
+        with open(file, "ab") as stream:
+            yield stream
+        return
     beside = name_beside(file)
     try:
         with open(beside, "w+b") as f:

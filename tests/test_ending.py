@@ -1,5 +1,7 @@
 """How commands end where they cannot go on: one line, and the exit code says why."""
 
+import json
+import os
 import signal
 import subprocess
 import sys
@@ -35,6 +37,22 @@ def test_what_is_shut_is_printed_nothing_to(shut):
     )
     assert ran.returncode == 0 and ran.stderr == ""
     assert (ran.stdout == "") == (">&-" in shut.split())
+
+
+@pytest.mark.parametrize("stream", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_a_result_may_go_to_a_stream(stream, tmp_path):
+    with open(tmp_path / "out", "w") as out:
+        ran = subprocess.run([*HELP, "--json", stream], stdout=out)
+    told = (tmp_path / "out").read_text()
+    assert ran.returncode == 0 and "data" in json.loads(told[told.index("\n{") :])
+    assert os.path.islink("/dev/stdout")
+
+
+def test_a_result_onto_a_full_disk_is_one_line():
+    ran = subprocess.run([*HELP, "--json", "/dev/full"], capture_output=True, text=True)
+    assert ran.returncode == 2 and not os.path.isfile("/dev/full")
+    assert ran.stderr.startswith("error: /dev/full: cannot be written (No space left")
+    assert len(ran.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
