@@ -46,6 +46,7 @@ def test_damaged_masks_stand_beside_complete_ones(tmp_path):
         (("--modalities", "x-ray"), "unknown modality 'x-ray'"),
         (("--preset", "stars"), "unknown preset 'stars'"),
         (("--count", 0), "give at least 1 image"),
+        (("--seed", -1), "give a number from 0"),
         (("--damage", "rust"), "unknown label damage 'rust'"),
     ],
 )

@@ -39,6 +39,8 @@ def write_generated(
     settings = GeneratedSettings(preset=preset, size=size, modalities=modalities)
     if count < 1:
         raise BeadsegError(f"--count {count}: give at least 1 image")
+    if seed < 0:
+        raise BeadsegError(f"--seed {seed}: give a number from 0")
     beads = labelled = 0
     try:
         if folder.exists() and holds_files(folder):
