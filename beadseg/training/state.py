@@ -179,6 +179,8 @@ def check_ranges(config: ConfigDict) -> None:
     """Raises BeadsegError for a number that makes no sense, also one of several."""
     ranges = {
         "seed": (0, 2**32 - 1),
+        "data.seed": (0, 2**32 - 1),
+        "data.generated.seed": (0, math.inf),
         "optim.learning_rate": (0.0, 1e3),
         "optim.weight_decay": (0.0, 1e3),
         "optim.clip_norm": (1e-12, math.inf),

@@ -99,6 +99,8 @@ def test_early_stopping_counts_evaluations_since_the_best(tiny):
         ("model.dropout", 1.0),
         ("loss.mix", 1.5),
         ("seed", -1),
+        ("data.seed", -1),
+        ("data.generated.seed", -1),
         ("train.weight_interpolation", (0.5, 1.5)),
         ("train.weight_interpolation", ("half",)),
     ],
