@@ -77,7 +77,10 @@ def ending(stopped: str) -> Iterator[None]:
         )
         sys.exit(2)
     except KeyboardInterrupt:
-        print(stopped, file=sys.stderr)
+        print(stopped, file=sys.stderr, flush=True)
+        if signals[-1] == signal.SIGTERM:  # at once: threads of libraries may be busy
+            _let_go_of_output()
+            os.kill(os.getpid(), signal.SIGTERM)
         sys.exit(128 + signals[-1])
 
 
