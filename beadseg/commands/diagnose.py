@@ -4,6 +4,9 @@ import argparse
 import re
 import shlex
 from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
 
 from beadseg.commands import Subparsers, share
 from beadseg.quoting import percent
@@ -72,18 +75,51 @@ def run(options: argparse.Namespace) -> dict:
     return plain(result)
 
 
-def _filled(command: str, folder: Path, config) -> str:
-    """The command with the run, its data and a config that is like its own."""
-    from beadseg.config import ROOT
-
-    file = f"configs/{config.loss.name}.py"
-    if not re.fullmatch(r"\w+", config.loss.name) or not (ROOT / file).exists():
-        file = "configs/base.py"
+def _filled(command: str, folder: Path, config: ConfigDict) -> str:
+    """The command with the run, its data and its own settings."""
     data = shlex.quote(config.data.dir) if config.data.dir else "DIR"
-    words = {"--config=CONFIG": f"--config={file}", "DIR": data}
-    if config.data.dir:
-        words["--config=CONFIG"] += f" --config.data.dir={data}"
-    words["RUN"] = shlex.quote(str(folder))
+    words = {"DIR": data, "RUN": shlex.quote(str(folder))}
+    if "CONFIG" in command:
+        words["--config=CONFIG"] = " ".join(_settings(config))
     # All at once: what is put in may hold such a word itself.
     pattern = "|".join(map(re.escape, words))
     return re.sub(pattern, lambda found: words[found[0]], command)
+
+
+def _settings(config: ConfigDict) -> list[str]:
+    """Flags of training that give the settings of a run.
+
+    The config of those that come with beadseg that differs least, then the fields in
+    which the run differs from it.
+    """
+    from beadseg.config import ROOT, base_config, load_module
+
+    base = _shaping(base_config())
+    own = base | {f: v for f, v in _shaping(config).items() if f in base}
+    nearest, least = "base", {f: v for f, v in own.items() if v != base[f]}
+    for file in sorted((ROOT / "configs").glob("*.py")):
+        module = load_module(str(file))
+        if hasattr(module, "sweep") or hasattr(module, "space"):
+            continue
+        other = _shaping(module.get_config())
+        differing = {f: v for f, v in own.items() if v != other[f]}
+        # No flag sets a field to None.
+        if len(differing) < len(least) and None not in differing.values():
+            nearest, least = file.stem, differing
+    flags = [f"--config=configs/{nearest}.py"]
+    if config.data.dir:
+        flags.append(f"--config.data.dir={shlex.quote(config.data.dir)}")
+    fields = (f"--config.{f}={v}" for f, v in least.items() if v is not None)
+    return [*flags, *map(shlex.quote, fields)]
+
+
+def _shaping(config: ConfigDict) -> dict[str, Any]:
+    """The fields that shape a run, by name, but for its data."""
+    from beadseg.config import flatten
+    from beadseg.training.run_folder import is_free
+
+    return {
+        field: tuple(value) if isinstance(value, list) else value
+        for field, value in flatten(config.to_dict()).items()
+        if not (is_free(field) or field.startswith("log.") or field == "data.dir")
+    }

@@ -160,7 +160,7 @@ def rate_low(e: Evidence) -> Sign | None:
             f"those off them have a probability of 0.2 to 0.8 (rate {rate:g}).",
             command,
         )
-    answers = bool(e.curve) and not e.silent and not _dead(e)
+    answers = bool(e.curve and e.rows) and not e.silent and not _dead(e)
     if answers and e.skill < SKILL and late and e.curve[-1]["jaccard_at_0.5"] >= 0.02:
         return Sign(
             0.9,

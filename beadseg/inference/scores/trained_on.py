@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from beadseg.config import flatten
 from beadseg.data.cache import hash_file
 from beadseg.data.images.readers import endings
 from beadseg.data.images.reading import file_stem
 from beadseg.errors import BeadsegError
 from beadseg.files import read_json
 from beadseg.inference.settings import DEFAULT_NAME, FILE
-from beadseg.training.run_folder import flatten
 
 
 class Trained(NamedTuple):

@@ -1,14 +1,21 @@
 import json
+import shlex
 import shutil
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from absl import flags
+from ml_collections import config_flags
 from scipy import ndimage
 
 from beadseg.analysis.diagnosis.causes import CAUSES, diagnose
 from beadseg.analysis.diagnosis.evidence import Evidence, ExaminedImage, examine, pool
+from beadseg.analysis.diagnosis.signs import TRAIN
 from beadseg.analysis.recommendation import write_config
+from beadseg.commands.diagnose import _filled
 from beadseg.config import flatten, load_config
 from beadseg.data.builders import open_dataset
 from beadseg.inference.looking import bead_options
@@ -61,6 +68,8 @@ def test_every_cause_is_planted_somewhere():
 
 def test_nothing_to_look_at_names_nothing():
     assert diagnose(Evidence((), 0.5)) == []
+    unseen = replace(ill("rate_low.hardly_begun", 0), rows=())
+    assert diagnose(unseen) == []
 
 
 def squares(*corners, size=10, shape=(64, 64)) -> np.ndarray:
@@ -135,6 +144,36 @@ def test_recommended_settings_train_and_their_run_is_diagnosed(
     assert "rate_low" in [finding["cause"] for finding in numbers["findings"]]
     assert "Curves" in page.read_text()
     assert str(page) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("dice", {}),
+        ("finetune", {"data.dir": "a b", "data.bead_diameter": 7.5, "seed": 3}),
+        ("base", {"model.heads": ["mask"], "model.bfloat16": True}),
+        ("base", {"data.sizes": (6.0, 24.0), "data.augment.flip": False}),
+    ],
+)
+def test_what_is_to_be_run_next_has_the_settings_of_the_run(name, fields, monkeypatch):
+    config = load_config(name)
+    with config.unlocked():
+        config.update_from_flattened_dict(fields)
+    command = _filled(f"{TRAIN} --config.optim.learning_rate=0.125", Path("r"), config)
+    words = shlex.split(command)[2:]
+    assert words[1] == f"--config=configs/{name}.py"
+    assert len(words) == 2 + len(fields) + 1
+    del words[1]
+    monkeypatch.setattr(sys, "argv", words)  # where ml_collections looks for fields
+    given = flags.FlagValues()
+    config_flags.DEFINE_config_dict("config", load_config(name), flag_values=given)
+    given(words)
+    told, own = (flatten(c.to_dict()) for c in (given.config, config))
+    assert told.pop("optim.learning_rate") == 0.125
+    del own["optim.learning_rate"]
+    assert {f: str(v) for f, v in told.items()} == {
+        f: str(tuple(v) if isinstance(v, list) else v) for f, v in own.items()
+    }
 
 
 @pytest.mark.slow
