@@ -15,7 +15,7 @@ from beadseg.sweep.dashboard import log_leaderboard
 from beadseg.sweep.folder import SweepFolder
 from beadseg.sweep.points import Point, Space, collect, configs, describe, draws
 from beadseg.sweep.queue import Share
-from beadseg.sweep.report import write_report
+from beadseg.sweep.report import settings_of, winner, write_report
 from beadseg.sweep.run import Outcome, run_sweep
 from beadseg.sweep.search import SEARCHES
 from beadseg.training.run_folder import default_workdir
@@ -107,8 +107,8 @@ def dry_run(sweep: Sweep, config: ConfigDict) -> str:
             f"{counted(count, 'member')}, {together} at once, {cost.parameters:,} "
             f"parameters, {gibibytes:.1f} GiB"
         )
-        if first.train.steps_per_epoch:
-            steps = first.train.steps_per_epoch * first.train.epochs
+        steps = plan.steps(first)
+        if steps is not None:
             seconds = plan.PROGRAM + count * (plan.MEMBER + steps * cost.flop / speed)
             total += seconds
             lines[-1] += f", {_time(seconds)}"
@@ -164,6 +164,12 @@ def _told(outcome: Outcome) -> str:
             f"best: member {best.member:03d} ({describe(best.point)}), validation "
             f"{best.measure} {best.score:.3f} at epoch {best.summary['best_epoch']}"
         )
+        settings = settings_of(done)
+        if 1 < len(settings) < len(done) and winner(settings) is None:
+            lines.append(
+                "no setting is better than all others beyond chance: means over seeds, "
+                "with their intervals, are on the page"
+            )
         lines += cautions(best.summary)
     return "\n".join(lines)
 

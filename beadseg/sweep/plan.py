@@ -111,6 +111,17 @@ def cost(config: ConfigDict) -> Cost:
     )
 
 
+def steps(config: ConfigDict) -> int | None:
+    """Steps of a member in all its epochs; None where images are read to know it."""
+    each = config.train.steps_per_epoch
+    if not each and not config.data.dir:
+        of = config.data.generated
+        images = round(of.count * (1 - config.data.validation_fraction))
+        crops = images * math.ceil(of.size**2 / config.data.crop**2)
+        each = math.ceil(crops / config.data.batch_size)
+    return each * config.train.epochs if each else None
+
+
 @functools.cache
 def device_speed() -> float:
     """Operations a second that training reaches here, from a matrix product."""

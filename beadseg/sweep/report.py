@@ -166,7 +166,7 @@ def _lead(results: list[Result], done: list[Result]) -> str:
         text += f"Best: {describe(done[0].point) or 'the base settings'}, {measure} "
         text += f"{done[0].score:.3f}"
         return text + ("." if len(done) == 1 else ", by one seed: chance may decide.")
-    seeds = f"{measure} {best.given} over {len(best.members)} seeds"
+    seeds = f"{measure} {best.given} over {counted(len(best.members), 'seed')}"
     if len(settings) == 1:
         return f"{text}{best}: mean {seeds}."
     if winner(settings):

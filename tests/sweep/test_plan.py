@@ -11,6 +11,7 @@ from beadseg.sweep import command, plan
 from beadseg.sweep.command import Sweep, sweep_workdir
 from beadseg.sweep.folder import SweepFolder
 from beadseg.sweep.points import configs, over, product
+from beadseg.training.run_data import open_data
 from configs import base, sweep_grid, sweep_loss, sweep_lr, sweep_seeds
 
 
@@ -104,9 +105,19 @@ def test_the_time_of_a_dry_run_is_that_of_steps_programs_and_members(monkeypatch
     found = command.dry_run(command.Sweep(points, None), config)
     seconds = 6 * (20 + plan.MEMBER) + 2 * plan.PROGRAM
     assert f"{seconds / 60:.0f} min in all" in found
-    config.train.steps_per_epoch = None
+    config.train.steps_per_epoch, config.data.dir = None, "somewhere"
     found = command.dry_run(command.Sweep(points, None), config)
     assert "time: not known before images are read" in found
+
+
+def test_steps_on_generated_beads_are_known_before_they_are_drawn(tmp_path):
+    config = base.get_config()
+    config.data.cache_dir = str(tmp_path)
+    config.data.generated.count, config.data.generated.size = 20, 80
+    config.data.generated.modalities = ("fluorescence",)
+    config.data.crop, config.data.batch_size, config.train.epochs = 32, 4, 3
+    drawn = open_data(config).epoch_steps * 3
+    assert abs(plan.steps(config) - drawn) <= 0.1 * drawn
 
 
 def test_a_dry_run_names_groups_members_memory_and_how():

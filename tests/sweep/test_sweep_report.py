@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from beadseg.sweep import command
 from beadseg.sweep.folder import Result, SweepFolder
 from beadseg.sweep.points import over, product
 from beadseg.sweep.report import advice, effects, settings_of, winner, write_report
+from beadseg.sweep.run import Outcome
 from tests.summaries import SUMMARY
 
 
@@ -48,6 +50,20 @@ def test_a_setting_is_judged_by_its_mean_over_seeds_with_scipys_interval():
 def test_there_is_a_winner_only_where_no_interval_overlaps(scores, better):
     found = winner(settings_of(finished(scores)))
     assert (found and found.point["optim.learning_rate"]) == better
+
+
+@pytest.mark.parametrize(
+    ("scores", "undecided"),
+    [
+        ({1e-3: [0.80, 0.81, 0.805], 1e-4: [0.70, 0.71, 0.705]}, False),
+        ({1e-3: [0.80, 0.60, 0.70], 1e-4: [0.70, 0.65, 0.60]}, True),
+        ({1e-3: [0.80], 1e-4: [0.70]}, False),  # one seed each: nobody asks for more
+    ],
+)
+def test_the_last_lines_say_where_no_setting_is_better(scores, undecided):
+    told = command._told(Outcome(finished(scores), 0, {}))
+    assert "best: member" in told
+    assert ("no setting is better" in told) == undecided
 
 
 def test_values_whose_intervals_overlap_are_not_advised():
