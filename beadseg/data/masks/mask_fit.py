@@ -16,6 +16,7 @@ FITS = 8.0  # deviations from which a mask surely fits
 DOUBTFUL = 5.0  # below, other places and other images are looked at
 _CHANCE = 3.2  # below, it lies as if by chance
 _FAINT = 0.2  # of the strong contrasts of the image: as faint as chance makes it
+_NOTHING = 0.05  # likewise, as faint as true beads that score so little never are
 _TURNED = 6.0  # deviations from which a turned mask is believed
 _GAIN = 4.0  # by which, and twice, another place must fit better
 _VISIBLE = 8.0  # standard deviations of the noise, the strongest contrasts at least
@@ -186,7 +187,9 @@ def by_chance(own: Fit, light: Light, beads: int) -> bool:
     """Whether a mask lies on its image as it would on any, though beads can be seen."""
     if beads < _FEW or light.strongest < _VISIBLE * light.noise:
         return False
-    return own.score < _CHANCE and own.strength < _FAINT
+    if own.score < _CHANCE:
+        return own.strength < _FAINT
+    return own.score < DOUBTFUL and own.strength < _NOTHING
 
 
 def _here(y, x, h, w):

@@ -1,5 +1,7 @@
 """Masks that do not belong to their image are named, sound ones never."""
 
+import shutil
+
 import numpy as np
 import pytest
 import tifffile
@@ -8,6 +10,7 @@ from scipy import ndimage
 
 from beadseg.config import base_config
 from beadseg.data.folder import doubt_lines, scan, trusted
+from beadseg.data.masks import mask_fit
 
 
 def picture(seed: int, side=200, beads=30, radius=6.0) -> tuple[np.ndarray, np.ndarray]:
@@ -169,6 +172,30 @@ def test_the_labs_folder(real_set, tmp_path):
     assert "on 1280x_2025-05-16_00-59-00_grid_r2_c7 it fits" in doubt.evidence
     assert len(found.problems) == 3 and all("synthetic" in p for p in found.problems)
     assert len({s.group for s in trusted(found).samples if s.labelled}) == 6
+
+
+def test_the_labs_mask_of_another_image_is_known_without_that_image(real_set, tmp_path):
+    lab, name = real_set("brightfield_dilution_dev"), "2560x_2025-05-16_00-59-00_002"
+    for kind in ("images", "masks"):
+        (tmp_path / "set" / kind).mkdir(parents=True)
+        for end in ("_grid_r3_c4.png", "_grid_r3_c5.png"):
+            for file in (lab / kind).glob(f"{name}{end}"):
+                shutil.copy(file, tmp_path / "set" / kind)
+    (doubt,) = look(tmp_path).doubts
+    assert (doubt.image, doubt.kind) == (f"{name}_grid_r3_c4", "other image")
+    assert "fits no other image" in doubt.evidence
+
+
+@pytest.mark.parametrize(
+    ("score", "strength", "chance"),
+    [(2.0, 0.15, True), (3.4, 0.03, True), (3.4, 0.1, False), (5.5, 0.03, False)],
+)
+def test_what_lies_as_if_by_chance_is_faint_or_scores_low(score, strength, chance):
+    none = np.zeros((2, 2), np.float32)
+    light = mask_fit.Light(none, none, none, 0.01, 0.3, 0.5)
+    own = mask_fit.Fit(score, 5.0, strength)
+    assert mask_fit.by_chance(own, light, 100) == chance
+    assert not mask_fit.by_chance(own, light, 3)  # too few to tell
 
 
 @pytest.mark.parametrize(
