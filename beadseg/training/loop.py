@@ -113,7 +113,7 @@ def _steps(run: Run, batches, interrupts: Interrupts, started: float) -> None:
             if run.step == first + 1:
                 run.fetch()
                 seconds = time.monotonic() - started
-                bar.set_postfix_str(f"first step after {seconds:.0f} s")
+                bar.set_postfix_str(f"first step {seconds:.0f} s after the start")
                 forget_start(bar)
             elif run.news:
                 bar.set_postfix_str(run.news, refresh=False)
