@@ -3,6 +3,7 @@
 import argparse
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,14 +81,15 @@ def _filled(command: str, folder: Path, config: ConfigDict) -> str:
     data = shlex.quote(config.data.dir) if config.data.dir else "DIR"
     words = {"DIR": data, "RUN": shlex.quote(str(folder))}
     if "CONFIG" in command:
-        words["--config=CONFIG"] = " ".join(_settings(config))
+        given = re.findall(r"--config\.([\w.]+)=", command)
+        words["--config=CONFIG"] = " ".join(_settings(config, given))
     # All at once: what is put in may hold such a word itself.
     pattern = "|".join(map(re.escape, words))
     return re.sub(pattern, lambda found: words[found[0]], command)
 
 
-def _settings(config: ConfigDict) -> list[str]:
-    """Flags of training that give the settings of a run.
+def _settings(config: ConfigDict, given: Sequence[str]) -> list[str]:
+    """Flags of training that give the settings of a run, but for the fields `given`.
 
     The config of those that come with beadseg that differs least, then the fields in
     which the run differs from it.
@@ -96,6 +98,7 @@ def _settings(config: ConfigDict) -> list[str]:
 
     base = _shaping(base_config())
     own = base | {f: v for f, v in _shaping(config).items() if f in base}
+    own = {f: v for f, v in own.items() if f not in given}
     nearest, least = "base", {f: v for f, v in own.items() if v != base[f]}
     for file in sorted((ROOT / "configs").glob("*.py")):
         module = load_module(str(file))

@@ -158,7 +158,7 @@ def test_recommended_settings_train_and_their_run_is_diagnosed(
 def test_what_is_to_be_run_next_has_the_settings_of_the_run(name, fields, monkeypatch):
     config = load_config(name)
     with config.unlocked():
-        config.update_from_flattened_dict(fields)
+        config.update_from_flattened_dict(fields | {"optim.learning_rate": 0.5})
     command = _filled(f"{TRAIN} --config.optim.learning_rate=0.125", Path("r"), config)
     words = shlex.split(command)[2:]
     assert words[1] == f"--config=configs/{name}.py"
