@@ -120,6 +120,8 @@ def test_on_a_phone_all_of_a_table_with_texts_is_in_sight(tmp_path):
     if chromium is None:
         pytest.skip("no chromium on this machine")
     page = Page("Phone")
+    page.numbers([("range", "320x – 10240x", "linear"), ("beads", "1,052", "")])
+    page.command("beadseg predict IMAGES " + "--run RUN " * 9)
     long = "a sentence of some length that says why " * 3
     page.table(["field", "value", "because"], [["rate", 0.001, long]], long)
     page.table(["image", "beads"], [["a.tif", 3]])
@@ -137,3 +139,25 @@ def test_on_a_phone_all_of_a_table_with_texts_is_in_sight(tmp_path):
     assert width <= 390
     assert len(boxes) == 6
     assert all(box["x"] >= 0 and box["x"] + box["width"] <= 390 for box in boxes)
+
+
+def test_on_paper_a_table_of_long_names_fits(tmp_path):
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no chromium on this machine")
+    page = Page("Paper")
+    names = ["image", "labelled", "missing", "completeness", "interval"]
+    names += ["by components", "mask-free", "model"]
+    row = ["2560x_2025-05-16_00-59-00_002_grid_r3_c4", 1196, 2704, "100 %"]
+    page.table(names, [[*row, "86 – 100 %", *["100 %"] * 3]])
+    page.write(tmp_path / "page.html")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox"]
+        )
+        shown = browser.new_page(viewport={"width": 680, "height": 962})  # A4, 15 mm
+        shown.emulate_media(media="print")
+        shown.goto((tmp_path / "page.html").as_uri())
+        width = shown.evaluate("document.documentElement.scrollWidth")
+        browser.close()
+    assert width <= 680
