@@ -171,7 +171,7 @@ def _numbers(page: Page, summary: dict, best: dict | None) -> None:
         if key in best:
             tiles.append((key.capitalize(), f"{best[key]:.3f}", "pixels"))
     if "threshold" in best:
-        tiles.append(("Threshold", f"{best['threshold']:.3f}", "of the probability"))
+        tiles.append(("Threshold", f"{best['threshold']:.2f}", "of the probability"))
     if summary.get("images_per_second"):
         rate = f"{summary['images_per_second']:.3g}"
         tiles.append(("Speed", rate, "training crops / s"))

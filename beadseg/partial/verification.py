@@ -272,7 +272,7 @@ def _write_page(result, seen, folder, run, least, file: Path) -> None:
                 row["labelled"],
                 f"{row['missing']:.0f}",
                 _percent(row["completeness"]),
-                f"{percent(row['low'])} – {percent(row['high'])}",
+                f"{percent(row['low']).removesuffix(' %')} – {percent(row['high'])}",
                 *(_percent(row[way]) for way in ("by_count", "mask_free", "model")),
             ]
             if not row["wrong"]

@@ -300,4 +300,5 @@ def _interval(interval, as_share: bool = False) -> str:
 def _between(interval, as_share: bool = False) -> str:
     if interval is None:
         return ""
-    return " to ".join(percent(end, 1) if as_share else number(end) for end in interval)
+    low, high = (percent(end, 1) if as_share else number(end) for end in interval)
+    return f"{low.removesuffix(' %')} to {high}"

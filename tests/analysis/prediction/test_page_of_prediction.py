@@ -78,6 +78,7 @@ def test_the_page_tells_counts_sizes_groups_and_methods(tmp_path):
     assert len(found.image) == 320 and len(sizes) == 288
     assert f"{np.median(sizes):.4g} µm" in text
     assert "32 beads that touch the border" in text
+    assert re.search(r"95 %: [\d.]+ to [\d.]+ %", text)  # of the CV
     area = 8 * 64 * 64 * 0.25e-6  # mm²
     assert f"{320 / area:,.0f}" in text and "Beads per mm²" in text
     assert "Mann-Whitney U" in text and "g0" in text and "g1" in text
