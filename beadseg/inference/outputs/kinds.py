@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Predicted:
-    """An image and what was found in it."""
+    """An image and what was found in it; `found.table` has one row per bead."""
 
     image: np.ndarray  # [H, W], as the file has it
     found: Prediction
@@ -44,7 +44,7 @@ class Output:
 
     about: str  # for the help
     ending: str
-    write: Callable[[Path, Predicted], None]  # by `beadseg.files`: whole
+    write: Callable[[Path, Predicted], None]  # whole: by `files.write_whole`
     outlined: bool = False  # whether `write` looks at the outlines
     in_python: bool = False  # work for Python, not for libraries that need it little
     # Of what nobody chooses: whether it is written beside the kinds that are chosen.
