@@ -40,7 +40,7 @@ from beadseg.quoting import counted, is_printable, printable, some_of
 
 _LONGEST = 230  # bytes of a name: what is made of an image has longer endings
 _PRINTED = 8  # lines of one kind
-_LEFT = ("Thumbs.db", *finding.OF_CLASSES)  # of no use here
+_LEFT = ("Thumbs.db", "desktop.ini", *finding.OF_CLASSES)  # of no use here
 
 
 class Folder(NamedTuple):

@@ -52,6 +52,20 @@ def test_images_are_matched_with_masks_ignore_and_points_by_stem(
     )
 
 
+@pytest.mark.parametrize(
+    "name", ["a_mask.tif", "a-labels.tif", "a_Masks.tif", "mask_a.tif", "a GT.tif"]
+)
+def test_masks_with_a_word_more_than_their_images_are_matched(
+    config, data, save_pairs, name
+):
+    save_pairs([4, 9])
+    (data / "masks/a.tif").rename(data / "masks" / name)
+    found = scanned(config)
+    assert found.samples[0].mask.path.name == name
+    assert found.samples[0].beads == 4
+    assert not found.problems
+
+
 def test_diameters_are_those_of_discs_inside_the_image(config, save, discs):
     labels = discs((96, 96), [(48, 48), (0, 48)], 10)
     save("images/a.tif", labels.astype(np.uint8) * 50)

@@ -10,6 +10,10 @@ from beadseg.quoting import printable
 FOLDERS = ("masks", "labels", "annotations")  # the first that is there
 BESIDE = (".json", ".geojson", ".txt", ".roi", ".zip")  # of labels beside their images
 _ADDED = r"(_cp_masks|_rois|_RoiSet|_seg)$"  # what programs put behind the name
+# What people put there, or before it.
+_KINDS = "mask|label|instance|annotation|segmentation|gt|outline|point|ignore"
+_BEHIND = rf"[-_. ]({_KINDS})s?$"
+_BEFORE = r"^(mask|label)s?[-_. ]"
 _PICTURES = r"(_(flows|outlines|dP)_cp_masks|_cp_output|_cp_outlines)$"
 # Beside labels of YOLO.
 NAMES_OF_CLASSES = ("classes.txt", "labels.txt", "obj.names")
@@ -21,9 +25,16 @@ _NAMED = 3  # images in a line
 def image_of(stem: str, images: Collection[str]) -> str:
     """The image that a file of labels is named after; its stem where there is none.
 
-    NAME_cp_masks.png of Cellpose, NAME_rois.zip and NAME.tif.geojson are for NAME.
+    NAME_cp_masks.png of Cellpose, NAME_rois.zip, NAME.tif.geojson, NAME-labels.tif and
+    mask_NAME.png are for NAME.
     """
-    for name in (stem, re.sub(_ADDED, "", stem), Path(stem).stem):
+    for name in (
+        stem,
+        re.sub(_ADDED, "", stem),
+        Path(stem).stem,
+        re.sub(_BEHIND, "", stem, flags=re.IGNORECASE),
+        re.sub(_BEFORE, "", stem, flags=re.IGNORECASE),
+    ):
         if name in images:
             return name
     return stem
