@@ -88,6 +88,8 @@ def _metamorph_stack(page: tifffile.TiffPage) -> Sides:
 def _metamorph(page: tifffile.TiffPage) -> Sides:
     found = tifffile.tifffile.metaseries_description_metadata(page.description)
     plane = found["PlaneInfo"]
+    if not plane.get("spatial-calibration-state", True):
+        return (None,)  # nobody has calibrated it
     unit = plane["spatial-calibration-units"]
     sides = (plane[f"spatial-calibration-{axis}"] for axis in "xy")
     return tuple(length(side, unit) for side in sides)

@@ -94,11 +94,15 @@ def _ome_sizes(xml: str) -> list[PixelSize]:
     for pixels in _ome_pixels(xml):
         value = {a: pixels.get(f"PhysicalSize{a}") for a in "XY"}
         unit = {a: pixels.get(f"PhysicalSize{a}Unit", "um") for a in "XY"}
-        if value["Y"] is None:
-            value["Y"], unit["Y"] = value["X"], unit["X"]
+        for side, other in ("YX", "XY"):
+            if value[side] is None:
+                value[side], unit[side] = value[other], unit[other]
         size = _pair(*(length(value[a], unit[a]) for a in "XY"))
-        unknown = size is None and value["X"] is not None
-        sizes.append(PixelSize(size, _unit_note(unit["X"]) if unknown else ()))
+        if size is None and value["X"] is not None:
+            note = _unit_note(unit["X"]) or _value_note(value["X"], unit["X"])
+            sizes.append(PixelSize(None, note))
+        else:
+            sizes.append(PixelSize(size))
     return sizes or [PixelSize()]
 
 
@@ -121,6 +125,12 @@ def _unit_note(unit: str) -> tuple[str, ...]:
     if um_of(unit) is not None or unit.strip("\0 ").lower() in _NO_UNIT:
         return ()
     return (f"the unit {unit[:40]!r} is no known length: {_REMEDY}",)
+
+
+def _value_note(value: str, unit: str) -> tuple[str, ...]:
+    if um_of(unit) is None:
+        return ()
+    return (f"a pixel size of {value[:40]!r} is no length: {_REMEDY}",)
 
 
 def _resolution_size(page: tifffile.TiffPage) -> PixelSize:

@@ -71,10 +71,13 @@ def um_of(unit: str) -> float | None:
 
 
 def length(value: object, unit: str) -> float | None:
-    """A value in um; None where it is no positive number or `unit` is unknown."""
+    """A value in um; None where it is no positive number or `unit` is unknown.
+
+    In a text a comma may stand for the decimal point.
+    """
     um = um_of(unit)
     try:
-        found = float(value) * um
+        found = float(value.replace(",", ".") if isinstance(value, str) else value) * um
     except (TypeError, ValueError):
         return None
     return found if math.isfinite(found) and found > 0 else None
@@ -83,7 +86,7 @@ def length(value: object, unit: str) -> float | None:
 def quantity(text: str) -> float | None:
     """A number with its unit behind it, such as "24.5 nm" or "1,2 µm", in um."""
     match = re.fullmatch(r"\s*([+-]?[\d.,]+(?:[eE][+-]?\d+)?)\s*(\S.*?)\s*", text)
-    return match and length(match[1].replace(",", "."), match[2])
+    return match and length(match[1], match[2])
 
 
 def _plain(unit: str) -> str:
@@ -98,4 +101,4 @@ def _plain(unit: str) -> str:
     # Compatible characters become one: the two micro signs, Angstrom's, squared units.
     unit = unicodedata.normalize("NFKC", unit).replace("μ", "u")
     unit = re.sub(r"[\s\-_.()\[\]]", "", unit)
-    return re.sub(r"(/|per)(px|pixels?)$", "", unit, flags=re.IGNORECASE)
+    return re.sub(r"(/|per)(px|pix|pixels?)$", "", unit, flags=re.IGNORECASE)

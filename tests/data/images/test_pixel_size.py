@@ -40,6 +40,39 @@ def test_ome_size_is_converted_to_micrometres(tmp_path, unit, expected):
     assert size_of(tmp_path / "a.ome.tif") == pytest.approx(expected)
 
 
+def write_ome(path, attributes: str) -> None:
+    xml = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
+        '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" '
+        'Type="uint16" SizeX="20" SizeY="20" SizeC="1" SizeZ="1" SizeT="1" '
+        f'{attributes}><Channel ID="Channel:0:0" SamplesPerPixel="1"/><TiffData/>'
+        "</Pixels></Image></OME>"
+    )
+    tifffile.imwrite(path, IMAGE, metadata=None, description=xml)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        'PhysicalSizeX="0.5"',
+        'PhysicalSizeY="0.5"',
+        'PhysicalSizeX="0,5" PhysicalSizeY="0,5"',
+        'PhysicalSizeX="5e-4" PhysicalSizeXUnit="mm" PhysicalSizeY="0.5"',
+    ],
+)
+def test_half_given_ome_sizes_are_read(tmp_path, attributes):
+    write_ome(tmp_path / "a.tif", attributes)
+    assert size_of(tmp_path / "a.tif") == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("value", ["-0.5", "NaN", "0", "unknown"])
+def test_an_ome_size_that_is_no_length_is_told(tmp_path, value):
+    write_ome(tmp_path / "a.tif", f'PhysicalSizeX="{value}" PhysicalSizeY="{value}"')
+    (page,) = open_pages(tmp_path / "a.tif")
+    assert page.pixel_size is None
+    assert page.notes[0].startswith(f"a pixel size of '{value}' is no length")
+
+
 @pytest.mark.parametrize(
     ("unit", "expected"),
     [
@@ -57,6 +90,7 @@ def test_ome_size_is_converted_to_micrometres(tmp_path, unit, expected):
         ("decimetre", 50000.0),
         ("\\u212B", 0.00005),
         ("um/pixel", 0.5),
+        ("um/pix", 0.5),
         ("&#181;m", 0.5),
     ],
 )
@@ -223,6 +257,10 @@ def test_sizes_of_zeiss_lsm_and_metamorph_are_read(tmp_path):
     xml = f"<MetaData><PlaneInfo>{''.join(lines)}</PlaneInfo></MetaData>"
     tifffile.imwrite(tmp_path / "b.tif", IMAGE, metadata=None, description=xml)
     assert size_of(tmp_path / "b.tif") == pytest.approx(0.645)
+    state = '<prop id="spatial-calibration-state" type="bool" value="off"/>'
+    xml = xml.replace("<PlaneInfo>", f"<PlaneInfo>{state}")
+    tifffile.imwrite(tmp_path / "c.tif", IMAGE, metadata=None, description=xml)
+    assert size_of(tmp_path / "c.tif") is None
 
 
 def write_imagej(path, unit, resolution):
