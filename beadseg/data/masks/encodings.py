@@ -1,10 +1,10 @@
 """What the numbers of a mask file mean: beads, kinds, cores and rims, overlaps, edges.
 
 A mask is a label per bead, or black and white. Other programs write it upside down,
-with a number per kind of bead, with a rim round every bead, with numbers that 8 bits
-cut off, with the soft edges of a drawing. `decode` finds out which from the numbers
-alone: where the meaning is certain it gives beads and says what it did; else it
-refuses.
+with a number per kind of bead, with a rim round every bead, with outlines instead of
+beads, with numbers that 8 bits cut off, with the soft edges of a drawing. `decode`
+finds out which from the numbers alone: where the meaning is certain it gives beads and
+says what it did; else it refuses.
 """
 
 import numpy as np
@@ -12,7 +12,11 @@ from scipy import ndimage
 
 from beadseg.data.images.reading import ReadError
 from beadseg.data.masks.decoded import EIGHT, FEW, Decoded
-from beadseg.data.masks.few_numbers import decode_classes, decode_few
+from beadseg.data.masks.few_numbers import (
+    decode_classes,
+    decode_few,
+    decode_outlines,
+)
 from beadseg.data.masks.many_numbers import decode_again, decode_soft, refuse_photograph
 from beadseg.data.masks.necks import roundness, separate
 from beadseg.matching import number_beads
@@ -55,6 +59,9 @@ def decode(
             "background numbered",
             "; ".join(filter(None, (note, read.note))),
         )
+    outlined = decode_outlines(index > 0, len(values) == 1)
+    if outlined is not None:
+        return outlined
     if len(values) == 1:
         return _black_and_white(index > 0)
     if len(values) <= FEW:

@@ -1,4 +1,4 @@
-"""Masks of few numbers: kinds of beads, cores and rims, overlaps."""
+"""Masks of few numbers: kinds of beads, cores and rims, overlaps, outlines."""
 
 import numpy as np
 from scipy import ndimage
@@ -8,6 +8,16 @@ from beadseg.data.images.reading import ReadError
 from beadseg.data.masks.decoded import EIGHT, PART, Decoded
 from beadseg.data.masks.necks import roundness, separate
 from beadseg.quoting import counted
+
+# Of outlines:
+_THIN = 0.35  # of the radius of what is inside, to which lines are half as wide
+_PEN = 2.5  # px; half as wide is what is drawn at most: walls between bubbles are wider
+_STOUT = 2.6  # areas of the largest disc inside, to which an area may be a bead
+_CONVEX = 0.85  # share of the convex hull; gaps between touching beads bend inward
+_LINED = 0.9  # share of the lines that lie around beads
+_FULL = 0.5  # areas of the lines that beads have at least
+_USUAL = 4.0  # areas of the median bead; what is larger is background
+_GAP = 0.12  # likewise; what is smaller and has beads all around is a gap
 
 
 def decode_few(values: np.ndarray, index: np.ndarray, where: str) -> Decoded | None:
@@ -180,3 +190,90 @@ def decode_classes(array: np.ndarray, classes: tuple[int, ...]) -> Decoded:
         note = f"its numbers are {named}, none of the classes "
         note += f"{', '.join(map(str, classes))}: read as no bead"
     return Decoded(labels, kind, note, np.array(kinds, int))
+
+
+def decode_outlines(lines: np.ndarray, black: bool) -> Decoded | None:
+    """Beads of which a mask has the outlines alone; None: it has more.
+
+    Args:
+      lines: bool[H, W], what is labelled.
+      black: whether the lines may be what is not labelled, on white.
+    """
+    beads = fill_outlines(lines)
+    if beads is None and black:
+        beads = fill_outlines(~lines)
+        if beads is not None and (_frame(beads) > 0).mean() > 0.5:
+            return None  # cells with lines between them are beads as they stand
+    if beads is None:
+        return None
+    return Decoded(
+        beads,
+        "outlines",
+        "outlines, not beads: thin closed lines; read as "
+        f"{counted(int(beads.max()), 'bead')}, each the area inside with its line",
+    )
+
+
+def fill_outlines(lines: np.ndarray) -> np.ndarray | None:
+    """Beads whose outlines a mask draws.
+
+    A line belongs to the bead that it is around; where two touch, to the nearer.
+
+    Args:
+      lines: bool[H, W].
+
+    Returns:
+      i32[H, W], beads 1..N; None: these are no thin lines closed around beads.
+    """
+    inside, number = ndimage.label(~lines)
+    area = np.bincount(inside.ravel(), minlength=number + 1)[1:]
+    if not lines.any() or area.sum() - area.max(initial=0) < _FULL * lines.sum():
+        return None
+    area, ratio = roundness(~lines, inside)
+    bead = ratio < _STOUT
+    frame = _frame(inside)
+    most = np.bincount(frame, minlength=number + 1)[1:]
+    if most.max() > 0.5 * len(frame):
+        bead[most.argmax()] = False
+    if not bead.any():
+        return None
+    usual = _usual(area[bead])
+    bead &= area < _USUAL * usual
+    if area[bead].sum() < _FULL * lines.sum():
+        return None
+    half = _depth(lines)
+    large = bead & (area >= _GAP * usual)
+    radius = float(np.median(np.sqrt(area[large] / (np.pi * ratio[large]))))
+    if half > min(max(_THIN * radius, 1.0), _PEN):
+        return None
+    for region in measure.regionprops(_chosen(inside, bead)):
+        bead[region.label - 1] &= region.solidity >= _CONVEX
+    large &= bead
+    away = ndimage.distance_transform_edt(~_chosen(inside, large).astype(bool))
+    mean = ndimage.mean(away, inside, np.arange(1, number + 1))
+    bead &= large | (mean > 4 * half + 1 + np.sqrt(area / np.pi))
+    beads = _numbered(inside, bead)
+    away, nearest = ndimage.distance_transform_edt(beads == 0, return_indices=True)
+    around = lines & (away <= 2 * half + 0.5)
+    if not bead.any() or around.sum() < _LINED * lines.sum():
+        return None
+    beads[around] = beads[tuple(nearest)][around]
+    return beads
+
+
+def _frame(array: np.ndarray) -> np.ndarray:
+    return np.concatenate([array[0], array[-1], array[1:-1, 0], array[1:-1, -1]])
+
+
+def _usual(area: np.ndarray) -> float:
+    """The area in which the middle pixel lies: of many gaps and fewer beads, a bead."""
+    area = np.sort(area)
+    return float(area[np.searchsorted(np.cumsum(area), area.sum() / 2)])
+
+
+def _chosen(labels: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    return np.where(np.concatenate([[False], chosen])[labels], labels, 0)
+
+
+def _numbered(labels: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(chosen) * chosen]).astype(np.int32)[labels]

@@ -102,6 +102,47 @@ def test_a_numbered_ground_is_ground(size):
     assert same_beads(interpret(np.where(labels > 0, 2, 1), "m"), labels)
 
 
+def outlines(labels: np.ndarray, width: int) -> np.ndarray:
+    """Of each bead the pixels within `width` px of what it is not."""
+    lines = np.zeros(labels.shape, bool)
+    for number, box in enumerate(ndimage.find_objects(labels), 1):
+        bead = labels[box] == number
+        core = ndimage.binary_erosion(np.pad(bead, 1), iterations=width)[1:-1, 1:-1]
+        lines[box] |= bead & ~core
+    return lines
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("width", [1, 2])
+def test_outlines_are_filled(size, width):
+    labels = field(*size)[1]
+    lines = outlines(labels, width)
+    if size[0] < 12 * width:
+        width = 1
+        lines = outlines(labels, width)
+    for array in (lines, lines * 255, np.where(lines, 0, 255), lines * labels):
+        read = interpret(array.astype(np.uint8), "m")
+        assert read.kind == "outlines"
+        assert same_beads(read, labels)
+
+
+@pytest.mark.parametrize("diameter", [14, 24, 60])
+def test_outlines_of_touching_beads_are_told_apart(diameter):
+    labels = packed(diameter)
+    read = interpret(outlines(labels, 1), "m")
+    assert read.kind == "outlines"
+    assert count(read) == labels.max()
+    np.testing.assert_array_equal(read.labels > 0, labels > 0)
+
+
+def test_cells_parted_by_lines_are_beads_as_they_stand():
+    y, x = np.mgrid[:200, :200]
+    cells = ((y % 20 > 0) & (x % 20 > 0)).astype(np.uint8)
+    read = interpret(cells, "m")
+    assert not read.note
+    np.testing.assert_array_equal(read.labels > 0, cells > 0)
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("width", [1, 2, 4])
 def test_a_core_with_its_border_is_a_bead(size, width):
