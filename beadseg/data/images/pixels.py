@@ -58,6 +58,32 @@ def to_grey(array: np.ndarray, kind: str, channel: int | None) -> np.ndarray:
     )
 
 
+def without_transparent(
+    array: np.ndarray, numbers: np.ndarray, kind: str
+) -> np.ndarray:
+    """Numbers of a mask drawn on a transparent background: 0 where that is seen.
+
+    Args:
+      array: [H, W] or [H, W, S] as stored, with or without alpha as the last sample.
+      numbers: [H, W] or [H, W, 3], those that are taken.
+      kind: "grey" (one sample beside alpha), "colour" (three) or "samples".
+
+    Returns:
+      `numbers` where the pixel is opaque by half or more, else 0; where no number is
+      left, u8[H, W], 1 where it is opaque. All as they are if no pixel, or each, is.
+    """
+    colours = {"grey": 1, "colour": 3}.get(kind)
+    if array.ndim < 3 or colours is None or array.shape[-1] != colours + 1:
+        return numbers
+    alpha = array[..., -1]
+    top = np.iinfo(alpha.dtype).max if alpha.dtype.kind in "iu" else 1
+    opaque = 2 * alpha.astype(np.float64) > top
+    if opaque.all() or not opaque.any():
+        return numbers
+    seen = np.where(opaque[..., None] if numbers.ndim == 3 else opaque, numbers, 0)
+    return seen.astype(numbers.dtype) if seen.any() else opaque.astype(np.uint8)
+
+
 def project(arrays: Iterator[np.ndarray], projection: str) -> np.ndarray:
     """Joins images [H, W] one at a time: their "max", or "mean" as float32.
 

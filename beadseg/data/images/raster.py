@@ -80,12 +80,16 @@ def scan_bmp(path: Path) -> tuple[list[Stack], str]:
 
 
 def read_png(path: Path, plane: Plane, stored: bool) -> np.ndarray:
-    """Returns [H, W] or [H, W, S], 8 or 16 bits; `stored` keeps palette indices."""
+    """Returns [H, W] or [H, W, S], 8 or 16 bits.
+
+    `stored` keeps palette indices, and the alpha of grey.
+    """
     data = path.read_bytes()
     if data[25] != 3:
         array = imagecodecs.png_decode(data)
         # Transparency of a colour adds a last channel; grey becomes grey and alpha.
-        array = array[..., 0] if array.ndim == 3 and array.shape[2] < 3 else array
+        if not stored and array.ndim == 3 and array.shape[2] < 3:
+            array = array[..., 0]
         return upright(array, _png_header(path)[-1])
     with Image.open(io.BytesIO(data)) as image:
         array = _through_palette(image, stored)

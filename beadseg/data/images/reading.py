@@ -14,7 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from beadseg.data.images.pixels import choose_channel, project, to_grey
+from beadseg.data.images.pixels import (
+    choose_channel,
+    project,
+    to_grey,
+    without_transparent,
+)
 from beadseg.data.images.readers import Reader, reader_of
 from beadseg.data.images.stacks import (
     COLOURS,
@@ -87,7 +92,8 @@ class PageRef:
     def read_stored(self) -> np.ndarray:
         """Returns [H, W], or [H, W, 3] of RGB, as the file has the numbers.
 
-        For masks: no luminance, no palette (unless it is grey) and no alpha.
+        For masks: no luminance, no palette (unless it is grey) and no alpha; what is
+        transparent is 0, and the rest 1 if its colour is 0 everywhere.
 
         Raises:
           ReadError: as `read`.
@@ -96,7 +102,8 @@ class PageRef:
         def load(plane: Plane) -> np.ndarray:
             array = self._read_plane(plane, True)
             colour = array.ndim == 3 and self.kind == "colour" and self.channel is None
-            return array[..., :3] if colour else self._grey(array)
+            numbers = array[..., :3] if colour else self._grey(array)
+            return without_transparent(array, numbers, self.kind)
 
         return self._join(load)
 

@@ -154,6 +154,22 @@ def test_grey_masks_in_colour_are_accepted(tmp_path, mode):
     np.testing.assert_array_equal(read_labels(tmp_path / "a.png"), ids)
 
 
+@pytest.mark.parametrize("colour", [0, 255])
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_what_is_drawn_on_a_transparent_background_is_the_mask(
+    tmp_path, ending, mode, colour
+):
+    truth = discs([(40, 40), (40, 100), (110, 70)], 15)
+    alpha = np.where(truth, 255, 0).astype(np.uint8)
+    plain = Image.fromarray(np.full(truth.shape, colour, np.uint8)).convert(mode)
+    plain.putalpha(Image.fromarray(alpha))
+    plain.save(tmp_path / f"a.{ending}")
+    labels = read_labels(tmp_path / f"a.{ending}")
+    assert labels.max() == 3
+    np.testing.assert_array_equal(labels > 0, truth)
+
+
 def test_palette_masks_give_their_indices(tmp_path):
     ids = ids_of_touching_squares(10, 5).astype(np.uint8)
     image = Image.fromarray(ids).convert("P")
