@@ -5,11 +5,15 @@ where the page has none or it is damaged.
 """
 
 import re
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 
 import tifffile
 
 from beadseg.data.images.units import length, quantity
+
+# px across the image whose pixel size the unnamed numbers of Zeiss hold.
+_ZEISS_WIDTH = 1024
 
 Sides = tuple[float | None, ...]
 
@@ -20,7 +24,7 @@ def _zeiss_sem(page: tifffile.TiffPage) -> Sides:
         if name in found:
             _, *parts = found[name]
             return (quantity(" ".join(map(str, parts))),)
-    return (length(found[""][3], "m"),)
+    return (length(found[""][3] * _ZEISS_WIDTH / page.imagewidth, "m"),)
 
 
 def _fei_sem(page: tifffile.TiffPage) -> Sides:
@@ -32,6 +36,9 @@ def _fei_sem(page: tifffile.TiffPage) -> Sides:
             return length(scan["PixelWidth"], "m"), length(height, "m")
         if "HorFieldsize" in scan:
             return (length(scan["HorFieldsize"] / page.imagewidth, "m"),)
+    for section in ("EBeam", "IBeam", "IRBeam"):
+        if "HFW" in found.get(section, {}):
+            return (length(found[section]["HFW"] / page.imagewidth, "m"),)
     return (None,)
 
 
@@ -57,6 +64,24 @@ def _gatan(page: tifffile.TiffPage) -> Sides:
         return next((um for um in (length(value, u) for u in units) if um), None)
 
     return side(65009, 65003, 65012), side(65010, 65004, 65013)
+
+
+def _tvips(page: tifffile.TiffPage) -> Sides:
+    found = page.tags.valueof(37706)
+    return length(found["PixelSizeX"], "nm"), length(found["PixelSizeY"], "nm")
+
+
+def _jeol_tem(page: tifffile.TiffPage) -> Sides:
+    """The resolution is that of the camera, to which the specimen is magnified."""
+    if not page.tags.valueof("Make").startswith("JEOL"):
+        return (None,)
+    report = ElementTree.fromstring(page.description.strip(" \r\n\t\0\1"))
+    optics = report.find(".//ImageFormingSystem")
+    if optics.findtext("ModeString") != "MAG":
+        return (None,)
+    unit = {2: "inch", 3: "cm"}[int(page.tags.valueof("ResolutionUnit"))]
+    pixels, units = page.tags.valueof("XResolution")
+    return (length(units / pixels / float(optics.findtext("SelectorValue")), unit),)
 
 
 def _aperio(page: tifffile.TiffPage) -> Sides:
@@ -101,6 +126,8 @@ MAKERS: tuple[Callable[[tifffile.TiffPage], Sides], ...] = (
     _tescan,
     _olympus_sis,
     _gatan,
+    _tvips,
+    _jeol_tem,
     _aperio,
     _micro_manager,
     _micro_manager_summary,

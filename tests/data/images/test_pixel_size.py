@@ -185,6 +185,9 @@ def fei(section: str, fields: str) -> tuple:
         ([fei("EScan", "PixelWidth=3.5e-9\r\nPixelHeight=3.5e-9")], 0.0035),
         ([fei("Scan", "HorFieldsize=5e-6")], 0.25),  # of 20 px
         ([fei("Scan", "PixelWidth=0")], None),
+        ([fei("IRBeam", "HFW=5e-6\r\nVFW=5e-6")], 0.25),
+        # of 1024 px across, of which this has 20
+        ([(34118, 2, 0, "\r\n0\r\n0\r\n2.5e-9\r\n", True)], 0.0025 * 1024 / 20),
         ([(51123, 2, 0, '{"PixelSizeUm": 0.108, "Width": 20}', True)], 0.108),
         ([(51123, 2, 0, '{"PixelSizeUm": 0.0}', True)], None),
         ([(51123, 2, 0, "no JSON", True)], None),
@@ -213,6 +216,39 @@ def test_what_makers_write_is_read(tmp_path, tags, um):
         **({} if described else {"description": None}),
     )
     assert size_of(tmp_path / "a.tif") == (pytest.approx(um) if um else None)
+
+
+def test_the_resolution_of_a_jeol_camera_is_divided_by_the_magnification(tmp_path):
+    xml = (
+        "<TemReporter><ImageFormingSystem><ModeString>MAG</ModeString>"
+        "<SelectorValue>5000</SelectorValue></ImageFormingSystem></TemReporter>\0"
+    )
+    options = {"resolution": (2e4 / 30,) * 2, "resolutionunit": "CENTIMETER"}
+    make = (271, 2, 0, "JEOL Ltd.", True)
+    for tags in ([make], []):
+        tifffile.imwrite(
+            tmp_path / "a.tif",
+            IMAGE,
+            description=xml,
+            metadata=None,
+            extratags=tags,
+            **options,
+        )
+        um = 15.0 / 5000 if tags else 15.0
+        assert size_of(tmp_path / "a.tif") == pytest.approx(um)
+
+
+def test_tvips_sizes_are_read(tmp_path):
+    sizes = {"PixelSizeX": 2.5, "PixelSizeY": 2.5}
+    header = np.zeros(1, tifffile.TIFF.TVIPS_HEADER_V1)
+    second = np.zeros(1, tifffile.TIFF.TVIPS_HEADER_V2)
+    header["Version"], second["Magic"] = 2, 0xAAAAAAAA
+    for name, size in sizes.items():
+        second[name] = size
+    data = header.tobytes() + second.tobytes()
+    tag = (37706, 1, None, data, True)
+    tifffile.imwrite(tmp_path / "a.tif", IMAGE, metadata=None, extratags=[tag])
+    assert size_of(tmp_path / "a.tif") == pytest.approx(0.0025)
 
 
 def test_olympus_sis_sizes_are_read_and_its_preview_left_out(tmp_path):
