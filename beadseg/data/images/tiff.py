@@ -24,6 +24,7 @@ from beadseg.data.images.pixel_size import (
 from beadseg.data.images.pixels import eight_bit, inverted, through_palette
 from beadseg.data.images.raster import jpeg_ends
 from beadseg.data.images.stacks import Plane, Stack
+from beadseg.quoting import some_of
 
 # tifffile reports damage to its logger and then goes on; here damage becomes an
 # error of its own, and the same words twice only confuse.
@@ -304,7 +305,19 @@ def _by_directory(file, offsets: list[int]) -> list[Stack]:
             raise ValueError(entries[0][0].problem)
         planes = [plane for plane, *_ in members]
         stacks.append(Stack("I", (len(planes),), planes, *group[:4], group[4]))
-    return stacks
+    note = _of_sizes([stack.shape for stack in stacks])
+    return [stack._replace(notes=(*stack.notes, *note)) for stack in stacks]
+
+
+def _of_sizes(shapes: list[tuple[int, int]]) -> tuple[str, ...]:
+    """What to tell of pages that may be views of one image, not images."""
+    different = [f"{y} x {x}" for y, x in dict.fromkeys(shapes)]
+    if len(different) == 1:
+        return ()
+    return (
+        f"pages of different sizes ({some_of(different, 3)} px): each is an image of "
+        "its own; if they are reduced views of one, save the full one alone",
+    )
 
 
 def _is_preview(page, file) -> bool:

@@ -276,6 +276,7 @@ def test_pages_of_different_sizes_stay_in_file_order(tmp_path):
     for page, truth in zip(found, pages, strict=True):
         assert page.shape == truth.shape
         np.testing.assert_array_equal(page.read(), truth)
+        assert "(64 x 64, 32 x 32, 16 x 40 px)" in page.notes[-1]
 
 
 @pytest.mark.parametrize("count", [2, 9, 12])
