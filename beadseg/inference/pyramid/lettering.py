@@ -27,7 +27,7 @@ MARGIN = 0.3  # of the height of a line, around it
 MOST = 20_000  # things that may be letters: a texture of more holds no text
 BAR = (12, 0.25)  # px; of the height of the image: heights of bars
 ONE_GREY, SAME = 0.35, 0.02  # of the pixels of each row of a bar; of the range
-FRAME, BEYOND = 2, 4  # rows at the border that may be of another; beside the bar
+FRAME, BEYOND = 2, 12  # rows at the border that may be of another; beside the bar
 OTHERS = 0.2  # of the pixels of those, at most, have that grey
 LARGER = 1.5  # times as high as a line: such a bead lies under it
 

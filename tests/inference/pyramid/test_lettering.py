@@ -107,7 +107,9 @@ def test_an_image_ends_at_its_bar(at_top, grey):
 
 
 @settings(deadline=None)
-@given(st.integers(0, 50), st.sampled_from(["flat", "half", "black", "columns"]))
+@given(
+    st.integers(0, 50), st.sampled_from(["flat", "half", "black", "columns", "grid"])
+)
 def test_other_images_hold_none(seed, kind):
     rng = np.random.default_rng(seed)
     image = rng.poisson(3, (SIDE, SIDE)).astype(np.uint16)
@@ -117,8 +119,10 @@ def test_other_images_hold_none(seed, kind):
         image[SIDE // 2 :] += 100
     elif kind == "black":  # little light on most of the image
         image = np.maximum(image.astype(int) - 6, 0).astype(np.uint16)
-    else:
+    elif kind == "columns":
         image[:, 40] = image[:, 90] = 500
+    else:  # of a counting chamber
+        image[20::50] = image[21::50] = image[:, ::50] = 30
     assert not len(lines_of_text(image))
     assert without_bars(image)[1] is None
 
