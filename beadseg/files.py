@@ -10,6 +10,7 @@ import os
 import re
 import socket
 import stat
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -65,6 +66,7 @@ def open_whole(file: Path) -> Iterator[BinaryIO]:
     What stands for a stream, as /dev/stdout does, is written to as it is.
     """
     if Path(os.path.abspath(file)).parent in _STREAMS:
+        sys.stdout.flush()  # what was printed comes first
         with open(file, "ab") as stream:
             yield stream
         return

@@ -42,7 +42,8 @@ def test_what_is_shut_is_printed_nothing_to(shut):
 @pytest.mark.parametrize("stream", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
 def test_a_result_may_go_to_a_stream(stream, tmp_path):
     with open(tmp_path / "out", "w") as out:
-        ran = subprocess.run([*HELP, "--json", stream], stdout=out)
+        buffered = os.environ | {"PYTHONUNBUFFERED": ""}
+        ran = subprocess.run([*HELP, "--json", stream], stdout=out, env=buffered)
     told = (tmp_path / "out").read_text()
     assert ran.returncode == 0 and "data" in json.loads(told[told.index("\n{") :])
     assert os.path.islink("/dev/stdout")

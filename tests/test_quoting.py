@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from beadseg.analysis.recommendation import _quoted
 from beadseg.commands.diagnose import _filled
+from beadseg.config import load_config
 from beadseg.page import Page
 from beadseg.quoting import (
     counted,
@@ -82,9 +83,8 @@ def test_no_cell_of_a_table_is_a_formula(start, tmp_path):
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_command_to_paste_has_each_path_as_one_word(name):
-    config = SimpleNamespace(
-        loss=SimpleNamespace(name="dice"), data=SimpleNamespace(dir=f"/data/{name}")
-    )
+    config = load_config("dice")
+    config.data.dir = f"/data/{name}"
     run = Path(f"/runs/RUN DIR {name}")
     line = _filled("beadseg complete DIR --run RUN", run, config)
     assert shlex.split(line) == [

@@ -321,7 +321,8 @@ def _network(
 def _other_version(path: Path, version: str, reason: str) -> BeadsegError:
     if version == __version__:
         return BeadsegError(
-            f"{path}: damaged ({reason}): copy the run folder again, or train again"
+            f"{path}: damaged, or made with another copy of beadseg ({reason}): copy "
+            "the run folder again, or train again"
         )
     return BeadsegError(
         f"{path}: made with beadseg {version}, and this is {__version__} ({reason}): "

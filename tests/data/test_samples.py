@@ -60,7 +60,7 @@ def test_ignored_pixels_and_those_without_data_are_unknown_to_every_reader(
     assert not folder.problems
     np.testing.assert_array_equal(read_sample(folder.samples[0]).labels, expected)
     problems = []
-    completed = next(pages(config.data, problems))
+    completed = next(pages(folder, problems))
     assert not problems
     np.testing.assert_array_equal(completed.manual, expected)
     config.data.tile_size = 96

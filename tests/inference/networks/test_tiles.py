@@ -82,8 +82,8 @@ def test_any_tile_gives_what_the_whole_image_gives(name, runtime):
     for tile in (512, 256, 128):
         network._tile = tile  # the program of the largest holds all windows
         found = network.predict(image)
-        np.testing.assert_allclose(found.probability, expected["mask"], atol=1e-4)
-        np.testing.assert_allclose(found.distance, expected["distance"], atol=1e-4)
+        np.testing.assert_allclose(found.probability, expected["mask"], atol=2e-4)
+        np.testing.assert_allclose(found.distance, expected["distance"], atol=2e-4)
 
 
 def test_bands_join_to_the_whole_and_come_from_the_top():
