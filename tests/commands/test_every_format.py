@@ -87,8 +87,9 @@ def test_a_plane_says_its_place_in_names_and_tables(run, tmp_path, capsys, name,
         per_page = np.array(places).reshape(8, -1, 4)[:, 0].tolist()
         expected = [[s, t, z, "GFP"] for s in "01" for t in "01" for z in "01"]
         assert per_page == expected
-    assert rows[5]["image"] == "a_s1_t000_z01"
-    assert (out / "labels" / "a_s1_t000_z01.tif").is_file()
+    page = "a_s1_t000_z01" if name == "a.czi" else "a_p005"
+    assert rows[5]["image"] == page
+    assert (out / "labels" / f"{page}.tif").is_file()
 
 
 def test_a_channel_that_one_file_lacks_leaves_the_others(run, tmp_path, capsys):

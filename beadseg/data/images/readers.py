@@ -32,6 +32,7 @@ class Reader:
     endings: tuple[str, ...]
     scan: Callable[[Path], tuple[list[Stack], str]]
     read: Callable[[Path, Plane, bool], np.ndarray]
+    by_place: bool = False  # its pages are named by scene, t and z
     library: str = ""  # that decodes it
     test: str = "tests/data/images/test_reading.py"
 
@@ -72,6 +73,7 @@ READERS: dict[str, Reader] = {
     **{
         name: Reader(
             *(row.begins, row.endings, row.scan, row.read),
+            by_place=True,
             library=row.library,
             test="tests/data/images/test_formats.py",
         )

@@ -180,7 +180,8 @@ def open_pages(
     if all(broken):
         raise ReadError(_line(str(path), ValueError(broken[0])))
     stem = file_stem(path)
-    ends = page_ends([dict(page.place) for page in pages])
+    by_place = reader_of(path).by_place  # pages of a TIFF have numbers, in any case
+    ends = page_ends([dict(page.place) if by_place else {} for page in pages])
     return [
         dataclasses.replace(page, index=i, name=f"{stem}{end}")
         for i, (page, end) in enumerate(zip(pages, ends, strict=True))

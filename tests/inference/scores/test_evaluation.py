@@ -171,8 +171,14 @@ def test_pages_of_a_stack_match_by_name(folders, capsys):
     assert "predicted, not labelled (1): other" in said
 
 
-@pytest.mark.parametrize("ends", [("_t000", "_t001"), ("_p000", "_p001")])
-@pytest.mark.parametrize("known_by", ["image", "record"])
+@pytest.mark.parametrize(
+    ("ends", "known_by"),
+    [
+        (("_p000", "_p001"), "image"),
+        (("_p000", "_p001"), "record"),
+        (("_t000", "_t001"), "record"),
+    ],
+)
 def test_numbered_pages_match_times_and_depths(folders, capsys, ends, known_by):
     truth = discs(CENTRES).astype(np.uint16)
     save(folders / "data" / "masks" / "film.tif", np.stack([truth, truth]))
