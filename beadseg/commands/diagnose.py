@@ -4,6 +4,7 @@ import argparse
 import re
 import shlex
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +98,7 @@ def _settings(config: ConfigDict, given: Sequence[str]) -> list[str]:
     from beadseg.config import ROOT, base_config, load_module
 
     base = _shaping(base_config())
-    own = base | {f: v for f, v in _shaping(config).items() if f in base}
-    own = {f: v for f, v in own.items() if f not in given}
+    own = {f: _at(config, f, v) for f, v in base.items() if f not in given}
     nearest, least = "base", {f: v for f, v in own.items() if v != base[f]}
     for file in sorted((ROOT / "configs").glob("*.py")):
         module = load_module(str(file))
@@ -114,6 +114,15 @@ def _settings(config: ConfigDict, given: Sequence[str]) -> list[str]:
         flags.append(f"--config.data.dir={shlex.quote(config.data.dir)}")
     fields = (f"--config.{f}={v}" for f, v in least.items() if v is not None)
     return [*flags, *map(shlex.quote, fields)]
+
+
+def _at(config: ConfigDict, field: str, usual: Any) -> Any:
+    """A field of a config, which may lack it as those of old runs do."""
+    try:
+        value = attrgetter(field)(config)
+    except AttributeError:
+        return usual
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _shaping(config: ConfigDict) -> dict[str, Any]:
