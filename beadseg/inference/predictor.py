@@ -189,7 +189,7 @@ class Predictor:
             notes.append(f"{rows} a bar with data: left out {TAKEN}")
         even = field
         if on_pyramid:
-            even = without_lines(even)
+            even = without_lines(field)
             hidden = hidden_span(even)
             even, noise_span = without_noise(even)
             least_span = max(least_span, hidden, noise_span)
