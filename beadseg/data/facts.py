@@ -21,7 +21,7 @@ from beadseg.data.cache import (
     write_stored,
     writing_cache,
 )
-from beadseg.data.images import reading
+from beadseg.data.images import gaps, reading
 from beadseg.data.masks import labels as labelling
 from beadseg.data.masks.points import spacings
 from beadseg.data.scaling import bead_diameters
@@ -164,7 +164,8 @@ def _page(kind: str, page: reading.PageRef) -> PageFacts:
                 facts["pixel_size"] = page.pixel_size
                 image = page.read()
                 reading.check_image(image, page.where)
-                facts["missing"] = image.size - int(np.isfinite(image).sum())
+                lost = gaps.missing(image)
+                facts["missing"] = 0 if lost is None else int(lost.sum())
             case "masks":
                 mask = labelling.read_mask(page)
                 labels, facts["reading"] = mask.labels, (mask.kind, mask.note)

@@ -118,8 +118,8 @@ def scan(data: ConfigDict) -> Folder:
     if gaps:
         notes.append(
             f"{some_of(list(gaps))}: "
-            f"{counted(sum(gaps.values()), 'pixel has', 'pixels have')} no data (NaN "
-            "or infinite): unknown, neither bead nor background"
+            f"{counted(sum(gaps.values()), 'pixel has', 'pixels have')} no data (NaN, "
+            "infinite or blank): unknown, neither bead nor background"
         )
     samples, note = with_discs(samples, data.point_diameter)
     if note:

@@ -7,6 +7,7 @@ does not grow with the number of images.
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -49,12 +50,14 @@ from beadseg.inference.records import (
 )
 from beadseg.inference.scratch import Scratch, is_large
 from beadseg.inference.settings import FILE, Settings
-from beadseg.quoting import printable
+from beadseg.quoting import printable, some_of
 from beadseg.sweep.claims import Claims
 from beadseg.tables import constant, rows_to_table
 
 TASKS = ".tasks"  # what several processes share, see `beadseg.inference.shares`
 CLAIMS = f"{TASKS}/claims"
+_NUMBER = re.compile(r"\d[\d,.]*")
+_SINGLY = 3  # images of a note that are named, and have a line each if they are all
 _KEPT = ("stamp", "read", "decisions")  # in records, in no table
 LEASE = 180.0  # s without a sign of life before another process takes over
 
@@ -392,7 +395,7 @@ def write_tables(
     Returns:
       The rows of the images; lines that were noted of single ones; lines of doubt.
     """
-    rows, tables, notes = [], [], []
+    rows, tables, noted = [], [], []
     for image in done:
         file = record_of(options.output, image)
         try:
@@ -405,7 +408,7 @@ def write_tables(
             continue
         for kept in _KEPT:
             about.pop(kept, None)
-        notes += [f"{about['image']}: {note}" for note in about.pop("notes")]
+        noted += [(about["image"], note) for note in about.pop("notes")]
         rows.append(about)
         where = {key: about[key] for key in ("image", *PLACE) if key in about}
         tables.append(constant(len(table["label"]), **where) | table)
@@ -415,4 +418,19 @@ def write_tables(
             file = options.output / f"{kind}{options.tables}"
             some = [table for table in content if table]
             writers.write_table(file, some, options.dialect)
-    return rows, notes, lines
+    return rows, _together(noted), lines
+
+
+def _together(noted: list[tuple[str, str]]) -> list[str]:
+    """A line for each note on an image; for many that differ by numbers, one in all."""
+    alike: dict[str, list[tuple[str, str]]] = {}
+    for image, note in noted:
+        alike.setdefault(_NUMBER.sub("0", note), []).append((image, note))
+    lines = []
+    for some in alike.values():
+        if len(some) <= _SINGLY:
+            lines += [f"{image}: {note}" for image, note in some]
+        else:
+            images = some_of([image for image, _ in some], _SINGLY)
+            lines.append(f"{images}: such as {some[0][1]}")
+    return lines

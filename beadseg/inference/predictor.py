@@ -169,7 +169,7 @@ class Predictor:
         """What the networks say of an image [H, W], and which regions are beads.
 
         Args:
-          image: [H, W]; what is NaN or infinite has no data, and holds no bead.
+          image: [H, W]; what is NaN, infinite or blank has no data, and holds no bead.
           settings: what was asked for.
           pixel_size: um; known here and in training, it tells the size of the beads.
           least_span: see `beadseg.data.scaling.prepare`.
@@ -182,7 +182,7 @@ class Predictor:
             notes.append(gaps.note(int(missing.sum()), missing.size))
         on_pyramid = run.sizes is not None
         judged = on_pyramid and settings.min_score == AUTO
-        field, bars = without_bars(image) if judged else (image, None)
+        field, bars = without_bars(image, missing) if judged else (image, None)
         if bars is not None:
             missing = bars if missing is None else missing | bars
             rows = counted(int(bars[:, 0].sum()), "row is", "rows are")
@@ -202,7 +202,13 @@ class Predictor:
         else:
             levels, of_size = size.known_size(image, run, look, asked, pixel_size)
             notes += of_size
-        beads, score = self._select(levels, image.shape, settings, asked)
+        beads, score, unsure = self._select(levels, image.shape, settings, asked)
+        if unsure:
+            regions = counted(unsure, "region", "regions")
+            notes.append(
+                f"{regions} of low score, and few sure ones, look like grain or dirt: "
+                f"left out {TAKEN}"
+            )
         if judged:
             beads, score, left_out = _only_beads(beads, score, field)
             notes += left_out
@@ -251,7 +257,7 @@ class Predictor:
 
     def _shows_all(self, levels: list[Level], shape, look: Looker) -> bool:
         """Whether the levels show all beads, drawn well: finer ones are not needed."""
-        beads, _ = self._select(levels, shape, Settings(), None)
+        beads = self._select(levels, shape, Settings(), None)[0]
         scale, maps = levels[0][:2]
         diameter = beads.diameter * scale
         y, x = ((at + 0.5) * scale - 0.5 for at in (beads.y, beads.x))
@@ -278,7 +284,7 @@ class Predictor:
             return [look(pyramid.OCTAVE * levels[0].scale), *levels]
 
         def scores(levels, shape):
-            return self._select(levels, shape, Settings(), None)
+            return self._select(levels, shape, Settings(), None)[:2]
 
         beads, score = scores(levels, shape)
         if pyramid.wants_finer(beads, score, 0):
@@ -322,24 +328,27 @@ class Predictor:
 
     def _select(
         self, levels, shape, settings: Settings, asked: float | None
-    ) -> tuple[Candidates, np.ndarray]:
+    ) -> tuple[Candidates, np.ndarray, int]:
+        """The beads, their scores, and how many more are too unsure in this image."""
         on_pyramid = self.runs[0].sizes is not None
         found, beneath = self.candidates(levels, shape, asked if on_pyramid else None)
         score = bead_scores.scores(levels, found, beneath if on_pyramid else None)
         least = settings.min_score
         if least == AUTO:
             least = MIN_SCORE if on_pyramid else 0.0
-        chosen = select(found, beneath, score, float(least))
+        chosen, unsure = select(found, beneath, score, float(least)), 0
         if settings.min_score == AUTO and on_pyramid:
-            least = least_score(found, beneath, score, chosen)
+            least = least_score(found, beneath, score, chosen, shape[0] * shape[1])
             if least > MIN_SCORE:
+                unsure = len(chosen)
                 chosen = select(found, beneath, score, least)
+                unsure -= len(chosen)
         if settings.polarity != "any":
             sign = 1 if settings.polarity == "bright" else -1
             differs = bead_scores.polarity(levels, found)[chosen]
             chosen = chosen[sign * differs > 0]
         chosen = chosen[np.lexsort((found.x[chosen], found.y[chosen]))]
-        return found.take(chosen), score[chosen]
+        return found.take(chosen), score[chosen], unsure
 
     def finish(
         self,

@@ -318,6 +318,22 @@ def test_pixels_without_data_hold_no_bead_and_are_counted(
     assert float(row["coverage"]) == pytest.approx((found > 0).sum() / known, rel=1e-5)
 
 
+def test_a_note_on_many_images_is_one_line(bright_run, tmp_path, capsys):
+    image, _ = beads_image()
+    for number, gone in enumerate((3, 4, 5, 6, 7)):
+        lost = image.astype(np.float32)
+        lost[:gone] = np.nan
+        tifffile.imwrite(tmp_path / f"{number}.tif", lost)
+    files = sorted(tmp_path.glob("*.tif"))
+    for count, lines in ((5, 1), (3, 3)):
+        out = tmp_path / f"out{count}"
+        some = files[:count]
+        _, _, errors = call(capsys, "predict", *some, "--run", bright_run, "-o", out)
+        told = [line for line in errors if "have no data" in line]
+        assert len(told) == lines
+    assert told[0].startswith("note: 0: ")
+
+
 @pytest.mark.parametrize("times", [0.4, 3.0])
 def test_beads_of_a_given_size_are_brought_to_the_size_the_run_knows(bright_run, times):
     image, labels = beads_image(diameter=DIAMETER * times)

@@ -384,3 +384,50 @@ def test_a_score_that_is_asked_for_is_the_least(predictor):
         found = predictor.predict(made.image, min_score=least)
         assert np.all(found.table["score"] >= least)
         assert found.image["count"] <= every.image["count"]
+
+
+@pytest.mark.parametrize("contrast", [CONTRAST, -CONTRAST], ids=["bright", "dark"])
+@pytest.mark.parametrize("value", [0, 255])
+@pytest.mark.parametrize("kind", ["padded", "corner", "turned", "cleared"])
+def test_what_no_camera_took_changes_no_bead(predictor, kind, value, contrast):
+    discs = grid_of(5, 9, 40)
+    image = field((200, 200), discs, contrast=contrast)
+    if kind == "padded":
+        image = np.pad(image, 50, constant_values=value)
+        discs = [(y + 50, x + 50, d) for y, x, d in discs]
+    elif kind == "corner":
+        image = np.pad(image, ((0, 100), (0, 60)), constant_values=value)
+    elif kind == "turned":
+        turned = Image.fromarray(image).rotate(
+            10, Image.Resampling.BICUBIC, expand=True, fillcolor=value
+        )
+        image = np.asarray(turned)
+    else:
+        y, x = np.mgrid[:200, :200]
+        off = np.hypot(y - 100, x - 100)
+        image = np.where(off > 90, value, image).astype(np.uint8)
+        discs = [disc for disc in discs if math.hypot(*np.subtract(disc[:2], 100)) < 80]
+        table = predictor.predict(image).table
+        inside = np.hypot(table["y"] - 100, table["x"] - 100) < 80
+        assert_same_beads(discs, {n: v[inside] for n, v in table.items()}, within=0.1)
+        return
+    found = predictor.predict(image)
+    assert "blank" in found.notes[0]
+    if kind == "turned":
+        assert len(found.table["label"]) == len(discs)
+    else:
+        assert_same_beads(discs, found.table, within=0.1)
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_what_no_camera_took_changes_no_bead_of_a_thin_dilution(
+    predictor, real_set, value
+):
+    """A corner without data looks like a body that covers more than all beads."""
+    folder = real_set("brightfield_dilution_dev") / "images"
+    for file in sorted(folder.glob("10240x*r3_c[2-4].png")):
+        image = np.asarray(Image.open(file).convert("L"))
+        alone = predictor.predict(image).table["label"]
+        padded = np.pad(image, (0, 102), constant_values=value)
+        found = predictor.predict(padded).table["label"]
+        assert 0 < len(alone) == len(found)

@@ -1,4 +1,4 @@
-"""Pixels without data: NaN and infinite ones, as in registered or masked images.
+"""Pixels without data: NaN, infinite and blank ones, as in registered or masked images.
 
 They are neither bead nor background: unknown in training, left out in prediction.
 """
@@ -6,17 +6,25 @@ They are neither bead nor background: unknown in training, left out in predictio
 import numpy as np
 from scipy import ndimage
 
+from beadseg.data.images.blank import blank
+
+# The median of absolute second differences of white noise of standard deviation 1.
+SECOND_DIFFERENCE = 0.6745 * 6**0.5
+
 
 def missing(image: np.ndarray) -> np.ndarray | None:
     """Where an image [H, W] has no data, bool[H, W]; None: nowhere."""
+    found = blank(image)
     if image.dtype.kind != "f":
-        return None
-    found = ~np.isfinite(image)
-    return found if found.any() else None
+        return found
+    lost = ~np.isfinite(image)
+    if lost.any():
+        found = lost if found is None else found | lost
+    return found
 
 
 def fill(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Gives pixels without data the mean of those around.
+    """Gives pixels without data the mean of those around, and the noise of the image.
 
     Args:
       image: [H, W] of any real type, with data somewhere.
@@ -29,6 +37,10 @@ def fill(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         return image, None
     values = np.where(where, 0, image).astype(np.float64)
     means = _spread(values, (~where).astype(np.float64))
+    known = image[~where]
+    noise = _noise(np.where(where, np.nan, values))
+    means += np.random.default_rng(0).normal(0, noise, means.shape)
+    means = means.clip(known.min(), known.max())
     return np.where(where, means.astype(image.dtype), image), where
 
 
@@ -40,7 +52,15 @@ def wide(missing: np.ndarray) -> np.ndarray:
 
 def note(missing: int, pixels: int) -> str:
     """A line for the person."""
-    return f"{missing:,} of {pixels:,} pixels have no data (NaN or infinite): left out"
+    share = f"{missing:,} of {pixels:,} pixels"
+    return f"{share} have no data (NaN, infinite or blank): left out"
+
+
+def _noise(values: np.ndarray) -> float:
+    """Standard deviation of the noise of f[H, W] that is NaN where it is not known."""
+    found = [np.abs(np.diff(some, 2, axis=0)) for some in (values, values.T)]
+    medians = [np.nanmedian(some) for some in found if np.isfinite(some).any()]
+    return max(medians, default=0.0) / SECOND_DIFFERENCE
 
 
 def _spread(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -49,8 +69,15 @@ def _spread(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     if (weight > 0).all() or values.size == 1:
         return means
     coarse = _spread(_halved(values), _halved(weight))
-    enlarged = coarse.repeat(2, 0).repeat(2, 1)[: values.shape[0], : values.shape[1]]
+    enlarged = _doubled(_doubled(coarse).T).T[: values.shape[0], : values.shape[1]]
     return np.where(weight > 0, means, enlarged)
+
+
+def _doubled(values: np.ndarray) -> np.ndarray:
+    """Twice as many rows, between those that there are."""
+    framed = np.pad(values, ((1, 1), (0, 0)), mode="edge")
+    halves = 0.75 * values + 0.25 * np.stack([framed[:-2], framed[2:]])
+    return halves.swapaxes(0, 1).reshape(-1, values.shape[1])
 
 
 def _halved(values: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ def in_channel(
 
     Args:
       name: of the channel.
-      image: [H, W]; what is NaN or infinite has no data.
+      image: [H, W]; what is NaN, infinite or blank has no data.
       labels: i32[H, W].
       table: one row per bead, with label, y, x, diameter_px.
       boxes: i64[N, 4], first and last + 1 row, first and last + 1 column.

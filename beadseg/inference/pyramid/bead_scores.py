@@ -22,6 +22,8 @@ STRONG = 0.6  # difference of brightness beyond which more says nothing
 LOUD = 30.0  # times the noise of the background: more says nothing
 LEAST_NOISE = 0.003
 LARGER = 1.4  # times as large: what lies around, not the same disc
+NOTHING = 0.1  # score
+FAR_LARGER = 4.0  # times as large as most
 _GRID = np.arange(0.0, 12.0, 0.1)  # log2 of diameters, px
 _BANDWIDTH = 0.25  # octaves
 _FAINT = 0.03  # difference of brightness that is none
@@ -198,9 +200,29 @@ def scores(
         return scored_by("alone", alone)
     around = support(found, beneath, octaves(levels))
     supported = np.concatenate([alone, around], 1)
-    first = scored_by("supported", supported)
-    others = context(found, beneath, first, polarity(levels, found))
-    return scored_by("in_context", np.concatenate([supported, others], 1))
+    first, differs = scored_by("supported", supported), polarity(levels, found)
+
+    def in_context(weight):
+        others = context(found, beneath, weight, differs)
+        return scored_by("in_context", np.concatenate([supported, others], 1))
+
+    score = in_context(first)
+    pretended = _pretended(found, score)
+    if not pretended.any():
+        return score
+    rest = np.where(pretended, score, in_context(np.where(pretended, 0, first)))
+    return rest if rest.sum() > score.sum() else score
+
+
+def _pretended(found: Candidates, score: np.ndarray) -> np.ndarray:
+    """Large candidates that are no beads, and should not tell the size of any: bool[N].
+
+    A stain or a change of light across the field looks like a bead to itself: it covers
+    more than all tiny beads together.
+    """
+    nothing = score < NOTHING
+    others = found.diameter[~nothing] if not nothing.all() else found.diameter
+    return nothing & (found.diameter >= FAR_LARGER * np.median(others))
 
 
 def scored_by(kind: str, features: np.ndarray) -> np.ndarray:

@@ -36,17 +36,21 @@ SAMPLE = 512  # pixels a side that tell the median
 ALL_AROUND = np.ones((3, 3), bool)
 
 
-def without_bars(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+def without_bars(
+    image: np.ndarray, missing: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
     """The image as if it ended at its bars, and where those are.
 
     Args:
       image: [H, W], without gaps.
+      missing: bool[H, W], where it had some.
 
     Returns:
       The image, the row next to a bar in place of each of its rows, and bool[H, W];
       the image itself and None where it has no bar.
     """
-    top, bottom = (_bar(rows) for rows in (image, image[::-1]))
+    known = np.ones(image.shape, bool) if missing is None else ~missing
+    top, bottom = (_bar(image[::step], known[::step]) for step in (1, -1))
     if not top and not bottom:
         return image, None
     rows = np.arange(len(image))
@@ -162,16 +166,18 @@ def _goes_on(last: np.ndarray, box: np.ndarray) -> bool:
     return apart <= max(ALIGNED[0] * height, ALIGNED[1]) and GAP[0] <= gap <= GAP[1]
 
 
-def _bar(image: np.ndarray) -> int:
+def _bar(image: np.ndarray, known: np.ndarray) -> int:
     """Rows of a bar that begins with the first one; 0: there is none."""
     most = int(BAR[1] * len(image))
-    rows = image[FRAME : most + BEYOND].astype(float)
+    part = slice(FRAME, most + BEYOND)
+    rows, known = image[part].astype(float), known[part]
     span = float(image.max()) - float(image.min())
-    if most <= BAR[0] or span == 0:
+    if most <= BAR[0] or span == 0 or not known[0].any():
         return 0
     same = SAME * span
-    steps, count = np.unique(np.rint(rows[0] / same), return_counts=True)
-    share = (np.abs(rows - steps[count.argmax()] * same) <= same).mean(1)
+    steps, count = np.unique(np.rint(rows[0, known[0]] / same), return_counts=True)
+    one = np.abs(rows - steps[count.argmax()] * same) <= same
+    share = (one & known).sum(1) / np.maximum(known.sum(1), 1)
     ends = np.flatnonzero(share < ONE_GREY)
     if not len(ends) or not BAR[0] <= ends[0] + FRAME <= most:
         return 0

@@ -14,6 +14,8 @@ SURE, FEW_SURE = 0.9, 0.025  # score; share of the beads
 GOOD, COMPANY = 0.6, 0.33  # score; share of the beads
 ALONE = 0.7  # least score where others have no company
 FAINT, CLEAR = 0.05, 0.5  # score; share of what has at least that
+STAND_OUT, ALL_GOOD = 0.2, 0.9  # that share where so many of the beads are good
+CROWDED = 0.1  # of the image, that beads cover: more is no grain
 MANY, ALIKE = 5, 0.25  # beads; standard deviation of the log of their diameters
 # Where sizes leave a gap, the smaller are a kind of their own: dust and droplets, not
 # beads, where they cover little, are unlikely in the mean and the larger ones are not.
@@ -57,7 +59,11 @@ def select(
 
 
 def least_score(
-    found: Candidates, beneath: np.ndarray, score: np.ndarray, chosen: np.ndarray
+    found: Candidates,
+    beneath: np.ndarray,
+    score: np.ndarray,
+    chosen: np.ndarray,
+    pixels: int,
 ) -> float:
     """The score that counts in an image: `MIN_SCORE`, and more where few are sure.
 
@@ -67,16 +73,19 @@ def least_score(
     Args:
       found, beneath, score: as for `select`.
       chosen: what it gives for `MIN_SCORE`.
+      pixels: of the image.
     """
     own, diameter, count = score[chosen], found.diameter[chosen], len(chosen)
-    if np.count_nonzero(own >= SURE) > FEW_SURE * count:
+    covered = np.pi / 4 * np.square(diameter).sum()
+    if np.count_nonzero(own >= SURE) > FEW_SURE * count or covered > CROWDED * pixels:
         return MIN_SCORE
     faint = len(select(found, beneath, score, FAINT))
-    if count < CLEAR * faint:
+    good = np.count_nonzero(own >= GOOD)
+    stand_out = count >= SOME and good >= ALL_GOOD * count
+    if count < (STAND_OUT if stand_out else CLEAR) * faint:
         return SURE
     alike = count >= MANY and np.log(diameter).std() <= ALIKE
-    likely = np.count_nonzero(own >= GOOD) >= COMPANY * count
-    return MIN_SCORE if alike or likely else ALONE
+    return MIN_SCORE if alike or good >= COMPANY * count else ALONE
 
 
 def dust(beads: Candidates, score: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

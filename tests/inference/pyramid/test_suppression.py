@@ -203,7 +203,7 @@ def test_a_bead_that_the_border_cuts_is_of_no_size():
     np.testing.assert_array_equal(found, [False] * 3 + [True] * 5 + [False])
 
 
-def least(score, diameters):
+def least(score, diameters, pixels=10**6):
     """Of discs apart from each other."""
     side = 1 + max(diameters, default=0)
     discs = [(side, side * (1.5 * i + 1), d) for i, d in enumerate(diameters)]
@@ -211,7 +211,8 @@ def least(score, diameters):
     found = played.candidates(levels, *((0, i + 1, *d) for i, d in enumerate(discs)))
     beneath = pyramid.under(levels, levels[0].shape, found)
     score = np.array(score, float)
-    return least_score(found, beneath, score, select(found, beneath, score, MIN_SCORE))
+    chosen = select(found, beneath, score, MIN_SCORE)
+    return least_score(found, beneath, score, chosen, pixels)
 
 
 @pytest.mark.parametrize(
@@ -223,10 +224,18 @@ def least(score, diameters):
         (6 * [0.5], 6 * [10], MIN_SCORE),  # alike
         (3 * [0.5], 3 * [10], 0.7),  # too few to stand up for each other
         (3 * [0.65], [10, 20, 40], MIN_SCORE),  # likely
-        (6 * [0.8] + 10 * [0.1], 16 * [10], 0.9),  # among many of any low score
+        (6 * [0.5] + 10 * [0.1], 16 * [10], 0.9),  # among many of any low score
+        (6 * [0.8] + 10 * [0.1], 16 * [10], MIN_SCORE),  # they stand out
         (6 * [0.8] + 40 * [0.1], 46 * [10], 0.9),  # a texture
         ([], [], MIN_SCORE),
     ],
 )
 def test_in_an_image_of_few_sure_beads_more_is_asked(score, diameters, wanted):
     assert least(score, diameters) == wanted
+
+
+def test_a_crowd_is_no_grain():
+    score, diameters = 6 * [0.8] + 40 * [0.1], 46 * [10]
+    covered = 6 * np.pi * 25
+    assert least(score, diameters, pixels=int(covered / 0.11)) == MIN_SCORE
+    assert least(score, diameters, pixels=int(covered / 0.09)) == 0.9
