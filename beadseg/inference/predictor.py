@@ -26,6 +26,7 @@ from beadseg.inference.pyramid.lettering import lines_of_text, without_bars, wri
 from beadseg.inference.pyramid.lines import without_lines
 from beadseg.inference.pyramid.noisy import without_noise
 from beadseg.inference.pyramid.pyramid import Candidates, Level
+from beadseg.inference.pyramid.ruling import without_ruling
 from beadseg.inference.pyramid.small import only_beads
 from beadseg.inference.pyramid.suppression import (
     DRAWN_WELL,
@@ -189,7 +190,10 @@ class Predictor:
             notes.append(f"{rows} a bar with data: left out {TAKEN}")
         even = field
         if on_pyramid:
-            even = without_lines(field)
+            straight = without_lines(field)
+            even = without_ruling(straight)
+            if even is not straight:
+                notes.append("ruled lines, as of a counting chamber, are looked past")
             hidden = hidden_span(even)
             even, noise_span = without_noise(even)
             least_span = max(least_span, hidden, noise_span)

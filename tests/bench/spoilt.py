@@ -69,6 +69,25 @@ def _soft(image, rng):
     return image + 20 * ndimage.gaussian_filter(rng.normal(size=image.shape), 1.0)
 
 
+def _ruled(image, rng):
+    """Lines of a counting chamber, which beads hide."""
+    y, x = np.indices(image.shape)
+    turn, pitch = np.radians(rng.uniform(-5, 5)), rng.uniform(40, 120)
+    width, height = rng.uniform(1.5, 4), rng.choice([-40, -20, 20, 40])
+    lines = np.zeros(image.shape)
+    for across in (turn, turn + np.pi / 2):
+        place = x * np.cos(across) + y * np.sin(across) + rng.uniform(0, pitch)
+        off = np.abs(place % pitch - pitch / 2)
+        lines += height * np.clip((width - off) / 1.5, 0, 1)
+    free = np.abs(image - GROUND) < CONTRAST / 12
+    return _noisy(image + np.where(free, lines, 0), rng)
+
+
+def _padded(image, rng):
+    taken = np.clip(_noisy(image, rng), 0, 255).astype(np.uint8)
+    return np.pad(taken, (0, SIDE // 4), constant_values=rng.choice([0, 255]))
+
+
 KINDS: dict[str, Kind] = {
     "noise": _noisy,
     "hot pixels": _hot,
@@ -80,6 +99,8 @@ KINDS: dict[str, Kind] = {
     "soft noise": _soft,
     "low contrast": lambda image, rng: _noisy(0.25 * (image - GROUND), rng, 4),
     "few counts": _few_counts,
+    "ruled": _ruled,
+    "padded": _padded,
     **{f"JPEG {quality}": _jpeg(quality) for quality in (90, 75, 50, 20)},
 }
 

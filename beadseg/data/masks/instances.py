@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage
 
+from beadseg.data.masks.equal import ALIKE, part_equal
 from beadseg.data.masks.necks import NECK, neck_height
 from beadseg.data.masks.watershed import watershed_blockwise
 
@@ -20,6 +21,8 @@ DIAMETER = 24.0  # px, where the run knows none
 # What is less than so much of the smallest beads that a network was trained on across,
 # or than so many bead diameters, is no bead.
 SMALLER, SPECK_LEAST = 0.6, 0.15
+# Of beads that all are of one size touching ones come apart more readily.
+ALIKE_SMOOTH, ALIKE_PROMINENCE = 0.06, 0.02
 # Of a network that was trained on beads of a range of sizes: px of sigma and of the
 # smallest region, and how far centres stand out.
 RANGE_SMOOTH, RANGE_PROMINENCE, RANGE_SPECK = 0.6, 0.06, 3.6
@@ -37,9 +40,12 @@ def options_of_size(diameter: float | None, smallest: float | None) -> dict[str,
       diameter: px of its maps across the median bead; None: unknown.
       smallest: size of the smallest beads in median diameters; None: unknown.
     """
-    options = {"diameter": diameter or DIAMETER}
+    options: dict[str, float] = {"diameter": diameter or DIAMETER}
     if smallest is not None:
         options["speck"] = max(SMALLER * smallest, SPECK_LEAST)
+        if diameter and smallest >= ALIKE:
+            options |= {"smooth": ALIKE_SMOOTH, "prominence": ALIKE_PROMINENCE}
+            options["alike"] = True
     return options
 
 
@@ -68,6 +74,8 @@ def find_beads(
       smooth: bead diameters, sigma of a Gaussian on the distance map.
       speck: bead diameters; a disc of less across is joined to what it touches, or
         left out.
+      alike: all beads are of one size: regions of several are parted, and numbered
+        last.
     """
     labels = np.zeros(probability.shape, np.int32)
     find_beads_blockwise(
@@ -90,6 +98,7 @@ def find_beads_blockwise(
     prominence: float = PROMINENCE,
     smooth: float = SMOOTH,
     speck: float = SPECK,
+    alike: bool = False,
     block: int = BLOCK,
 ) -> int:
     """`find_beads` of maps of any size, in the memory of a block: the same labels.
@@ -99,7 +108,7 @@ def find_beads_blockwise(
       read_distance: likewise; None without a distance head.
       labels: i32[H, W], is filled: an array, or a memory map.
       block: side in px; windows are a little larger.
-      threshold, diameter, prominence, smooth, speck: as for `find_beads`.
+      threshold, diameter, prominence, smooth, speck, alike: as for `find_beads`.
 
     Returns:
       The number of beads.
@@ -124,9 +133,10 @@ def find_beads_blockwise(
         return height[inner], mask[inner]
 
     smallest = np.pi / 4 * (speck * diameter) ** 2
-    return watershed_blockwise(
+    count = watershed_blockwise(
         read, labels, fall, min_area=round(smallest), fill=True, block=block
     )
+    return part_equal(labels, count, diameter) if alike else count
 
 
 def _mask_height(mask: np.ndarray, most: int) -> np.ndarray:
