@@ -31,6 +31,11 @@ from tests.tiny import tiny_config, tiny_fields  # noqa: E402
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_xdist_auto_num_workers(config) -> int:
+    """One more than cores: many tests wait for a scheduler, a signal or a browser."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 @pytest.fixture(scope="session")
 def real_set() -> Callable[[str], Path]:
     """Finds a set of real images by name; skips where the machine lacks it."""

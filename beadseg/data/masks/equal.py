@@ -10,7 +10,7 @@ STEPS = 10  # of k-means
 ROWS = 1024  # of labels that are counted at once
 
 
-def part_equal(labels: np.ndarray, count: int, diameter: float) -> int:
+def part_equal(labels: np.ndarray, count: int, diameter: float) -> np.ndarray:
     """Parts regions that are as large as several beads.
 
     Their pixels go to the nearest of as many centres as beads have room (k-means, from
@@ -22,10 +22,10 @@ def part_equal(labels: np.ndarray, count: int, diameter: float) -> int:
       diameter: px across each bead; where most single ones are larger, all are.
 
     Returns:
-      The number of beads.
+      i64[M], of which region each new number, from count + 1 on, was a part.
     """
     if not count:
-        return count
+        return np.zeros(0, int)
     areas = sum(
         np.bincount(labels[top : top + ROWS].ravel(), minlength=count + 1)[1:]
         for top in range(0, len(labels), ROWS)
@@ -34,6 +34,7 @@ def part_equal(labels: np.ndarray, count: int, diameter: float) -> int:
     alone = areas[areas < TWO * one]
     if len(alone):
         one = max(one, float(np.median(alone)))
+    of: list[int] = []
     for label, box in enumerate(ndimage.find_objects(labels, count), start=1):
         if box is None or np.prod([s.stop - s.start for s in box]) < ALONE * one:
             continue
@@ -43,12 +44,13 @@ def part_equal(labels: np.ndarray, count: int, diameter: float) -> int:
         if beads < 2:
             continue
         nearest = _parts(places, beads)
-        numbers = np.concatenate([[label], count + np.arange(1, beads)])
+        first = count + len(of) + 1
+        numbers = np.concatenate([[label], np.arange(first, first + beads - 1)])
         part = labels[box]
         part[inside] = numbers[nearest]
         labels[box] = part
-        count += beads - 1
-    return count
+        of += [label] * (beads - 1)
+    return np.array(of, int)
 
 
 def _room(places: np.ndarray, one: float) -> int:

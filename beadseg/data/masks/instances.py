@@ -136,7 +136,7 @@ def find_beads_blockwise(
     count = watershed_blockwise(
         read, labels, fall, min_area=round(smallest), fill=True, block=block
     )
-    return part_equal(labels, count, diameter) if alike else count
+    return count + (len(part_equal(labels, count, diameter)) if alike else 0)
 
 
 def _mask_height(mask: np.ndarray, most: int) -> np.ndarray:

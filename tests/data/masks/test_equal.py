@@ -22,7 +22,11 @@ def drawn(discs, shape=(120, 120)) -> np.ndarray:
 def parted(discs, diameter=10.0, shape=(120, 120)):
     labels = drawn(discs, shape)
     before = labels.copy()
-    count = part_equal(labels, labels.max(), diameter)
+    count = labels.max()
+    of = part_equal(labels, count, diameter)
+    for number, whole in enumerate(of, start=count + 1):
+        assert (before[labels == number] == whole).all()
+    count += len(of)
     np.testing.assert_array_equal(labels > 0, before > 0)
     np.testing.assert_array_equal(
         np.unique(labels[labels > 0]), np.arange(1, count + 1)
@@ -71,9 +75,9 @@ def test_where_most_are_larger_than_told_they_are_beads():
 
 def test_the_empty_field_and_a_region_that_is_gone():
     labels = np.zeros((20, 20), np.int32)
-    assert part_equal(labels, 0, 10) == 0
+    assert len(part_equal(labels, 0, 10)) == 0
     labels[2:4, 2:4] = 2
-    assert part_equal(labels, 2, 10) == 2
+    assert len(part_equal(labels, 2, 10)) == 0
 
 
 def test_only_beads_of_one_size_are_parted():
