@@ -10,8 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage
 
-from beadseg.data.masks.equal import ALIKE, part_equal
-from beadseg.data.masks.necks import NECK, neck_height
+from beadseg.data.masks.necks import ALIKE, NECK, neck_height, part_equal
 from beadseg.data.masks.watershed import watershed_blockwise
 
 PROMINENCE = 0.1  # of a centre above the way to the next, on the distance map

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from beadseg.data.masks.equal import ALIKE, part_equal
 from beadseg.data.masks.instances import find_beads, options_of_size
+from beadseg.data.masks.necks import ALIKE, part_equal
 
 
 def drawn(discs, shape=(120, 120)) -> np.ndarray:
