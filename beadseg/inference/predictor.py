@@ -19,18 +19,16 @@ from beadseg.inference.outputs.measure import BAND, Measurer, keep_only
 from beadseg.inference.outputs.surroundings import surroundings
 from beadseg.inference.prediction import NAME, Prediction, Predictions
 from beadseg.inference.pyramid import bead_scores, pyramid, size
-from beadseg.inference.pyramid.blocks import hidden_span
+from beadseg.inference.pyramid.cleaning import clean
 from beadseg.inference.pyramid.compose import Allocate, compose
 from beadseg.inference.pyramid.half_height import to_half_height
-from beadseg.inference.pyramid.lettering import lines_of_text, without_bars, written
-from beadseg.inference.pyramid.lines import without_lines
-from beadseg.inference.pyramid.noisy import without_noise
+from beadseg.inference.pyramid.lettering import lines_of_text, written
 from beadseg.inference.pyramid.pyramid import Candidates, Level
-from beadseg.inference.pyramid.ruling import without_ruling
 from beadseg.inference.pyramid.small import only_beads
 from beadseg.inference.pyramid.suppression import (
     DRAWN_WELL,
     MIN_SCORE,
+    TAKEN,
     dust,
     least_score,
     select,
@@ -40,11 +38,8 @@ from beadseg.inference.settings import AUTO, Settings
 from beadseg.quoting import counted
 
 ASKED = (0.4, 2.5)  # times the diameter that was given: sizes that are taken
-
-
 DUST = "far smaller than the beads and unlikely to be any"
 WRITTEN = "part of the lettering in the image"
-TAKEN = f"(--min-score {MIN_SCORE} takes them)"
 
 
 @dataclass(frozen=True)
@@ -183,20 +178,11 @@ class Predictor:
             notes.append(gaps.note(int(missing.sum()), missing.size))
         on_pyramid = run.sizes is not None
         judged = on_pyramid and settings.min_score == AUTO
-        field, bars = without_bars(image, missing) if judged else (image, None)
-        if bars is not None:
-            missing = bars if missing is None else missing | bars
-            rows = counted(int(bars[:, 0].sum()), "row is", "rows are")
-            notes.append(f"{rows} a bar with data: left out {TAKEN}")
-        even = field
+        field = even = image
         if on_pyramid:
-            straight = without_lines(field)
-            even = without_ruling(straight)
-            if even is not straight:
-                notes.append("ruled lines, as of a counting chamber, are looked past")
-            hidden = hidden_span(even)
-            even, noise_span = without_noise(even)
-            least_span = max(least_span, hidden, noise_span)
+            even, field, missing, span, told = clean(image, missing, bars=judged)
+            least_span = max(least_span, span)
+            notes += told
         look = self._looker(even, threshold, missing, least_span, allocate)
         asked = None if settings.diameter == AUTO else float(settings.diameter)
         if on_pyramid:

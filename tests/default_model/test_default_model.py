@@ -420,14 +420,22 @@ def test_what_no_camera_took_changes_no_bead(predictor, kind, value, contrast):
 
 
 @pytest.mark.parametrize("value", [0, 255])
-def test_what_no_camera_took_changes_no_bead_of_a_thin_dilution(
-    predictor, real_set, value
+@pytest.mark.parametrize("crops", ["10240x*r3_c[2-4]", "640x*r1_c3"])
+def test_what_no_camera_took_changes_no_bead_of_a_dilution(
+    predictor, real_set, crops, value
 ):
     """A corner without data looks like a body that covers more than all beads."""
     folder = real_set("brightfield_dilution_dev") / "images"
-    for file in sorted(folder.glob("10240x*r3_c[2-4].png")):
+    for file in sorted(folder.glob(f"{crops}.png")):
         image = np.asarray(Image.open(file).convert("L"))
-        alone = predictor.predict(image).table["label"]
+        alone = len(predictor.predict(image).table["label"])
         padded = np.pad(image, (0, 102), constant_values=value)
-        found = predictor.predict(padded).table["label"]
-        assert 0 < len(alone) == len(found)
+        found = len(predictor.predict(padded).table["label"])
+        assert alone > 0 and found == pytest.approx(alone, rel=0.05)
+
+
+def test_a_crowded_field_without_sure_beads_is_no_grain(predictor, real_set):
+    folder = real_set("brightfield_dilution_dev") / "images"
+    for file in sorted(folder.glob("synthetic_80x_*.png")):
+        image = np.asarray(Image.open(file).convert("L"))
+        assert len(predictor.predict(image).table["label"]) > 300

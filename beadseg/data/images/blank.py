@@ -54,7 +54,7 @@ def blank(image: np.ndarray) -> np.ndarray | None:
 
 
 def _values_of_border(image: np.ndarray) -> list:
-    """Values that fill a part of a side, and with it a corner or a whole side."""
+    """Values that fill a part of a side, from a corner on."""
     found = []
     for line in (image[0], image[-1], image[:, 0], image[:, -1]):
         least = max(RUN[0], int(RUN[1] * len(line)))

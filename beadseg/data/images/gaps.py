@@ -10,6 +10,7 @@ from beadseg.data.images.blank import blank
 
 # The median of absolute second differences of white noise of standard deviation 1.
 SECOND_DIFFERENCE = 0.6745 * 6**0.5
+SIDE = 1024  # px of the middle of an image, which tell its noise
 
 
 def missing(image: np.ndarray) -> np.ndarray | None:
@@ -38,10 +39,11 @@ def fill(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     values = np.where(where, 0, image).astype(np.float64)
     means = _spread(values, (~where).astype(np.float64))
     known = image[~where]
-    noise = _noise(np.where(where, np.nan, values))
-    means += np.random.default_rng(0).normal(0, noise, means.shape)
-    means = means.clip(known.min(), known.max())
-    return np.where(where, means.astype(image.dtype), image), where
+    filled = means[where]
+    filled += np.random.default_rng(0).normal(0, _noise(image, where), filled.shape)
+    result = image.copy()
+    result[where] = filled.clip(known.min(), known.max()).astype(image.dtype)
+    return result, where
 
 
 def wide(missing: np.ndarray) -> np.ndarray:
@@ -56,8 +58,10 @@ def note(missing: int, pixels: int) -> str:
     return f"{share} have no data (NaN, infinite or blank): left out"
 
 
-def _noise(values: np.ndarray) -> float:
-    """Standard deviation of the noise of f[H, W] that is NaN where it is not known."""
+def _noise(image: np.ndarray, where: np.ndarray) -> float:
+    """Standard deviation of the noise, in the middle of an image with gaps."""
+    middle = tuple(slice(max((n - SIDE) // 2, 0), (n + SIDE) // 2) for n in image.shape)
+    values = np.where(where[middle], np.nan, image[middle].astype(np.float64))
     found = [np.abs(np.diff(some, 2, axis=0)) for some in (values, values.T)]
     medians = [np.nanmedian(some) for some in found if np.isfinite(some).any()]
     return max(medians, default=0.0) / SECOND_DIFFERENCE

@@ -7,6 +7,7 @@ as the brightness around, so that beads on them stay.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -72,9 +73,7 @@ def without_ruling(image: np.ndarray) -> np.ndarray:
 def _blocks(shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
     """Parts of an image, all of about one size."""
     ends = [np.linspace(0, n, max(round(n / BLOCK), 1) + 1).astype(int) for n in shape]
-    rows, columns = (
-        [slice(*pair) for pair in zip(e, e[1:], strict=False)] for e in ends
-    )
+    rows, columns = ([slice(*pair) for pair in pairwise(end)] for end in ends)
     for row in rows:
         for column in columns:
             yield row, column

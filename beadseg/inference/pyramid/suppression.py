@@ -9,6 +9,7 @@ DRAWN_WELL = (13.0, 26.0)  # px of a level, at which outlines are drawn best
 PER_OCTAVE = 0.15  # score that an octave beyond costs, where another level has it
 LARGER = 0.03  # score that an octave of diameter is worth among equals
 MIN_SCORE = 0.4  # tiny dark beads are found more often than at 0.5
+TAKEN = f"(--min-score {MIN_SCORE} takes them)"
 # In an image of few or no sure beads, see `least_score`.
 SURE, FEW_SURE = 0.9, 0.025  # score; share of the beads
 GOOD, COMPANY = 0.6, 0.33  # score; share of the beads
