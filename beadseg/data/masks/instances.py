@@ -42,7 +42,8 @@ def options_of_size(diameter: float | None, smallest: float | None) -> dict[str,
     options: dict[str, float] = {"diameter": diameter or DIAMETER}
     if smallest is not None:
         options["speck"] = max(SMALLER * smallest, SPECK_LEAST)
-        if diameter and smallest >= ALIKE:
+        # All the same are discs drawn around centres: nothing was seen of their sizes.
+        if diameter and ALIKE <= smallest < 1:
             options |= {"smooth": ALIKE_SMOOTH, "prominence": ALIKE_PROMINENCE}
             options["alike"] = True
     return options

@@ -80,11 +80,15 @@ def test_the_empty_field_and_a_region_that_is_gone():
     assert len(part_equal(labels, 2, 10)) == 0
 
 
-def test_only_beads_of_one_size_are_parted():
-    """By its maps a pair without a neck is one; by its area it is two."""
+def test_only_beads_seen_to_be_of_one_size_are_parted():
+    """By its maps a pair without a neck is one; by its area it is two.
+
+    Discs that were drawn around centres have one size without being seen to.
+    """
     inside = drawn([(40, 40, 10), (40, 47.5, 10), (80, 80, 10), (20, 90, 10)]) > 0
     probability = inside.astype(np.float32)
-    for smallest, beads in ((None, 3), (ALIKE - 0.1, 3), (ALIKE, 4)):
+    sizes = ((None, 3), (ALIKE - 0.1, 3), (ALIKE, 4), (0.95, 4), (1.0, 3))
+    for smallest, beads in sizes:
         options = options_of_size(10.0, smallest)
         found = find_beads(probability, 0.5 * probability, **options)
         assert found.max() == beads
