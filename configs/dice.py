@@ -23,6 +23,7 @@ def get_config(size: str = "small") -> ConfigDict:
     """Dice loss for two CPU cores ("small"), or BCE + Dice for a GPU ("full")."""
     c = base.get_config()
     c.data.bead_diameter = "auto"
+    c.loss.distance = 1.0
     if size == "small":
         # One kind of microscope: ten minutes are too short for all six.
         c.data.generated.modalities = ("fluorescence",)

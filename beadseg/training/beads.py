@@ -53,8 +53,7 @@ class BeadSums(NamedTuple):
     truth: float
     count_error: float  # sum over images of |predicted - truth| / max(truth, 1)
     images: int
-    truth_diameters: np.ndarray  # f64[.], px; empty where masks are marks
-    predicted_diameters: np.ndarray
+    diameter_errors: np.ndarray  # f64[.], of the median of each image that has one
 
     @property
     def f1(self) -> float:
@@ -64,17 +63,13 @@ class BeadSums(NamedTuple):
     def numbers(self) -> dict[str, float | None]:
         """All that goes into a row of the logs; None where no bead tells."""
         none = float(not self.predicted and not self.truth)
-        sizes = None
-        if len(self.truth_diameters) and len(self.predicted_diameters):
-            medians = map(np.median, (self.predicted_diameters, self.truth_diameters))
-            predicted, truth = medians
-            sizes = float(predicted / truth - 1)
+        errors = self.diameter_errors
         return {
             "f1": self.f1,
             "bead_precision": matching.ratio(self.true_positive, self.predicted, none),
             "bead_recall": matching.ratio(self.true_positive, self.truth, none),
             "count_error": matching.ratio(self.count_error, self.images, 0.0),
-            "diameter_error": sizes,
+            "diameter_error": float(errors.mean()) if len(errors) else None,
             "beads": self.truth,
             "predicted_beads": self.predicted,
         }
@@ -179,31 +174,41 @@ def add_up(tiles: Sequence[TileBeads], completeness: Mapping[str, float]) -> Bea
     Args:
       completeness: by image.
     """
-    by_image: dict[str, list[matching.Counts]] = defaultdict(list)
+    by_image: dict[str, list[TileBeads]] = defaultdict(list)
     for tile in tiles:
-        by_image[tile.image].append(tile.counts)
+        by_image[tile.image].append(tile)
     right = truth = error = 0.0
     predicted = 0
     for image, parts in by_image.items():
-        counts = matching.completed(matching.total(parts), completeness[image])
+        counts = matching.total([part.counts for part in parts])
+        counts = matching.completed(counts, completeness[image])
         found = counts.true_positive + counts.false_positive
         beads = counts.true_positive + counts.false_negative
         right += counts.true_positive
         truth += beads
         predicted += found
         error += abs(found - beads) / max(beads, 1.0)
-    none = [np.zeros(0)]
+    errors = map(_diameter_error, by_image.values())
     return BeadSums(
         true_positive=right,
         predicted=predicted,
         truth=truth,
         count_error=error,
         images=len(by_image),
-        truth_diameters=np.concatenate([t.truth_diameters for t in tiles] or none),
-        predicted_diameters=np.concatenate(
-            [t.predicted_diameters for t in tiles] or none
-        ),
+        diameter_errors=np.array([e for e in errors if e is not None], np.float64),
     )
+
+
+def _diameter_error(parts: Sequence[TileBeads]) -> float | None:
+    """Of the median bead of an image; None where there is none, or masks are marks.
+
+    Where images differ in size, a median over all of them tells which were found.
+    """
+    predicted = np.concatenate([part.predicted_diameters for part in parts])
+    truth = np.concatenate([part.truth_diameters for part in parts])
+    if not len(predicted) or not len(truth):
+        return None
+    return float(np.median(predicted) / np.median(truth) - 1)
 
 
 def _rank(name: str) -> bytes:

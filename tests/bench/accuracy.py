@@ -24,6 +24,7 @@ from tests.bench.record import RESULTS, keep
 from tests.real_data import real_set
 
 FIELDS = ("best_jaccard", "best_jaccard_at_0.5", "final_jaccard", "best_epoch")
+FIELDS += ("best_f1", "best_count_error", "best_diameter_error")
 
 
 def run(name: str, recipe: str, seed: int, split_seed: int, extra: list[str]) -> dict:

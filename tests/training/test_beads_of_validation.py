@@ -54,6 +54,14 @@ def test_smaller_beads_have_a_diameter_error():
     assert found["diameter_error"] == pytest.approx(np.sqrt(areas[0] / areas[1]) - 1)
 
 
+def test_missing_the_beads_of_an_image_is_no_error_of_their_size():
+    """A median over images of other sizes would tell which of them were found."""
+    small, large = discs(40, 4.0), discs(20)
+    tiles = [compare(small, discs(5, 4.0), "small"), compare(large, large, "large")]
+    found = beads.add_up(tiles, {"small": 1.0, "large": 1.0}).numbers()
+    assert found["diameter_error"] == 0 and found["count_error"] > 0.4
+
+
 def test_sums_are_pooled_and_divided_once():
     """Tiles of an image are one image; a mean of the ratios would be another number."""
     none = np.zeros(0)

@@ -12,6 +12,9 @@ MANY, ALIKE = 200, 3.0
 # thin fields: at 0.75 a run that knows those alone loses one bead in 15 there.
 FAINTER = 0.5
 FEW = 20  # specks of an image without a bead
+# Beads as clear as those trained on, at least, and of all regions, where the light is
+# the same, so that however many are fainter are specks.
+CLEAR, CLEAR_SHARE = 3, 0.02
 BEAD_TABLE = np.dtype(
     [
         ("label", np.int32),  # value in the label map, 1..N
@@ -109,8 +112,8 @@ def faintest_bead(found: np.ndarray) -> float | None:
 def is_faint(mean: np.ndarray, around: np.ndarray, faintest: float) -> np.ndarray:
     """Which of the regions of an image are fainter than beads are: bool[N].
 
-    None where that would leave out many, and most of what there is: then it is the
-    image that is fainter.
+    None where that would leave out many, and most of what there is, and next to none is
+    as clear as beads are: then it is the image that is fainter.
 
     Args:
       mean: f[N], brightness of the regions.
@@ -121,7 +124,9 @@ def is_faint(mean: np.ndarray, around: np.ndarray, faintest: float) -> np.ndarra
         contrast = np.sign(faintest) * (mean - around) / (mean + around)
     faint = contrast < FAINTER * abs(faintest)
     few = np.count_nonzero(faint) <= max(len(faint) / 2, FEW)
-    return faint if few else np.zeros(len(faint), bool)
+    clear = np.count_nonzero(contrast >= abs(faintest))
+    same_light = clear >= max(CLEAR, CLEAR_SHARE * len(faint))
+    return faint if few or same_light else np.zeros(len(faint), bool)
 
 
 def describe_beads(labels: np.ndarray, image: np.ndarray) -> np.ndarray:

@@ -50,3 +50,6 @@ def test_specks_are_faint_unless_the_whole_image_is():
     assert is_faint(specks, around[:12], -0.1).all()  # no bead here
     assert not is_faint(np.full(42, 95.0), around, -0.1).any()  # a fainter image
     assert not is_faint(mean, np.full(42, np.nan), -0.1).any()
+    many = np.concatenate([beads[:4], np.full(150, 98.0)])  # four beads, and grain
+    around = np.full(154, 100.0)
+    np.testing.assert_array_equal(is_faint(many, around, -0.1), many > 90)
