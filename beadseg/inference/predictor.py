@@ -358,12 +358,13 @@ class Predictor:
         )
         if self.runs[0].sizes is not None:
             to_half_height(page.labels, seen.image, seen.beads, seen.levels)
-        faintest = None
+        faintest, smallest = None, 0.0
         if seen.settings.min_score == AUTO:
             faintest = self.runs[0].faintest_bead
+            smallest = self.runs[0].alike_from / seen.levels[0].scale
         measurer = Measurer(
             *(shape, len(seen.score), seen.threshold, seen.missing, region, edge),
-            faintest,
+            *(faintest, smallest),
         )
         for top in range(0, shape[0], BAND):
             rows = slice(top, min(top + BAND, shape[0]))
@@ -384,8 +385,9 @@ class Predictor:
         if measurer.faint:
             regions = counted(measurer.faint, "region is", "regions are")
             notes += (
-                f"{regions} far fainter than the beads that {self.runs[0].name} was "
-                "trained on: left out (--min-score 0 takes them)",
+                f"{regions} far fainter, for their size, than the beads that "
+                f"{self.runs[0].name} was trained on: left out (--min-score 0 takes "
+                "them)",
             )
         table = found.table | surroundings(
             *(page.labels, seen.image, found.table, found.boxes),

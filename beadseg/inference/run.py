@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 from beadseg import __version__
 from beadseg.data.masks import sizes
+from beadseg.data.masks.instances import alike
 from beadseg.default_model import DEFAULT
 from beadseg.errors import BeadsegError
 from beadseg.files import read_file, read_json
@@ -78,6 +79,13 @@ class Run:
             "scale": scale,
             "least_span": least_span,
         }
+
+    @property
+    def alike_from(self) -> float:
+        """px across the smallest bead as the network saw it; 0: they differ in size."""
+        if self.bead_diameter is None or not alike(self.smallest_bead):
+            return 0.0
+        return self.bead_diameter * self.smallest_bead
 
     @property
     def variables(self) -> dict[str, Any]:

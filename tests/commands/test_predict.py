@@ -363,13 +363,18 @@ def test_what_is_far_smaller_than_the_beads_trained_on_is_no_bead(
     assert found.image["count"] == count
 
 
-@pytest.mark.parametrize("faintest, count", [(0.14, 25), (0.09, 26), (None, 26)])
+@pytest.mark.parametrize(
+    "faintest, smallest, count",
+    [(0.14, None, 25), (0.09, None, 26), (0.09, 0.9, 25), (None, None, 26)],
+)
 def test_what_is_fainter_than_the_beads_trained_on_is_no_bead(
-    tmp_path, faintest, count
+    tmp_path, faintest, smallest, count
 ):
+    """Of beads of one size what is small must differ the more."""
     run = write_run(tmp_path / "run")
     dataset = json.loads((run / "dataset.json").read_text())
-    (run / "dataset.json").write_text(json.dumps(dataset | {"faintest_bead": faintest}))
+    dataset |= {"faintest_bead": faintest, "smallest_bead": smallest}
+    (run / "dataset.json").write_text(json.dumps(dataset))
     image, labels = beads_image(level=1200, background=1000)  # a contrast of 0.091
     side, start = 8, round(1.6 * DIAMETER) - 4
     image[start : start + side, start : start + side] = 1140  # 0.065

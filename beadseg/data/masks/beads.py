@@ -109,7 +109,12 @@ def faintest_bead(found: np.ndarray) -> float | None:
     return float(sign * low) if 0 < low and high <= ALIKE * low else None
 
 
-def is_faint(mean: np.ndarray, around: np.ndarray, faintest: float) -> np.ndarray:
+def is_faint(
+    mean: np.ndarray,
+    around: np.ndarray,
+    faintest: float,
+    filled: np.ndarray | float = 1.0,
+) -> np.ndarray:
     """Which of the regions of an image are fainter than beads are: bool[N].
 
     None where that would leave out many, and most of what there is, and next to none is
@@ -119,10 +124,12 @@ def is_faint(mean: np.ndarray, around: np.ndarray, faintest: float) -> np.ndarra
       mean: f[N], brightness of the regions.
       around: f[N], of the background; nan where it is unknown.
       faintest: of `faintest_bead`.
+      filled: f[N], area by that of the smallest bead, at most 1: what is small must
+        differ the more.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         contrast = np.sign(faintest) * (mean - around) / (mean + around)
-    faint = contrast < FAINTER * abs(faintest)
+    faint = contrast * filled < FAINTER * abs(faintest)
     few = np.count_nonzero(faint) <= max(len(faint) / 2, FEW)
     clear = np.count_nonzero(contrast >= abs(faintest))
     same_light = clear >= max(CLEAR, CLEAR_SHARE * len(faint))

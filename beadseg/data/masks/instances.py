@@ -42,11 +42,21 @@ def options_of_size(diameter: float | None, smallest: float | None) -> dict[str,
     options: dict[str, float] = {"diameter": diameter or DIAMETER}
     if smallest is not None:
         options["speck"] = max(SMALLER * smallest, SPECK_LEAST)
-        # All the same are discs drawn around centres: nothing was seen of their sizes.
-        if diameter and ALIKE <= smallest < 1:
+        if diameter and alike(smallest):
             options |= {"smooth": ALIKE_SMOOTH, "prominence": ALIKE_PROMINENCE}
             options["alike"] = True
     return options
+
+
+def alike(smallest: float | None) -> bool:
+    """Whether beads were seen to be of one size.
+
+    All the same are discs drawn around centres: nothing was seen of their sizes.
+
+    Args:
+      smallest: size of the smallest beads in median diameters; None: unknown.
+    """
+    return smallest is not None and ALIKE <= smallest < 1
 
 
 def options_of_range(smallest: float, largest: float) -> dict[str, float]:

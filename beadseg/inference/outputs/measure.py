@@ -71,6 +71,7 @@ class Measurer:
         region: np.ndarray | None = None,
         edge: str = "corrected",
         faintest: float | None = None,
+        smallest: float = 0.0,
     ):
         """For an image of `shape` [H, W] with labels 1..`count`.
 
@@ -80,9 +81,11 @@ class Measurer:
           edge: of `EDGES`, see `edge_weights`.
           faintest: relative contrast that beads reach; what has far less does not
             count, `faint` says how many; None: all count.
+          smallest: px across the smallest beads; smaller regions must differ the more,
+            but for those that the border cuts.
         """
         self._region, self._edge = region, edge
-        self._faintest, self.faint = faintest, 0
+        self._faintest, self._smallest, self.faint = faintest, smallest, 0
         self._pixels = math.prod(shape)
         if missing is not None:
             self._pixels -= int(missing.sum())
@@ -270,7 +273,11 @@ class Measurer:
         mean = {name: self._sums[name][here] / area for name in ("y", "x", "value")}
         across = 2 * np.sqrt(area / math.pi)
         around, _ = self._around.around(mean["y"], mean["x"], across)
-        found = is_faint(mean["value"], around, self._faintest)
+        filled = np.ones(len(here))
+        if self._smallest:
+            filled = np.minimum((across / self._smallest) ** 2, 1)
+            filled[self._touches[here].any(1)] = 1
+        found = is_faint(mean["value"], around, self._faintest, filled)
         self.faint = int(found.sum())
         return found
 

@@ -50,6 +50,12 @@ def test_specks_are_faint_unless_the_whole_image_is():
     assert is_faint(specks, around[:12], -0.1).all()  # no bead here
     assert not is_faint(np.full(42, 95.0), around, -0.1).any()  # a fainter image
     assert not is_faint(mean, np.full(42, np.nan), -0.1).any()
+    small = np.where(mean > 90, 0.5, 1.0)  # specks of half a bead
+    for level, is_one in ((88.0, False), (92.0, True)):  # -0.064, -0.042
+        of = np.where(mean > 90, level, mean)
+        assert is_faint(of, around, -0.1)[30:].all() == is_one
+        assert is_faint(of, around, -0.1, small)[30:].all()
+        assert not is_faint(of, around, -0.1, small)[:30].any()
     many = np.concatenate([beads[:4], np.full(150, 98.0)])  # four beads, and grain
     around = np.full(154, 100.0)
     np.testing.assert_array_equal(is_faint(many, around, -0.1), many > 90)
