@@ -15,6 +15,9 @@ FEW = 20  # specks of an image without a bead
 # Beads as clear as those trained on, at least, and of all regions, where the light is
 # the same, so that however many are fainter are specks.
 CLEAR, CLEAR_SHARE = 3, 0.02
+# Standard deviations of the background: crests of noise that a network takes for beads
+# have 1 to 4 in the mean, the faintest beads of the lab 4.5.
+STANDS_OUT = 3.0
 BEAD_TABLE = np.dtype(
     [
         ("label", np.int32),  # value in the label map, 1..N
@@ -112,17 +115,20 @@ def faintest_bead(found: np.ndarray) -> float | None:
 def is_faint(
     mean: np.ndarray,
     around: np.ndarray,
+    noise: np.ndarray,
     faintest: float,
     filled: np.ndarray | float = 1.0,
 ) -> np.ndarray:
     """Which of the regions of an image are fainter than beads are: bool[N].
 
-    None where that would leave out many, and most of what there is, and next to none is
-    as clear as beads are: then it is the image that is fainter.
+    Where that would leave out many, and most of what there is, and next to none is as
+    clear as beads are, it may be the image that is fainter: then only what hardly
+    stands out from the noise.
 
     Args:
       mean: f[N], brightness of the regions.
       around: f[N], of the background; nan where it is unknown.
+      noise: f[N], standard deviation of the background; likewise.
       faintest: of `faintest_bead`.
       filled: f[N], area by that of the smallest bead, at most 1: what is small must
         differ the more.
@@ -133,7 +139,8 @@ def is_faint(
     few = np.count_nonzero(faint) <= max(len(faint) / 2, FEW)
     clear = np.count_nonzero(contrast >= abs(faintest))
     same_light = clear >= max(CLEAR, CLEAR_SHARE * len(faint))
-    return faint if few or same_light else np.zeros(len(faint), bool)
+    grain = np.abs(mean - around) < STANDS_OUT * noise
+    return faint if few or same_light else faint & grain
 
 
 def describe_beads(labels: np.ndarray, image: np.ndarray) -> np.ndarray:

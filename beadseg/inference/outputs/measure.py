@@ -272,12 +272,12 @@ class Measurer:
         area = self._sums["area"][here]
         mean = {name: self._sums[name][here] / area for name in ("y", "x", "value")}
         across = 2 * np.sqrt(area / math.pi)
-        around, _ = self._around.around(mean["y"], mean["x"], across)
+        around, noise = self._around.around(mean["y"], mean["x"], across)
         filled = np.ones(len(here))
         if self._smallest:
             filled = np.minimum((across / self._smallest) ** 2, 1)
             filled[self._touches[here].any(1)] = 1
-        found = is_faint(mean["value"], around, self._faintest, filled)
+        found = is_faint(mean["value"], around, noise, self._faintest, filled)
         self.faint = int(found.sum())
         return found
 

@@ -45,17 +45,22 @@ def test_the_faintest_bead_is_known_of_many_that_are_alike():
 def test_specks_are_faint_unless_the_whole_image_is():
     beads, specks = np.full(30, 80.0), np.full(12, 95.0)
     mean = np.concatenate([beads, specks])
-    around = np.full(42, 100.0)
-    np.testing.assert_array_equal(is_faint(mean, around, -0.1), mean > 90)
-    assert is_faint(specks, around[:12], -0.1).all()  # no bead here
-    assert not is_faint(np.full(42, 95.0), around, -0.1).any()  # a fainter image
-    assert not is_faint(mean, np.full(42, np.nan), -0.1).any()
+
+    def faint(mean, filled=1.0, around=100.0, noise=1.0):
+        level, deviation = (np.full(len(mean), v) for v in (around, noise))
+        return is_faint(mean, level, deviation, -0.1, filled)
+
+    np.testing.assert_array_equal(faint(mean), mean > 90)
+    assert faint(specks).all()  # no bead here
+    fainter = np.full(42, 95.0)  # an image
+    assert not faint(fainter).any()
+    assert faint(fainter, noise=2.0).all()  # 2.5 deviations: crests of the noise
+    assert not faint(mean, around=np.nan).any()
     small = np.where(mean > 90, 0.5, 1.0)  # specks of half a bead
     for level, is_one in ((88.0, False), (92.0, True)):  # -0.064, -0.042
         of = np.where(mean > 90, level, mean)
-        assert is_faint(of, around, -0.1)[30:].all() == is_one
-        assert is_faint(of, around, -0.1, small)[30:].all()
-        assert not is_faint(of, around, -0.1, small)[:30].any()
+        assert faint(of)[30:].all() == is_one
+        assert faint(of, small)[30:].all()
+        assert not faint(of, small)[:30].any()
     many = np.concatenate([beads[:4], np.full(150, 98.0)])  # four beads, and grain
-    around = np.full(154, 100.0)
-    np.testing.assert_array_equal(is_faint(many, around, -0.1), many > 90)
+    np.testing.assert_array_equal(faint(many), many > 90)
