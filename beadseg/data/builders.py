@@ -232,6 +232,7 @@ def _open_folder(data: ConfigDict, start: str) -> Dataset:
             *dataset.notes,
         ),
         marks=are_marks,
+        unmarked=outlined.unmarked if outlined else 0,
     )
 
 

@@ -31,6 +31,7 @@ class Dataset:
     problems: tuple[str, ...]  # a line for each file or page left out
     notes: tuple[str, ...]  # lines to print, problems included
     marks: bool = False  # whether masks are true in place and number alone
+    unmarked: int = 0  # beads that incomplete marks lack: unknown, where one is seen
     rehearsal: "Dataset | None" = None  # generated beads that it is trained on with
 
     def __len__(self) -> int:

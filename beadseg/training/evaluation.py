@@ -80,10 +80,22 @@ class Evaluation(NamedTuple):
         """What the run is judged by: Jaccard, or F1 where masks are marks."""
         return self.beads.f1 if self.marks and self.beads else self.jaccard
 
+    @property
+    def score_error(self) -> float:
+        """Standard error of the score, by the number of beads that it rests on.
+
+        0 where it is a Jaccard: pixels of a bead do not err alone.
+        """
+        if not (self.marks and self.beads):
+            return 0.0
+        spread = self.beads.f1 * (1.0 - self.beads.f1)
+        return float(np.sqrt(spread / max(self.beads.truth, 1.0)))
+
     def numbers(self) -> dict[str, float | None]:
         """All that goes into a row of the logs."""
         return {
             "score": self.score,
+            "score_error": self.score_error,
             "loss": self.loss,
             "threshold": self.threshold,
             **metrics.ratios(self.counts),

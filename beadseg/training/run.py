@@ -35,7 +35,7 @@ from beadseg.training.state import (
 from beadseg.training.step import TrainSums
 from beadseg.training.tracking import pictures
 from beadseg.training.tracking.clock import Clock
-from beadseg.training.tracking.summary import SUMMARY, of_kept, summarise
+from beadseg.training.tracking.summary import SUMMARY, of_kept, rank_of, summarise
 from beadseg.training.tracking.tracker import Tracker
 from beadseg.training.weights import WEIGHTS, write_weights
 
@@ -203,11 +203,13 @@ class Run:
         self._checkpoints.wait()
         now = Progress(self.state, self._window, self._epoch)
         best, step = self._checkpoints.restore_best(now)
+        # What incomplete marks lack is unknown where the default model sees it: what it
+        # finds there by mistake does not count against it, so that it seems better.
+        lacking = self.data.dataset.unmarked > 0
         best, of_start = mix_with_start(
             best.state,
             self.folder.path,
-            self.config.train.weight_interpolation,
-            self.best,
+            () if lacking else self.config.train.weight_interpolation,
             self.steps.place,
             lambda state: self._validate(state, look=False).score,
             GAIN if self.config.data.dir and self.data.dataset.sizes else 1.0,
@@ -286,7 +288,7 @@ class Run:
             )
             if share is not None:
                 self._correct_for(share, f"as estimated after epoch {number}")
-        self._save(self._last_row["score"])
+        self._save(rank_of(self._last_row, self.best))
 
     def _row(self, kind: str, epoch: int) -> dict[str, Any]:
         return {"step": self.step, "epoch": epoch, "kind": kind}

@@ -14,6 +14,7 @@ LEARNT = 0.3  # score; below it nothing useful was learnt
 SKILL = 0.15  # Jaccard over calling everything bead, that shows something learnt
 FOUND = 0.1  # F1 of the beads, likewise
 RISING = 0.01  # score gained over the last fifth of the epochs: more would follow
+LATER = 1e-9  # by which a checkpoint counts more than one as good an epoch before
 LOW = 0.5  # of the best Jaccard: what is less at 0.5 says that probabilities are low
 # Of the domain-shift analysis: Jaccard above which a result is called so.
 GRADES = ((0.85, "excellent"), (0.70, "good"), (0.50, "target reached"))
@@ -40,8 +41,31 @@ def score_of(row: dict[str, Any]) -> float:
 
 
 def best_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The row of the best evaluation; of equals, the first."""
-    return max(rows, key=lambda row: (score_of(row), -row.get("epoch", 0)))
+    """The row of the best evaluation; of equals, the first.
+
+    Where a score rests on few beads, so that later ones are as good within its standard
+    error, the last of these: which of them is the highest is chance.
+    """
+    best = max(rows, key=lambda row: (score_of(row), -row.get("epoch", 0)))
+    later = rows[rows.index(best) :]
+    return [row for row in later if _as_good(row, best)][-1]
+
+
+def rank_of(row: dict[str, Any], best: float) -> float:
+    """What its checkpoint is kept by, so that the highest is that of `best_of`.
+
+    Args:
+      row: of an evaluation.
+      best: highest score so far, this one included.
+    """
+    if row.get("score_error", 0.0) and score_of(row) >= best - row["score_error"]:
+        return best + LATER * row["epoch"]
+    return score_of(row)
+
+
+def _as_good(row: dict[str, Any], best: dict[str, Any]) -> bool:
+    error = row.get("score_error", 0.0)  # not in older runs
+    return row is best or (error > 0 and score_of(row) >= score_of(best) - error)
 
 
 def check_summary(summary: Any) -> None:

@@ -1,12 +1,16 @@
 """The summary and its sentence: said plainly, also where nothing was gained."""
 
+import numpy as np
 import pytest
 
 from beadseg.training.tracking.summary import (
     NO_HELP,
     UNCALIBRATED,
+    best_of,
     cautions,
     grade,
+    rank_of,
+    score_of,
     sentence,
     summarise,
 )
@@ -50,6 +54,24 @@ def told(rows, config, marks=False, **more):
 )
 def test_grades_are_those_of_the_analysis(jaccard, word):
     assert grade(jaccard) == word
+
+
+def test_of_scores_that_rest_on_few_beads_the_last_that_is_as_good_counts():
+    few = [row(n, s, score_error=0.04) for n, s in enumerate((0.88, 0.8, 0.85, 0.83))]
+    assert best_of(few)["epoch"] == 2
+    exact = [row(n, s) for n, s in enumerate((0.88, 0.8, 0.88, 0.87))]
+    assert best_of(exact)["epoch"] == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_checkpoint_that_is_kept_is_that_of_the_best_row(seed):
+    rng = np.random.default_rng(seed)
+    error = 0.05 * (seed % 2)
+    rows = [row(n, s, score_error=error) for n, s in enumerate(rng.uniform(size=30))]
+    scores = [score_of(r) for r in rows]
+    ranks = [rank_of(r, max(scores[: n + 1])) for n, r in enumerate(rows)]
+    assert rows[np.argmax(ranks)] is best_of(rows)
+    assert score_of(best_of(rows)) >= max(scores) - error
 
 
 def test_the_sentence_tells_of_pixels_images_and_beads(tiny):
