@@ -203,17 +203,18 @@ class Run:
         self._checkpoints.wait()
         now = Progress(self.state, self._window, self._epoch)
         best, step = self._checkpoints.restore_best(now)
+        best, of_start = best.state, {}
         # What incomplete marks lack is unknown where the default model sees it: what it
-        # finds there by mistake does not count against it, so that it seems better.
-        lacking = self.data.dataset.unmarked > 0
-        best, of_start = mix_with_start(
-            best.state,
-            self.folder.path,
-            () if lacking else self.config.train.weight_interpolation,
-            self.steps.place,
-            lambda state: self._validate(state, look=False).score,
-            GAIN if self.config.data.dir and self.data.dataset.sizes else 1.0,
-        )
+        # finds there by mistake does not count against it, so that it would seem better.
+        if not self.data.truth.unmarked:
+            best, of_start = mix_with_start(
+                best,
+                self.folder.path,
+                self.config.train.weight_interpolation,
+                self.steps.place,
+                lambda state: self._validate(state, look=False).score,
+                GAIN if self.config.data.dir and self.data.dataset.sizes else 1.0,
+            )
         found = self._validate(best, bool(self.config.log.images_every))
         return hosts.broadcast_from_primary(
             lambda: self._conclude(best, step, found, of_start, epochs)

@@ -104,6 +104,12 @@ def _cautions(
             f"{counted(len(images), 'image')}): its scores say little about others; "
             "label images of more groups"
         )
+    if truth.unmarked:
+        lines.append(
+            "marks are incomplete: what they lack is unknown where the default model "
+            "sees a bead, and counts as background elsewhere: F1 and count error say "
+            "little of whether training helped"
+        )
     if config.data.dir:
         circular = proposed(Path(config.data.dir).expanduser(), images)
         lines.append(circular.sentence("validation"))

@@ -13,6 +13,7 @@ from beadseg.data.masks.points import discs
 from beadseg.errors import BeadsegError
 from beadseg.partial import outlining
 from beadseg.partial.outlining import outline
+from beadseg.training.run_data import open_data
 from configs import base
 
 SIDE = 96
@@ -121,7 +122,7 @@ def marks_of_b(folder):
     return change
 
 
-def test_beads_that_incomplete_marks_lack_are_unknown(marks_of_b):
+def test_beads_that_incomplete_marks_lack_are_unknown(marks_of_b, folder):
     def without_the_lower_half(mask):
         mask[48:] = 0
         return mask
@@ -134,6 +135,9 @@ def test_beads_that_incomplete_marks_lack_are_unknown(marks_of_b):
     assert not (half[:40] < 0).any() and not (half[56:] > 0).any()
     (note,) = [note for note in dataset.notes if "are unknown" in note]
     assert f"{unknown} more" in note
+    assert dataset.unmarked == unknown
+    (caution,) = [c for c in open_data(folder).cautions if "marks are incomplete" in c]
+    assert "F1 and count error say little" in caution
 
 
 def test_marks_beside_their_beads_are_moved_onto_them_and_that_is_said(

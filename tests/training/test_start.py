@@ -123,9 +123,6 @@ def test_as_much_of_the_start_is_taken_as_keeps_so_much_of_the_gain(
     )
     assert told["share_of_start"] == expected and told["start_score"] == 0.75
     assert score_of(mixed) == scores[expected]
-    alone, told = mix_with_start(best, tmp_path, (), lambda state: state, score_of)
-    assert told == {"share_of_start": 0.0, "start_score": 0.75, "tuned_score": 0.8}
-    assert score_of(alone) == scores[0.0]
 
 
 @pytest.mark.slow
