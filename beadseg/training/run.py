@@ -205,7 +205,7 @@ class Run:
         best, step = self._checkpoints.restore_best(now)
         best, of_start = best.state, {}
         # What incomplete marks lack is unknown where the default model sees it: what it
-        # finds there by mistake does not count against it, so that it would seem better.
+        # finds there by mistake does not count against it: it would seem better.
         if not self.data.truth.unmarked:
             best, of_start = mix_with_start(
                 best,
