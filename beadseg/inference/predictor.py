@@ -385,7 +385,7 @@ class Predictor:
         if measurer.faint:
             regions = counted(measurer.faint, "region is", "regions are")
             notes += (
-                f"{regions} far fainter, for their size, than the beads that "
+                f"{regions} far fainter, for such a size, than the beads that "
                 f"{self.runs[0].name} was trained on: left out (--min-score 0 takes "
                 "them)",
             )
