@@ -124,7 +124,8 @@ def get_config() -> ConfigDict:
     train.early_stopping = 20  # evaluations without a better score; 0: off
     train.parallel = "jit"  # over all local devices; or "pmap"
     train.threshold = placeholder(float)  # None: chosen on validation data
-    # With init_from: shares of the starting weights to try at the end (WiSE-FT).
+    # With init_from: shares of the starting weights to try at the end (WiSE-FT); none
+    # where marks are incomplete, as validation cannot tell.
     train.weight_interpolation = (0.25, 0.5, 0.75, 1.0)
 
     c.sweep = sweep = ConfigDict()  # how a config file with sweep(add) is run
