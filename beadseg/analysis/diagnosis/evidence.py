@@ -299,7 +299,7 @@ def _light(seen: ExaminedImage, ids: np.ndarray) -> np.ndarray:
         return np.zeros(0)
     low, high = np.percentile(seen.image, (1, 99))
     own = _means((seen.image - low) / max(high - low, 1e-6), seen.labels, ids)
-    places = np.array(ndimage.center_of_mass(seen.labels > 0, seen.labels, ids))
+    places = matching.centroids(seen.labels)
     _, near = cKDTree(places).query(places, min(_NEIGHBOURS, len(ids)))
     return own[near.reshape(len(ids), -1)].mean(1)
 

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from beadseg.matching import number_beads
+from beadseg.matching import centroids, number_beads
 
 # From so many beads on, of which nine in ten differ by so little, contrast tells beads.
 MANY, ALIKE = 200, 3.0
@@ -148,8 +148,7 @@ def describe_beads(labels: np.ndarray, image: np.ndarray) -> np.ndarray:
     which = np.arange(1, len(ids) + 1)
     beads["label"] = ids
     beads["radius"] = np.sqrt(np.bincount(index.ravel())[1:] / np.pi)
-    centres = np.array(ndimage.center_of_mass(index > 0, index, which))
-    beads["y"], beads["x"] = centres.T
+    beads["y"], beads["x"] = centroids(index).T
     beads["crowding"] = crowding(beads["y"], beads["x"], beads["radius"])
     beads["touches_border"] = np.isin(ids, on_border(labels))
 
