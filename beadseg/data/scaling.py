@@ -264,6 +264,28 @@ def _noise(found: np.ndarray) -> float:
     return middle / math.sqrt(6)
 
 
+def stretch(page: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """A page [H, W] as shares of its own range, f32 from -0.5 to 1.5, and its ends.
+
+    What is not finite counts as 0. The ends, in units of the page, are percentiles, or
+    the smallest and the largest pixel where these are the same.
+    """
+    values = page.astype(np.float32)
+    values = np.where(np.isfinite(values), values, 0)
+    low, high = (float(v) for v in np.percentile(values[::2, ::2], (0.5, 99.5)))
+    if high <= low:
+        low, high = float(values.min()), float(values.max())
+    return np.clip((values - low) / ((high - low) or 1.0), -0.5, 1.5), low, high
+
+
+def diagonal_noise(values: np.ndarray) -> float:
+    """As `noise`, from differences across diagonals, which edges and slopes spare."""
+    height, width = (n // 2 * 2 for n in values.shape)
+    a, b = values[:height:2, :width:2], values[:height:2, 1:width:2]
+    c, d = values[1:height:2, :width:2], values[1:height:2, 1:width:2]
+    return float(np.median(np.abs(a - b - c + d)) / (2 * 0.6745))
+
+
 def background(values: np.ndarray, sigma: float) -> np.ndarray:
     """Slow changes of brightness: a Gaussian mean, for uneven light.
 
