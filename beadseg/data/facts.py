@@ -16,7 +16,7 @@ from beadseg.data.cache import (
     hash_file,
     hash_json,
     once_a_file,
-    read_stored,
+    read_stored_or_none,
     size_and_time,
     write_stored,
     writing_cache,
@@ -112,11 +112,8 @@ def gather(tasks: list[Task], folder: Path, cache: Path) -> dict[Task, FileFacts
 
 
 def _load(path: Path, code: str) -> dict[str, dict]:
-    try:
-        stored = read_stored(path)
-    except (OSError, ValueError):  # what is damaged is found anew
-        return {}
-    return stored["files"] if stored["code"] == code else {}
+    stored = read_stored_or_none(path)
+    return stored["files"] if stored and stored["code"] == code else {}
 
 
 def _key(task: Task, folder: Path) -> str:

@@ -1,6 +1,5 @@
 """Label images of any tool, measured and written as a prediction folder."""
 
-import json
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ from beadseg.files import (
     holds_files,
     output_folder,
     remove_leftovers,
-    write_whole,
+    write_json,
     writing,
 )
 from beadseg.inference import doubts
@@ -80,7 +79,7 @@ def measure_labels(
         remove_leftovers(output / DONE, *(output / kind for kind in choices()))
         settings = {"beadseg": __version__, "runs": [], "pixel_size": pixel_size}
         settings |= counting(edge, regions or Regions()) | {"channels": channels}
-        write_whole(output / FILE, json.dumps(settings, indent=2) + "\n")
+        write_json(output / FILE, settings)
         (output / DONE).mkdir(exist_ok=True)
         for pair in tqdm(pairing.pairs, "measuring", unit="image", disable=None):
             try:

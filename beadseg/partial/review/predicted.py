@@ -5,7 +5,6 @@ each image, its beads as proposals that are accepted, and nobody's mask. So the 
 is a data set as well.
 """
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -19,7 +18,7 @@ from beadseg.data.cache import hash_file
 from beadseg.data.images.readers import endings
 from beadseg.data.images.reading import PageRef, ReadError, file_stem, open_pages
 from beadseg.errors import BeadsegError
-from beadseg.files import open_whole, write_whole, writing
+from beadseg.files import open_whole, write_json, writing
 from beadseg.inference import settings
 from beadseg.inference.records import DONE, read_record, record_of
 from beadseg.inference.settings import FILE
@@ -89,7 +88,7 @@ def _prepare(folder: Path, name: str, images: Path | None, run: str) -> None:
         str(number): {"score": round(score, 4), "reason": "Found."}
         for number, score in zip(*columns, strict=True)
     }
-    told = {
+    proposals = {
         "image": image.name,
         "image_digest": hash_file(image),
         "run": run,
@@ -99,9 +98,7 @@ def _prepare(folder: Path, name: str, images: Path | None, run: str) -> None:
         "accepted": True,
         "beads": beads,
     }
-    write_whole(
-        folder / "proposals" / f"{name}.json", json.dumps(told, indent=1) + "\n"
-    )
+    write_json(folder / "proposals" / f"{name}.json", proposals, indent=1)
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
