@@ -16,7 +16,7 @@ from beadseg import matching
 from beadseg.analysis.fingerprint import Pair
 from beadseg.data.masks.beads import edges
 from beadseg.data.scaling import background, bead_diameters
-from beadseg.training.completeness import PARTIAL, TRUSTED
+from beadseg.training.completeness import are_partial
 
 LEVELS = 100  # of probability
 _LOOSE = 0.2  # IoU from which a bead is found, with a poor outline perhaps
@@ -85,7 +85,7 @@ class Evidence:
     @property
     def partial(self) -> bool:
         """Whether training masks lack beads, as far as the estimate can be trusted."""
-        return self.seen >= TRUSTED and self.labelled < PARTIAL
+        return are_partial(self.labelled, self.seen)
 
     def total(self, name: str) -> float:
         return float(sum(getattr(row, name) for row in self.rows))
