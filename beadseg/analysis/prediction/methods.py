@@ -10,7 +10,7 @@ from beadseg import __version__
 from beadseg.analysis.prediction.distributions import Comparison, by_number
 from beadseg.analysis.prediction.found import Found
 from beadseg.analysis.prediction.intervals import Intervals
-from beadseg.inference.settings import DEFAULT_NAME
+from beadseg.inference.settings import DEFAULT_NAME, names_of_runs
 from beadseg.page import Page
 from beadseg.quoting import counted
 
@@ -80,7 +80,7 @@ def add_methods(page: Page, found: Found, intervals: Intervals, tests: Tests) ->
 def methods(found: Found, intervals: Intervals, tests: Tests) -> str:
     """A paragraph for the methods of a paper, with the main numbers."""
     of = found.settings
-    runs = [run["run"] for run in of.get("runs") or []]
+    runs = names_of_runs(of)
     used = f"beadseg {of.get('beadseg', __version__)}"
     if runs:
         how = " and ".join(runs)

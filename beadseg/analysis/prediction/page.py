@@ -21,8 +21,8 @@ from beadseg.analysis.prediction.methods import Tests, add_methods, left_out, nu
 from beadseg.errors import BeadsegError
 from beadseg.files import user_path, writing
 from beadseg.inference.doubts import DOUBTS, mark
-from beadseg.inference.records import DONE, read_record
-from beadseg.inference.settings import DEFAULT_NAME, read_settings
+from beadseg.inference.records import read_record, records
+from beadseg.inference.settings import DEFAULT_NAME, names_of_runs, read_settings
 from beadseg.page import Page
 from beadseg.quoting import counted, percent
 
@@ -49,11 +49,10 @@ def report(folder: str | Path) -> Path:
             "save()"
         ) from None
     rows = []
-    for file in sorted((folder / DONE).glob("*.npz")):
+    for file in records(folder):
         with suppress(Exception):  # damaged in any way: write_tables has told of it
             rows.append(read_record(file)[0])
-    runs = [run["run"] for run in settings.get("runs") or []]
-    mark(rows, calibrated=runs == [DEFAULT_NAME])
+    mark(rows, calibrated=names_of_runs(settings) == [DEFAULT_NAME])
     return write_report(read_found(folder, rows, settings))
 
 

@@ -23,8 +23,8 @@ from beadseg.inference.outputs.kinds import (
     choices,
     write_outputs,
 )
-from beadseg.inference.records import DONE, record_of, write_record
-from beadseg.inference.settings import DEFAULT_NAME
+from beadseg.inference.records import DONE, record_of, records, write_record
+from beadseg.inference.settings import DEFAULT_NAME, names_of_runs
 from beadseg.partial.completed import names, read_proposals, read_provenance
 from beadseg.partial.review.label_map import DRAWN, MODEL
 from beadseg.partial.review.predicted import (
@@ -65,9 +65,9 @@ def measure_again(folder: Path) -> dict[str, Any]:
                 changed += _one(folder, name, settings)
             except (ReadError, BeadsegError) as error:
                 failed.append(str(error))
-    runs = [run["run"] for run in settings.get("runs") or []]
+    runs = names_of_runs(settings)
     rows, notes, doubts = write_tables(
-        sorted(file.stem for file in record_of(folder, "").parent.glob("*.npz")),
+        [file.stem for file in records(folder)],
         runs == [DEFAULT_NAME],
         Options(folder, tables=_ending(folder), dialect=_dialect(folder)),
         failed,

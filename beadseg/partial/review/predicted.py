@@ -20,7 +20,7 @@ from beadseg.data.images.reading import PageRef, ReadError, file_stem, open_page
 from beadseg.errors import BeadsegError
 from beadseg.files import open_whole, write_json, writing
 from beadseg.inference import settings
-from beadseg.inference.records import DONE, read_record, record_of
+from beadseg.inference.records import DONE, read_record, record_of, records
 from beadseg.inference.settings import FILE
 from beadseg.partial.completed import FOLDERS, write_labels
 from beadseg.quoting import printable
@@ -43,8 +43,8 @@ def prepare(folder: Path, images: Path | None = None) -> list[str]:
     Raises:
       BeadsegError: no image can be reviewed, or the folder cannot be written.
     """
-    names = sorted(file.stem for file in (folder / DONE).glob("*.npz"))
-    runs = [run["run"] for run in read_settings(folder).get("runs") or []]
+    names = [file.stem for file in records(folder)]
+    runs = settings.names_of_runs(read_settings(folder))
     problems: list[str] = []
     with writing(folder, None):
         for name in tqdm(names, "opening", unit="image", disable=None, leave=False):
