@@ -31,7 +31,7 @@ from beadseg.inference.outputs.surroundings import surroundings
 from beadseg.inference.records import DONE, read_as, record_of, write_record
 from beadseg.inference.scores.pairing import Pair, Pairing, read_predicted
 from beadseg.inference.settings import FILE
-from beadseg.quoting import printable, short_name
+from beadseg.quoting import of_other_size, printable, short_name
 from beadseg.tables import Table, constant, rows_to_table
 
 
@@ -173,10 +173,9 @@ def _measure(
     image = pair.image.read()
     check_image(image, pair.image.where, constant=True)
     if image.shape != labels.shape:
-        sizes = (f"{h} x {w} px" for h, w in (labels.shape, image.shape))
+        sizes = of_other_size(labels.shape, image.shape)
         raise ReadError(
-            f"{pair.predicted.where}: {' but its image '.join(sizes)}: give the image "
-            "that was labelled"
+            f"{pair.predicted.where}: {sizes}: give the image that was labelled"
         )
     if labels.max(initial=0) > labels.size:  # numbers of colours or the like
         labels = relabel_sequential(labels)[0].astype(np.int32)

@@ -23,7 +23,7 @@ from beadseg.inference import settings
 from beadseg.inference.records import DONE, read_record, record_of, records
 from beadseg.inference.settings import FILE
 from beadseg.partial.completed import FOLDERS, write_labels
-from beadseg.quoting import printable
+from beadseg.quoting import of_other_size, printable
 from beadseg.tables import Table
 
 
@@ -74,10 +74,8 @@ def _prepare(folder: Path, name: str, images: Path | None, run: str) -> None:
         )
     page = page_of(about, folder, images)
     if page.shape != labels.shape:
-        sizes = (
-            f"{height} x {width} px" for height, width in (labels.shape, page.shape)
-        )
-        raise BeadsegError(f"{file}: {' but its image '.join(sizes)}: is it another?")
+        sizes = of_other_size(labels.shape, page.shape)
+        raise BeadsegError(f"{file}: {sizes}: is it another?")
     for kind in FOLDERS:
         (folder / kind).mkdir(exist_ok=True)
     image = _keep_image(folder, name, page)
