@@ -12,6 +12,9 @@ MANY, ALIKE = 200, 3.0
 # thin fields: at 0.75 a run that knows those alone loses one bead in 15 there.
 FAINTER = 0.5
 FEW = 20  # specks of an image without a bead
+# Slices of all pixels that have a neighbour, and of that neighbour.
+BESIDE = ((np.s_[1:, :], np.s_[:-1, :]), (np.s_[:, 1:], np.s_[:, :-1]))
+DIAGONAL = ((np.s_[1:, 1:], np.s_[:-1, :-1]), (np.s_[1:, :-1], np.s_[:-1, 1:]))
 BEAD_TABLE = np.dtype(
     [
         ("label", np.int32),  # value in the label map, 1..N
@@ -50,6 +53,16 @@ def on_border(labels: np.ndarray) -> np.ndarray:
     """The positive labels that own a pixel of the outermost row or column."""
     edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     return np.unique(edge[edge > 0])
+
+
+def boundaries(labels: np.ndarray, neighbours: tuple = BESIDE) -> np.ndarray:
+    """bool[H, W]: pixels that have a neighbour of another label."""
+    found = np.zeros(labels.shape, bool)
+    for one, other in neighbours:
+        differs = labels[one] != labels[other]
+        found[one] |= differs
+        found[other] |= differs
+    return found
 
 
 def edges(labels: np.ndarray) -> np.ndarray:
