@@ -21,6 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from beadseg import __version__
+from beadseg.config import flatten
 from beadseg.data.images.reading import ReadError, check_image
 from beadseg.data.images.stacks import PLACE
 from beadseg.errors import BeadsegError
@@ -317,16 +318,9 @@ def _check_apart(inputs: Inputs, output: Path) -> None:
 def _identity(run) -> dict[str, str]:
     """Which weights, wherever the folder lies now."""
     digest = hashlib.blake2b(digest_size=8)
-    for array in _leaves(run.weights):
+    for array in flatten(run.weights._asdict()).values():
         digest.update(np.ascontiguousarray(array).tobytes())
     return {"run": run.name, "weights": digest.hexdigest()}
-
-
-def _leaves(tree: Any) -> list[np.ndarray]:
-    if isinstance(tree, np.ndarray):
-        return [tree]
-    values = tree.values() if isinstance(tree, dict) else tree
-    return [leaf for value in values for leaf in _leaves(value)]
 
 
 def check_same(predictor: Predictor, options: Options) -> None:
