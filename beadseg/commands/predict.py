@@ -8,6 +8,7 @@ from typing import Any
 from beadseg.commands import SEVERAL, Subparsers, detection, share
 from beadseg.errors import BeadsegError
 from beadseg.inference.outputs.kinds import OUTPUTS, TABLES, choices
+from beadseg.tables import DIALECTS
 
 
 def add(commands: Subparsers) -> None:
@@ -69,7 +70,7 @@ def add(commands: Subparsers) -> None:
     )
     parser.add_argument(
         "--csv-dialect",
-        choices=("plain", "excel-eu"),
+        choices=DIALECTS,
         default="plain",
         help="excel-eu: semicolons, decimal comma and a byte order mark (plain)",
     )
