@@ -55,6 +55,11 @@ def on_border(labels: np.ndarray) -> np.ndarray:
     return np.unique(edge[edge > 0])
 
 
+def numbered_anew(labels: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """i32[H, W]: those of the beads 1..N that `kept` bool[N] says, as 1..M."""
+    return np.concatenate([[0], np.cumsum(kept) * kept]).astype(np.int32)[labels]
+
+
 def boundaries(labels: np.ndarray, neighbours: tuple = BESIDE) -> np.ndarray:
     """bool[H, W]: pixels that have a neighbour of another label."""
     found = np.zeros(labels.shape, bool)
