@@ -255,7 +255,7 @@ def cut(page: Page, treatment: Preprocessing) -> Tiles:
     points = scaling.resample_points(points, page.image.shape, image.shape)
     records = []
     boxes = tile_boxes(image.shape, treatment.tile_size)
-    for rows, columns in boxes if page.whole else [_middle(image.shape)]:
+    for rows, columns in boxes if page.whole else [scaling.middle(image.shape, _PART)]:
         tile = labels[rows, columns]
         known = int((tile != UNKNOWN).sum())
         info = RecordInfo(
@@ -278,13 +278,6 @@ def cut(page: Page, treatment: Preprocessing) -> Tiles:
         }
         records.append((info, arrays))
     return Tiles(records, before, before - _count(labels), found)
-
-
-def _middle(shape: tuple[int, int]) -> tuple[slice, slice]:
-    rows, columns = (
-        slice(max((n - _PART) // 2, 0), (n + min(_PART, n)) // 2) for n in shape
-    )
-    return rows, columns
 
 
 def _count(labels: np.ndarray) -> int:

@@ -185,6 +185,11 @@ def as_floats(page: np.ndarray) -> np.ndarray:
     return page.astype(np.float32 if exact else np.float64)
 
 
+def middle(shape: tuple[int, ...], side: int) -> tuple[slice, ...]:
+    """The square of `side` px in the middle of an image, as far as the image goes."""
+    return tuple(slice(max(n - side, 0) // 2, (n + min(side, n)) // 2) for n in shape)
+
+
 def span(
     values: np.ndarray, low: float, high: float, least: float = 0.0
 ) -> tuple[float, float]:
@@ -258,10 +263,10 @@ def _noise(found: np.ndarray) -> float:
     """
     if not found.size:
         return 0.0
-    middle = float(np.median(found)) / _GAUSSIAN_MEDIAN
-    if middle == 0:
-        middle = float(found.mean(dtype=np.float64)) / _GAUSSIAN_MEAN
-    return middle / math.sqrt(6)
+    usual = float(np.median(found)) / _GAUSSIAN_MEDIAN
+    if usual == 0:
+        usual = float(found.mean(dtype=np.float64)) / _GAUSSIAN_MEAN
+    return usual / math.sqrt(6)
 
 
 def stretch(page: np.ndarray) -> tuple[np.ndarray, float, float]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from beadseg.data.images.reading import ReadError
+from beadseg.data.scaling import middle
 from beadseg.inference.scores.pairing import Pair, read_truth
 from beadseg.partial.audit import audit, pooled
 from beadseg.training.completeness import SHORT
@@ -39,7 +40,8 @@ def spot_check(pairs: Sequence[Pair]) -> SpotCheck | None:
         except ReadError:  # evaluation names it
             continue
         if image.shape == labels.shape and image.min() < image.max():
-            looked.append(_middle(image, labels))
+            seen = middle(image.shape, int(np.sqrt(PIXELS)))
+            looked.append((image[seen], labels[seen]))
     beads = sum(len(np.unique(labels[labels > 0])) for _, labels in looked)
     if beads < FEWEST:
         return None
@@ -47,12 +49,3 @@ def spot_check(pairs: Sequence[Pair]) -> SpotCheck | None:
     if found.high >= SHORT:
         return None
     return SpotCheck(found.completeness, found.low, found.high, len(looked))
-
-
-def _middle(image: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    side = int(np.sqrt(PIXELS))
-    rows, columns = (
-        slice(max((n - side) // 2, 0), max((n - side) // 2, 0) + side)
-        for n in image.shape
-    )
-    return image[rows, columns], labels[rows, columns]
