@@ -23,8 +23,8 @@ def add(commands: Subparsers) -> None:
         "the words for a paper (report.html, its plots in plots/).",
     )
     parser.add_argument("images", nargs="+", help="files, folders, or patterns")
-    told = "run or sweep folder; several make an ensemble (the default model)"
-    share(parser, "--run", told, **SEVERAL)
+    about = "run or sweep folder; several make an ensemble (the default model)"
+    share(parser, "--run", about, **SEVERAL)
     parser.add_argument(
         "--top", type=int, help="members of a sweep to take, best first (1)"
     )

@@ -280,7 +280,7 @@ def write_image(
 
 
 def begin(predictor: Predictor, options: Options) -> None:
-    """Checks that the folder is empty or may be gone on with, and says what it is."""
+    """Checks that the folder is empty or may be continued, and says what it is."""
     output = options.output
     with writing(output, "-o"):
         if _holds_files(options):
@@ -346,7 +346,7 @@ def check_same(predictor: Predictor, options: Options) -> None:
 
 
 def _holds_files(options: Options) -> bool:
-    """Whether there is something in the folder to go on with."""
+    """Whether there is something in the folder to continue."""
     holds = holds_files(options.output)
     if holds and not options.resume:
         raise BeadsegError(

@@ -80,8 +80,8 @@ class Halving(All):
 class Optuna(All):
     """Trials chosen by Optuna from what came before; its journal is in the folder.
 
-    Trial and member have the same number. A trial whose process was killed is gone on
-    with as any other member.
+    Trial and member have the same number. A trial whose process was killed continues
+    as any other member.
     """
 
     of_space = True

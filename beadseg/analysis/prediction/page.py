@@ -103,10 +103,10 @@ def write_report(
 
 def _lead(found: Found, sizes: np.ndarray) -> str:
     images = len(found.rows)
-    told = f"{counted(found.count, 'bead')} in {counted(images, 'image')}"
+    text = f"{counted(found.count, 'bead')} in {counted(images, 'image')}"
     if len(sizes):
-        told += f"; median diameter {number(np.median(sizes))} {found.unit}"
-    return f"{told}."
+        text += f"; median diameter {number(np.median(sizes))} {found.unit}"
+    return f"{text}."
 
 
 def _numbers(page: Page, found: Found, sizes: np.ndarray, intervals) -> None:
@@ -197,7 +197,7 @@ def _sizes(page: Page, sizes: np.ndarray, unit: str) -> None:
         "PDI, (SD / mean)²": "pdi",
     }
     rows = [
-        [told, *(getattr(w, name) for w in ways)] for told, name in measures.items()
+        [title, *(getattr(w, name) for w in ways)] for title, name in measures.items()
     ]
     rows.append(
         [f"D[3,2], of volume over surface ({unit})", moment_mean(sizes, 3, 2), ""]

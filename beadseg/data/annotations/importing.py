@@ -77,9 +77,9 @@ def import_labels(
             problems.append(f"{files[kind][stem]}: no image of this name")
     rows = []
     settings = source / FILE
-    told = read_beads_toml(source if source.is_dir() else source.parent, stem_of)
+    known = read_beads_toml(source if source.is_dir() else source.parent, stem_of)
     if classes == "auto":
-        classes = told.classes or "auto"
+        classes = known.classes or "auto"
     with output_folder(output):
         remove_leftovers(*(output / kind for kind in KINDS))
         for stem in tqdm(sorted(files["images"]), "importing", disable=None):

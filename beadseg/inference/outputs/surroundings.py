@@ -15,7 +15,7 @@ from beadseg.inference.outputs.columns import INTENSITIES
 from beadseg.inference.scratch import Scratch
 from beadseg.tables import Table
 
-AT_ONCE = 2**22  # px of the image, some 50 bytes each
+AT_ONCE = 2**22  # px of the image, about 50 bytes each
 GAP = 2.0  # px between a bead and its ring, where its blurred rim is
 RING = 0.5  # median diameters, the width of the ring, of at least 3 px
 NEAR = 2.0  # diameters of a bead, within which the centres of its neighbours lie

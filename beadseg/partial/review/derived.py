@@ -76,11 +76,11 @@ def stands(folder: Path, name: str) -> dict[str, Any] | None:
     Raises:
       BeadsegError: the decisions are damaged, or others than those it was made of.
     """
-    log, told = open_log(folder, name), read_provenance(folder, name)
-    if not told or told["decisions"] != len(log.actions):
+    log, provenance = open_log(folder, name), read_provenance(folder, name)
+    if not provenance or provenance["decisions"] != len(log.actions):
         return None
     was_reviewed = any(action["do"] == "reviewed" for action in log.actions)
-    return told | {"was_reviewed": was_reviewed}
+    return provenance | {"was_reviewed": was_reviewed}
 
 
 def changed(folder: Path, name: str) -> list[str]:

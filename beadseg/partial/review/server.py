@@ -61,8 +61,8 @@ def application(
 
     async def listing(request: Request) -> Response:
         images, problems = await run_in_threadpool(session.listing)
-        told = {"folder": str(session.folder), "prediction": session.prediction}
-        return JSONResponse(told | {"images": images, "problems": problems})
+        facts = {"folder": str(session.folder), "prediction": session.prediction}
+        return JSONResponse(facts | {"images": images, "problems": problems})
 
     async def measured(request: Request) -> Response:
         if measure is None:
