@@ -100,6 +100,11 @@ def number_beads(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return ids, number[beads]
 
 
+def count_beads(labels: np.ndarray) -> int:
+    """How many beads there are, those of positive labels i[H, W]."""
+    return len(np.unique(labels[labels > 0]))
+
+
 def centroids(labels: np.ndarray) -> np.ndarray:
     """f64[N, 2], y and x, of the positive labels i[H, W] in ascending order, px."""
     ids, index = number_beads(labels)

@@ -7,7 +7,6 @@ index in the cache says.
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from beadseg.data.annotations.readers import READERS, names_of_classes, open_vector
@@ -25,6 +24,7 @@ from beadseg.data.images import gaps, reading
 from beadseg.data.masks import labels as labelling
 from beadseg.data.masks.points import spacings
 from beadseg.data.scaling import bead_diameters
+from beadseg.matching import count_beads
 from beadseg.threads import ordered_map
 
 _TUPLES = ("shape", "diameters", "spacings", "reading")
@@ -166,7 +166,7 @@ def _page(kind: str, page: reading.PageRef) -> PageFacts:
             case "masks":
                 mask = labelling.read_mask(page)
                 labels, facts["reading"] = mask.labels, (mask.kind, mask.note)
-                facts["beads"] = len(np.unique(labels[labels > 0]))
+                facts["beads"] = count_beads(labels)
                 facts["diameters"] = tuple(bead_diameters(labels).round(2).tolist())
             case "ignore":
                 labelling.read_ignored(page)

@@ -22,6 +22,7 @@ from beadseg.data.masks.points import discs
 from beadseg.data.samples import Sample, mask_of, read_sample
 from beadseg.data.tiles import RecordInfo, points_inside, quantise, tile_boxes
 from beadseg.errors import BeadsegError
+from beadseg.matching import count_beads
 
 _PART = 256  # px, side of what is seen of a level that is not seen as a whole
 _FEW = 32  # generated images that tell the size of all
@@ -181,7 +182,7 @@ class GeneratedPages:
             "source": name,
             "group": name,
             "page": 0,
-            "beads": len(np.unique(labels[labels > 0])),
+            "beads": count_beads(labels),
             "uid": hash_arrays(drawn.image, labels),
             "pixel_size": drawn.pixel_size,
             "completeness": None,
@@ -249,7 +250,7 @@ def cut(page: Page, treatment: Preprocessing) -> Tiles:
     labels, points = page.labels, page.points
     if labels is None:
         labels = np.full(page.image.shape, UNKNOWN, np.int32)
-    before, found = _count(labels), contrasts(labels, page.image, relative=True)
+    before, found = count_beads(labels), contrasts(labels, page.image, relative=True)
     labels = scaling.resample_labels(labels, image.shape)
     points = np.zeros((0, 2), np.float32) if points is None else points
     points = scaling.resample_points(points, page.image.shape, image.shape)
@@ -277,8 +278,4 @@ def cut(page: Page, treatment: Preprocessing) -> Tiles:
             "points": points_inside(points, rows, columns),
         }
         records.append((info, arrays))
-    return Tiles(records, before, before - _count(labels), found)
-
-
-def _count(labels: np.ndarray) -> int:
-    return len(np.unique(labels[labels > 0]))
+    return Tiles(records, before, before - count_beads(labels), found)

@@ -8,6 +8,7 @@ import numpy as np
 from beadseg.data.images.reading import ReadError
 from beadseg.data.scaling import middle
 from beadseg.inference.scores.pairing import Pair, read_truth
+from beadseg.matching import count_beads
 from beadseg.partial.audit import audit, pooled
 from beadseg.training.completeness import SHORT
 
@@ -42,7 +43,7 @@ def spot_check(pairs: Sequence[Pair]) -> SpotCheck | None:
         if image.shape == labels.shape and image.min() < image.max():
             seen = middle(image.shape, int(np.sqrt(PIXELS)))
             looked.append((image[seen], labels[seen]))
-    beads = sum(len(np.unique(labels[labels > 0])) for _, labels in looked)
+    beads = sum(count_beads(labels) for _, labels in looked)
     if beads < FEWEST:
         return None
     found = pooled([audit(image, labels) for image, labels in looked])

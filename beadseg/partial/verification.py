@@ -17,6 +17,7 @@ from beadseg.data.settings_file import write_completeness
 from beadseg.errors import BeadsegError
 from beadseg.files import output_folder
 from beadseg.inference.outputs.views import view
+from beadseg.matching import count_beads
 from beadseg.page import Page
 from beadseg.partial.audit import (
     KINDS,
@@ -145,7 +146,7 @@ def _row(sample, found: Audit, least: float) -> dict[str, Any]:
 
 def _wrong_row(sample, manual: np.ndarray, kind: str) -> dict[str, Any]:
     """Of a mask that is not this image's: how complete it is means nothing."""
-    labelled = len(np.unique(manual[manual > 0]))
+    labelled = count_beads(manual)
     known = {"image": sample.name, "file": sample.source, "labelled": labelled}
     return dict.fromkeys(_FIELDS) | known | {"passes": False, "wrong": kind}
 

@@ -29,6 +29,7 @@ from beadseg.files import (
     user_path,
     write_whole,
 )
+from beadseg.matching import count_beads
 from beadseg.quoting import printable, some_of
 
 _TABLES = (".csv", ".tsv")
@@ -218,7 +219,7 @@ def _write(file: Path, kind: str, pages: list) -> Iterator[tuple[int, str]]:
             compression="zlib",
         )
     for mask, page in zip(masks, labels, strict=True):
-        yield len(np.unique(page[page > 0])), mask.note
+        yield count_beads(page), mask.note
 
 
 def _copy(path: Path, to: Path) -> None:
