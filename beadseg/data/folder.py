@@ -303,13 +303,13 @@ def find_files(folder: Path, problems: list[str]) -> dict[str, dict[str, Path]]:
 def sort_files(
     inside: dict[str, list[Path]], loose: list[Path], problems: list[str]
 ) -> dict[str, dict[str, Path]]:
-    """Files by kind and stem, those of the books among masks and loose files too."""
+    """Files by kind and stem, those of COCO files too, masks or loose."""
     files = {"images": _named(inside["images"], "images", (), problems)}
-    books = finding.books([*inside["masks"], *loose], files["images"], problems)
-    inside["masks"] = [path for path in inside["masks"] if path not in books]
+    coco = finding.coco_files([*inside["masks"], *loose], files["images"], problems)
+    inside["masks"] = [path for path in inside["masks"] if path not in coco]
     for kind in KINDS[1:]:
         files[kind] = _named(inside[kind], kind, files["images"], problems)
-    finding.open_books(books, files["masks"], files["images"], problems)
+    finding.open_coco_files(coco, files["masks"], files["images"], problems)
     return files
 
 

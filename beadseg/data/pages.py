@@ -237,14 +237,14 @@ class Tiles(NamedTuple):
     contrasts: np.ndarray  # f64[N], of them, relative
 
 
-def cut(page: Page, treatment: Preprocessing) -> Tiles:
+def cut(page: Page, preprocessing: Preprocessing) -> Tiles:
     """Normalises, resamples and cuts a page."""
-    scale = treatment.scale * page.scale
+    scale = preprocessing.scale * page.scale
     image, low, high = scaling.prepare(
         page.image,
-        low=treatment.low,
-        high=treatment.high,
-        flatten_sigma=treatment.flatten_sigma / page.scale,
+        low=preprocessing.low,
+        high=preprocessing.high,
+        flatten_sigma=preprocessing.flatten_sigma / page.scale,
         scale=scale,
     )
     labels, points = page.labels, page.points
@@ -255,7 +255,7 @@ def cut(page: Page, treatment: Preprocessing) -> Tiles:
     points = np.zeros((0, 2), np.float32) if points is None else points
     points = scaling.resample_points(points, page.image.shape, image.shape)
     records = []
-    boxes = tile_boxes(image.shape, treatment.tile_size)
+    boxes = tile_boxes(image.shape, preprocessing.tile_size)
     for rows, columns in boxes if page.whole else [scaling.middle(image.shape, _PART)]:
         tile = labels[rows, columns]
         known = int((tile != UNKNOWN).sum())
