@@ -54,9 +54,9 @@ def write_whole(file: Path, content: str | bytes | memoryview) -> None:
         f.write(content)
 
 
-def write_json(file: Path, content: Any) -> None:
+def write_json(file: Path, content: Any, indent: int = 2) -> None:
     """Writes a JSON file that a person can read, whole."""
-    write_whole(file, json.dumps(content, indent=2) + "\n")
+    write_whole(file, json.dumps(content, indent=indent) + "\n")
 
 
 @contextmanager
@@ -161,6 +161,14 @@ def read_json(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError("it holds something else than {...}")
     return old_names.content(file.name, content)
+
+
+def read_json_or_none(file: Path) -> dict[str, Any] | None:
+    """The same; None where there is none, or none that can be read."""
+    try:
+        return read_json(file)
+    except (OSError, ValueError):
+        return None
 
 
 def disk_error(error: BaseException | None) -> OSError | None:

@@ -73,8 +73,6 @@ class Errors(NamedTuple):
     false_positive: np.ndarray  # predicted, without a part in a merger or split
     merged: np.ndarray  # true, several under one prediction
     split: np.ndarray  # true, in several predictions
-    mergers: np.ndarray  # predicted, over several true beads
-    parts: np.ndarray  # predicted, of split beads
 
 
 def number_beads(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -100,6 +98,21 @@ def number_beads(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     number = np.zeros(top + 1, np.int32)
     number[ids] = np.arange(1, len(ids) + 1)
     return ids, number[beads]
+
+
+def count_beads(labels: np.ndarray) -> int:
+    """How many beads there are, those of positive labels i[H, W]."""
+    return len(np.unique(labels[labels > 0]))
+
+
+def centroids(labels: np.ndarray) -> np.ndarray:
+    """f64[N, 2], y and x, of the positive labels i[H, W] in ascending order, px."""
+    ids, index = number_beads(labels)
+    rows, columns = np.nonzero(index)
+    of = index[rows, columns]
+    area = np.bincount(of, minlength=len(ids) + 1)[1:]
+    sums = [np.bincount(of, at, len(ids) + 1)[1:] for at in (rows, columns)]
+    return np.stack(sums, 1) / area[:, None]
 
 
 def overlaps(truth: np.ndarray, predicted: np.ndarray) -> Overlaps:
@@ -219,8 +232,6 @@ def errors(found: Overlaps, matched: Match) -> Errors:
         false_positive=found.predicted[~right_too & ~merger & ~part & ~found.ignored],
         merged=found.truth[merged],
         split=found.truth[split],
-        mergers=found.predicted[merger],
-        parts=found.predicted[part & ~merger],
     )
 
 

@@ -74,15 +74,14 @@ _STACKED = 20  # letters: rows with more in a cell are stacked on a phone
 _CSS = Path(__file__).with_name("page.css")
 
 
-def log_axis(axes: Any, which: str) -> None:
-    """Makes the axis "x" or "y" a log one, with numbers at its ticks, not powers."""
-    axes.set(**{f"{which}scale": "log"})
-    axis = getattr(axes, f"{which}axis")
-    low, high = axis.get_view_interval()
+def log_axis(axes: Any) -> None:
+    """Makes the x axis a log one, with numbers at its ticks, not powers."""
+    axes.set(xscale="log")
+    low, high = axes.xaxis.get_view_interval()
     few = high / low < _NEAR
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
-    axis.set_major_formatter("{x:g}")
-    axis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 class Page:

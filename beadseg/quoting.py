@@ -79,6 +79,12 @@ def counted(count: float, one: str, many: str = "") -> str:
     return f"{number:,} {many or one + 's'}"
 
 
+def of_other_size(shape: Sequence[int], image: Sequence[int]) -> str:
+    """Of something [H, W] and its image, as "512 x 512 px but its image 64 x 64 px"."""
+    sizes = (f"{height} x {width} px" for height, width in (shape, image))
+    return " but its image ".join(sizes)
+
+
 def as_sentence(text: str) -> str:
     """A line of a message as a sentence: a capital first, a full stop last."""
     return f"{text[0].upper()}{text[1:]}."

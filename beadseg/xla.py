@@ -89,8 +89,8 @@ def _processor() -> str:
     except OSError:
         lines = []
     kinds = ("flags", "Features", "model name")
-    told = sorted({line for line in lines if line.startswith(kinds)})
-    text = "\n".join([platform.machine(), platform.processor(), *told])
+    facts = sorted({line for line in lines if line.startswith(kinds)})
+    text = "\n".join([platform.machine(), platform.processor(), *facts])
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 

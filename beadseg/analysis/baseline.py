@@ -57,18 +57,18 @@ def baseline_config(folder: Path, overview: Overview, epochs: int = 20) -> Confi
 
 
 def verdict_of(
-    curve: list[dict[str, Any]], overview: Overview, folder: Path, told: bool
+    curve: list[dict[str, Any]], overview: Overview, folder: Path, given: bool
 ) -> Verdict:
     """The verdict of a baseline on the data in `folder`.
 
     `curve` are the rows of kind "validation", corrected for completeness where that is
-    known; `told` says whether beads.toml gives it.
+    known; `given` says whether beads.toml gives it.
     """
     scores = [row["jaccard"] for row in curve]
     best = max(scores)
     at_half = max(row["jaccard_at_0.5"] for row in curve)
-    known = told or not (overview.seen < TRUSTED)
-    on = _measured_on(overview, told)
+    known = given or not (overview.seen < TRUSTED)
+    on = _measured_on(overview, given)
     settings = f"{folder.resolve().name}-analysis/{FILE}"
     train = f"python -m beadseg.main --config={shlex.quote(settings)}"
     data = shlex.quote(str(folder))
@@ -182,12 +182,12 @@ def _rising(scores: list[float]) -> bool:
     return len(scores) >= 3 and max(scores[-third:]) > _RISING * before
 
 
-def _measured_on(overview: Overview, told: bool) -> str:
+def _measured_on(overview: Overview, given: bool) -> str:
     if overview.partial:
         return (
             f" (corrected: masks label about {percent(overview.labelled)} of the beads)"
         )
-    return " (corrected for the completeness in beads.toml)" if told else ""
+    return " (corrected for the completeness in beads.toml)" if given else ""
 
 
 def _share(overview: Overview) -> str:

@@ -1,5 +1,7 @@
 """What a person should know first of a data set: copies, wrong masks, noise."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from beadseg.analysis.fingerprint import Fingerprint, Row
@@ -9,7 +11,7 @@ from beadseg.training.completeness import TRUSTED
 
 OFFSET = 2.0  # px from which a mask is said to be shifted
 OFFSET_GAIN = 1.15  # by which slopes under the outlines must grow
-_PROBLEMS, _DOUBTS = 8, 12  # told first; the page lists all
+_PROBLEMS, _DOUBTS = 8, 12  # listed first; the page lists all
 DEFECTS = (
     ("holes", "holes in beads"),
     ("specks", "specks far smaller than a bead"),
@@ -17,35 +19,49 @@ DEFECTS = (
     ("twice", "ids used in places far apart"),
 )
 
+Callout = tuple[str, str, str]  # kind, sentence, heading
 
-def findings(fingerprint: Fingerprint, o: Overview) -> list[tuple[str, str, str]]:
-    """What a person should know first: (kind, sentence, heading) for callouts."""
-    found = []
 
-    def add(kind: str, heading: str, text: str) -> None:
-        found.append((kind, text, heading))
+def findings(fingerprint: Fingerprint, o: Overview) -> list[Callout]:
+    """What a person should know first of a data set."""
+    return [
+        *_left_out(fingerprint),
+        *_copies(fingerprint),
+        *_completeness(fingerprint, o),
+        *_of_masks(fingerprint, o),
+        *_of_images(o),
+    ]
 
+
+def _left_out(fingerprint: Fingerprint) -> Iterator[Callout]:
     more = "{:,} more, listed on the page."
     for problem in fingerprint.problems[:_PROBLEMS]:
-        add("bad", "Left out", problem)
+        yield "bad", problem, "Left out"
     if len(fingerprint.problems) > _PROBLEMS:
-        add("bad", "Left out", more.format(len(fingerprint.problems) - _PROBLEMS))
+        yield "bad", more.format(len(fingerprint.problems) - _PROBLEMS), "Left out"
     for doubt in fingerprint.doubts[:_DOUBTS]:
-        kind = "bad" if doubt.left_out else "warn"
-        add(kind, f"Mask: {doubt.kind}", doubt.line)
+        yield "bad" if doubt.left_out else "warn", doubt.line, f"Mask: {doubt.kind}"
     if len(fingerprint.doubts) > _DOUBTS:
-        add("warn", "Masks", more.format(len(fingerprint.doubts) - _DOUBTS))
+        yield "warn", more.format(len(fingerprint.doubts) - _DOUBTS), "Masks"
+
+
+def _copies(fingerprint: Fingerprint) -> Iterator[Callout]:
     copies = fingerprint.leaks or fingerprint.duplicates
+    if not copies:
+        return
     pairs = counted(len(copies), "pair of equal images", "pairs of equal images")
-    such = f"such as {copies[0].first} and {copies[0].second}" if copies else ""
+    such = f"such as {copies[0].first} and {copies[0].second}"
     if fingerprint.leaks:
         text = (
             f"{pairs} on both sides of the split, {such}: delete one, or give both "
             "one group in beads.toml."
         )
-        add("bad", "Leak from training to validation", text)
-    elif copies:
-        add("warn", "Copies", f"{pairs}, {such}.")
+        yield "bad", text, "Leak from training to validation"
+    else:
+        yield "warn", f"{pairs}, {such}.", "Copies"
+
+
+def _completeness(fingerprint: Fingerprint, o: Overview) -> Iterator[Callout]:
     if o.partial:
         text = (
             f"Of the beads that are seen without masks about {percent(o.labelled)} "
@@ -53,13 +69,13 @@ def findings(fingerprint: Fingerprint, o: Overview) -> list[tuple[str, str, str]
             f"{o.labelled:.2f} on these masks. Complete them (`beadseg complete`), or "
             "train with the losses made for it."
         )
-        add("bad", "Masks are partial", text)
+        yield "bad", text, "Masks are partial"
     elif o.labelled_images and o.seen < TRUSTED:
         text = (
             f"Only {percent(o.seen)} of the labelled objects are seen by the "
             "mask-free estimate: it cannot say how complete these masks are."
         )
-        add("note", "Completeness unknown", text)
+        yield "note", text, "Completeness unknown"
     elif not o.labelled_images:
         if o.point_images:
             text = "There are centres, not masks: sizes and coverage are estimates"
@@ -67,20 +83,23 @@ def findings(fingerprint: Fingerprint, o: Overview) -> list[tuple[str, str, str]
             text = "No mask tells beads from background: all numbers are estimates"
         else:
             text = "There are neither masks nor centres: all numbers are estimates"
-        add("note", "No masks", f"{text} from the images alone.")
+        yield "note", f"{text} from the images alone.", "No masks"
+
+
+def _of_masks(fingerprint: Fingerprint, o: Overview) -> Iterator[Callout]:
     full = [row.name for row in fingerprint.rows if row.mask and row.mask.full]
     empty = [r.name for r in fingerprint.rows if r.mask and not r.mask.objects]
     for names, what in ((full, "full"), (empty, "empty")):
         if names:
             text = f"{len(names)}, such as {names[0]}."
-            add("warn", f"Masks that are {what}", text)
+            yield "warn", text, f"Masks that are {what}"
     if fingerprint.marks.are_marks:
         text = (
             f"{as_sentence(fingerprint.marks.sentence())} Training takes the outlines "
             "of beads from the default model where it agrees, and judges centres and "
             'counts (data.masks = "outlines" takes the discs for outlines).'
         )
-        add("warn", "Marks, not outlines", text)
+        yield "warn", text, "Marks, not outlines"
     beside = [row for row in fingerprint.rows if row.beside >= OFFSET]
     if beside:
         worst = max(beside, key=lambda row: row.beside)
@@ -89,20 +108,23 @@ def findings(fingerprint: Fingerprint, o: Overview) -> list[tuple[str, str, str]
             f"such as {worst.name}: up to {worst.beside:.0f} px beside the beads. "
             "Export them again at the size of the image."
         )
-        add("warn", "Masks beside their beads", text)
+        yield "warn", text, "Masks beside their beads"
     shifted = [r.name for r in fingerprint.rows if is_shifted(r) and r not in beside]
     if len(shifted) > 0.2 * o.labelled_images:
         text = (
             f"{counted(len(shifted), 'mask lies', 'masks lie')} beside the slopes of "
             f"their images, such as {shifted[0]}."
         )
-        add("warn", "Masks are shifted", text)
+        yield "warn", text, "Masks are shifted"
+
+
+def _of_images(o: Overview) -> Iterator[Callout]:
     if o.saturated > 0.005:
         text = f"{percent(o.saturated, 1)} of the pixels are at the upper end"
-        add("warn", "Saturation", f"{text}: expose less.")
+        yield "warn", f"{text}: expose less.", "Saturation"
     if o.signal_to_noise < 5:
-        add("warn", "Noisy images", f"Signal to noise is {o.signal_to_noise:.1f}.")
-    return found
+        text = f"Signal to noise is {o.signal_to_noise:.1f}."
+        yield "warn", text, "Noisy images"
 
 
 def is_shifted(row: Row) -> bool:
@@ -134,5 +156,5 @@ def defects(rows: list[Row]) -> list[tuple[str, int, int, str]]:
 
 
 def number_of_defects(row: Row) -> int:
-    """By which the worst masks are told; one beside its image counts for five."""
+    """By which the worst masks are found; one beside its image counts for five."""
     return sum(getattr(row.mask, name) for name, _ in DEFECTS) + 5 * is_shifted(row)

@@ -7,6 +7,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 from scipy import ndimage
 
+from beadseg.data.scaling import diagonal_noise, stretch
+
 THUMBNAIL = 48  # px, side of the picture by which duplicates are found
 _GRID = 12  # blocks a side, for the light
 _REACH = 8  # px around an edge in which its height is looked for
@@ -43,12 +45,8 @@ def measure_image(page: np.ndarray, inside: np.ndarray) -> ImageFacts:
     """
     values = page.astype(np.float32)
     values = np.where(np.isfinite(values), values, 0)
-    low, high = (float(v) for v in np.percentile(values[::2, ::2], (0.5, 99.5)))
-    if high <= low:
-        low, high = float(values.min()), float(values.max())
-    span = (high - low) or 1.0
-    scaled = np.clip((values - low) / span, -0.5, 1.5)
-    noise = _noise(scaled)
+    scaled, low, high = stretch(page)
+    noise = diagonal_noise(scaled)
     outside = ~ndimage.binary_dilation(inside, iterations=2)
     if outside.mean() < 0.02:
         outside = ~inside if (~inside).any() else np.ones_like(inside)
@@ -113,14 +111,6 @@ def _saturated(page: np.ndarray) -> float:
         span = float(top - page.min()) / 100
         below = np.mean((page < top) & (page >= top - span))
     return share if share > max(5e-4, 4 * float(below)) else 0.0
-
-
-def _noise(scaled: np.ndarray) -> float:
-    """From differences across diagonals, which edges and slopes leave alone."""
-    height, width = (n // 2 * 2 for n in scaled.shape)
-    a, b = scaled[:height:2, :width:2], scaled[:height:2, 1:width:2]
-    c, d = scaled[1:height:2, :width:2], scaled[1:height:2, 1:width:2]
-    return float(np.median(np.abs(a - b - c + d)) / (2 * 0.6745))
 
 
 def _light(scaled, outside, noise) -> tuple[np.ndarray, float, float]:

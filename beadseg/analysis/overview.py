@@ -6,7 +6,7 @@ import numpy as np
 
 from beadseg.analysis.fingerprint import Fingerprint, Row
 from beadseg.analysis.mask_facts import median
-from beadseg.training.completeness import PARTIAL, TRUSTED
+from beadseg.training.completeness import are_partial
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Overview:
     @property
     def partial(self) -> bool:
         """Whether masks lack beads, as far as the estimate can be trusted."""
-        return self.seen >= TRUSTED and self.labelled < PARTIAL
+        return are_partial(self.labelled, self.seen)
 
 
 def look_over(fingerprint: Fingerprint) -> Overview:
@@ -57,9 +57,7 @@ def look_over(fingerprint: Fingerprint) -> Overview:
     share = [row for row in rows if row.labelled is not None]
     labelled = median([row.labelled for row in share])
     seen = median([row.seen for row in rows if row.seen is not None])
-    partial = seen >= TRUSTED and labelled < PARTIAL
-    use_masks = masked and not partial
-    if use_masks:
+    if masked and not are_partial(labelled, seen):
         source = "masks"
         objects = [row.mask.objects for row in masked]
         coverage = [row.mask.coverage for row in masked]

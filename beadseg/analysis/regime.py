@@ -49,7 +49,7 @@ def regime(overview: Overview) -> Regime:
 
 
 def distance(overview: Overview, reference: Reference) -> float:
-    """Doublings beyond the ranges of a reference, as a Euclidean sum."""
+    """Euclidean sum of the log2 distances beyond the ranges of a reference."""
     total = 0.0
     for name, weight in _WEIGHTS:
         value = getattr(overview, name)

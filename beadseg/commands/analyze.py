@@ -29,15 +29,12 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> dict:
     """Measures, prints in plain words, writes; returns all numbers."""
-    from dataclasses import asdict
-
-    from beadseg.analysis import regime as regimes
     from beadseg.analysis.analysis_page import write_page
-    from beadseg.analysis.findings import findings
-    from beadseg.analysis.fingerprint import plain, take_fingerprint
+    from beadseg.analysis.fingerprint import take_fingerprint
     from beadseg.analysis.overview import look_over
     from beadseg.analysis.recommendation import FILE, write_config
-    from beadseg.analysis.rules import complain, recommend
+    from beadseg.analysis.regime import regime
+    from beadseg.analysis.rules import complain
     from beadseg.config import base_config, load_config
     from beadseg.data.folder import scan, trusted
     from beadseg.errors import BeadsegError
@@ -70,30 +67,11 @@ def run(options: argparse.Namespace) -> dict:
             f"{fingerprint.problems[0]}"
         )
     overview = look_over(fingerprint)
-    found = regimes.regime(overview)
+    found = regime(overview)
     complaints = None if given is None else complain(given, overview)
     reason = _why_not_train(folder, overview)
     file = None if reason else output / FILE
-    result = plain(
-        {
-            "regime": found._asdict() | {"sentence": regimes.sentence(found)},
-            "overview": asdict(overview),
-            "table": [
-                dict(zip(_COLUMNS, r, strict=True)) for r in regimes.table(overview)
-            ],
-            "findings": [
-                f"{h}: {text}" for _, text, h in findings(fingerprint, overview)
-            ],
-            "recommended": {
-                field: {"value": choice.value, "because": choice.because}
-                for field, (choice, _) in recommend(overview).items()
-            },
-            "complaints": None
-            if complaints is None
-            else [complaint._asdict() for complaint in complaints],
-        }
-        | fingerprint.as_json()
-    )
+    result = _result(fingerprint, overview, found, complaints)
     with output_folder(output):
         if file:
             text = write_config(overview, folder.path, output)
@@ -115,6 +93,37 @@ def run(options: argparse.Namespace) -> dict:
 
 
 _COLUMNS = ("what", "sparse", "dense", "measured", "means")
+
+
+def _result(fingerprint, overview, found, complaints) -> dict:
+    """What analysis.json holds."""
+    from dataclasses import asdict
+
+    from beadseg.analysis import regime as regimes
+    from beadseg.analysis.findings import findings
+    from beadseg.analysis.fingerprint import plain
+    from beadseg.analysis.rules import recommend
+
+    return plain(
+        {
+            "regime": found._asdict() | {"sentence": regimes.sentence(found)},
+            "overview": asdict(overview),
+            "table": [
+                dict(zip(_COLUMNS, r, strict=True)) for r in regimes.table(overview)
+            ],
+            "findings": [
+                f"{h}: {text}" for _, text, h in findings(fingerprint, overview)
+            ],
+            "recommended": {
+                field: {"value": choice.value, "because": choice.because}
+                for field, (choice, _) in recommend(overview).items()
+            },
+            "complaints": None
+            if complaints is None
+            else [complaint._asdict() for complaint in complaints],
+        }
+        | fingerprint.as_json()
+    )
 
 
 def _why_not_train(folder, overview) -> str:

@@ -57,8 +57,8 @@ def run(options: argparse.Namespace) -> dict:
     summary = train(config, workdir, workdir.name)
     rows = read_rows(workdir / "metrics.jsonl")
     curve = [row for row in rows if row["kind"] == "validation"]
-    told = any(sample.completeness is not None for sample in folder.samples)
-    verdict = verdict_of(curve, overview, options.dir, told)
+    given = any(sample.completeness is not None for sample in folder.samples)
+    verdict = verdict_of(curve, overview, options.dir, given)
     doubts = map(as_sentence, cautions(summary))
     verdict = verdict._replace(checks=(*doubts, *verdict.checks))
     write_page(workdir / "baseline.html", verdict, rows, overview)

@@ -35,7 +35,7 @@ def add(commands: Subparsers) -> None:
 def run(options: argparse.Namespace) -> dict:
     """Looks, ranks, prints and writes a page; returns the causes and their numbers."""
     from beadseg.analysis.diagnosis.causes import CAUSES, diagnose
-    from beadseg.analysis.diagnosis.page import COLUMNS, write_page
+    from beadseg.analysis.diagnosis.page import COLUMNS, no_cause, write_page
     from beadseg.analysis.diagnosis.run_evidence import examine_run
     from beadseg.analysis.fingerprint import plain
     from beadseg.errors import BeadsegError
@@ -55,8 +55,7 @@ def run(options: argparse.Namespace) -> dict:
     for note in looked.notes:
         print(note)
     if not found:
-        where = "" if e.rows else " in the curves"
-        print(f"No cause shows{where}: the numbers are those of a healthy run.")
+        print(no_cause(e))
     for number, finding in enumerate(found, 1):
         print(
             f"{number}. {CAUSES[finding.cause].title} ({percent(finding.confidence)})"

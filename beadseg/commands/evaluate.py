@@ -75,8 +75,8 @@ def run(options: argparse.Namespace) -> dict:
 
     pairing = pair(options.predicted, options.truth, options.images)
     shares = known_shares(options.truth, pairing.pairs, options.completeness)
-    untold = [pair for pair in pairing.pairs if pair.name not in shares]
-    check = spot_check(untold) if untold else None
+    unknown = [pair for pair in pairing.pairs if pair.name not in shares]
+    check = spot_check(unknown) if unknown else None
     runs = runs_of(options.predicted, options.runs)
     known = trained_on(runs.there)
     result = evaluate(

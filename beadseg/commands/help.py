@@ -6,7 +6,6 @@ the work. A new one is a row of `TOPICS`.
 
 import argparse
 import ast
-import importlib
 import shutil
 import textwrap
 from collections.abc import Callable
@@ -30,7 +29,7 @@ Part = str | Table
 
 
 class Topic(NamedTuple):
-    """What is told under a name."""
+    """What is said under a name."""
 
     about: str
     parts: Callable[[], list[tuple[str, Part]]]  # each with its heading
@@ -131,15 +130,15 @@ def add(commands: Subparsers) -> None:
 
 
 def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> dict[str, Any]:
-    """Prints a topic, or writes the page; returns what was told."""
+    """Prints a topic, or writes the page; returns what was said."""
     chosen = [options.topic] if options.topic else list(TOPICS) if options.html else []
-    told = {name: TOPICS[name].parts() for name in chosen}
+    topics = {name: TOPICS[name].parts() for name in chosen}
     if options.html:
-        _write(options.html, told)
+        _write(options.html, topics)
         print(f"page: {options.html}")
-    elif told:
+    elif topics:
         width = min(shutil.get_terminal_size().columns, _WIDEST)
-        print("\n\n".join(_block(*part, width) for part in told[options.topic]))
+        print("\n\n".join(_block(*part, width) for part in topics[options.topic]))
     else:
         parser.print_help()
     return {
@@ -147,7 +146,7 @@ def run(options: argparse.Namespace, parser: argparse.ArgumentParser) -> dict[st
             heading: part._asdict() if isinstance(part, Table) else part
             for heading, part in parts
         }
-        for name, parts in told.items()
+        for name, parts in topics.items()
     }
 
 
@@ -178,12 +177,12 @@ def _aligned(table: Table, width: int) -> list[str]:
     return lines
 
 
-def _write(file: Path, told: dict[str, list[tuple[str, Part]]]) -> None:
+def _write(file: Path, topics: dict[str, list[tuple[str, Part]]]) -> None:
     """One page of all topics."""
-    page = importlib.import_module("beadseg.page").Page(
-        "beadseg", lead="Finds every microbead in a microscope image."
-    )
-    for name, parts in told.items():
+    from beadseg.page import Page
+
+    page = Page("beadseg", lead="Finds every microbead in a microscope image.")
+    for name, parts in topics.items():
         page.section(f"{name}: {TOPICS[name].about}")
         for heading, part in parts:
             page.subsection(heading)

@@ -8,6 +8,7 @@ from typing import Any
 from beadseg.commands import SEVERAL, Subparsers, detection, share
 from beadseg.errors import BeadsegError
 from beadseg.inference.outputs.kinds import OUTPUTS, TABLES, choices
+from beadseg.tables import DIALECTS
 
 
 def add(commands: Subparsers) -> None:
@@ -22,8 +23,8 @@ def add(commands: Subparsers) -> None:
         "the words for a paper (report.html, its plots in plots/).",
     )
     parser.add_argument("images", nargs="+", help="files, folders, or patterns")
-    told = "run or sweep folder; several make an ensemble (the default model)"
-    share(parser, "--run", told, **SEVERAL)
+    about = "run or sweep folder; several make an ensemble (the default model)"
+    share(parser, "--run", about, **SEVERAL)
     parser.add_argument(
         "--top", type=int, help="members of a sweep to take, best first (1)"
     )
@@ -69,7 +70,7 @@ def add(commands: Subparsers) -> None:
     )
     parser.add_argument(
         "--csv-dialect",
-        choices=("plain", "excel-eu"),
+        choices=DIALECTS,
         default="plain",
         help="excel-eu: semicolons, decimal comma and a byte order mark (plain)",
     )

@@ -95,8 +95,8 @@ def _serve(options: argparse.Namespace, prediction: bool) -> dict[str, Any]:
         result = _measure(options)
         beads = sum(row["count"] for row in result["images"])
         names = ("measured", "failed", "report")
-        told = {name: result[name] for name in names if name in result}
-        return told | {"images": len(result["images"]), "beads": beads}
+        facts = {name: result[name] for name in names if name in result}
+        return facts | {"images": len(result["images"]), "beads": beads}
 
     try:
         return serve(

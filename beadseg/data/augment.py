@@ -1,4 +1,4 @@
-"""Random crops, turned, scaled and relit; image and labels by one sampling.
+"""Random crops, turned and scaled, of other intensities: image and labels alike.
 
 Rotation, flips, zoom and shift make one matrix, and the pixels are read once: nothing
 is interpolated twice. Labels take the nearest pixel, so no new ones arise.

@@ -67,8 +67,8 @@ class Beads(tfds.core.ShardBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
     url_infos = None  # nothing is downloaded; looking for them needs one more package
 
-    def __init__(self, pages: Pages, treatment: Preprocessing, **options):
-        self._pages, self._treatment = pages, treatment
+    def __init__(self, pages: Pages, preprocessing: Preprocessing, **options):
+        self._pages, self._preprocessing = pages, preprocessing
         self.found = _Found()
         super().__init__(file_format="array_record", **options)
 
@@ -118,7 +118,7 @@ class Beads(tfds.core.ShardBasedBuilder):
 
     def _cut(self, index: int) -> Tiles | ReadError:
         try:
-            return cut(self._pages.load(index), self._treatment)
+            return cut(self._pages.load(index), self._preprocessing)
         except ReadError as error:
             return error
 
@@ -127,7 +127,7 @@ class Beads(tfds.core.ShardBasedBuilder):
         shards, room = [], 0
         for index in range(len(self._pages)):
             shape = scaling.scaled_shape(
-                self._pages.shape(index), self._treatment.scale
+                self._pages.shape(index), self._preprocessing.scale
             )
             size = shape[0] * shape[1] * _BYTES_PER_PIXEL
             if not shards or size > room:
@@ -173,7 +173,7 @@ class _Plan(NamedTuple):
     """What to build, and what to keep of how it was decided."""
 
     pages: Pages
-    treatment: Preprocessing
+    preprocessing: Preprocessing
     bead_diameter_px: float | None
     smallest_bead: float | None
     sizes: sizes.Sizes | None
@@ -252,7 +252,7 @@ def _open_generated(data: ConfigDict) -> Dataset:
         pages = GeneratedPages(data.generated)
         found = _plan(pages, data, pages.diameters())
         median = found.bead_diameter_px
-        seen = median and median * found.treatment.scale
+        seen = median and median * found.preprocessing.scale
         return found._replace(sizes=sizes.of_generated(drawn, seen))
 
     settings = _shaping(data) | {"generated": data.generated.to_dict()}
@@ -289,12 +289,12 @@ def _plan(
         scale, note = scaling.choose_scale(diameters, data.bead_diameter)
     median = float(np.median(diameters)) if len(diameters) else None
     low, high, flatten = (data.normalise[k] for k in ("low", "high", "flatten"))
-    treatment = Preprocessing(
+    preprocessing = Preprocessing(
         low, high, flatten * (median or 0.0), scale, data.tile_size
     )
     smallest = scaling.smallest_bead(of_images)
     notes = [note] if note else []
-    return _Plan(pages, treatment, median, smallest, known, notes)
+    return _Plan(pages, preprocessing, median, smallest, known, notes)
 
 
 def _open(plan: Callable[[], _Plan], key: str, data: ConfigDict) -> Dataset:
@@ -306,7 +306,7 @@ def _open(plan: Callable[[], _Plan], key: str, data: ConfigDict) -> Dataset:
         with cache.writing_cache(home), cache.build_folder(home) as temporary:
             _build(plan(), temporary)
         index = cache.read_built(home, _INDEX)
-    treatment = Preprocessing(**index["treatment"])
+    preprocessing = Preprocessing(**index["treatment"])
     return Dataset(
         directory=home / index["builder"],
         records=tuple(map(RecordInfo.from_json, index["records"])),
@@ -314,7 +314,7 @@ def _open(plan: Callable[[], _Plan], key: str, data: ConfigDict) -> Dataset:
         smallest_bead=index["smallest_bead"],
         sizes=index["sizes"] and tuple(index["sizes"]),
         faintest_bead=index["faintest_bead"],
-        scale=treatment.scale,
+        scale=preprocessing.scale,
         normalise={k: index["treatment"][k] for k in ("low", "high", "flatten_sigma")},
         fingerprint=key,
         problems=tuple(index["problems"]),
@@ -324,7 +324,7 @@ def _open(plan: Callable[[], _Plan], key: str, data: ConfigDict) -> Dataset:
 
 def _build(plan: _Plan, folder: Path) -> None:
     allow_nameless()
-    builder = Beads(plan.pages, plan.treatment, data_dir=folder)
+    builder = Beads(plan.pages, plan.preprocessing, data_dir=folder)
     downloads = folder / "downloads"
     builder.download_and_prepare(download_dir=downloads)
     shutil.rmtree(downloads)  # tfds makes it, empty
@@ -347,7 +347,7 @@ def _build(plan: _Plan, folder: Path) -> None:
         "smallest_bead": plan.smallest_bead,
         "sizes": plan.sizes,
         "faintest_bead": None if plan.sizes else faintest_bead(contrasts),
-        "treatment": plan.treatment._asdict(),
+        "treatment": plan.preprocessing._asdict(),
     }
     index["files"] = cache.checksums(folder)
     cache.write_stored(folder / _INDEX, index)

@@ -139,6 +139,14 @@ def read_stored(path: Path) -> Any:
     return value
 
 
+def read_stored_or_none(path: Path) -> Any | None:
+    """The same; None where there is none, or it is damaged and to be found anew."""
+    try:
+        return read_stored(path)
+    except (OSError, ValueError):
+        return None
+
+
 def checksums(folder: Path) -> dict[str, list[int]]:
     """Size and CRC-32 of each file below a folder, by its relative name."""
     return {

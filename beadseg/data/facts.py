@@ -7,7 +7,6 @@ index in the cache says.
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from beadseg.data.annotations.readers import READERS, names_of_classes, open_vector
@@ -16,7 +15,7 @@ from beadseg.data.cache import (
     hash_file,
     hash_json,
     once_a_file,
-    read_stored,
+    read_stored_or_none,
     size_and_time,
     write_stored,
     writing_cache,
@@ -25,6 +24,7 @@ from beadseg.data.images import gaps, reading
 from beadseg.data.masks import labels as labelling
 from beadseg.data.masks.points import spacings
 from beadseg.data.scaling import bead_diameters
+from beadseg.matching import count_beads
 from beadseg.threads import ordered_map
 
 _TUPLES = ("shape", "diameters", "spacings", "reading")
@@ -112,11 +112,8 @@ def gather(tasks: list[Task], folder: Path, cache: Path) -> dict[Task, FileFacts
 
 
 def _load(path: Path, code: str) -> dict[str, dict]:
-    try:
-        stored = read_stored(path)
-    except (OSError, ValueError):  # what is damaged is found anew
-        return {}
-    return stored["files"] if stored["code"] == code else {}
+    stored = read_stored_or_none(path)
+    return stored["files"] if stored and stored["code"] == code else {}
 
 
 def _key(task: Task, folder: Path) -> str:
@@ -169,7 +166,7 @@ def _page(kind: str, page: reading.PageRef) -> PageFacts:
             case "masks":
                 mask = labelling.read_mask(page)
                 labels, facts["reading"] = mask.labels, (mask.kind, mask.note)
-                facts["beads"] = len(np.unique(labels[labels > 0]))
+                facts["beads"] = count_beads(labels)
                 facts["diameters"] = tuple(bead_diameters(labels).round(2).tolist())
             case "ignore":
                 labelling.read_ignored(page)

@@ -16,7 +16,7 @@ import errno
 import json
 import os
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +26,7 @@ from ml_collections import ConfigDict
 from beadseg.data.annotations import finding
 from beadseg.data.annotations.readers import READERS
 from beadseg.data.cache import cache_dir
-from beadseg.data.facts import KINDS, Task, gather
+from beadseg.data.facts import KINDS, FileFacts, Task, gather
 from beadseg.data.grouping import given_groups, keep_frames_together
 from beadseg.data.images.formats import is_zarr
 from beadseg.data.images.readers import endings, endings_in_words, kinds_in_words
@@ -86,41 +86,17 @@ def scan(data: ConfigDict) -> Folder:
     }
     everything = [task for of_kind in tasks.values() for task in of_kind.values()]
     facts = gather(everything, folder, cache_dir(data.cache_dir))
-    for kind in KINDS[1:]:
-        for stem in sorted(files[kind].keys() - files["images"].keys()):
-            problems.append(f"{files[kind][stem]}: no image of this name in images/")
-    for stem in sorted(settings.named() - files["images"].keys()):
-        problems.append(f"{folder / FILE}: no image {stem} in images/")
+    problems += _without_image(folder, files, settings)
     group_of = given_groups(data.group_pattern, settings)
-    samples, taken = [], set()
-    for stem in sorted(files["images"]):
-        parts = {kind: tasks[kind].get(stem) for kind in KINDS}
-        group = group_of(stem)
-        found = match(stem, parts, facts, settings, group, problems)
-        for sample in [s for s in found if s.name in taken]:
-            problems.append(f"{sample.image.path}: {sample.name} is also another file")
-            found.remove(sample)
-        taken.update(sample.name for sample in found)
-        samples += found
-    files_of: dict[str, list[Path]] = {}
-    for task in everything:
-        for note in facts[task].notes:
-            files_of.setdefault(note, []).append(task.path)
-    notes = [f"{some_of(paths)}: {note}" for note, paths in files_of.items()]
+    samples = _samples(tasks, facts, settings, group_of, problems)
+    notes = _notes(everything, facts)
     late = [folder / "masks" / stem for stem in files["masks"] if _late(folder, stem)]
     if late:
         notes.append(
             f"{some_of(late)}: older than the decisions of a review that was killed: "
             f"run beadseg review {folder} and end it, before you train on them"
         )
-    gaps = {task.path: sum(p.missing for p in facts[task].pages) for task in everything}
-    gaps = {path: count for path, count in gaps.items() if count}
-    if gaps:
-        notes.append(
-            f"{some_of(list(gaps))}: "
-            f"{counted(sum(gaps.values()), 'pixel has', 'pixels have')} no data (NaN, "
-            "infinite or blank): unknown, neither bead nor background"
-        )
+    notes += _notes_on_gaps(everything, facts)
     samples, note = with_discs(samples, data.point_diameter)
     if note:
         notes.append(note)
@@ -146,6 +122,64 @@ def scan(data: ConfigDict) -> Folder:
             + some_of(unlabelled, 3)
         )
     return Folder(folder, tuple(samples), tuple(problems), tuple(notes), doubts)
+
+
+def _without_image(
+    folder: Path, files: dict[str, dict[str, Path]], settings: BeadsToml
+) -> list[str]:
+    """Lines on what belongs to an image that is not there."""
+    there = files["images"].keys()
+    problems = [
+        f"{files[kind][stem]}: no image of this name in images/"
+        for kind in KINDS[1:]
+        for stem in sorted(files[kind].keys() - there)
+    ]
+    return problems + [
+        f"{folder / FILE}: no image {stem} in images/"
+        for stem in sorted(settings.named() - there)
+    ]
+
+
+def _samples(
+    tasks: dict[str, dict[str, Task]],
+    facts: dict[Task, FileFacts],
+    settings: BeadsToml,
+    group_of: Callable[[str], str],
+    problems: list[str],
+) -> list[Sample]:
+    """The samples of all images by name, each name once; adds to `problems`."""
+    samples: list[Sample] = []
+    taken: set[str] = set()
+    for stem in sorted(tasks["images"]):
+        parts = {kind: tasks[kind].get(stem) for kind in KINDS}
+        found = match(stem, parts, facts, settings, group_of(stem), problems)
+        for sample in [s for s in found if s.name in taken]:
+            problems.append(f"{sample.image.path}: {sample.name} is also another file")
+            found.remove(sample)
+        taken.update(sample.name for sample in found)
+        samples += found
+    return samples
+
+
+def _notes(tasks: list[Task], facts: dict[Task, FileFacts]) -> list[str]:
+    """What there is to say on how files were read, each with its files."""
+    files_of: dict[str, list[Path]] = {}
+    for task in tasks:
+        for note in facts[task].notes:
+            files_of.setdefault(note, []).append(task.path)
+    return [f"{some_of(paths)}: {note}" for note, paths in files_of.items()]
+
+
+def _notes_on_gaps(tasks: list[Task], facts: dict[Task, FileFacts]) -> list[str]:
+    gaps = {task.path: sum(p.missing for p in facts[task].pages) for task in tasks}
+    gaps = {path: count for path, count in gaps.items() if count}
+    if not gaps:
+        return []
+    pixels = counted(sum(gaps.values()), "pixel has", "pixels have")
+    return [
+        f"{some_of(list(gaps))}: {pixels} no data (NaN, infinite or blank): unknown, "
+        "neither bead nor background"
+    ]
 
 
 def doubt_lines(doubts: tuple[MaskDoubt, ...]) -> list[str]:
@@ -269,13 +303,13 @@ def find_files(folder: Path, problems: list[str]) -> dict[str, dict[str, Path]]:
 def sort_files(
     inside: dict[str, list[Path]], loose: list[Path], problems: list[str]
 ) -> dict[str, dict[str, Path]]:
-    """Files by kind and stem, those of the books among masks and loose files too."""
+    """Files by kind and stem, those of COCO files too, masks or loose."""
     files = {"images": _named(inside["images"], "images", (), problems)}
-    books = finding.books([*inside["masks"], *loose], files["images"], problems)
-    inside["masks"] = [path for path in inside["masks"] if path not in books]
+    coco = finding.coco_files([*inside["masks"], *loose], files["images"], problems)
+    inside["masks"] = [path for path in inside["masks"] if path not in coco]
     for kind in KINDS[1:]:
         files[kind] = _named(inside[kind], kind, files["images"], problems)
-    finding.open_books(books, files["masks"], files["images"], problems)
+    finding.open_coco_files(coco, files["masks"], files["images"], problems)
     return files
 
 

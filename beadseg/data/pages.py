@@ -22,6 +22,7 @@ from beadseg.data.masks.points import discs
 from beadseg.data.samples import Sample, mask_of, read_sample
 from beadseg.data.tiles import RecordInfo, points_inside, quantise, tile_boxes
 from beadseg.errors import BeadsegError
+from beadseg.matching import count_beads
 
 _PART = 256  # px, side of what is seen of a level that is not seen as a whole
 _FEW = 32  # generated images that tell the size of all
@@ -181,7 +182,7 @@ class GeneratedPages:
             "source": name,
             "group": name,
             "page": 0,
-            "beads": len(np.unique(labels[labels > 0])),
+            "beads": count_beads(labels),
             "uid": hash_arrays(drawn.image, labels),
             "pixel_size": drawn.pixel_size,
             "completeness": None,
@@ -236,26 +237,26 @@ class Tiles(NamedTuple):
     contrasts: np.ndarray  # f64[N], of them, relative
 
 
-def cut(page: Page, treatment: Preprocessing) -> Tiles:
+def cut(page: Page, preprocessing: Preprocessing) -> Tiles:
     """Normalises, resamples and cuts a page."""
-    scale = treatment.scale * page.scale
+    scale = preprocessing.scale * page.scale
     image, low, high = scaling.prepare(
         page.image,
-        low=treatment.low,
-        high=treatment.high,
-        flatten_sigma=treatment.flatten_sigma / page.scale,
+        low=preprocessing.low,
+        high=preprocessing.high,
+        flatten_sigma=preprocessing.flatten_sigma / page.scale,
         scale=scale,
     )
     labels, points = page.labels, page.points
     if labels is None:
         labels = np.full(page.image.shape, UNKNOWN, np.int32)
-    before, found = _count(labels), contrasts(labels, page.image, relative=True)
+    before, found = count_beads(labels), contrasts(labels, page.image, relative=True)
     labels = scaling.resample_labels(labels, image.shape)
     points = np.zeros((0, 2), np.float32) if points is None else points
     points = scaling.resample_points(points, page.image.shape, image.shape)
     records = []
-    boxes = tile_boxes(image.shape, treatment.tile_size)
-    for rows, columns in boxes if page.whole else [_middle(image.shape)]:
+    boxes = tile_boxes(image.shape, preprocessing.tile_size)
+    for rows, columns in boxes if page.whole else [scaling.middle(image.shape, _PART)]:
         tile = labels[rows, columns]
         known = int((tile != UNKNOWN).sum())
         info = RecordInfo(
@@ -277,15 +278,4 @@ def cut(page: Page, treatment: Preprocessing) -> Tiles:
             "points": points_inside(points, rows, columns),
         }
         records.append((info, arrays))
-    return Tiles(records, before, before - _count(labels), found)
-
-
-def _middle(shape: tuple[int, int]) -> tuple[slice, slice]:
-    rows, columns = (
-        slice(max((n - _PART) // 2, 0), (n + min(_PART, n)) // 2) for n in shape
-    )
-    return rows, columns
-
-
-def _count(labels: np.ndarray) -> int:
-    return len(np.unique(labels[labels > 0]))
+    return Tiles(records, before, before - count_beads(labels), found)

@@ -185,6 +185,11 @@ def as_floats(page: np.ndarray) -> np.ndarray:
     return page.astype(np.float32 if exact else np.float64)
 
 
+def middle(shape: tuple[int, ...], side: int) -> tuple[slice, ...]:
+    """The square of `side` px in the middle of an image, as far as the image goes."""
+    return tuple(slice(max(n - side, 0) // 2, (n + min(side, n)) // 2) for n in shape)
+
+
 def span(
     values: np.ndarray, low: float, high: float, least: float = 0.0
 ) -> tuple[float, float]:
@@ -258,10 +263,32 @@ def _noise(found: np.ndarray) -> float:
     """
     if not found.size:
         return 0.0
-    middle = float(np.median(found)) / _GAUSSIAN_MEDIAN
-    if middle == 0:
-        middle = float(found.mean(dtype=np.float64)) / _GAUSSIAN_MEAN
-    return middle / math.sqrt(6)
+    usual = float(np.median(found)) / _GAUSSIAN_MEDIAN
+    if usual == 0:
+        usual = float(found.mean(dtype=np.float64)) / _GAUSSIAN_MEAN
+    return usual / math.sqrt(6)
+
+
+def stretch(page: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """A page [H, W] as shares of its own range, f32 from -0.5 to 1.5, and its ends.
+
+    What is not finite counts as 0. The ends, in units of the page, are percentiles, or
+    the smallest and the largest pixel where these are the same.
+    """
+    values = page.astype(np.float32)
+    values = np.where(np.isfinite(values), values, 0)
+    low, high = (float(v) for v in np.percentile(values[::2, ::2], (0.5, 99.5)))
+    if high <= low:
+        low, high = float(values.min()), float(values.max())
+    return np.clip((values - low) / ((high - low) or 1.0), -0.5, 1.5), low, high
+
+
+def diagonal_noise(values: np.ndarray) -> float:
+    """As `noise`, from differences across diagonals, which edges and slopes spare."""
+    height, width = (n // 2 * 2 for n in values.shape)
+    a, b = values[:height:2, :width:2], values[:height:2, 1:width:2]
+    c, d = values[1:height:2, :width:2], values[1:height:2, 1:width:2]
+    return float(np.median(np.abs(a - b - c + d)) / (2 * 0.6745))
 
 
 def background(values: np.ndarray, sigma: float) -> np.ndarray:

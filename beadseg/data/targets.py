@@ -5,6 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 from scipy import ndimage
 
+from beadseg.data.masks.beads import boundaries
+
 UNKNOWN_DISTANCE = -1.0
 RING = 4  # px around a bead where it is known that it has ended
 
@@ -44,7 +46,7 @@ def distance(labels: np.ndarray) -> np.ndarray:
       f32[H, W] of 0..1, or UNKNOWN_DISTANCE.
     """
     beads = labels > 0
-    rim = _rim(labels)
+    rim = boundaries(labels)
     if not rim.any():  # all one bead, or none
         return np.full(labels.shape, UNKNOWN_DISTANCE, np.float32)
     # Beyond an array nothing is measured to: a bead goes on there. One transform for
@@ -62,13 +64,3 @@ def distance(labels: np.ndarray) -> np.ndarray:
     share[cut[bead]] = UNKNOWN_DISTANCE
     around = np.where(depth > RING, np.float32(UNKNOWN_DISTANCE), np.float32(0))
     return np.where(beads, share, around)
-
-
-def _rim(labels: np.ndarray) -> np.ndarray:
-    """Pixels beside one of another label, above, below, left or right of it."""
-    rim = np.zeros(labels.shape, bool)
-    for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
-        differs = labels[one] != labels[other]
-        rim[one] |= differs
-        rim[other] |= differs
-    return rim

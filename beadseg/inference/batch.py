@@ -21,6 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from beadseg import __version__
+from beadseg.config import flatten
 from beadseg.data.images.reading import ReadError, check_image
 from beadseg.data.images.stacks import PLACE
 from beadseg.errors import BeadsegError
@@ -279,7 +280,7 @@ def write_image(
 
 
 def begin(predictor: Predictor, options: Options) -> None:
-    """Checks that the folder is empty or may be gone on with, and says what it is."""
+    """Checks that the folder is empty or may be continued, and says what it is."""
     output = options.output
     with writing(output, "-o"):
         if _holds_files(options):
@@ -317,16 +318,9 @@ def _check_apart(inputs: Inputs, output: Path) -> None:
 def _identity(run) -> dict[str, str]:
     """Which weights, wherever the folder lies now."""
     digest = hashlib.blake2b(digest_size=8)
-    for array in _leaves(run.weights):
+    for array in flatten(run.weights._asdict()).values():
         digest.update(np.ascontiguousarray(array).tobytes())
     return {"run": run.name, "weights": digest.hexdigest()}
-
-
-def _leaves(tree: Any) -> list[np.ndarray]:
-    if isinstance(tree, np.ndarray):
-        return [tree]
-    values = tree.values() if isinstance(tree, dict) else tree
-    return [leaf for value in values for leaf in _leaves(value)]
 
 
 def check_same(predictor: Predictor, options: Options) -> None:
@@ -352,7 +346,7 @@ def check_same(predictor: Predictor, options: Options) -> None:
 
 
 def _holds_files(options: Options) -> bool:
-    """Whether there is something in the folder to go on with."""
+    """Whether there is something in the folder to continue."""
     holds = holds_files(options.output)
     if holds and not options.resume:
         raise BeadsegError(

@@ -1,6 +1,5 @@
 """Label images of any tool, measured and written as a prediction folder."""
 
-import json
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ from beadseg.files import (
     holds_files,
     output_folder,
     remove_leftovers,
-    write_whole,
+    write_json,
     writing,
 )
 from beadseg.inference import doubts
@@ -32,7 +31,7 @@ from beadseg.inference.outputs.surroundings import surroundings
 from beadseg.inference.records import DONE, read_as, record_of, write_record
 from beadseg.inference.scores.pairing import Pair, Pairing, read_predicted
 from beadseg.inference.settings import FILE
-from beadseg.quoting import printable, short_name
+from beadseg.quoting import of_other_size, printable, short_name
 from beadseg.tables import Table, constant, rows_to_table
 
 
@@ -80,7 +79,7 @@ def measure_labels(
         remove_leftovers(output / DONE, *(output / kind for kind in choices()))
         settings = {"beadseg": __version__, "runs": [], "pixel_size": pixel_size}
         settings |= counting(edge, regions or Regions()) | {"channels": channels}
-        write_whole(output / FILE, json.dumps(settings, indent=2) + "\n")
+        write_json(output / FILE, settings)
         (output / DONE).mkdir(exist_ok=True)
         for pair in tqdm(pairing.pairs, "measuring", unit="image", disable=None):
             try:
@@ -174,10 +173,9 @@ def _measure(
     image = pair.image.read()
     check_image(image, pair.image.where, constant=True)
     if image.shape != labels.shape:
-        sizes = (f"{h} x {w} px" for h, w in (labels.shape, image.shape))
+        sizes = of_other_size(labels.shape, image.shape)
         raise ReadError(
-            f"{pair.predicted.where}: {' but its image '.join(sizes)}: give the image "
-            "that was labelled"
+            f"{pair.predicted.where}: {sizes}: give the image that was labelled"
         )
     if labels.max(initial=0) > labels.size:  # numbers of colours or the like
         labels = relabel_sequential(labels)[0].astype(np.int32)

@@ -17,7 +17,7 @@ import beadseg
 from beadseg.errors import BeadsegError, note
 from beadseg.files import user_path, writing
 from beadseg.inference import doubts
-from beadseg.inference.records import DONE
+from beadseg.inference.records import records
 from beadseg.quoting import counted, is_printable, short_name
 from beadseg.tables import Table, constant, stacked
 
@@ -230,7 +230,7 @@ class Predictions(Sequence[Prediction]):
         failed: list[str] = []
         with batch.folder_alone(inputs.Inputs([], [], []), options):
             batch.begin(predictor, options)
-            there = sorted(file.stem for file in (folder / DONE).glob("*.npz"))
+            there = [file.stem for file in records(folder)]
             taken = {name.lower() for name in there}
             for name in names:
                 if name.lower() in taken:

@@ -180,9 +180,9 @@ class Predictor:
         judged = on_pyramid and settings.min_score == AUTO
         field = even = image
         if on_pyramid:
-            even, field, missing, span, told = clean(image, missing, bars=judged)
+            even, field, missing, span, more = clean(image, missing, bars=judged)
             least_span = max(least_span, span)
-            notes += told
+            notes += more
         look = self._looker(even, threshold, missing, least_span, allocate)
         asked = None if settings.diameter == AUTO else float(settings.diameter)
         if on_pyramid:

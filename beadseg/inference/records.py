@@ -21,6 +21,11 @@ def record_of(folder: Path, name: str) -> Path:
     return folder / DONE / f"{name}.npz"
 
 
+def records(folder: Path) -> list[Path]:
+    """The files of all images of a prediction folder, by name."""
+    return sorted((folder / DONE).glob("*.npz"), key=lambda file: file.stem)
+
+
 def read_as(page: PageRef) -> dict[str, Any]:
     """How a page is found again, from any working directory."""
     return {

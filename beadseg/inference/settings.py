@@ -60,6 +60,11 @@ def read_settings(folder: Path) -> dict[str, Any]:
     return found
 
 
+def names_of_runs(made: dict[str, Any]) -> list[str]:
+    """The runs that a prediction was made with, by its settings; [] of given labels."""
+    return [run["run"] for run in made.get("runs") or []]
+
+
 def _is_auto_or_number(value: Any) -> bool:
     return value == AUTO or type(value) in (int, float)
 

@@ -14,7 +14,7 @@ share writes the tables. No file depends on who wrote it: they have the bytes th
 process gives.
 
 A plan for 1,000 tasks, 100,000 images and 16,667 shares, of what was measured with
-`strace -f` on one task (all outputs, some 25 beads per image) and with a folder of as
+`strace -f` on one task (all outputs, about 25 beads per image) and with a folder of as
 many shares on a local disk; not yet run on a cluster:
 
 start    15,000 calls of each task to load Python's packages, 2,200 of them opens: 15
@@ -80,7 +80,7 @@ WAITS = (1.0, 30.0)  # s between two looks at what others still do: first, longe
 def prepare(
     inputs: Inputs, predictor: Predictor, options: Options, tasks: int
 ) -> dict[str, int]:
-    """Makes a folder ready for tasks; one that was begun is gone on with.
+    """Makes a folder ready for tasks; one that was begun is continued.
 
     Returns:
       "images" and "shares", how many.

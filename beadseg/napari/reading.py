@@ -16,7 +16,7 @@ from beadseg.data.images.reading import PageRef, ReadError, open_pages
 from beadseg.data.images.stacks import PLACE
 from beadseg.errors import BeadsegError
 from beadseg.inference.outputs.kinds import OUTPUTS
-from beadseg.inference.records import DONE, read_record
+from beadseg.inference.records import read_record, records
 from beadseg.inference.settings import FILE
 from beadseg.tables import Table, constant, stacked
 from beadseg.training.run_folder import CONFIG
@@ -54,7 +54,7 @@ def read_prediction(path: str | list[str]) -> list[Layer]:
     """
     folder = _folder(path)
     stacks: dict[tuple, list[Beads]] = {}
-    for file in sorted((folder / DONE).glob("*.npz")):
+    for file in records(folder):
         try:
             row, table = read_record(file)
         except Exception as error:  # damaged in any way

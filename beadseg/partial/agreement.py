@@ -12,6 +12,7 @@ from skimage.transform import AffineTransform
 from beadseg.data.masks.beads import contrasts, number_beads
 from beadseg.data.masks.marks import MarkedImage, measure_marks
 from beadseg.inference.estimate import Estimate
+from beadseg.matching import count_beads
 from beadseg.partial.alignment import aligned
 from beadseg.partial.proposals import SAME, compare, overlaps
 from beadseg.training.completeness import estimate_completeness
@@ -55,7 +56,7 @@ def agree(image: np.ndarray, mask: np.ndarray, found: Estimate) -> Agreement:
       mask: i[H, W], positive beads, -1 unknown.
       found: in the image.
     """
-    beads = len(np.unique(mask[mask > 0]))
+    beads = count_beads(mask)
     mask, move = aligned(mask, found.labels)
     compared = compare(mask, found.labels)
     missing = compared.missing

@@ -8,12 +8,11 @@ beads all the same.
 import warnings
 
 import numpy as np
-from scipy import ndimage
 from scipy.spatial import cKDTree
 from skimage.measure import ransac
 from skimage.transform import AffineTransform, warp
 
-from beadseg.data.masks.beads import number_beads
+from beadseg.matching import centroids, number_beads
 
 FEWEST = 8  # marks and beads from which a move can be told from chance
 REACH = 2.5  # bead diameters by which a mark lies beside its bead, the most
@@ -112,9 +111,5 @@ def aligned(
 
 def _discs(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Centres f[N, 2] and diameters f[N], px."""
-    ids, index = number_beads(labels)
-    if not len(ids):
-        return np.zeros((0, 2)), np.zeros(0)
-    centres = ndimage.center_of_mass(index > 0, index, np.arange(1, len(ids) + 1))
-    area = np.bincount(index.ravel(), minlength=len(ids) + 1)[1:]
-    return np.array(centres), 2 * np.sqrt(area / np.pi)
+    area = np.bincount(number_beads(labels)[1].ravel())[1:]
+    return centroids(labels), 2 * np.sqrt(area / np.pi)

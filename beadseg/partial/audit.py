@@ -17,6 +17,7 @@ from skimage.filters import threshold_otsu
 from beadseg.data.masks.beads import describe_beads, number_beads
 from beadseg.data.masks.marks import MarkedImage
 from beadseg.inference.estimate import Estimate, estimate
+from beadseg.matching import count_beads
 from beadseg.partial.agreement import Agreement, agree
 from beadseg.partial.proposals import SAME, overlaps, propose
 from beadseg.training.completeness import estimate_completeness
@@ -95,7 +96,7 @@ def audit(
       predict: as of `beadseg.partial.completion`; None: without a model.
       settings: of the default model, see `beadseg.inference.estimate`.
     """
-    labelled = len(np.unique(manual[manual > 0]))
+    labelled = count_beads(manual)
     found = estimate(image, settings)
     agreement = agree(image, manual, found)
     manual = agreement.mask

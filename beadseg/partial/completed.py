@@ -90,10 +90,10 @@ def read_layers(folder: Path, name: str, about: Mapping[str, Any]):
     if manual.shape != proposals.shape:
         shapes = f"{proposals.shape} px, but the manual mask is {manual.shape}"
         raise damaged(files[1], shapes)
-    told = set(map(int, about["beads"]))
-    if both := told & set(np.unique(manual).tolist()):
+    known = set(map(int, about["beads"]))
+    if both := known & set(np.unique(manual).tolist()):
         raise damaged(files[1], f"bead {min(both)} is a person's as well")
-    if unknown := set(np.unique(proposals).tolist()) - told - {0}:
+    if unknown := set(np.unique(proposals).tolist()) - known - {0}:
         raise damaged(files[1], f"nothing is said of bead {min(unknown)}")
     return manual, proposals
 
@@ -101,15 +101,15 @@ def read_layers(folder: Path, name: str, about: Mapping[str, Any]):
 def read_provenance(folder: Path, name: str) -> dict[str, Any]:
     """What was last saved of an image; empty where that is missing or damaged."""
     try:
-        told = json.loads(read_file(folder / "provenance" / f"{name}.json"))
+        stored = json.loads(read_file(folder / "provenance" / f"{name}.json"))
         kinds = {"decisions": int, "decisions_digest": str, "files": dict}
         kinds |= {"reviewed": bool, "counts": dict, "completeness": float}
-        whole = all(type(told[key]) is kind for key, kind in kinds.items())
-        whole &= type(told.get("threshold", 0.5)) in (int, float)
-        for number, bead in told["beads"].items():
+        whole = all(type(stored[key]) is kind for key, kind in kinds.items())
+        whole &= type(stored.get("threshold", 0.5)) in (int, float)
+        for number, bead in stored["beads"].items():
             whole &= int(number) > 0 and type(bead["in_mask"]) is bool
             whole &= isinstance(bead["origin"], str)
-        return told if whole and told["decisions"] >= 0 else {}
+        return stored if whole and stored["decisions"] >= 0 else {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 

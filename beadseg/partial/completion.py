@@ -1,6 +1,5 @@
 """`beadseg complete`: a data set with proposals for the beads that its masks lack."""
 
-import json
 import shutil
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
@@ -20,7 +19,14 @@ from beadseg.data.images.reading import ReadError
 from beadseg.data.samples import Sample, mask_of, read_sample
 from beadseg.data.settings_file import FILE, format_beads_toml, read_beads_toml
 from beadseg.errors import BeadsegError
-from beadseg.files import LOCK, folder_lock, is_left_over, name_beside, write_whole
+from beadseg.files import (
+    LOCK,
+    folder_lock,
+    is_left_over,
+    name_beside,
+    write_json,
+    write_whole,
+)
 from beadseg.inference.settings import AUTO
 from beadseg.partial.alignment import aligned
 from beadseg.partial.audit import VisibleBeads, look, missingness
@@ -250,7 +256,7 @@ def _score(part: Path, done: dict[str, _Done]) -> int:
             one.found.beads[number] = bead._replace(score=round(float(next(left)), 4))
         beads = {str(n): bead._asdict() for n, bead in one.found.beads.items()}
         file = part / "proposals" / f"{name}.json"
-        write_whole(file, json.dumps(one.about | {"beads": beads}, indent=1) + "\n")
+        write_json(file, one.about | {"beads": beads}, indent=1)
     return 0 if scores is None else len(right)
 
 

@@ -112,7 +112,7 @@ def _rounds(config: ConfigDict, workdir: Path, name: str) -> dict[str, Any]:
         own = {"run": f"{home.name}/run", "data": settings.data.dir} | facts
         own |= {"jaccard": summary["best_jaccard"]}
         rounds.append(own | {"validation": summary["validation"]})
-        best, stop = judge(rounds)
+        best, stop = best_round(rounds)
         record |= {"best": rounds[best]["run"], "rounds": rounds}
         _write(workdir / ROUNDS, record)
         if stop:
@@ -123,7 +123,7 @@ def _rounds(config: ConfigDict, workdir: Path, name: str) -> dict[str, Any]:
     return record
 
 
-def judge(rounds: Sequence[Mapping[str, Any]]) -> tuple[int, str]:
+def best_round(rounds: Sequence[Mapping[str, Any]]) -> tuple[int, str]:
     """The best of some rounds, and why none shall follow; "": one shall.
 
     Args:
@@ -157,12 +157,12 @@ def sentence(record: dict[str, Any]) -> str:
 
 
 def blind_to(
-    omission: str, shares: Iterable[float | None], estimate: float | None
+    kind: str, shares: Iterable[float | None], estimate: float | None
 ) -> str | None:
     """The kind of missing beads that validation punishes a model for finding.
 
     Args:
-      omission: what is missing, as `beadseg.partial.audit.missingness` names it.
+      kind: what is missing, as `beadseg.partial.audit.missingness` names it.
       shares: completeness of the masks that validate, as given; None: not given.
       estimate: completeness of masks without a given completeness; None: taken as
         complete.
@@ -173,7 +173,7 @@ def blind_to(
     """
     shares = [share or estimate or 1.0 for share in shares]
     corrected = max(shares, default=1.0) < COMPLETE
-    return omission if corrected and omission in KINDS else None
+    return kind if corrected and kind in KINDS else None
 
 
 def _check(config: ConfigDict, workdir: Path) -> None:
@@ -260,18 +260,18 @@ def _complete(config: ConfigDict, parent: Path, data: Path) -> dict[str, Any]:
     split = _read(first / "split.json")
     held = {record.rsplit("@", 1)[0] for record in split["validation"]}
     samples = [s for s in scan(config.data).samples if s.labelled]
-    given = config.partial.completeness
-    known = {s.name: s.completeness or given for s in samples}
-    fall_short = [
+    of_all = config.partial.completeness
+    known = {s.name: s.completeness or of_all for s in samples}
+    incomplete = [
         s
         for s in samples
         if s.mask and s.name not in held and (known[s.name] or 0.0) < COMPLETE
     ]
-    sources = {s.source for s in fall_short}
+    sources = {s.source for s in incomplete}
     others = [s for s in samples if s.source not in sources]
     result: dict[str, Any] = {"accepted": 0}
-    if fall_short:
-        names = {s.name for s in fall_short}
+    if incomplete:
+        names = {s.name for s in incomplete}
         accept = config.partial.accept
         with Interrupts() as signals:
             predict = _stoppable(load_predict(parent), signals)
@@ -281,10 +281,11 @@ def _complete(config: ConfigDict, parent: Path, data: Path) -> dict[str, Any]:
                 )
             _stop(signals)
     estimate = _estimate(config, first)
-    told = {s.source: known[s.name] or (s.name in held and estimate) for s in others}
+    given = {s.source: known[s.name] or (s.name in held and estimate) for s in others}
+    completeness = {source: share for source, share in given.items() if share}
     with writing(data):
         _copy(others, data)
-        _tell(config, data, others, {name: c for name, c in told.items() if c})
+        _write_beads_toml(config, data, others, completeness)
     kept = ("labelled", "agreed", "proposed", "accepted", "expected_precision")
     shares = [known[s.name] for s in samples if s.name in held]
     return {
@@ -332,7 +333,7 @@ def _copy(samples: Iterable[Sample], data: Path) -> None:
                 shutil.copyfile(task.path, folder / task.path.name)
 
 
-def _tell(
+def _write_beads_toml(
     config: ConfigDict, data: Path, others: list[Sample], known: dict[str, float]
 ) -> None:
     """Puts groups and completeness of the images that were copied into beads.toml."""

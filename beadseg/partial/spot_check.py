@@ -6,7 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from beadseg.data.images.reading import ReadError
+from beadseg.data.scaling import middle
 from beadseg.inference.scores.pairing import Pair, read_truth
+from beadseg.matching import count_beads
 from beadseg.partial.audit import audit, pooled
 from beadseg.training.completeness import SHORT
 
@@ -39,20 +41,12 @@ def spot_check(pairs: Sequence[Pair]) -> SpotCheck | None:
         except ReadError:  # evaluation names it
             continue
         if image.shape == labels.shape and image.min() < image.max():
-            looked.append(_middle(image, labels))
-    beads = sum(len(np.unique(labels[labels > 0])) for _, labels in looked)
+            seen = middle(image.shape, int(np.sqrt(PIXELS)))
+            looked.append((image[seen], labels[seen]))
+    beads = sum(count_beads(labels) for _, labels in looked)
     if beads < FEWEST:
         return None
     found = pooled([audit(image, labels) for image, labels in looked])
     if found.high >= SHORT:
         return None
     return SpotCheck(found.completeness, found.low, found.high, len(looked))
-
-
-def _middle(image: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    side = int(np.sqrt(PIXELS))
-    rows, columns = (
-        slice(max((n - side) // 2, 0), max((n - side) // 2, 0) + side)
-        for n in image.shape
-    )
-    return image[rows, columns], labels[rows, columns]

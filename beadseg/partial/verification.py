@@ -17,6 +17,7 @@ from beadseg.data.settings_file import write_completeness
 from beadseg.errors import BeadsegError
 from beadseg.files import output_folder
 from beadseg.inference.outputs.views import view
+from beadseg.matching import count_beads
 from beadseg.page import Page
 from beadseg.partial.audit import (
     KINDS,
@@ -145,7 +146,7 @@ def _row(sample, found: Audit, least: float) -> dict[str, Any]:
 
 def _wrong_row(sample, manual: np.ndarray, kind: str) -> dict[str, Any]:
     """Of a mask that is not this image's: how complete it is means nothing."""
-    labelled = len(np.unique(manual[manual > 0]))
+    labelled = count_beads(manual)
     known = {"image": sample.name, "file": sample.source, "labelled": labelled}
     return dict.fromkeys(_FIELDS) | known | {"passes": False, "wrong": kind}
 
@@ -201,55 +202,18 @@ def _percent(share: float | None) -> str | None:
 
 def _write_page(result, seen, folder, run, least, file: Path) -> None:
     page = Page(f"Masks of {folder.resolve().name}", as_sentence(result["sentence"]))
-    passed = sum(row["passes"] for row in result["images"])
-    known = result["completeness"] is not None
-    share = (
-        f"90 % interval: {percent(result['low'])} to {percent(result['high'])}"
-        if known
-        else ""
-    )
-    page.numbers(
-        [
-            ("Completeness", _percent(result["completeness"]) or "–", share),
-            ("Missing beads", f"{result['missing']:.0f}", "expected, in all images"),
-            ("Masks that pass", f"{passed}", f"of {len(result['images'])}"),
-        ]
-    )
-    for problem in result["problems"]:
-        page.callout("bad", problem, "Left out.")
-    for doubt in result["mask_doubts"]:
-        line = f"{doubt['file']}: {doubt['evidence']}; {doubt['remedy']}"
-        page.callout("bad" if doubt["left_out"] else "warn", line, "Doubtful mask.")
+    _numbers(page, result)
+    _doubts(page, result)
     if result["short"]:
-        page.callout(
-            "warn",
-            "Training copes with masks such as these, and `beadseg complete` proposes "
-            "what they lack.",
-            "Beads are missing.",
-        )
-        of = f" --run {shlex.quote(str(run))}" if run else ""
-        source, completed = (
-            shlex.quote(f"{folder}{end}") for end in ("", "-completed")
-        )
-        page.command(f"beadseg complete {source}{of} -o {completed}")
-        page.command(f"beadseg review {completed}")
-    elif passed == len(result["images"]) and not result["problems"]:
+        _what_to_do(page, folder, run)
+    elif _passed(result) == len(result["images"]) and not result["problems"]:
         page.callout(
             "good", f"Every mask labels {percent(least)} of its beads or more."
         )
     for remark in result["remarks"]:
         page.callout("warn", as_sentence(remark))
     if result["tests"]:
-        page.section("At random or by kind")
-        page.paragraph(
-            "An effect of 1 means that every missing bead is more so than every "
-            "labelled one, 0 that they do not differ; of regions, that all neighbours "
-            f"share their fate. Found: {_WORDS.get(result['omission'], 'nothing')}."
-        )
-        page.table(
-            ["kind", "effect", "p, corrected (Holm)"],
-            [[k, f"{result['tests'][k][0]:.2f}", result["tests"][k][1]] for k in KINDS],
-        )
+        _missingness(page, result)
     if seen:
         page.section("The least complete")
     page.pictures(
@@ -262,6 +226,64 @@ def _write_page(result, seen, folder, run, least, file: Path) -> None:
             for row, picture in seen
         ]
     )
+    _all_masks(page, result)
+    page.write(file, "--output")
+
+
+def _passed(result: dict[str, Any]) -> int:
+    return sum(row["passes"] for row in result["images"])
+
+
+def _numbers(page: Page, result: dict[str, Any]) -> None:
+    share = ""
+    if result["completeness"] is not None:
+        low, high = percent(result["low"]), percent(result["high"])
+        share = f"90 % interval: {low} to {high}"
+    page.numbers(
+        [
+            ("Completeness", _percent(result["completeness"]) or "–", share),
+            ("Missing beads", f"{result['missing']:.0f}", "expected, in all images"),
+            ("Masks that pass", f"{_passed(result)}", f"of {len(result['images'])}"),
+        ]
+    )
+
+
+def _doubts(page: Page, result: dict[str, Any]) -> None:
+    for problem in result["problems"]:
+        page.callout("bad", problem, "Left out.")
+    for doubt in result["mask_doubts"]:
+        line = f"{doubt['file']}: {doubt['evidence']}; {doubt['remedy']}"
+        page.callout("bad" if doubt["left_out"] else "warn", line, "Doubtful mask.")
+
+
+def _what_to_do(page: Page, folder: Path, run: Path | None) -> None:
+    page.callout(
+        "warn",
+        "Training copes with masks such as these, and `beadseg complete` proposes "
+        "what they lack.",
+        "Beads are missing.",
+    )
+    of = f" --run {shlex.quote(str(run))}" if run else ""
+    source, completed = (shlex.quote(f"{folder}{end}") for end in ("", "-completed"))
+    page.command(f"beadseg complete {source}{of} -o {completed}")
+    page.command(f"beadseg review {completed}")
+
+
+def _missingness(page: Page, result: dict[str, Any]) -> None:
+    page.section("At random or by kind")
+    page.paragraph(
+        "An effect of 1 means that every missing bead is more so than every labelled "
+        "one, 0 that they do not differ; of regions, that all neighbours share their "
+        f"fate. Found: {_WORDS.get(result['omission'], 'nothing')}."
+    )
+    tests = result["tests"]
+    page.table(
+        ["kind", "effect", "p, corrected (Holm)"],
+        [[kind, f"{tests[kind][0]:.2f}", tests[kind][1]] for kind in KINDS],
+    )
+
+
+def _all_masks(page: Page, result: dict[str, Any]) -> None:
     page.section("All masks")
     page.table(
         ["image", "labelled", "missing", "completeness", "interval"]
@@ -280,4 +302,3 @@ def _write_page(result, seen, folder, run, least, file: Path) -> None:
             for row in result["images"]
         ],
     )
-    page.write(file, "--output")

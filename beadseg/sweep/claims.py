@@ -17,7 +17,7 @@ import socket
 import threading
 from pathlib import Path
 
-from beadseg.files import read_json, writing
+from beadseg.files import read_json_or_none, writing
 
 _SIGNS = 12  # of life in a lease
 
@@ -106,7 +106,7 @@ class Claims:
         newest = self._newest(member)
         if newest is None or self._is_free(newest):
             return None
-        return _read(newest)
+        return read_json_or_none(newest) or {}  # being written: it has an owner
 
     def _newest(self, member: int) -> Path | None:
         newest = None  # asked for by name: of thousands the folder is long to list
@@ -117,7 +117,8 @@ class Claims:
             newest = claim
 
     def _is_free(self, claim: Path) -> bool:
-        return self._age(claim) > self._lease or _is_dead(_read(claim), self._me)
+        owner = read_json_or_none(claim) or {}
+        return self._age(claim) > self._lease or _is_dead(owner, self._me)
 
     def _age(self, claim: Path) -> float:
         """Seconds since a sign of life, on the clock of the file system."""
@@ -180,10 +181,3 @@ def _link(file: str) -> str | None:
         return os.readlink(file)
     except OSError:
         return None
-
-
-def _read(claim: Path) -> dict:
-    try:
-        return read_json(claim)
-    except (OSError, ValueError):  # being written at this moment: it has an owner
-        return {}

@@ -62,7 +62,7 @@ def run(
     if not outcome.elsewhere:
         folder = SweepFolder(workdir, name, config, sweep.points)
         log_leaderboard(folder, outcome.results)
-    print(_told(outcome))
+    print(_outcome_text(outcome))
     last = f"leaderboard and report: {workdir / 'leaderboard.csv'}, {page}"
     print("\n".join([last, *sync_command(workdir)]))
     return 1 if outcome.skipped else 0
@@ -144,7 +144,7 @@ def _how(config: ConfigDict) -> str:
     return f"members run as is fastest of {names}: measured when it starts"
 
 
-def _told(outcome: Outcome) -> str:
+def _outcome_text(outcome: Outcome) -> str:
     done = [r for r in outcome.results if r.state == "finished"]
     lines = [
         f"{len(done)} of {counted(len(outcome.results), 'member has', 'members have')} "

@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 from beadseg import old_names
 from beadseg.config import flatten
 from beadseg.errors import BeadsegError
-from beadseg.files import read_json, write_json, writing
+from beadseg.files import read_json, read_json_or_none, write_json, writing
 from beadseg.sweep.points import Point, apply, configs, describe
 from beadseg.tables import Table, rows_to_table, write_csv
 from beadseg.training.run_folder import changed, is_free
@@ -112,7 +112,7 @@ class SweepView:
         """What is on disk of a member."""
         path = self.run_path(member)
         summary = _whole_summary(path / SUMMARY)
-        failed = _whole(path / "failed.json")
+        failed = read_json_or_none(path / "failed.json")
         if failed is not None:
             reason = str(failed.get("reason", "unknown"))
             return Result(member, point, "failed", summary, reason)
@@ -210,7 +210,7 @@ class SweepFolder(SweepView):
 
     def read_mode(self, key: str) -> dict[str, Any] | None:
         """How a group was found to run best before."""
-        return _whole(self.path / "how" / f"{key}.json")
+        return read_json_or_none(self.path / "how" / f"{key}.json")
 
     def write_mode(self, key: str, how: dict[str, Any]) -> None:
         """Keeps how a group runs, so that it goes on so after an interruption."""
@@ -245,20 +245,9 @@ def _damaged(file: Path, reason: object) -> BeadsegError:
     )
 
 
-def _whole(file: Path) -> dict[str, Any] | None:
-    """A file that is written anew where it is damaged; None then, or if there is none.
-
-    One file does not stop the rest of a sweep.
-    """
-    try:
-        return read_json(file)
-    except (OSError, ValueError):
-        return None
-
-
 def _whole_summary(file: Path) -> dict[str, Any]:
     """Of a member; empty where the member has yet to end, or to write it again."""
-    summary = _whole(file) or {}
+    summary = read_json_or_none(file) or {}
     try:
         check_summary(summary)
     except ValueError:

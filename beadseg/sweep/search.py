@@ -10,6 +10,7 @@ import warnings
 from beadseg.errors import BeadsegError
 from beadseg.sweep.folder import Result, SweepFolder
 from beadseg.sweep.points import Choice, Space, Uniform
+from beadseg.training.tracking.summary import score_of
 
 
 class All:
@@ -71,17 +72,17 @@ class Halving(All):
         return {}
 
     def _score(self, member: int, epochs: int) -> float:
-        """Best Jaccard until then: what came later must not change a round."""
+        """Best score until then: what came later must not change a round."""
         rows = self._folder.rows(member)
         found = [r for r in rows if r["kind"] == "validation" and r["epoch"] <= epochs]
-        return max((r["jaccard"] for r in found), default=-1.0)
+        return max(map(score_of, found), default=-1.0)
 
 
 class Optuna(All):
     """Trials chosen by Optuna from what came before; its journal is in the folder.
 
-    Trial and member have the same number. A trial whose process was killed is gone on
-    with as any other member.
+    Trial and member have the same number. A trial whose process was killed continues
+    as any other member.
     """
 
     of_space = True

@@ -12,6 +12,16 @@ TRUSTED = 0.6  # of the labelled beads, those that an estimate must see to be be
 SHORT = 0.85  # upper end of the interval from a few masks: below, they are incomplete
 
 
+def are_partial(labelled: float, seen: float) -> bool:
+    """Whether masks lack beads, as far as an estimate without a model is believed.
+
+    Args:
+      labelled: share of the beads seen that have a label; nan: unknown.
+      seen: share of the labelled beads that are seen; nan: unknown.
+    """
+    return seen >= TRUSTED and labelled < PARTIAL
+
+
 def estimate_completeness(labelled: float, missing: float) -> float | None:
     """Share of the beads seen that is labelled (Lincoln and Petersen).
 

@@ -30,15 +30,15 @@ FLAT = (0.1, 0.12, 0.12, 0.12, 0.12, 0.12)
     ],
 )
 def test_verdict_follows_the_curve(dense, scores, kind):
-    verdict = verdict_of(curve(*scores), dense, Path("d"), told=False)
+    verdict = verdict_of(curve(*scores), dense, Path("d"), given=False)
     assert verdict.kind == kind
     assert f"{max(scores):.2f}" in verdict.sentence
 
 
 def test_a_low_score_on_masks_of_unknown_completeness_blames_nobody(dense):
     blind = dataclasses.replace(dense, seen=0.1)
-    assert verdict_of(curve(*FLAT), blind, Path("d"), told=False).kind == "between"
-    assert verdict_of(curve(*FLAT), blind, Path("d"), told=True).kind == "data"
+    assert verdict_of(curve(*FLAT), blind, Path("d"), given=False).kind == "between"
+    assert verdict_of(curve(*FLAT), blind, Path("d"), given=True).kind == "data"
 
 
 def test_partial_masks_are_told_to_validation_and_to_it_alone(dense, partial):
@@ -46,14 +46,14 @@ def test_partial_masks_are_told_to_validation_and_to_it_alone(dense, partial):
     assert config.partial.completeness == partial.labelled
     assert config.partial.method == "none"
     assert baseline_config(Path("d"), dense).partial.completeness is None
-    verdict = verdict_of(curve(*FLAT), partial, Path("d"), told=False)
+    verdict = verdict_of(curve(*FLAT), partial, Path("d"), given=False)
     assert "corrected" in verdict.sentence
-    good = verdict_of(curve(0.5, 0.6), partial, Path("d"), told=False)
+    good = verdict_of(curve(0.5, 0.6), partial, Path("d"), given=False)
     assert good.kind == "settings" and "to be completed" in good.checks[0]
 
 
 def test_learnt_but_low_probabilities_are_said_to_be_so(dense):
-    verdict = verdict_of(curve(0.5, 0.6, half=0.05), dense, Path("d"), told=False)
+    verdict = verdict_of(curve(0.5, 0.6, half=0.05), dense, Path("d"), given=False)
     assert verdict.kind == "settings"
     assert "threshold" in verdict.checks[0]
 

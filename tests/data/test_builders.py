@@ -169,8 +169,8 @@ class Pages:
 
 
 def test_a_page_lost_while_building_is_named_and_the_rest_kept(tmp_path):
-    treatment = Preprocessing(1.0, 99.0, 0.0, 1.0, 512)
-    builder = Beads(Pages(), treatment, data_dir=tmp_path)
+    preprocessing = Preprocessing(1.0, 99.0, 0.0, 1.0, 512)
+    builder = Beads(Pages(), preprocessing, data_dir=tmp_path)
     builder.download_and_prepare(download_dir=tmp_path / "downloads")
     found = builder.found
     assert [record.image for record in found.records] == ["page0", "page2"]

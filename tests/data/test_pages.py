@@ -140,8 +140,8 @@ def test_a_page_is_normalised_as_it_is_and_then_resampled(page_scale, set_scale,
     image = rng.normal(1000, 50, (96, 128)).astype(np.float32)
     image[20:40, 20:40] += 300
     page = Page(image, np.zeros(image.shape, np.int32), None, about(), page_scale)
-    treatment = Preprocessing(1.0, 99.5, 0.0, set_scale, 512)
-    ((info, arrays),) = cut(page, treatment).records
+    preprocessing = Preprocessing(1.0, 99.5, 0.0, set_scale, 512)
+    ((info, arrays),) = cut(page, preprocessing).records
     assert info.scale == page_scale * set_scale
     bottom, top = np.percentile(image, (1, 99.5))
     middle, span = (bottom + top) / 2, max(top - bottom, 12 * 50)

@@ -16,7 +16,7 @@ from beadseg.errors import BeadsegError
 from beadseg.files import folder_lock
 from beadseg.inference.run import load_runs
 from beadseg.partial import completion, self_training
-from beadseg.partial.self_training import FALL, RISE, judge, self_train, sentence
+from beadseg.partial.self_training import FALL, RISE, best_round, self_train, sentence
 from beadseg.training.loop import Interrupted
 from beadseg.training.run_folder import RunFolder
 from tests.tiny import tiny_config
@@ -226,7 +226,7 @@ def scored(*scores: float, blind_to: str | None = None) -> list[dict]:
 def test_the_best_score_is_the_best_round_and_a_round_follows_while_it_rises(seed):
     rng = np.random.default_rng(seed)
     scores = [float(rng.uniform(0.5, 0.9))]
-    while not (said := judge(scored(*scores)))[1] and len(scores) < 9:
+    while not (said := best_round(scored(*scores)))[1] and len(scores) < 9:
         assert said == (len(scores) - 1, "")  # each rose, and was the best so far
         scores.append(scores[-1] + float(rng.normal(0.01, 0.02)))
     best, stop = said
@@ -242,14 +242,14 @@ def test_where_a_kind_is_missing_the_round_with_the_most_beads_is_the_best(seed)
     """The score takes beads as missing by chance, and cannot tell."""
     rng = np.random.default_rng(seed)
     scores = [0.8, *(0.8 - rng.uniform(0, FALL, 3))]
-    assert judge(scored(*scores, blind_to="crowded")) == (3, "")
-    failed = judge(scored(*scores, 0.6, blind_to="crowded"))
+    assert best_round(scored(*scores, blind_to="crowded")) == (3, "")
+    failed = best_round(scored(*scores, 0.6, blind_to="crowded"))
     assert failed == (3, "round 4 added -0.2000, less than -0.1")
 
 
 def test_what_came_of_all_rounds_is_one_line():
     rounds = scored(0.8, 0.9, 0.901)
-    best, stop = judge(rounds)
+    best, stop = best_round(rounds)
     record = {"rounds": rounds, "best": rounds[best]["run"], "stopped": stop}
     assert sentence(record) == (
         "best: round 2 (validation Jaccard 0.901, +0.101 over round 0); stopped: "

@@ -65,12 +65,12 @@ def spread(
     places: dict[Hashable, list[int]] = {}
     for i, group in enumerate(groups):
         places.setdefault(group, []).append(i)
-    told = [at for at in places.values() if len(at) > 1 and counts[at].any()]
-    if not told:
+    repeated = [at for at in places.values() if len(at) > 1 and counts[at].any()]
+    if not repeated:
         return None
-    rows = np.concatenate(told)
-    number = np.repeat(np.arange(len(told)), [len(at) for at in told])
-    design = np.eye(len(told))[number]
+    rows = np.concatenate(repeated)
+    number = np.repeat(np.arange(len(repeated)), [len(at) for at in repeated])
+    design = np.eye(len(repeated))[number]
     of = counts[rows], exposure[rows]
     poisson = fit(design, *of, overdispersed=False)
     chi_squared = float(np.sum((of[0] - poisson.mean) ** 2 / poisson.mean))

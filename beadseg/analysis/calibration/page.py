@@ -56,9 +56,9 @@ def _numbers(page: Page, result: dict[str, Any]) -> None:
         tiles.append(("Slope", f"{line['slope']:.3f}", f"{low} to {high}"))
         if line["linear_range"]:
             thick, thin = line["linear_range"]
-            told = f"{thick['per_field']:.3g} to {thin['per_field']:.3g} a field"
+            text = f"{thick['per_field']:.3g} to {thin['per_field']:.3g} a field"
             dilutions = f"{thick['dilution']:g}x – {thin['dilution']:g}x"
-            tiles.append(("Linear range", dilutions, told))
+            tiles.append(("Linear range", dilutions, text))
         for name, unit in (("per_ml", "per ml"), ("per_mm2", "per mm²")):
             if of := line["undiluted"][name]:
                 low, high = map(_short, of["interval"])
@@ -178,12 +178,12 @@ def _legend_text(result: dict[str, Any]) -> str:
 
 def _caption(result: dict[str, Any]) -> str:
     field = result["field"]
-    told = "Per field: of the median image."
+    text = "Per field: of the median image."
     if field["mm2"]:
-        told += f" It shows {field['mm2']:.4g} mm²."
+        text += f" It shows {field['mm2']:.4g} mm²."
     if field["ml"]:
-        told += f" It shows {1e6 * field['ml']:.4g} nl."
-    return told
+        text += f" It shows {1e6 * field['ml']:.4g} nl."
+    return text
 
 
 def _units(page: Page, result: dict[str, Any]) -> None:

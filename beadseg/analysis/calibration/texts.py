@@ -27,51 +27,51 @@ def sentence(result: dict[str, Any]) -> str:
         if line["proportional"]
         else "so counts are not proportional to concentration"
     )
-    told = f"{what}: slope {line['slope']:.3f} ({low:.3f} to {high:.3f}), {fit}"
+    text = f"{what}: slope {line['slope']:.3f} ({low:.3f} to {high:.3f}), {fit}"
     if line["linear_range"]:
         thick, thin = line["linear_range"]
-        told += (
+        text += (
             f", linear from {thick['dilution']:g}x ({thick['per_field']:.3g} beads per "
             f"field) to {thin['dilution']:g}x ({thin['per_field']:.3g})"
         )
-    return told
+    return text
 
 
 def says(result: dict[str, Any]) -> list[str]:
     """What there is to say beside the main sentence."""
-    told = [of_stray(stray) for stray in result["strays"]]
+    lines = [of_stray(stray) for stray in result["strays"]]
     if result["clumping"]:
-        told.append(of_clumping(result["clumping"]))
+        lines.append(of_clumping(result["clumping"]))
     if blank := result["blank"]:
-        told.append(_of_blank(blank, result["field"]["fields_of_one"]))
+        lines.append(_of_blank(blank, result["field"]["fields_of_one"]))
     if spread := result["spread"]:
         more = "more than" if spread["more_than_poisson"] else "no more than"
-        told.append(
+        lines.append(
             f"{result['counted']}s of a dilution vary {more} Poisson's distribution "
             f"says (CV beyond it {percent(spread['cv'])}, chi-squared "
             f"{spread['chi_squared_by_df']:.1f} per degree of freedom, p "
             f"{spread['p']:.2g})"
         )
     if (within := result["within_frames"]) and within["more_than_poisson"]:
-        told.append(
+        lines.append(
             f"the crops of a frame vary by {percent(within['cv'])} beyond Poisson's "
             "distribution: beads lie unevenly in it"
         )
     if line := result["line"]:
         low, high = line["interval_poisson"]
-        told.append(
+        lines.append(
             f"slope by Poisson's distribution alone: {low:.3f} to {high:.3f}; above, "
             "it is from how far the counts lie from the line"
         )
         for name, unit in UNITS[::-1]:
             if of := line["undiluted"][name]:
                 low, high = of["interval"]
-                told.append(
+                lines.append(
                     f"undiluted: {of['value']:.3g} beads per {unit} ({low:.3g} to "
                     f"{high:.3g}), the slope taken for 1"
                 )
                 break
-    return told
+    return lines
 
 
 def of_clumping(clumping: dict[str, Any]) -> str:
@@ -107,13 +107,13 @@ def of_stray(stray: dict[str, Any]) -> str:
 
 def _of_blank(blank: dict[str, Any], fields: float) -> str:
     low, high = blank["interval"]
-    told = f"blank: {blank['level']:.3g} beads per field ({low:.2g} to {high:.2g})"
+    text = f"blank: {blank['level']:.3g} beads per field ({low:.2g} to {high:.2g})"
     for name in ("detection", "quantification"):
-        told += f", limit of {name} {blank[name]:.3g}"
+        text += f", limit of {name} {blank[name]:.3g}"
         if at := blank[f"{name}_dilution"]:
-            told += f" (reached at {float(f'{at:.3g}'):,.0f}x)"
+            text += f" (reached at {float(f'{at:.3g}'):,.0f}x)"
     return (
-        f"{told}: {DETECTION:g} and {QUANTIFICATION:g} sigma above it; sigma "
+        f"{text}: {DETECTION:g} and {QUANTIFICATION:g} sigma above it; sigma "
         f"{blank['sigma']:.2g} is that of a count of {fields:.3g} fields "
         f"({blank['sigma_from']})"
     )

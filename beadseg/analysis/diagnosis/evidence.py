@@ -16,7 +16,7 @@ from beadseg import matching
 from beadseg.analysis.fingerprint import Pair
 from beadseg.data.masks.beads import edges
 from beadseg.data.scaling import background, bead_diameters
-from beadseg.training.completeness import PARTIAL, TRUSTED
+from beadseg.training.completeness import are_partial
 
 LEVELS = 100  # of probability
 _LOOSE = 0.2  # IoU from which a bead is found, with a poor outline perhaps
@@ -85,7 +85,7 @@ class Evidence:
     @property
     def partial(self) -> bool:
         """Whether training masks lack beads, as far as the estimate can be trusted."""
-        return self.seen >= TRUSTED and self.labelled < PARTIAL
+        return are_partial(self.labelled, self.seen)
 
     def total(self, name: str) -> float:
         return float(sum(getattr(row, name) for row in self.rows))
@@ -299,7 +299,7 @@ def _light(seen: ExaminedImage, ids: np.ndarray) -> np.ndarray:
         return np.zeros(0)
     low, high = np.percentile(seen.image, (1, 99))
     own = _means((seen.image - low) / max(high - low, 1e-6), seen.labels, ids)
-    places = np.array(ndimage.center_of_mass(seen.labels > 0, seen.labels, ids))
+    places = matching.centroids(seen.labels)
     _, near = cKDTree(places).query(places, min(_NEIGHBOURS, len(ids)))
     return own[near.reshape(len(ids), -1)].mean(1)
 

@@ -23,6 +23,12 @@ COLUMNS = {  # of the table of images: numbers of `evidence.Row`
 }
 
 
+def no_cause(evidence: Evidence) -> str:
+    """What is said of a run in which nothing was found."""
+    where = "" if evidence.rows else " in the curves"
+    return f"No cause shows{where}: the numbers are those of a healthy run."
+
+
 def write_page(
     file: Path,
     name: str,
@@ -36,8 +42,7 @@ def write_page(
         first = findings[0]
         lead = f"{CAUSES[first.cause].title}. {first.because}"
     else:
-        where = "" if evidence.rows else " in the curves"
-        lead = f"No cause shows{where}: the numbers are those of a healthy run."
+        lead = no_cause(evidence)
     page = Page(f"Diagnosis of {name}", lead)
     if evidence.rows:
         best, at = evidence.best

@@ -205,8 +205,8 @@ def _spread(indices, most: int) -> list[int]:
 def _threshold(run: Path, curve) -> float:
     summary = _read(run / "summary.json")
     best = best_of(list(curve)) if curve else {}
-    for told in (summary or {}, best):
-        threshold = told.get("threshold")
+    for source in (summary or {}, best):
+        threshold = source.get("threshold")
         if type(threshold) in (int, float) and 0 <= threshold <= 1:
             return float(threshold)
     return 0.5

@@ -22,7 +22,7 @@ class Intervals(NamedTuple):
     cv: Interval | None
 
 
-def size_intervals(values: np.ndarray, image: np.ndarray, seed: int = 0) -> Intervals:
+def size_intervals(values: np.ndarray, image: np.ndarray) -> Intervals:
     """Of the median and of the CV of sizes.
 
     Images are drawn with replacement, then beads within those drawn. Drawing images
@@ -36,7 +36,6 @@ def size_intervals(values: np.ndarray, image: np.ndarray, seed: int = 0) -> Inte
     Args:
       values: f64[N], above 0.
       image: i64[N], the image of each.
-      seed: of the draws.
     """
     if len(values) < 2:
         return Intervals(None, None)
@@ -50,7 +49,7 @@ def size_intervals(values: np.ndarray, image: np.ndarray, seed: int = 0) -> Inte
             _medians(weights, values),
             _cvs(weights.sum(1), weights @ scaled, weights @ scaled**2),
         )
-        for weights in _weights(image, len(names), np.random.default_rng(seed))
+        for weights in _weights(image, len(names), np.random.default_rng(0))
     ]
     medians, cvs = (np.concatenate(part) for part in zip(*drawn, strict=True))
     one = np.ones((1, len(values)))
@@ -71,7 +70,7 @@ def size_intervals(values: np.ndarray, image: np.ndarray, seed: int = 0) -> Inte
 
 
 def rate_interval(
-    counts: np.ndarray, exposure: np.ndarray, weights: np.ndarray, seed: int = 0
+    counts: np.ndarray, exposure: np.ndarray, weights: np.ndarray
 ) -> Interval:
     """Of beads per exposure (images, or their areas), by drawing images.
 
@@ -86,7 +85,7 @@ def rate_interval(
         each = squares / total if total > 0 else 1.0
         low, high = (each * n for n in poisson_interval(float(counts.sum()) / each))
         return low / exposure.sum(), high / exposure.sum()
-    times = _drawn(len(counts), DRAWS, np.random.default_rng(seed))
+    times = _drawn(len(counts), DRAWS, np.random.default_rng(0))
     rates = (times @ counts) / (times @ exposure)
     return _interval(rates, counts.sum() / exposure.sum(), 0.0, len(counts) - 1)
 

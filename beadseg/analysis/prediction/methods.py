@@ -10,7 +10,7 @@ from beadseg import __version__
 from beadseg.analysis.prediction.distributions import Comparison, by_number
 from beadseg.analysis.prediction.found import Found
 from beadseg.analysis.prediction.intervals import Intervals
-from beadseg.inference.settings import DEFAULT_NAME
+from beadseg.inference.settings import DEFAULT_NAME, names_of_runs
 from beadseg.page import Page
 from beadseg.quoting import counted
 
@@ -59,10 +59,10 @@ def add_methods(page: Page, found: Found, intervals: Intervals, tests: Tests) ->
     """The paragraph to copy, settings, versions and what is known of the model."""
     page.paragraph(methods(found, intervals, tests))
     page.subsection("Settings")
-    told = {k: v for k, v in found.settings.items() if k not in ("runs", "beadseg")}
+    settings = {k: v for k, v in found.settings.items() if k not in ("runs", "beadseg")}
     page.table(
         ["setting", "value"],
-        [[k, v if v is None else _told(v)] for k, v in told.items()],
+        [[k, v if v is None else _shown(v)] for k, v in settings.items()],
     )
     page.subsection("Versions")
     rows = [["beadseg", found.settings.get("beadseg", __version__)]]
@@ -80,7 +80,7 @@ def add_methods(page: Page, found: Found, intervals: Intervals, tests: Tests) ->
 def methods(found: Found, intervals: Intervals, tests: Tests) -> str:
     """A paragraph for the methods of a paper, with the main numbers."""
     of = found.settings
-    runs = [run["run"] for run in of.get("runs") or []]
+    runs = names_of_runs(of)
     used = f"beadseg {of.get('beadseg', __version__)}"
     if runs:
         how = " and ".join(runs)
@@ -144,7 +144,7 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
-def _told(value: Any) -> str:
+def _shown(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

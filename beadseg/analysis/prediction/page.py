@@ -21,8 +21,8 @@ from beadseg.analysis.prediction.methods import Tests, add_methods, left_out, nu
 from beadseg.errors import BeadsegError
 from beadseg.files import user_path, writing
 from beadseg.inference.doubts import DOUBTS, mark
-from beadseg.inference.records import DONE, read_record
-from beadseg.inference.settings import DEFAULT_NAME, read_settings
+from beadseg.inference.records import read_record, records
+from beadseg.inference.settings import DEFAULT_NAME, names_of_runs, read_settings
 from beadseg.page import Page
 from beadseg.quoting import counted, percent
 
@@ -49,11 +49,10 @@ def report(folder: str | Path) -> Path:
             "save()"
         ) from None
     rows = []
-    for file in sorted((folder / DONE).glob("*.npz")):
+    for file in records(folder):
         with suppress(Exception):  # damaged in any way: write_tables has told of it
             rows.append(read_record(file)[0])
-    runs = [run["run"] for run in settings.get("runs") or []]
-    mark(rows, calibrated=runs == [DEFAULT_NAME])
+    mark(rows, calibrated=names_of_runs(settings) == [DEFAULT_NAME])
     return write_report(read_found(folder, rows, settings))
 
 
@@ -104,10 +103,10 @@ def write_report(
 
 def _lead(found: Found, sizes: np.ndarray) -> str:
     images = len(found.rows)
-    told = f"{counted(found.count, 'bead')} in {counted(images, 'image')}"
+    text = f"{counted(found.count, 'bead')} in {counted(images, 'image')}"
     if len(sizes):
-        told += f"; median diameter {number(np.median(sizes))} {found.unit}"
-    return f"{told}."
+        text += f"; median diameter {number(np.median(sizes))} {found.unit}"
+    return f"{text}."
 
 
 def _numbers(page: Page, found: Found, sizes: np.ndarray, intervals) -> None:
@@ -198,7 +197,7 @@ def _sizes(page: Page, sizes: np.ndarray, unit: str) -> None:
         "PDI, (SD / mean)²": "pdi",
     }
     rows = [
-        [told, *(getattr(w, name) for w in ways)] for told, name in measures.items()
+        [title, *(getattr(w, name) for w in ways)] for title, name in measures.items()
     ]
     rows.append(
         [f"D[3,2], of volume over surface ({unit})", moment_mean(sizes, 3, 2), ""]

@@ -40,8 +40,8 @@ def plot_sizes(page: Page, sizes: np.ndarray, unit: str, folder: Path) -> None:
         right.set(xlabel=label, ylabel="up to this size (%)", ylim=(0, 101))
         right.legend(loc="upper left")
         if log:
-            log_axis(left, "x")
-            log_axis(right, "x")
+            log_axis(left)
+            log_axis(right)
 
 
 def plot_shapes(page: Page, beads: dict, unit: str, folder: Path) -> None:
@@ -61,7 +61,7 @@ def plot_shapes(page: Page, beads: dict, unit: str, folder: Path) -> None:
         axes[2].plot(*dots, ".", markersize=2.5, alpha=0.5, markeredgewidth=0)
         axes[2].set(xlabel=f"diameter ({unit})", ylabel="mean intensity")
         if _edges(beads["size"])[1]:
-            log_axis(axes[2], "x")
+            log_axis(axes[2])
 
 
 def plot_groups(
@@ -92,7 +92,7 @@ def plot_groups(
             right.plot([i - 0.3, i + 0.3], [middle, middle], color=GREY)
         left.set(xlabel=f"diameter ({unit})", ylabel="up to this size (%)")
         if _edges(np.concatenate(list(sizes.values())))[1]:
-            log_axis(left, "x")
+            log_axis(left)
         left.legend(
             loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2, fontsize=8
         )

@@ -16,7 +16,7 @@ from beadseg.data.cache import once_a_file
 from beadseg.data.images.reading import PageRef, file_stem
 
 
-class Book(NamedTuple):
+class CocoFile(NamedTuple):
     """The images of a COCO file by the stems of their names, and their annotations."""
 
     images: dict[str, dict[str, Any]]
@@ -30,7 +30,7 @@ def is_coco(content: Any) -> bool:
 
 
 @once_a_file(2)
-def read_book(path: Path) -> Book | None:
+def read_coco_file(path: Path) -> CocoFile | None:
     """What a file says of its images; None: it is no COCO file.
 
     Raises:
@@ -51,7 +51,7 @@ def read_book(path: Path) -> Book | None:
     except (TypeError, AttributeError, KeyError) as error:
         raise ValueError(f"no COCO file: damaged ({error})") from error
     twice = tuple(stem for stem, count in Counter(stems).items() if count > 1)
-    return Book(images, dict(annotations), twice, names)
+    return CocoFile(images, dict(annotations), twice, names)
 
 
 def stem_in(name: str) -> str:
@@ -68,18 +68,18 @@ def read_coco(path: Path, page: PageRef) -> Drawing:
     Raises:
       ValueError: the image is not in the file, or what is said of it is damaged.
     """
-    book = read_book(path)
+    coco = read_coco_file(path)
     name = file_stem(page.path)
-    image = book.images.get(name)
-    if image is None and len(book.images) == 1:
-        image = next(iter(book.images.values()))
+    image = coco.images.get(name)
+    if image is None and len(coco.images) == 1:
+        image = next(iter(coco.images.values()))
     if image is None:
         raise ValueError(f"it holds no image {name}: name it as the image in the file")
     size = None
     if image.get("height") and image.get("width"):
         size = int(image["height"]), int(image["width"])
     shapes, boxes = [], 0
-    for one in book.annotations.get(image["id"], ()):
+    for one in coco.annotations.get(image["id"], ()):
         try:
             shape, of_box = _shape(one, size or page.shape)
         except (TypeError, AttributeError, KeyError, IndexError) as error:
@@ -88,7 +88,7 @@ def read_coco(path: Path, page: PageRef) -> Drawing:
             ) from error
         boxes += of_box
         number = one.get("category_id")
-        shapes.append(shape._replace(number=number, name=book.names.get(number, "")))
+        shapes.append(shape._replace(number=number, name=coco.names.get(number, "")))
     return Drawing(shapes, size, remarks(boxes), "COCO")
 
 

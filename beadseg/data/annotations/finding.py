@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from beadseg.data.annotations.coco import Book, read_book
+from beadseg.data.annotations.coco import CocoFile, read_coco_file
 from beadseg.quoting import printable
 
 FOLDERS = ("masks", "labels", "annotations")  # the first that is there
@@ -78,9 +78,9 @@ def refused(path: Path) -> str:
     return ""
 
 
-def books(
+def coco_files(
     files: Collection[Path], images: Collection[str], problems: list[str]
-) -> dict[Path, Book]:
+) -> dict[Path, CocoFile]:
     """Those of the files that hold the labels of many images: COCO."""
     found = {}
     for path in files:
@@ -88,32 +88,32 @@ def books(
         if known or path.suffix.lower() != ".json":
             continue
         try:
-            book = read_book(path)
+            coco = read_coco_file(path)
         except (OSError, ValueError) as error:
             problems.append(printable(f"{path}: {' '.join(str(error).split())}"))
-            book = Book({}, {}, (), {})
-        if book is not None:
-            found[path] = book
+            coco = CocoFile({}, {}, (), {})
+        if coco is not None:
+            found[path] = coco
     return found
 
 
-def open_books(
-    found: dict[Path, Book],
+def open_coco_files(
+    found: dict[Path, CocoFile],
     labels: dict[str, Path],
     images: Collection[str],
     problems: list[str],
 ) -> None:
-    """Gives images without labels of their own those of a book, and says what is odd.
+    """Gives images without labels those of a COCO file, and says what is odd.
 
     Args:
       labels: by the stem of the image; is added to.
       images: the stems of all.
       problems: gets the lines.
     """
-    for path, book in found.items():
+    for path, coco in found.items():
         where = printable(path)
-        lacking = [name for name in book.images if name not in images]
-        for name in book.images.keys() - set(lacking):
+        lacking = [name for name in coco.images if name not in images]
+        for name in coco.images.keys() - set(lacking):
             if name in labels and labels[name] in found:
                 problems.append(
                     f"{where}: {name} is also in {labels[name].name}, which is used "
@@ -122,17 +122,17 @@ def open_books(
             labels.setdefault(name, path)
         if lacking:
             problems.append(
-                f"{where}: {_some(lacking, book.images)} no image of this name in "
+                f"{where}: {_some(lacking, coco.images)} no image of this name in "
                 "images/"
             )
-        if book.twice:
+        if coco.twice:
             problems.append(
-                f"{where}: {_some(book.twice, book.images)} several images of one "
+                f"{where}: {_some(coco.twice, coco.images)} several images of one "
                 "name: the first is used, give each a name of its own"
             )
-        known = {image["id"] for image in book.images.values()}
-        lost = sum(len(a) for i, a in book.annotations.items() if i not in known)
-        if lost and not book.twice:
+        known = {image["id"] for image in coco.images.values()}
+        lost = sum(len(a) for i, a in coco.annotations.items() if i not in known)
+        if lost and not coco.twice:
             problems.append(f"{where}: {lost} annotations of images that it lacks")
 
 

@@ -29,6 +29,7 @@ from beadseg.files import (
     user_path,
     write_whole,
 )
+from beadseg.matching import count_beads
 from beadseg.quoting import printable, some_of
 
 _TABLES = (".csv", ".tsv")
@@ -77,9 +78,9 @@ def import_labels(
             problems.append(f"{files[kind][stem]}: no image of this name")
     rows = []
     settings = source / FILE
-    told = read_beads_toml(source if source.is_dir() else source.parent, stem_of)
+    known = read_beads_toml(source if source.is_dir() else source.parent, stem_of)
     if classes == "auto":
-        classes = told.classes or "auto"
+        classes = known.classes or "auto"
     with output_folder(output):
         remove_leftovers(*(output / kind for kind in KINDS))
         for stem in tqdm(sorted(files["images"]), "importing", disable=None):
@@ -218,7 +219,7 @@ def _write(file: Path, kind: str, pages: list) -> Iterator[tuple[int, str]]:
             compression="zlib",
         )
     for mask, page in zip(masks, labels, strict=True):
-        yield len(np.unique(page[page > 0])), mask.note
+        yield count_beads(page), mask.note
 
 
 def _copy(path: Path, to: Path) -> None:

@@ -32,7 +32,7 @@ from beadseg.data.annotations.shapes import (
 from beadseg.data.annotations.text import LARGEST, read_text
 from beadseg.data.images.reading import PageRef, ReadError, file_stem, open_pages
 from beadseg.errors import note
-from beadseg.quoting import counted, printable
+from beadseg.quoting import counted, of_other_size, printable
 
 _LINES = (ROI_TYPE.LINE, ROI_TYPE.FREELINE, ROI_TYPE.POLYLINE, ROI_TYPE.ANGLE)
 _WORDS = (ROI_SUBTYPE.TEXT, ROI_SUBTYPE.ARROW, ROI_SUBTYPE.IMAGE)
@@ -83,10 +83,8 @@ def draw_vector(path: Path, page: PageRef) -> np.ndarray:
     for line in vector.notes:
         _say_once(f"{path}: {line}")
     if vector.shape != page.shape:
-        sizes = (f"{h} x {w} px" for h, w in (vector.shape, page.shape))
-        raise ReadError(
-            f"{path}: {' but its image '.join(sizes)}: draw it on the image"
-        )
+        sizes = of_other_size(vector.shape, page.shape)
+        raise ReadError(f"{path}: {sizes}: draw it on the image")
     return vector.read()
 
 

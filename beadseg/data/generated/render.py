@@ -18,7 +18,7 @@ from beadseg.data.generated.optics import LOOKS, RESOLUTION, Look, Radial, of_be
 from beadseg.data.generated.outlines import LEAST, VISIBLE, Outlines, Patch, patches
 from beadseg.data.generated.scene import lay_out, thin_out, within_walls
 from beadseg.data.generated.settings import PRESETS, GeneratedSettings
-from beadseg.data.masks.beads import BEAD_TABLE, crowding, on_border
+from beadseg.data.masks.beads import BEAD_TABLE, crowding, numbered_anew, on_border
 from beadseg.data.scaling import background
 
 __all__ = ["GeneratedImage", "GeneratedSettings", "generate"]
@@ -287,9 +287,8 @@ def _hide(labels, beads, hidden) -> tuple[np.ndarray, np.ndarray]:
     kept = seen >= np.maximum(LEAST, VISIBLE * before)
     if len(kept) and not kept.any():
         kept[np.argmax(seen)] = True
-    number = np.concatenate([[0], np.cumsum(kept) * kept]).astype(np.int32)
     beads = beads[kept]
-    labels = number[labels]
+    labels = numbered_anew(labels, kept)
     beads["label"] = np.arange(1, len(beads) + 1)
     beads["touches_border"] = np.isin(beads["label"], on_border(labels))
     return labels, beads

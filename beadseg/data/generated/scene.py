@@ -7,6 +7,7 @@ from scipy.spatial import cKDTree
 
 from beadseg.data.generated.outlines import HARMONICS, Outlines, rasterise
 from beadseg.data.generated.settings import GeneratedSettings
+from beadseg.data.masks.beads import numbered_anew
 from beadseg.errors import BeadsegError
 
 ATTEMPTS = 8  # layouts tried until number and coverage are in their ranges
@@ -238,15 +239,14 @@ def lay_out(
             break
         number *= np.clip(count / max(found, 1), 0.6, 1.6)
     outlines, labels, kept = best
-    renumber = np.concatenate([[0], np.cumsum(kept) * kept]).astype(np.int32)
-    return Outlines(*(field[kept] for field in outlines)), renumber[labels]
+    return _those(outlines, kept), numbered_anew(labels, kept)
 
 
 def thin_out(
     outlines: Outlines, kept: np.ndarray, size: int, height: int
 ) -> tuple[Outlines, np.ndarray]:
     """The scene with those of its beads alone that `kept` i[M] names."""
-    left = Outlines(*(field[kept] for field in outlines))
+    left = _those(outlines, kept)
     return left, rasterise(left, size, height)[0]
 
 
@@ -268,10 +268,13 @@ def within_walls(
     whole, _ = rasterise(outlines, size, height)
     inner = outlines._replace(radius=outlines.radius - wall)
     labels, seen = rasterise(inner, size, height)
-    number = np.concatenate([[0], np.cumsum(seen) * seen]).astype(np.int32)
     kept = np.flatnonzero(seen)
     full = (whole > 0) & ~np.concatenate([[False], seen])[whole]
-    return Outlines(*(field[kept] for field in inner)), number[labels], kept, full
+    return _those(inner, kept), numbered_anew(labels, seen), kept, full
+
+
+def _those(outlines: Outlines, kept: np.ndarray) -> Outlines:
+    return Outlines(*(field[kept] for field in outlines))
 
 
 def _miss(value: float, limits: tuple[float, float]) -> float:

@@ -94,7 +94,7 @@ class GeneratedSettings:
     dim: tuple[float, float] | None = None  # contrast of a dim bead, full beads are 1
     dim_share: tuple[float, float] = (0.0, 0.2)  # of the beads; often the lowest
     contrast_spread: float | None = None  # largest spread of contrast among the others
-    texture: float | None = None  # factor on the grain of surfaces and grounds
+    texture: float | None = None  # factor on the grain of surfaces and backgrounds
     uneven: float | None = None  # largest share of the light lost between two places
     haze: float | None = None  # largest share of fluorescence spread over radii around
     aperture_share: float | None = None  # of light images seen in a round field of view

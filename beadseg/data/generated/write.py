@@ -11,6 +11,7 @@ from beadseg.data.generated.render import generate
 from beadseg.data.generated.settings import GeneratedSettings
 from beadseg.errors import BeadsegError
 from beadseg.files import holds_files, open_whole, remove_leftovers
+from beadseg.matching import count_beads
 
 
 def write_generated(
@@ -65,7 +66,7 @@ def write_generated(
                         metadata={"unit": "um"},
                     )
             beads += len(drawn.beads)
-            labelled += len(np.unique(labels[labels > 0]))
+            labelled += count_beads(labels)
     except OSError as error:
         raise BeadsegError(
             f"{folder}: cannot be written ({error.strerror or error}): give another"

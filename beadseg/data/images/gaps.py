@@ -7,6 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from beadseg.data.images.blank import blank
+from beadseg.data.scaling import middle
 
 # The median of absolute second differences of white noise of standard deviation 1.
 SECOND_DIFFERENCE = 0.6745 * 6**0.5
@@ -60,8 +61,8 @@ def note(missing: int, pixels: int) -> str:
 
 def _noise(image: np.ndarray, where: np.ndarray) -> float:
     """Standard deviation of the noise, in the middle of an image with gaps."""
-    middle = tuple(slice(max((n - SIDE) // 2, 0), (n + SIDE) // 2) for n in image.shape)
-    values = np.where(where[middle], np.nan, image[middle].astype(np.float64))
+    seen = middle(image.shape, SIDE)
+    values = np.where(where[seen], np.nan, image[seen].astype(np.float64))
     found = [np.abs(np.diff(some, 2, axis=0)) for some in (values, values.T)]
     medians = [np.nanmedian(some) for some in found if np.isfinite(some).any()]
     return max(medians, default=0.0) / SECOND_DIFFERENCE

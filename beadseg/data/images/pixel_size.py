@@ -152,8 +152,8 @@ def _of_resolution(x: float, y: float, unit: int) -> PixelSize:
         printed = _is_print(per_inch, metric=unit == 3)
         size = _pair(um / x, um / y)
         if size and not printed and um / x < 1.001 * _LARGEST[unit]:
-            told = (f"pixel size of {size[0]:.4g} um from {x:.6g} px per inch",)
-            return PixelSize(size, told if unit == 2 else ())
+            source = f"pixel size of {size[0]:.4g} um from {x:.6g} px per inch"
+            return PixelSize(size, (source,) if unit == 2 else ())
         unused = not (printed and unit == 2)
     name = _NAMES.get(unit, "unit")
     note = f"a resolution of {x:.6g} px per {name} is {_REMEDY}"

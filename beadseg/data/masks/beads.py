@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from beadseg.matching import number_beads
+from beadseg.matching import centroids, number_beads
 
 # From so many beads on, of which nine in ten differ by so little, contrast tells beads.
 MANY, ALIKE = 200, 3.0
@@ -18,6 +18,9 @@ CLEAR, CLEAR_SHARE = 3, 0.02
 # Standard deviations of the background: crests of noise that a network takes for beads
 # have 1 to 4 in the mean, the faintest beads of the lab 4.5.
 STANDS_OUT = 3.0
+# Slices of all pixels that have a neighbour, and of that neighbour.
+BESIDE = ((np.s_[1:, :], np.s_[:-1, :]), (np.s_[:, 1:], np.s_[:, :-1]))
+DIAGONAL = ((np.s_[1:, 1:], np.s_[:-1, :-1]), (np.s_[1:, :-1], np.s_[:-1, 1:]))
 BEAD_TABLE = np.dtype(
     [
         ("label", np.int32),  # value in the label map, 1..N
@@ -56,6 +59,21 @@ def on_border(labels: np.ndarray) -> np.ndarray:
     """The positive labels that own a pixel of the outermost row or column."""
     edge = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     return np.unique(edge[edge > 0])
+
+
+def numbered_anew(labels: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """i32[H, W]: those of the beads 1..N that `kept` bool[N] says, as 1..M."""
+    return np.concatenate([[0], np.cumsum(kept) * kept]).astype(np.int32)[labels]
+
+
+def boundaries(labels: np.ndarray, neighbours: tuple = BESIDE) -> np.ndarray:
+    """bool[H, W]: pixels that have a neighbour of another label."""
+    found = np.zeros(labels.shape, bool)
+    for one, other in neighbours:
+        differs = labels[one] != labels[other]
+        found[one] |= differs
+        found[other] |= differs
+    return found
 
 
 def edges(labels: np.ndarray) -> np.ndarray:
@@ -167,8 +185,7 @@ def describe_beads(labels: np.ndarray, image: np.ndarray) -> np.ndarray:
     which = np.arange(1, len(ids) + 1)
     beads["label"] = ids
     beads["radius"] = np.sqrt(np.bincount(index.ravel())[1:] / np.pi)
-    centres = np.array(ndimage.center_of_mass(index > 0, index, which))
-    beads["y"], beads["x"] = centres.T
+    beads["y"], beads["x"] = centroids(index).T
     beads["crowding"] = crowding(beads["y"], beads["x"], beads["radius"])
     beads["touches_border"] = np.isin(ids, on_border(labels))
 

@@ -7,7 +7,7 @@ tried turned, moved, and on the other images of its size.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -15,7 +15,7 @@ from tqdm import tqdm
 from beadseg.data.cache import (
     hash_code,
     hash_json,
-    read_stored,
+    read_stored_or_none,
     write_stored,
     writing_cache,
 )
@@ -72,7 +72,7 @@ def check(samples: Sequence[Sample], cache: Path) -> Checkup:
     labelled = [s for s in samples if s.labelled]
     content = [[s.name, s.digest] for s in labelled]
     file = cache / "index" / f"masks-{hash_json([content, hash_code()])}.json"
-    stored = _stored(file)
+    stored = read_stored_or_none(file)
     if stored is None:
         found = tqdm(
             ordered_map(_look, labelled), "comparing masks", len(labelled), disable=None
@@ -87,13 +87,6 @@ def check(samples: Sequence[Sample], cache: Path) -> Checkup:
                 write_stored(file, stored)
     made = [d for s in labelled for d in _doubts(s, stored["doubts"].get(s.name))]
     return Checkup(tuple(made), tuple((a, b) for a, b in stored["neighbours"]))
-
-
-def _stored(file: Path) -> dict[str, Any] | None:
-    try:
-        return read_stored(file)
-    except (OSError, ValueError):  # what is damaged is found anew
-        return None
 
 
 def _doubts(sample: Sample, fit: Sequence[str] | None) -> list[MaskDoubt]:

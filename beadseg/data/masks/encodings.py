@@ -92,7 +92,7 @@ def _inverted(mask: np.ndarray) -> bool:
 
     Between beads that touch, the gaps have sides that bend inward; beads bend outward,
     so more of them lies in pieces that are not much larger than the largest disc
-    inside. Ground hangs together and reaches the border.
+    inside. Background hangs together and reaches the border.
     """
     share = float(mask.mean())
     if share < 0.2 or mask.all():

@@ -5,6 +5,7 @@ from scipy import ndimage
 from skimage import measure
 
 from beadseg.data.images.reading import ReadError
+from beadseg.data.masks.beads import numbered_anew
 from beadseg.data.masks.decoded import EIGHT, PART, Decoded
 from beadseg.data.masks.necks import roundness, separate
 from beadseg.quoting import counted
@@ -252,7 +253,7 @@ def fill_outlines(lines: np.ndarray) -> np.ndarray | None:
     away = ndimage.distance_transform_edt(~_chosen(inside, large).astype(bool))
     mean = ndimage.mean(away, inside, np.arange(1, number + 1))
     bead &= large | (mean > 4 * half + 1 + np.sqrt(area / np.pi))
-    beads = _numbered(inside, bead)
+    beads = numbered_anew(inside, bead)
     away, nearest = ndimage.distance_transform_edt(beads == 0, return_indices=True)
     around = lines & (away <= 2 * half + 0.5)
     if not bead.any() or around.sum() < _LINED * lines.sum():
@@ -273,7 +274,3 @@ def _usual(area: np.ndarray) -> float:
 
 def _chosen(labels: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     return np.where(np.concatenate([[False], chosen])[labels], labels, 0)
-
-
-def _numbered(labels: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(chosen) * chosen]).astype(np.int32)[labels]

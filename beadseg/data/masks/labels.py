@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 from skimage import measure
 
 from beadseg.data.images.reading import PageRef, ReadError, open_pages
 from beadseg.data.masks.encodings import decode
 from beadseg.data.masks.necks import separate
+from beadseg.matching import centroids
 from beadseg.quoting import counted
 
 UNKNOWN = -1
@@ -102,11 +102,8 @@ def read_points(source: PageRef | str | Path) -> np.ndarray:
     """
     page = _one_page(source)
     array = _whole_numbers(_one_channel(page.read_stored(), page.where), page.where)
-    groups, count = measure.label(array, connectivity=2, return_num=True)
-    if not count:
-        return np.zeros((0, 2), np.float32)
-    centres = ndimage.center_of_mass(groups > 0, groups, np.arange(1, count + 1))
-    return np.asarray(centres, np.float32)
+    groups = measure.label(array, connectivity=2)
+    return centroids(groups).astype(np.float32)
 
 
 def interpret(

@@ -7,6 +7,7 @@ from skimage import measure
 from beadseg.data.images.reading import ReadError
 from beadseg.data.masks.decoded import EIGHT, FEW, PART, Decoded
 from beadseg.data.masks.necks import roundness, separate
+from beadseg.matching import count_beads
 from beadseg.quoting import counted, percent
 
 _FAR = 1.5  # diameters of the median bead between parts of one bead at most
@@ -148,7 +149,7 @@ def decode_again(array: np.ndarray, values, index) -> Decoded:
     whole = area >= 2 * PART * np.median(area[1:][large[1:]])
     again |= np.bincount(of[whole & large], minlength=len(values) + 1) > 1
     beads = _cut(parts, area, of, again, usual)
-    total = len(np.unique(beads[beads > 0]))
+    total = count_beads(beads)
     top = int(values[-1])
     why = lost = ""
     if len(values) >= 100 and top == 255:

@@ -18,7 +18,7 @@ from scipy.optimize import minimize_scalar
 from scipy.spatial import cKDTree
 
 from beadseg.data.masks.beads import on_border
-from beadseg.matching import number_beads
+from beadseg.matching import centroids, number_beads
 
 KINDS = ("auto", "outlines", "marks")  # values of `config.data.masks`
 EQUAL = 0.09  # relative standard deviation of the diameters of equal marks, the most
@@ -199,12 +199,7 @@ def _covering(pixels: np.ndarray, own: np.ndarray, radius: float) -> np.ndarray:
 
 def centres(labels: np.ndarray) -> np.ndarray:
     """f32[N, 2], y and x, of the positive labels i[H, W] in ascending order, px."""
-    ids, index = number_beads(labels)
-    rows, columns = np.nonzero(index)
-    of = index[rows, columns]
-    area = np.bincount(of, minlength=len(ids) + 1)[1:]
-    sums = [np.bincount(of, at, len(ids) + 1)[1:] for at in (rows, columns)]
-    return (np.stack(sums, 1) / area[:, None]).astype(np.float32)
+    return centroids(labels).astype(np.float32)
 
 
 def _discs(index: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

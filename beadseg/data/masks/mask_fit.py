@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from beadseg.data.scaling import diagonal_noise, stretch
+
 FITS = 8.0  # deviations from which a mask surely fits
 DOUBTFUL = 5.0  # below, other places and other images are looked at
 _CHANCE = 3.2  # below, it lies as if by chance
@@ -110,16 +112,8 @@ def probe(beads: np.ndarray, unknown: np.ndarray, diameter: float) -> Probes | N
 
 def look(image: np.ndarray, probes: Probes) -> Light:
     """Prepares an image [H, W] for probes of its size."""
-    values = image[:: probes.step, :: probes.step].astype(np.float32)
-    values = np.where(np.isfinite(values), values, 0)
-    low, high = (float(v) for v in np.percentile(values[::2, ::2], (0.5, 99.5)))
-    if high <= low:
-        low, high = float(values.min()), float(values.max())
-    values = np.clip((values - low) / ((high - low) or 1.0), -0.5, 1.5)
-    height, width = (n // 2 * 2 for n in values.shape)
-    a, b = values[:height:2, :width:2], values[:height:2, 1:width:2]
-    c, d = values[1:height:2, :width:2], values[1:height:2, 1:width:2]
-    noise = float(np.median(np.abs(a - b - c + d)) / (2 * 0.6745))
+    values, *_ = stretch(image[:: probes.step, :: probes.step])
+    noise = diagonal_noise(values)
     smooth = ndimage.gaussian_filter(values, 1.0, truncate=2)
     slope = np.abs(smooth[:, 1:] - smooth[:, :-1])[1:]
     slope = np.pad(slope + np.abs(smooth[1:] - smooth[:-1])[:, 1:], ((1, 0), (1, 0)))

@@ -21,7 +21,7 @@ Read = Callable[[slice, slice], tuple[np.ndarray, np.ndarray]]
 
 # Half of the eight neighbours: every pair of pixels is met once.
 _LATER = ((0, 1), (1, 0), (1, 1), (1, -1))
-_RING_HILL, _RING_GROUND = -1, -2  # of other blocks
+_RING_HILL, _RING_BACKGROUND = -1, -2  # of other blocks
 
 
 def watershed(
@@ -149,7 +149,7 @@ def _part(
     ring[core] = False
     region[ring & mask] = _RING_HILL
     if fill:
-        region[ring & ~mask] = _RING_GROUND
+        region[ring & ~mask] = _RING_BACKGROUND
 
     def pixel(flat: np.ndarray) -> np.ndarray:
         y, x = np.divmod(flat, width)
@@ -367,7 +367,7 @@ def _merged(peak, area, low, high, saddle, prominence, min_area):
 
 
 def _fill(owner, one, other, border, merged):
-    """Gives grounds that meet one hill alone, and not the border, to that hill."""
+    """Gives background that meets one hill alone, and not the border, to that hill."""
     nodes = len(owner)
     background = owner < 0
     both = background[one] & background[other]

@@ -11,6 +11,7 @@ from beadseg.data.images.readers import endings
 from beadseg.data.images.reading import PageRef, ReadError, file_stem, open_pages
 from beadseg.errors import BeadsegError
 from beadseg.inference.inputs import Input
+from beadseg.quoting import of_other_size
 
 KINDS = tuple(kind for kind in READERS if kind in (".geojson", ".json", ".roi", ".zip"))
 
@@ -107,10 +108,6 @@ def _read(file: Path, page: PageRef) -> np.ndarray:
     stored = open_pages(file)[0].read_stored()
     inside = stored.reshape(*stored.shape[:2], -1).any(-1)
     if inside.shape != page.shape:
-        sizes = (
-            f"{height} x {width} px" for height, width in (inside.shape, page.shape)
-        )
-        raise ReadError(
-            f"{file}: {' but its image '.join(sizes)}: draw it on the image"
-        )
+        sizes = of_other_size(inside.shape, page.shape)
+        raise ReadError(f"{file}: {sizes}: draw it on the image")
     return inside

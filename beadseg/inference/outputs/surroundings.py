@@ -10,11 +10,12 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from beadseg.data.masks.beads import BESIDE, DIAGONAL, boundaries
 from beadseg.inference.outputs.columns import INTENSITIES
 from beadseg.inference.scratch import Scratch
 from beadseg.tables import Table
 
-AT_ONCE = 2**22  # px of the image, some 50 bytes each
+AT_ONCE = 2**22  # px of the image, about 50 bytes each
 GAP = 2.0  # px between a bead and its ring, where its blurred rim is
 RING = 0.5  # median diameters, the width of the ring, of at least 3 px
 NEAR = 2.0  # diameters of a bead, within which the centres of its neighbours lie
@@ -199,7 +200,7 @@ class _Nearest:
     def slope_of_rim(self) -> np.ndarray:
         """f64[count], mean slope of the brightness."""
         labels, inside, known = self._labels, self._inside, self._known
-        border = inside & _differs(labels, _BESIDE + _DIAGONAL)
+        border = inside & boundaries(labels, BESIDE + DIAGONAL)
         slope = np.hypot(*np.gradient(np.where(known, self._pixels, 0.0)))
         beside = self._mine & (self._away > 0) & (self._away < 1.5)
         rim = (border | beside) & known
@@ -225,27 +226,10 @@ def _medians(values: np.ndarray, of: np.ndarray, count: int) -> np.ndarray:
     return medians
 
 
-_BESIDE = (  # slices of all pixels that have a neighbour, and of that neighbour
-    (np.s_[1:, :], np.s_[:-1, :]),
-    (np.s_[:, 1:], np.s_[:, :-1]),
-)
-_DIAGONAL = ((np.s_[1:, 1:], np.s_[:-1, :-1]), (np.s_[1:, :-1], np.s_[:-1, 1:]))
-
-
-def _differs(labels: np.ndarray, neighbours: tuple) -> np.ndarray:
-    """Whether one of the neighbours of a pixel has another label, bool[h, w]."""
-    found = np.zeros(labels.shape, bool)
-    for one, other in neighbours:
-        met = labels[one] != labels[other]
-        found[one] |= met
-        found[other] |= met
-    return found
-
-
 def _touching(labels: np.ndarray, count: int) -> np.ndarray:
     """How many others have a pixel next to one of each bead, corners too."""
     pairs = []
-    for one, other in _BESIDE + _DIAGONAL:
+    for one, other in BESIDE + DIAGONAL:
         met = labels[one] != labels[other]
         pairs.append(np.stack((labels[one][met], labels[other][met]), 1))
     pairs = np.concatenate(pairs)
@@ -258,7 +242,7 @@ def _feret(labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 
     Pixels are squares, as in ImageJ; the angle goes in steps of 2 degrees.
     """
-    edge = _differs(labels, _BESIDE)
+    edge = boundaries(labels)
     edge[[0, -1]] = edge[:, [0, -1]] = True
     y, x = np.nonzero(edge & (labels > 0) & (labels <= count))
     bead = labels[y, x] - 1

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from scipy.fft import dctn
 
-from beadseg.data.scaling import NOISE_SPAN, as_floats
+from beadseg.data.scaling import NOISE_SPAN, as_floats, middle
 
 BLOCK = 8  # px
 SIDE = 1024  # px of the middle of an image, which tell it
@@ -30,8 +30,7 @@ def hidden_span(image: np.ndarray) -> float:
     Returns:
       In units of the image; 0 where it is not made of blocks.
     """
-    middle = tuple(slice(max((n - SIDE) // 2, 0), (n + SIDE) // 2) for n in image.shape)
-    part = as_floats(image[middle])
+    part = as_floats(image[middle(image.shape, SIDE)])
     if min(part.shape) < 3 * BLOCK:
         return 0.0
     first = [_first_block(part.T), _first_block(part)]

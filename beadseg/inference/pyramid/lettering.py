@@ -68,11 +68,11 @@ def lines_of_text(image: np.ndarray) -> np.ndarray:
       i64[N, 4], top, bottom, left and right of each.
     """
     step = math.ceil(math.sqrt(image.size) / SAMPLE)
-    ground = float(np.median(image[::step, ::step]))
+    background = float(np.median(image[::step, ::step]))
     found = []
     for end in (float(image.max()), float(image.min())):
-        if end != ground:
-            found += _lines(_letters(image, end, ground), image.shape)
+        if end != background:
+            found += _lines(_letters(image, end, background), image.shape)
     return np.array(found, int).reshape(-1, 4)
 
 
@@ -92,16 +92,16 @@ def written(
     return found
 
 
-def _letters(image: np.ndarray, end: float, ground: float) -> np.ndarray:
+def _letters(image: np.ndarray, end: float, background: float) -> np.ndarray:
     """Boxes of what may be letters at an end of the range, left to right: i64[N, 4].
 
     Args:
       image: [H, W].
       end: of the range.
-      ground: what most of the image is like.
+      background: what most of the image is like.
     """
-    least = end - EXTREME * (end - ground)
-    extreme = image >= least if end > ground else image <= least
+    least = end - EXTREME * (end - background)
+    extreme = image >= least if end > background else image <= least
     labels, count = ndimage.label(extreme, ALL_AROUND)
     if not 0 < count <= MOST:
         return np.zeros((0, 4), int)
@@ -114,7 +114,7 @@ def _letters(image: np.ndarray, end: float, ground: float) -> np.ndarray:
     good = (height >= SMALLEST) & (height <= LARGEST * len(image)) & thin
     good &= (width <= WIDEST * height) & (filled >= FILLED[0])
     for i in np.flatnonzero(good):
-        good[i] = _is_letter(image, labels, i + 1, boxes[i], end - ground)
+        good[i] = _is_letter(image, labels, i + 1, boxes[i], end - background)
     return boxes[good][np.argsort(boxes[good, 2], kind="stable")]
 
 

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from scipy import ndimage
 
-from beadseg.data.scaling import NOISE_SPAN, as_floats, noise
+from beadseg.data.scaling import NOISE_SPAN, as_floats, middle, noise
 
 SIGMA = 0.8  # px
 LEFT = 1 / (2 * math.sqrt(math.pi) * SIGMA)  # of white noise, by that Gaussian
@@ -31,8 +31,7 @@ def without_noise(image: np.ndarray) -> tuple[np.ndarray, float]:
       f32 or f64[H, W] and a span in its units; the image itself and 0 where it is not
       noisy, or its noise not white.
     """
-    middle = tuple(slice(max((n - SIDE) // 2, 0), (n + SIDE) // 2) for n in image.shape)
-    part = as_floats(image[middle])
+    part = as_floats(image[middle(image.shape, SIDE)])
     sigma = noise(part)
     step = math.ceil(math.sqrt(image.size) / SIDE)
     low, high = np.percentile(image[::step, ::step], PERCENTILES)

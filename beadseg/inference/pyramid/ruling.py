@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from beadseg.data.scaling import as_floats
+from beadseg.data.scaling import as_floats, middle
 
 BLOCK = 1024  # px; lines are straight so far, whatever the lens does
 SMALLEST = 192  # px: of less of a field an angle says little
@@ -59,8 +59,8 @@ def without_ruling(image: np.ndarray) -> np.ndarray:
     Returns:
       f32 or f64[H, W]; the image itself where it has none.
     """
-    middle = [slice(max((n - BLOCK) // 2, 0), (n + BLOCK) // 2) for n in image.shape]
-    if min(image.shape) < SMALLEST or not _ruled(as_floats(image[tuple(middle)])):
+    part = image[middle(image.shape, BLOCK)]
+    if min(image.shape) < SMALLEST or not _ruled(as_floats(part)):
         return image
     found = as_floats(image).copy()
     for block in _blocks(image.shape):
@@ -133,9 +133,9 @@ def _across(rest: np.ndarray, degrees: float, deviation: float) -> Lines:
     first, turned = _turned(rest, degrees)
     known = np.isfinite(turned)
     long = known.sum(0) >= LONG * min(rest.shape)
-    middle = np.zeros(turned.shape[1], rest.dtype)
-    middle[long] = np.nanmedian(turned[:, long], 0)
-    off = middle - ndimage.median_filter(middle, BESIDE, mode="nearest")
+    profile = np.zeros(turned.shape[1], rest.dtype)
+    profile[long] = np.nanmedian(turned[:, long], 0)
+    off = profile - ndimage.median_filter(profile, BESIDE, mode="nearest")
     off[~long] = 0
     usual = np.median(np.abs(off[long])) / 0.6745
     least = max(FAR * usual, LEAST * deviation)
@@ -146,7 +146,7 @@ def _across(rest: np.ndarray, degrees: float, deviation: float) -> Lines:
         height = off[peak]
         if abs(height) < least or place.stop - place.start > WIDEST:
             continue
-        along = turned[known[:, peak], peak] - (middle[peak] - height)
+        along = turned[known[:, peak], peak] - (profile[peak] - height)
         along = ndimage.uniform_filter1d(along, SMOOTH)
         if np.percentile(along * np.sign(height), 100 - ALL_BUT) < HALF * abs(height):
             continue

@@ -4,10 +4,10 @@ Sums are kept and divided once: `Pooled` holds counts of all images, and every m
 computed from counts. Only known pixels count.
 """
 
-import itertools
 from typing import NamedTuple
 
 import numpy as np
+from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
 from beadseg import matching
@@ -75,8 +75,8 @@ def score(
         known = next((d for d in diameters if len(d)), np.zeros(1))
         distance = float(np.median(known)) / 2
     detection = matching.match_points(
-        _centres(truth, found.truth) if centres is None else centres,
-        _centres(predicted, found.predicted),
+        matching.centroids(truth) if centres is None else centres,
+        matching.centroids(predicted),
         distance,
         found.ignored,
     ).counts
@@ -197,17 +197,8 @@ def within(mask: np.ndarray, distance: float) -> np.ndarray:
     A distance map would say the same in 16 times the memory.
     """
     reach = int(distance)
-    wide = np.pad(mask, reach)
-    near = np.zeros_like(mask)
-    steps = range(-reach, reach + 1)
-    for y, x in itertools.product(steps, steps):
-        if y * y + x * x <= distance * distance:
-            rows, columns = (
-                slice(reach + step, reach + step + size)
-                for step, size in zip((y, x), mask.shape, strict=True)
-            )
-            near |= wide[rows, columns]
-    return near
+    y, x = np.ogrid[-reach : reach + 1, -reach : reach + 1]
+    return ndimage.binary_dilation(mask, y * y + x * x <= distance * distance)
 
 
 def _boundary_f1(b: Boundary) -> float:
@@ -219,17 +210,6 @@ def _boundary_f1(b: Boundary) -> float:
         for near, whole in ((b.predicted_near, b.predicted), (b.truth_near, b.truth))
     )
     return matching.ratio(2 * precision * recall, precision + recall, 0.0)
-
-
-def _centres(labels: np.ndarray, of: np.ndarray) -> np.ndarray:
-    """f64[N, 2], the centroids of the labels `of`, which are all that are there."""
-    if not len(of):
-        return np.zeros((0, 2))
-    rows, columns = np.nonzero(labels > 0)
-    place = np.searchsorted(of, labels[rows, columns])
-    area = np.bincount(place, minlength=len(of))
-    sums = [np.bincount(place, at, len(of)) for at in (rows, columns)]
-    return np.stack(sums, 1) / area[:, None]
 
 
 def _sum(kind, parts):

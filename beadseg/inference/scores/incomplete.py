@@ -35,9 +35,9 @@ def known_shares(
     masks = {pair.name: pair.mask for pair in pairs if pair.mask is not None}
     if given is not None:
         return dict.fromkeys(masks, given)
-    told = read_beads_toml(dataset_of(truth), lambda name: file_stem(Path(name)))
+    settings = read_beads_toml(dataset_of(truth), lambda name: file_stem(Path(name)))
     shares = {
-        name: told.completeness_of(file_stem(m.path)) for name, m in masks.items()
+        name: settings.completeness_of(file_stem(m.path)) for name, m in masks.items()
     }
     return {name: share for name, share in shares.items() if share is not None}
 

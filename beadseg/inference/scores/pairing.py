@@ -18,7 +18,7 @@ from beadseg.data.masks.labels import (
 )
 from beadseg.data.settings_file import read_beads_toml
 from beadseg.errors import BeadsegError
-from beadseg.inference.records import DONE, read_record
+from beadseg.inference.records import DONE, read_record, records
 
 Pages = dict[str, PageRef]
 Names = dict[tuple[str, int], str]  # of pages, by the stem of the file and their number
@@ -194,7 +194,7 @@ def _predicted(folder: Path, labels: Pages, truth: Pages) -> Names:
     if truth.keys() <= labels.keys() or not (folder / DONE).is_dir():
         return {}
     names = {}
-    for file in (folder / DONE).glob("*.npz"):
+    for file in records(folder):
         try:
             about, _ = read_record(file)
             names[file_stem(Path(about["file"])), about["page"]] = about["image"]

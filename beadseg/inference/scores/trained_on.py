@@ -3,14 +3,14 @@
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from beadseg.config import flatten
 from beadseg.data.cache import hash_file
 from beadseg.data.images.readers import endings
 from beadseg.data.images.reading import file_stem
 from beadseg.errors import BeadsegError
-from beadseg.files import read_json
+from beadseg.files import read_json_or_none
 from beadseg.inference.settings import DEFAULT_NAME, FILE
 
 
@@ -43,7 +43,7 @@ def runs_of(predicted: Path, given: Iterable[Path]) -> Runs:
             )
     if given:
         return Runs(given, ())
-    content = (_read(predicted / FILE) if predicted.is_dir() else None) or {}
+    content = read_json_or_none(predicted / FILE) or {}
     named = content.get("runs")
     runs = named if isinstance(named, list) else []
     names = [run.get("run") for run in runs if isinstance(run, dict)]
@@ -57,7 +57,9 @@ def trained_on(runs: Iterable[Path]) -> list[Trained]:
     found, left, seen = [], list(runs), set()
     while left:
         run = left.pop()
-        config, split = _read(run / "config.json"), _read(run / "split.json")
+        config, split = (
+            read_json_or_none(run / f"{name}.json") for name in ("config", "split")
+        )
         if run.resolve() in seen or not config:
             continue
         seen.add(run.resolve())
@@ -106,10 +108,3 @@ def _belongs(name: str, stem: str) -> bool:
 
 def _is_run(path: Path) -> bool:
     return (path / "config.json").is_file()
-
-
-def _read(file: Path) -> dict[str, Any] | None:
-    try:
-        return read_json(file)
-    except (OSError, ValueError):
-        return None

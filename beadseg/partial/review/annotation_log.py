@@ -164,8 +164,8 @@ def open_log(folder: Path, name: str) -> DecisionLog:
       BeadsegError: a line is damaged, or decisions are gone or others.
     """
     log = DecisionLog(folder / "decisions" / f"{name}.jsonl")
-    if told := read_provenance(folder, name):
-        log.check(told["decisions"], told["decisions_digest"])
+    if provenance := read_provenance(folder, name):
+        log.check(provenance["decisions"], provenance["decisions_digest"])
     return log
 
 

@@ -5,7 +5,6 @@ somebody looks whether it stands for all of them. What is written last, provenan
 says which decisions it stands for and what the two other files were.
 """
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from beadseg.data.cache import hash_file
-from beadseg.files import write_whole
+from beadseg.files import write_json
 from beadseg.partial.completed import read_provenance, write_labels
 from beadseg.partial.review.annotation_log import AnnotationLog, open_log
 from beadseg.partial.review.label_map import IN_MASK, MODEL, PROPOSED, Bead, among
@@ -64,7 +63,7 @@ def saving(annotations: AnnotationLog) -> Callable[[], None]:
             files[kind] = hash_file(file)
         file = folder / "provenance" / f"{name}.json"
         file.parent.mkdir(exist_ok=True)
-        write_whole(file, json.dumps(provenance | {"files": files}, indent=1) + "\n")
+        write_json(file, provenance | {"files": files}, indent=1)
 
     return write
 
@@ -77,11 +76,11 @@ def stands(folder: Path, name: str) -> dict[str, Any] | None:
     Raises:
       BeadsegError: the decisions are damaged, or others than those it was made of.
     """
-    log, told = open_log(folder, name), read_provenance(folder, name)
-    if not told or told["decisions"] != len(log.actions):
+    log, provenance = open_log(folder, name), read_provenance(folder, name)
+    if not provenance or provenance["decisions"] != len(log.actions):
         return None
     was_reviewed = any(action["do"] == "reviewed" for action in log.actions)
-    return told | {"was_reviewed": was_reviewed}
+    return provenance | {"was_reviewed": was_reviewed}
 
 
 def changed(folder: Path, name: str) -> list[str]:

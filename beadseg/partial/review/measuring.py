@@ -23,8 +23,8 @@ from beadseg.inference.outputs.kinds import (
     choices,
     write_outputs,
 )
-from beadseg.inference.records import DONE, record_of, write_record
-from beadseg.inference.settings import DEFAULT_NAME
+from beadseg.inference.records import DONE, record_of, records, write_record
+from beadseg.inference.settings import DEFAULT_NAME, names_of_runs
 from beadseg.partial.completed import names, read_proposals, read_provenance
 from beadseg.partial.review.label_map import DRAWN, MODEL
 from beadseg.partial.review.predicted import (
@@ -65,9 +65,9 @@ def measure_again(folder: Path) -> dict[str, Any]:
                 changed += _one(folder, name, settings)
             except (ReadError, BeadsegError) as error:
                 failed.append(str(error))
-    runs = [run["run"] for run in settings.get("runs") or []]
+    runs = names_of_runs(settings)
     rows, notes, doubts = write_tables(
-        sorted(file.stem for file in record_of(folder, "").parent.glob("*.npz")),
+        [file.stem for file in records(folder)],
         runs == [DEFAULT_NAME],
         Options(folder, tables=_ending(folder), dialect=_dialect(folder)),
         failed,
@@ -88,19 +88,19 @@ def measure_again(folder: Path) -> dict[str, Any]:
 def _one(folder: Path, name: str, settings: dict[str, Any]) -> bool:
     """Writes the files of an image; whether there was anything to write."""
     about, before = read_known(folder, name)
-    told = read_provenance(folder, name)
-    if not told:  # left out of the review, which says why
+    provenance = read_provenance(folder, name)
+    if not provenance:  # left out of the review, which says why
         return False
-    if not told["decisions"] and "decisions" not in about:
+    if not provenance["decisions"] and "decisions" not in about:
         return False
-    if about.get("decisions") == told["decisions_digest"]:
+    if about.get("decisions") == provenance["decisions_digest"]:
         return False
     labels = read_tiff(folder / "masks" / f"{name}.tif").astype(np.int32)
     image = open_pages(folder / "images" / read_proposals(folder, name)["image"])[0]
     pixels, pixel_size = image.read(), about["pixel_size_um"]
     file = probability_file(folder, name)
     probability = read_tiff(file) if file.is_file() else None
-    threshold = told.get("threshold", 0.5)
+    threshold = provenance.get("threshold", 0.5)
     if "threshold" in about:  # labels of other tools have none
         about["threshold"] = threshold
     region = read_region(folder, name, settings)
@@ -108,7 +108,7 @@ def _one(folder: Path, name: str, settings: dict[str, Any]) -> bool:
     found, facts = measured(
         *(labels, pixels, pixel_size, probability, threshold, region, edge)
     )
-    beads = {int(n): bead for n, bead in told["beads"].items() if bead["in_mask"]}
+    beads = {int(n): bead for n, bead in provenance["beads"].items() if bead["in_mask"]}
     drawn, edited = (
         np.array([test(beads[n]) for n in found.table["label"].tolist()], bool)
         for test in (lambda b: b["origin"] == DRAWN, lambda b: "edited" in b)
@@ -124,7 +124,7 @@ def _one(folder: Path, name: str, settings: dict[str, Any]) -> bool:
     found.table["edited"] = (drawn | edited).astype(np.int64)
     gone = sum(
         bead["origin"] == MODEL and not bead["in_mask"]
-        for bead in told["beads"].values()
+        for bead in provenance["beads"].values()
     )
     if any(name.startswith(f"{INTENSITIES[0]}_") for name in before):
         more, problems = _of_channels(
@@ -134,7 +134,7 @@ def _one(folder: Path, name: str, settings: dict[str, Any]) -> bool:
         about["notes"] = list(dict.fromkeys([*about["notes"], *problems]))
     counts = (int(drawn.sum()), gone, int((edited & ~drawn).sum()))
     about |= facts | dict(zip(COUNTS, counts, strict=True))
-    about["decisions"] = told["decisions_digest"]
+    about["decisions"] = provenance["decisions_digest"]
     # The probability is as it was.
     kinds = {*(settings.get("only") or choices())} & {*OUTPUTS} - {"probability"}
     write_outputs(folder, name, kinds, Predicted(pixels, found, pixel_size, region))

@@ -5,7 +5,6 @@ each image, its beads as proposals that are accepted, and nobody's mask. So the 
 is a data set as well.
 """
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -19,12 +18,12 @@ from beadseg.data.cache import hash_file
 from beadseg.data.images.readers import endings
 from beadseg.data.images.reading import PageRef, ReadError, file_stem, open_pages
 from beadseg.errors import BeadsegError
-from beadseg.files import open_whole, write_whole, writing
+from beadseg.files import open_whole, write_json, writing
 from beadseg.inference import settings
-from beadseg.inference.records import DONE, read_record, record_of
+from beadseg.inference.records import DONE, read_record, record_of, records
 from beadseg.inference.settings import FILE
 from beadseg.partial.completed import FOLDERS, write_labels
-from beadseg.quoting import printable
+from beadseg.quoting import of_other_size, printable
 from beadseg.tables import Table
 
 
@@ -44,8 +43,8 @@ def prepare(folder: Path, images: Path | None = None) -> list[str]:
     Raises:
       BeadsegError: no image can be reviewed, or the folder cannot be written.
     """
-    names = sorted(file.stem for file in (folder / DONE).glob("*.npz"))
-    runs = [run["run"] for run in read_settings(folder).get("runs") or []]
+    names = [file.stem for file in records(folder)]
+    runs = settings.names_of_runs(read_settings(folder))
     problems: list[str] = []
     with writing(folder, None):
         for name in tqdm(names, "opening", unit="image", disable=None, leave=False):
@@ -75,10 +74,8 @@ def _prepare(folder: Path, name: str, images: Path | None, run: str) -> None:
         )
     page = page_of(about, folder, images)
     if page.shape != labels.shape:
-        sizes = (
-            f"{height} x {width} px" for height, width in (labels.shape, page.shape)
-        )
-        raise BeadsegError(f"{file}: {' but its image '.join(sizes)}: is it another?")
+        sizes = of_other_size(labels.shape, page.shape)
+        raise BeadsegError(f"{file}: {sizes}: is it another?")
     for kind in FOLDERS:
         (folder / kind).mkdir(exist_ok=True)
     image = _keep_image(folder, name, page)
@@ -89,7 +86,7 @@ def _prepare(folder: Path, name: str, images: Path | None, run: str) -> None:
         str(number): {"score": round(score, 4), "reason": "Found."}
         for number, score in zip(*columns, strict=True)
     }
-    told = {
+    proposals = {
         "image": image.name,
         "image_digest": hash_file(image),
         "run": run,
@@ -99,9 +96,7 @@ def _prepare(folder: Path, name: str, images: Path | None, run: str) -> None:
         "accepted": True,
         "beads": beads,
     }
-    write_whole(
-        folder / "proposals" / f"{name}.json", json.dumps(told, indent=1) + "\n"
-    )
+    write_json(folder / "proposals" / f"{name}.json", proposals, indent=1)
 
 
 def read_settings(folder: Path) -> dict[str, Any]:

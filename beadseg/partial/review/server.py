@@ -13,7 +13,7 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from importlib import resources
 from pathlib import Path
@@ -52,44 +52,79 @@ def application(
       hosts: the names it may be called by; None: any.
       measure: measures a prediction folder again, and says what came of it.
     """
-    measuring = threading.Lock()
+    api = _Api(session, measure)
+    app = Starlette(
+        routes=[
+            Route("/", _static),
+            Route("/{file:str}", _static),
+            Route("/api/images", api.images),
+            Route("/api/beads/{name}", api.beads),
+            Route("/api/version/{name}", api.version),
+            Route("/api/image/{name}", api.image),
+            Route("/api/redrawn/{name}", api.redrawn),
+            Route("/api/act/{name}", api.act, methods=["POST"]),
+            Route("/api/measure", api.measure, methods=["POST"]),
+        ],
+        middleware=[Middleware(Guard, token=token, hosts=hosts)],
+        exception_handlers={
+            BeadsegError: _refused,
+            HTTPException: _unknown,
+        },
+        lifespan=lambda app: _saving(session),
+    )
+    app.router.redirect_slashes = False
+    return app
 
-    async def static(request: Request) -> Response:
-        file = _STATIC[request.path_params.get("file", "")]
-        content = (resources.files(__package__) / "static" / file).read_bytes()
-        return Response(content, media_type=_TYPES[Path(file).suffix])
 
-    async def listing(request: Request) -> Response:
+class _Api:
+    """Answers what the page asks of a session."""
+
+    def __init__(
+        self, session: ReviewSession, measure: Callable[[], dict[str, Any]] | None
+    ):
+        self._session = session
+        self._measure = measure
+        self._measuring = threading.Lock()
+
+    async def images(self, request: Request) -> Response:
+        """All images, and the lines on those that are left out."""
+        session = self._session
         images, problems = await run_in_threadpool(session.listing)
-        told = {"folder": str(session.folder), "prediction": session.prediction}
-        return JSONResponse(told | {"images": images, "problems": problems})
+        facts = {"folder": str(session.folder), "prediction": session.prediction}
+        return JSONResponse(facts | {"images": images, "problems": problems})
 
-    async def measured(request: Request) -> Response:
-        if measure is None:
+    async def measure(self, request: Request) -> Response:
+        """Measures the prediction again."""
+        if self._measure is None:
             raise HTTPException(404, "this folder is no prediction")
         try:
-            return JSONResponse(await run_in_threadpool(measure_all))
+            return JSONResponse(await run_in_threadpool(self._measure_all))
         except asyncio.CancelledError:  # it all ends; what is decided is saved
             raise HTTPException(503, "beadseg review has ended meanwhile") from None
 
-    def measure_all() -> dict[str, Any]:
-        with measuring:
-            if failed := session.save():
+    def _measure_all(self) -> dict[str, Any]:
+        with self._measuring:
+            if failed := self._session.save():
                 raise BeadsegError(failed[0])
-            return measure()
+            return self._measure()
 
-    async def beads(request: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(session.all_of, named(request)))
+    async def beads(self, request: Request) -> Response:
+        """All beads of an image."""
+        name = self._name(request)
+        return JSONResponse(await run_in_threadpool(self._session.all_of, name))
 
-    async def version(request: Request) -> Response:
-        annotations = await run_in_threadpool(session.annotations, named(request))
+    async def version(self, request: Request) -> Response:
+        """Which version of its annotations an image has."""
+        name = self._name(request)
+        annotations = await run_in_threadpool(self._session.annotations, name)
         return JSONResponse({"version": annotations.version})
 
-    async def image(request: Request) -> Response:
+    async def image(self, request: Request) -> Response:
+        """The pixels of an image."""
         step = _number(request, "step", 1, 64)
         channel = _number(request, "channel", 0, 99)
         content, facts = await run_in_threadpool(
-            session.pixels, named(request), channel, step or 1
+            self._session.pixels, self._name(request), channel, step or 1
         )
         return Response(
             content,
@@ -97,74 +132,67 @@ def application(
             headers={"X-Image": json.dumps(facts)},
         )
 
-    async def redrawn(request: Request) -> Response:
+    async def redrawn(self, request: Request) -> Response:
+        """Where beads would be at another threshold."""
         hundredths, view = _view(request)
         seen = await run_in_threadpool(
-            session.redrawn, named(request), hundredths / 100, view
+            self._session.redrawn, self._name(request), hundredths / 100, view
         )
         return Response(seen.tobytes(), media_type="application/octet-stream")
 
-    async def act(request: Request) -> Response:
-        name = named(request)
+    async def act(self, request: Request) -> Response:
+        """Takes a decision."""
+        name = self._name(request)
         action, known = _asked(await _body(request))
         return JSONResponse(
-            await run_in_threadpool(session.decide, name, action, known)
+            await run_in_threadpool(self._session.decide, name, action, known)
         )
 
-    def named(request: Request) -> str:
+    def _name(self, request: Request) -> str:
         name = request.path_params["name"]
-        if name not in session.names:
+        if name not in self._session.names:
             raise HTTPException(404, "there is no such image")
         return name
 
-    async def refused(request: Request, error: Exception) -> Response:
-        return refusal(request.scope, 409 if isinstance(error, Stale) else 400, error)
 
-    async def unknown(request: Request, error: HTTPException) -> Response:
-        return refusal(request.scope, error.status_code, error.detail)
+async def _static(request: Request) -> Response:
+    name = request.path_params.get("file", "")
+    if name not in _STATIC:
+        raise HTTPException(404, "there is no such page")
+    file = _STATIC[name]
+    content = (resources.files(__package__) / "static" / file).read_bytes()
+    return Response(content, media_type=_TYPES[Path(file).suffix])
 
-    @asynccontextmanager
-    async def life(app):
-        stop = threading.Event()
 
-        def keep_saving():
-            said: list[str] = []
-            while not stop.wait(0.5):
-                failed = session.save()
-                for line in failed:
-                    if line not in said:
-                        logging.getLogger("uvicorn.error").error("%s", line)
-                said = failed
+async def _refused(request: Request, error: Exception) -> Response:
+    return refusal(request.scope, 409 if isinstance(error, Stale) else 400, error)
 
-        saver = threading.Thread(target=keep_saving, daemon=True)
-        saver.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            saver.join()
 
-    app = Starlette(
-        routes=[
-            Route("/", static),
-            Route("/{file:str}", _only_static(static)),
-            Route("/api/images", listing),
-            Route("/api/beads/{name}", beads),
-            Route("/api/version/{name}", version),
-            Route("/api/image/{name}", image),
-            Route("/api/redrawn/{name}", redrawn),
-            Route("/api/act/{name}", act, methods=["POST"]),
-            Route("/api/measure", measured, methods=["POST"]),
-        ],
-        middleware=[Middleware(Guard, token=token, hosts=hosts)],
-        exception_handlers={
-            BeadsegError: refused,
-            HTTPException: unknown,
-        },
-        lifespan=life,
-    )
-    app.router.redirect_slashes = False
-    return app
+async def _unknown(request: Request, error: HTTPException) -> Response:
+    return refusal(request.scope, error.status_code, error.detail)
+
+
+@asynccontextmanager
+async def _saving(session: ReviewSession) -> AsyncIterator[None]:
+    """Saves in the background; says what cannot be saved, once."""
+    stop = threading.Event()
+
+    def keep_saving():
+        said: list[str] = []
+        while not stop.wait(0.5):
+            failed = session.save()
+            for line in failed:
+                if line not in said:
+                    logging.getLogger("uvicorn.error").error("%s", line)
+            said = failed
+
+    saver = threading.Thread(target=keep_saving, daemon=True)
+    saver.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        saver.join()
 
 
 def serve(
@@ -285,15 +313,6 @@ def _view(request: Request) -> tuple[int, View]:
     except (KeyError, ValueError) as error:
         raise BeadsegError(f"not a view: {error}") from None
     return _number(request, "threshold", 0, 100) or 0, View(x, y, scale, width, height)
-
-
-def _only_static(static):
-    async def found(request: Request) -> Response:
-        if request.path_params["file"] not in _STATIC:
-            raise HTTPException(404, "there is no such page")
-        return await static(request)
-
-    return found
 
 
 def _listen(host: str, port: int) -> socket.socket:

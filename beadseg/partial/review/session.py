@@ -63,7 +63,7 @@ class ReviewSession:
         self._summaries: dict[str, dict] = {}
         self._unsaved: set[str] = set()
         self._reviewed: dict[str, bool | None] = {}
-        self._told: dict[str, bool | None] = {}  # to beads.toml
+        self._written: dict[str, bool | None] = {}  # to beads.toml
         self._bright: dict[str, dict[int, bool]] = {}  # of found beads, once asked for
         self.problems: dict[str, str] = {}
         self._sound: set[str] = set()  # images that beads were proposed for
@@ -110,12 +110,12 @@ class ReviewSession:
                 return _summary(self._annotations[name])
             if name not in self._summaries:
                 self._require_image(name)
-                told = None if name in self.problems else stands(self.folder, name)
+                last = None if name in self.problems else stands(self.folder, name)
                 self._summaries[name] = (
                     _summary(self.annotations(name))
-                    if told is None
+                    if last is None
                     else {"name": name, "undo": False, "redo": False}
-                    | {key: told[key] for key in ("reviewed", "counts", "completeness")}
+                    | {key: last[key] for key in ("reviewed", "counts", "completeness")}
                 )
             return self._summaries[name]
 
@@ -289,13 +289,13 @@ class ReviewSession:
                     failed.append(str(error))
             with self._lock:
                 reviewed = dict(self._reviewed)
-            if reviewed != self._told:
+            if reviewed != self._written:
                 # Training validates on masks that are known to be complete.
                 said = {n: r for n, r in reviewed.items() if r is not None}
                 shares = {n: 1.0 if r else None for n, r in said.items()}
                 try:
                     write_completeness(self.folder, shares, stem_of, self.names)
-                    self._told = reviewed
+                    self._written = reviewed
                 except BeadsegError as error:
                     failed.append(str(error))
         return failed
@@ -329,10 +329,10 @@ class ReviewSession:
     def _check(self, name: str) -> None:
         """Finds out whether what follows from decisions stands for all of them."""
         try:
-            told = stands(self.folder, name)
-            if told is not None:
-                known = told["reviewed"] or told["was_reviewed"]
-                self._reviewed[name] = told["reviewed"] if known else None
+            stored = stands(self.folder, name)
+            if stored is not None:
+                known = stored["reviewed"] or stored["was_reviewed"]
+                self._reviewed[name] = stored["reviewed"] if known else None
                 for kind in changed(self.folder, name):
                     with writing(self.folder, None):
                         kept = set_aside(self.folder, name, kind)
@@ -342,8 +342,8 @@ class ReviewSession:
                             "the decisions of the review are in its place",
                             *(kind, name, kept),
                         )
-                    told = None
-            if told is None:
+                    stored = None
+            if stored is None:
                 self._unsaved.add(name)
         except BeadsegError as error:
             self.problems[name] = str(error)
