@@ -119,7 +119,7 @@ def _stopping(signals: list[int]) -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         if _is_deaf(frame):
-            again = threading.Timer(_AGAIN, signal.raise_signal, (number,))
+            again = threading.Timer(_AGAIN, os.kill, (os.getpid(), number))
             again.daemon = True
             again.start()
             return
