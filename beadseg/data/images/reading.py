@@ -32,6 +32,7 @@ from beadseg.data.images.stacks import (
     page_ends,
     place_of,
 )
+from beadseg.data.images.units import is_pixel_size
 from beadseg.errors import BeadsegError
 from beadseg.quoting import printable
 
@@ -327,6 +328,8 @@ def _square(size: tuple[float, float] | None) -> tuple[float | None, tuple[str, 
     if size is None:
         return None, ()
     x, y = size
+    if not (is_pixel_size(x) and is_pixel_size(y)):
+        return None, (f"pixels of {x:.4g} x {y:.4g} um: not used as the pixel size",)
     mean = math.sqrt(x * y)
     if abs(x - y) <= 0.01 * mean:
         return mean, ()
