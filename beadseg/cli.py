@@ -7,27 +7,30 @@ from pathlib import Path
 from typing import NoReturn
 
 from beadseg import __version__
-from beadseg.commands import (
-    Subparsers,
-    analyze,
-    baseline,
-    calibrate,
-    complete,
-    diagnose,
-    evaluate,
-    export,
-    generate,
-    help,
-    importing,
-    measure,
-    predict,
-    report,
-    review,
-    verify,
-)
-from beadseg.errors import ending, prepare_streams
-from beadseg.files import write_json, writing
+from beadseg.errors import ending, ending_at_once, prepare_streams
 from beadseg.quoting import printable
+
+with ending_at_once():
+    from beadseg.commands import (
+        Subparsers,
+        analyze,
+        baseline,
+        calibrate,
+        complete,
+        diagnose,
+        evaluate,
+        export,
+        generate,
+        help,
+        importing,
+        measure,
+        predict,
+        report,
+        review,
+        verify,
+    )
+    from beadseg.files import write_json, writing
+
 
 _TRAIN = "train"
 
@@ -69,10 +72,10 @@ def main(arguments: list[str] | None = None) -> None:
     """
     prepare_streams()
     arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments[:1] == [_TRAIN]:  # its flags are absl's
-        return _train(arguments[1:])
-    options = parse(arguments)
     with ending("stopped"):
+        if arguments[:1] == [_TRAIN]:  # its flags are absl's
+            return _train(arguments[1:])
+        options = parse(arguments)
         result = options.run(options)
         if options.json:
             with writing(options.json, "--json"):

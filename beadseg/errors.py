@@ -1,5 +1,6 @@
 """The one kind of error that beadseg shows to a person, and how it is printed."""
 
+import gc
 import io
 import os
 import signal
@@ -7,8 +8,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 from beadseg.quoting import printable
+
+_AGAIN = 0.02  # seconds after which a signal that would be forgotten comes once more
 
 
 class BeadsegError(Exception):
@@ -78,15 +82,34 @@ def ending(stopped: str) -> Iterator[None]:
         sys.exit(2)
     except KeyboardInterrupt:
         print(stopped, file=sys.stderr, flush=True)
-        if signals[-1] == signal.SIGTERM:  # at once: threads of libraries may be busy
-            _let_go_of_output()
+        _let_go_of_output()
+        # At once: threads of libraries may be busy, and crash while Python shuts down.
+        if signals[-1] == signal.SIGTERM:
             os.kill(os.getpid(), signal.SIGTERM)
-        sys.exit(128 + signals[-1])
+        os._exit(128 + signals[-1])
+
+
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Within this context Ctrl-C ends the process, as SIGTERM does, and says nothing.
+
+    While modules are loaded, seconds on a slow disk, there is nothing to save.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGINT)
+    if not in_main or before is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
 def _stopping(signals: list[int]) -> Iterator[None]:
-    """Within this context SIGTERM is as Ctrl-C, and is added to `signals`.
+    """Within this context SIGTERM is as Ctrl-C, and what came is added to `signals`.
 
     So what is half written goes, as after Ctrl-C.
     """
@@ -94,15 +117,36 @@ def _stopping(signals: list[int]) -> Iterator[None]:
         yield
         return
 
-    def stop(number: int, frame: object) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
+        if _is_deaf(frame):
+            again = threading.Timer(_AGAIN, os.kill, (os.getpid(), number))
+            again.daemon = True
+            again.start()
+            return
         signals.append(number)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, stop)}
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _is_deaf(frame: FrameType | None) -> bool:
+    """Whether Python prints and forgets what is raised there.
+
+    It does so while it collects garbage, in the callbacks of jax and in `__del__`.
+    """
+    callbacks = [getattr(callback, "__code__", None) for callback in gc.callbacks]
+    while frame is not None:
+        if frame.f_code in callbacks or frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _let_go_of_output() -> None:

@@ -83,7 +83,13 @@ def open_whole(file: Path) -> Iterator[BinaryIO]:
 
 
 def name_beside(file: Path) -> Path:
-    """Where a file is written before it takes its place."""
+    """Where a file is written before it takes its place.
+
+    Raises:
+      OSError: the path has no name of a file, as "/" and "".
+    """
+    if not file.name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
     end = f".{os.getpid()}.{time.monotonic_ns()}"
     return file.with_name(f".{cut_name(file.name, _LONGEST - 1 - len(end))}{end}")
 

@@ -17,12 +17,14 @@ import re
 import sys
 from pathlib import Path
 
-from absl import app, flags, logging
-from ml_collections import ConfigDict, config_flags
-
 from beadseg import old_names
-from beadseg.config import find_config, has_field, load_config, near_fields
-from beadseg.errors import BeadsegError, ending, prepare_streams
+from beadseg.errors import BeadsegError, ending, ending_at_once, prepare_streams
+
+with ending_at_once():
+    from absl import app, flags, logging
+    from ml_collections import ConfigDict, config_flags
+
+    from beadseg.config import find_config, has_field, load_config, near_fields
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "settings of the run")
 WORKDIR = flags.DEFINE_string(

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,25 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # not so in the backgr
 with ending("stopped"):
     try:
         print("ready", flush=True)
+        time.sleep(60)
+    finally:
+        print("cleaned", flush=True)
+"""
+
+COLLECTED = """
+import gc, signal, time
+from beadseg.errors import ending
+def interrupt(phase, _):
+    if phase == "start" and not came:
+        came.append(phase)
+        signal.raise_signal(signal.SIGINT)
+        print("collected", flush=True)
+came = []
+signal.signal(signal.SIGINT, signal.default_int_handler)
+gc.callbacks.append(interrupt)
+with ending("stopped"):
+    try:
+        gc.collect()
         time.sleep(60)
     finally:
         print("cleaned", flush=True)
@@ -74,3 +94,27 @@ def test_a_file_that_fails_where_nobody_looked_is_named():
     assert ran.returncode == 2
     assert ran.stderr.startswith("error: gone/a: No such file or directory: ")
     assert len(ran.stderr.splitlines()) == 1
+
+
+def test_ctrl_c_while_garbage_is_collected_is_not_forgotten():
+    """jax has a callback in which Python prints and forgets what is raised."""
+    ran = subprocess.run(
+        [sys.executable, "-c", COLLECTED], capture_output=True, text=True, timeout=50
+    )
+    assert ran.stdout == "collected\ncleaned\n" and ran.stderr == "stopped\n"
+    assert ran.returncode == 130
+
+
+@pytest.mark.parametrize("module", ["beadseg.cli", "beadseg.main"])
+def test_ctrl_c_while_modules_are_loaded_says_nothing(tmp_path, module):
+    """A module that is loaded late interrupts the process that loads it."""
+    late = {"beadseg.cli": "scipy", "beadseg.main": "ml_collections"}[module]
+    (tmp_path / f"{late}.py").write_text("import signal; signal.raise_signal(2)")
+    paths = f"{tmp_path}{os.pathsep}{Path(__file__).parents[1]}"
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--help"],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+    )
+    assert done.returncode == -signal.SIGINT
+    assert done.stdout == done.stderr == b""

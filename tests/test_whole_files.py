@@ -120,6 +120,13 @@ def test_threads_do_not_share_what_lies_beside(tmp_path):
     assert os.listdir(tmp_path) == ["same"]
 
 
+@pytest.mark.parametrize("path", ["/", "", "."])
+def test_a_path_without_a_name_is_an_error_of_the_disk(path):
+    with pytest.raises(BeadsegError, match=r"cannot be written \(Is a directory\)"):
+        with writing(Path(path), "--json"):
+            write_whole(Path(path), "text")
+
+
 def test_a_home_of_nobody_is_a_folder_of_that_name(monkeypatch):
     assert user_path("~nobody-of-that-name/x") == Path("~nobody-of-that-name/x")
     assert user_path("~/x") == Path.home() / "x"

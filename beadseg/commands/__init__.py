@@ -7,6 +7,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from beadseg.data.images.units import is_pixel_size
+
 Subparsers = argparse._SubParsersAction  # which argparse does not name
 
 
@@ -28,8 +30,8 @@ def pixel_size(text: str) -> float:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text}: give um above 0")
+    if not is_pixel_size(value):
+        raise argparse.ArgumentTypeError(f"{text}: give um above 0, such as 0.65")
     return value
 
 

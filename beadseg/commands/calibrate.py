@@ -51,7 +51,7 @@ def add(commands: Subparsers) -> None:
         help="its group finds the frame: crops of one are counted together (names "
         "without _grid_r1_c2, _tile_3, _x0_y512; pages of a file)",
     )
-    share(parser, "--pixel-size", "for beads/mm2", type=float)
+    share(parser, "--pixel-size", "for beads/mm2")
     parser.add_argument(
         "--area", type=float, metavar="MM2", help="of an image, for beads/mm2"
     )

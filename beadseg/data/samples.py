@@ -112,8 +112,14 @@ def match(
     known = {kind: facts[task] for kind, task in tasks.items() if task}
     problems += [fact.problem for fact in known.values() if fact.problem]
     images = known.pop("images").pages
-    for kind, fact in known.items():
-        if images and fact.pages and len(fact.pages) != len(images):
+    for kind, fact in list(known.items()):
+        if kind != "ignore" and len(images) == 1 < len(fact.pages):
+            problems.append(
+                f"{tasks[kind].path}: {counted(len(fact.pages), 'page')}, but its "
+                "image has 1: save all beads on one page, with a number each"
+            )
+            del known[kind]
+        elif images and fact.pages and len(fact.pages) != len(images):
             problems.append(
                 f"{tasks[kind].path}: {counted(len(fact.pages), 'page')}, but its "
                 f"image has {len(images)}: only pages that both have are matched"

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import tomlkit
 
+from beadseg.data.images.units import is_pixel_size
 from beadseg.errors import BeadsegError
 from beadseg.files import read_file, write_whole, writing
 
@@ -188,7 +189,7 @@ def _check(settings: BeadsToml, path: Path) -> None:
     shares = settings.completeness
     shares = shares.values() if isinstance(shares, dict) else [shares]
     wrong = None
-    if size is not None and not (_is_number(size) and size > 0):
+    if size is not None and not (_is_number(size) and is_pixel_size(size)):
         wrong = "pixel_size must be a number of um above 0"
     elif channel is not None and not (type(channel) is int and channel >= 0):
         wrong = "channel must be a whole number from 0"

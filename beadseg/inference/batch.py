@@ -38,7 +38,13 @@ from beadseg.inference.files import Files
 from beadseg.inference.inputs import Input, Inputs
 from beadseg.inference.outputs import writers
 from beadseg.inference.outputs.channels import in_channels
-from beadseg.inference.outputs.kinds import OUTPUTS, Predicted, choices, write_outputs
+from beadseg.inference.outputs.kinds import (
+    OUTPUTS,
+    Predicted,
+    choices,
+    output_of,
+    write_outputs,
+)
 from beadseg.inference.outputs.regions import Regions, counting
 from beadseg.inference.prediction import Prediction
 from beadseg.inference.predictor import NetworkOutput, Predictor
@@ -371,7 +377,13 @@ def is_done(image: Input, options: Options) -> bool:
         return False
     try:
         about, _ = read_record(file)
-        return about["stamp"] == options.regions.stamp(image)
+        if about["stamp"] != options.regions.stamp(image):
+            return False
+        # What a person has decided since is for `beadseg review` to write anew.
+        return bool(about.get("decisions")) or all(
+            output_of(options.output, image.name, kind).exists()
+            for kind in options.only
+        )
     except Exception:  # damaged in any way: it is done again
         return False
 

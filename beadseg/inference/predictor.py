@@ -9,6 +9,7 @@ from typing import Any, overload
 import numpy as np
 
 from beadseg.data.images import gaps
+from beadseg.data.images.units import is_pixel_size
 from beadseg.data.masks import sizes
 from beadseg.data.scaling import scaled_shape
 from beadseg.errors import BeadsegError
@@ -139,7 +140,7 @@ class Predictor:
         """
         settings = Settings(threshold, diameter, min_score, polarity)
         if pixel_size is not None and not (
-            isinstance(pixel_size, Real) and 0 < pixel_size < np.inf
+            isinstance(pixel_size, Real) and is_pixel_size(pixel_size)
         ):
             raise BeadsegError(f"pixel_size {pixel_size}: give um above 0")
         channel = self.runs[0].channel

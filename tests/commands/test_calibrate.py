@@ -12,6 +12,7 @@ import pytest
 
 from beadseg.analysis.calibration import naming
 from beadseg.analysis.calibration.series import Optics, build, names_of, read_rows
+from beadseg.errors import BeadsegError
 from beadseg.tables import write_csv
 from tests.calls import call, rows_of
 
@@ -165,6 +166,19 @@ def test_table_gives_dilutions_blanks_and_replicates(folder, calibrate, tmp_path
     assert any("2 images left out, no dilution: a, e" in line for line in said)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "cp1252"])
+def test_tables_of_excel_give_dilutions(tmp_path, encoding):
+    images = [naming.Names(name, "") for name in ("Kügelchen", "b")]
+    table = tmp_path / "dilutions.csv"
+    text = "sep=;\r\nimage;dilution\r\nKügelchen;10,5\r\n\r\nb;ten\r\n"
+    table.write_bytes(text.encode(encoding))
+    with pytest.raises(BeadsegError, match="line 5: 'ten' is no dilution"):
+        naming.by_table(images, table)
+    table.write_bytes(text.replace("ten", "1:30").encode(encoding))
+    found = naming.by_table(images, table)
+    assert [sample.dilution for sample in found] == [10.5, 30]
+
+
 def test_a_table_from_a_pipe_is_not_waited_for(folder, calibrate, tmp_path):
     os.mkfifo(tmp_path / "pipe.csv")
     code, _, errors = calibrate(folder({"a": 9}), "--dilution", tmp_path / "pipe.csv")
@@ -281,7 +295,7 @@ def test_what_cannot_be_said_is_told_with_the_counts(folder, calibrate, counts, 
         (("--dilution", PATTERN, "--frame", "slide"), "--frame 'slide': matches no"),
         (("--dilution", PATTERN, "--depth", "20"), "the area of an image is not known"),
         (("--dilution", PATTERN, "--area", "-1"), "--area -1: give a number above 0"),
-        (("--dilution", PATTERN, "--pixel-size", "nan"), "--pixel-size nan"),
+        (("--dilution", PATTERN, "--pixel-size", "nan"), "--pixel-size: nan: give um"),
         (("--dilution", PATTERN, "--volume", "1", "--depth", "2"), "give one"),
     ],
 )

@@ -56,6 +56,26 @@ def test_names_of_other_tools_and_large_ids_are_understood(folders, tmp_path, ca
     assert any("no labels of 1 image (b)" in line for line in errors)
 
 
+def test_two_labels_of_one_image_are_measured_once(folders, tmp_path, capsys):
+    masks, photos, labels = folders
+    tifffile.imwrite(masks / "a_cp_masks.tif", (labels > 5).astype(np.uint8))
+    (masks / "b.tif").rename(masks / "b-masks.tif")
+    tifffile.imwrite(masks / "b_seg.tif", labels)
+    out = tmp_path / "out"
+    code, _, errors = call(capsys, "measure", masks, photos, "-o", out)
+    assert code == 1
+    rows = rows_of(out / "images.csv")
+    assert [(row["image"], row["count"]) for row in rows] == [("a", "25"), ("b", "25")]
+    assert [line for line in errors if line.startswith("failed")] == [
+        f"failed: {masks / two}: labels of {image}, as {masks / one}, which is used "
+        "instead"
+        for image, one, two in (
+            ("a", "a.tif", "a_cp_masks.tif"),
+            ("b", "b-masks.tif", "b_seg.tif"),
+        )
+    ]
+
+
 def test_two_files_belong_together_and_a_mask_is_separated(folders, tmp_path, capsys):
     masks, photos, labels = folders
     tifffile.imwrite(tmp_path / "any.tif", (labels > 0).astype(np.uint8) * 255)

@@ -154,6 +154,19 @@ def test_resume_skips_what_is_done_and_ends_with_the_same_tables(
     assert "was made with threshold = auto, not 0.4" in errors[-1]
 
 
+def test_resume_makes_anew_what_has_lost_a_file(bright_run, images, tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ("predict", images, "--run", bright_run, "-o", out)
+    assert call(capsys, *command)[0] == 0
+    whole = (out / "labels" / "b.tif").read_bytes()
+    for lost in ("labels/b.tif", "rois/a.zip"):
+        (out / lost).unlink()
+        code, lines, _ = call(capsys, *command, "--resume")
+        assert code == 0 and "1 of them before" in lines[-1]
+        assert (out / lost).exists()
+    assert (out / "labels" / "b.tif").read_bytes() == whole
+
+
 def test_unreadable_inputs_are_listed_and_the_rest_is_done(
     bright_run, images, tmp_path, capsys
 ):

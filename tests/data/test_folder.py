@@ -207,6 +207,18 @@ def test_page_counts_that_differ_are_named(config, save, grid, picture):
     assert [s.mask is not None for s in folder.samples] == [True, False]
 
 
+def test_a_page_for_each_bead_is_not_taken_for_a_mask(config, save, grid, picture):
+    labels = grid(3)
+    save("images/a.tif", picture(labels))
+    pages = np.stack([labels == number for number in np.unique(labels)[1:]])
+    path = save("masks/a.tif", pages.astype(np.uint8) * 255)
+    folder = scanned(config)
+    assert folder.problems[0].startswith(
+        f"{path}: {len(pages)} pages, but its image has 1: save all beads on one page"
+    )
+    assert [s.mask for s in folder.samples] == [None]
+
+
 def test_an_image_without_mask_is_kept_and_said(
     config, save, save_pairs, grid, picture
 ):

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from beadseg.data.annotations.tables import separated
+from beadseg.data.annotations.text import read_text
 from beadseg.data.images.reading import file_stem
 from beadseg.errors import BeadsegError
-from beadseg.files import read_file
 from beadseg.quoting import counted, some_of
 
 BLANK = r"(?i)(?<![a-z])blank(?![a-z])"
@@ -136,11 +137,12 @@ def by_table(images: Sequence[Names], file: Path) -> Samples:
       BeadsegError: the table cannot be read, says no dilution, or names no image.
     """
     said: dict[str, Sample] = {}
-    for number, row in _rows(file):
+    rows = _rows(file)
+    for number, row in rows:
         name, text, *more = (*row, "") if len(row) == 2 else row
         sample = _sample(text, more[0] or None)
         if sample is None:
-            if number == 1:
+            if number == rows[0][0]:
                 continue
             raise BeadsegError(
                 f"{file}: line {number}: {text!r} is no dilution: give a number of 1 "
@@ -163,28 +165,30 @@ def by_table(images: Sequence[Names], file: Path) -> Samples:
 def _rows(file: Path) -> list[tuple[int, list[str]]]:
     """Lines of two or three cells; `;` or tabs separate where the first has them."""
     try:
-        text = read_file(file).decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
+        text = read_text(file)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise BeadsegError(
             f"{file}: cannot be read ({reason}): give a table image,dilution"
         ) from None
-    first = text.splitlines()[0] if text.strip() else ""
-    mark = max(",;\t", key=first.count)
+    every = text.splitlines()
+    told, mark = separated(every)
+    before = len(every) - len(told)
     rows = []
-    lines = csv.reader(text.splitlines(), delimiter=mark)
+    lines = csv.reader(told, delimiter=mark or ",")
     for row in lines:
         cells = [cell.strip() for cell in row]
         if not any(cells):
             continue
+        number = lines.line_num + before
         if len(cells) not in (2, 3):
             raise BeadsegError(
-                f"{file}: line {lines.line_num}: has {counted(len(cells), 'column')}: "
+                f"{file}: line {number}: has {counted(len(cells), 'column')}: "
                 "give two, image,dilution, or three, image,dilution,replicate"
             )
         if mark != ",":
             cells[1] = cells[1].replace(",", ".")
-        rows.append((lines.line_num, cells))
+        rows.append((number, cells))
     return rows
 
 

@@ -16,7 +16,7 @@ from beadseg.data.facts import KINDS, Task
 from beadseg.data.folder import sort_files, stem_of
 from beadseg.data.images.formats import is_zarr
 from beadseg.data.images.readers import endings
-from beadseg.data.images.reading import ReadError
+from beadseg.data.images.reading import ReadError, open_pages
 from beadseg.data.masks.labels import read_mask, read_points
 from beadseg.data.settings_file import FILE, read_beads_toml
 from beadseg.errors import BeadsegError
@@ -184,6 +184,11 @@ def _import(
                 _copy(path, output / kind / path.name)
                 continue
             pages = Task(path, kind, None, "pages", image, classes).open()
+            if len(pages) > 1 and len(open_pages(image)) == 1:
+                raise ReadError(
+                    f"{printable(path)}: {len(pages)} pages, but its image has 1: save "
+                    "all beads on one page, with a number each"
+                )
             found = list(_write(output / kind / stem, kind, pages))
         except ReadError as error:
             problems.append(str(error))

@@ -23,6 +23,8 @@ _FILLED = {"of", "mass", "position", "pos", "coordinate", "coord", "axis"}
 _FILLED |= {"center", "centre", "centroid"}
 _UNIT = r"[(\[]\s*([^)\]]*?)\s*[)\]]|[_ ](px|pixels?|[uµμn]m|mm|microns?)"
 _HEAD = rf"\s*(.*?)\s*(?:{_UNIT})?\s*"
+_DECIMAL = re.compile(r"^(\s*[-+]?\d+),(\d+)")
+_DECIMAL_IN_QUOTES = re.compile(r"^(\s*[-+]?\d+),(?!\d{3}\s*$)(\d+\s*)$")
 _PIXELS = ("", "px", "pixel", "pixels")
 _IMAGE = ("image", "image_name", "filename", "file_name", "file", "label")
 _FRAME = ("frame", "slice", "position_t")
@@ -66,17 +68,26 @@ def read_table(path: Path, page: PageRef) -> Drawing:
 
 def cells(text: str) -> list[list[str]]:
     """Rows of a table with any usual separator, and a decimal point."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
-        return []
-    counts = {sign: lines[0].count(sign) for sign in ";\t,"}
-    sign = max(counts, key=counts.get)
-    if not counts[sign]:
+    lines, sign = separated([line for line in text.splitlines() if line.strip()])
+    if not sign:
         return [line.split() for line in lines]
-    rows = list(csv.reader(lines, delimiter=sign))
-    if sign == ",":
-        return rows
-    return [[re.sub(r"^(\s*[-+]?\d+),(\d+)", r"\1.\2", c) for c in row] for row in rows]
+    # Between commas a decimal comma stands in quotes; 1,234 may be a thousand.
+    comma = _DECIMAL_IN_QUOTES if sign == "," else _DECIMAL
+    rows = csv.reader(lines, delimiter=sign)
+    return [[comma.sub(r"\1.\2", cell) for cell in row] for row in rows]
+
+
+def separated(lines: list[str]) -> tuple[list[str], str]:
+    """The lines of a table, and what stands between its cells, or "".
+
+    A first line such as "sep=;", which tells Excel, is none of them.
+    """
+    told = re.fullmatch(r"sep=(.)", lines[0].rstrip("\r\n ")) if lines else None
+    if told:
+        return lines[1:], told[1]
+    first = lines[0] if lines else ""
+    sign = max(";\t,", key=first.count)
+    return lines, sign if sign in first else ""
 
 
 def _number(text: str) -> float | None:

@@ -1,5 +1,6 @@
 """Text and JSON of files that other programs write."""
 
+import codecs
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ LARGEST = 2**28  # bytes of one unpacked ROI, or of a text
 
 
 def read_text(path: Path) -> str:
-    """The text of a file in UTF-8, or as Windows writes it.
+    """The text of a file in UTF-8, or as Windows and Excel write it.
 
     Raises:
       ValueError: it is too large.
@@ -20,6 +21,8 @@ def read_text(path: Path) -> str:
     if path.stat().st_size > LARGEST:
         raise ValueError("it is too large")
     content = read_file(path)
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", errors="replace")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import tifffile
 
 from beadseg.data.images.makers import MAKERS
-from beadseg.data.images.units import length, um_of
+from beadseg.data.images.units import is_pixel_size, length, um_of
 
 _INCH = um_of("inch")
 # Resolutions of screens, printers and scanners; they say nothing about the specimen.
@@ -192,5 +192,4 @@ def _pair(x: float | None, y: float | None = None) -> tuple[float, float] | None
     if x is None:
         return None
     y = x if y is None else y
-    good = all(math.isfinite(v) and 0 < v < 1e6 for v in (x, y))
-    return (x, y) if good else None
+    return (x, y) if is_pixel_size(x) and is_pixel_size(y) else None

@@ -16,6 +16,10 @@ from beadseg.data.images.stacks import Plane, Stack
 
 _PNG_HEAD = 8  # bytes of its signature
 _ORIENTATION = 0x0112  # of EXIF
+_DENSEST = 1024  # px of JPEG in a byte: twice what a scan of one bit a block holds
+Image.MAX_IMAGE_PIXELS = (
+    None  # scanned slides are larger; memory is looked at elsewhere
+)
 
 
 def scan_png(path: Path) -> tuple[list[Stack], str]:
@@ -64,6 +68,10 @@ def scan_jpeg(path: Path) -> tuple[list[Stack], str]:
                 raise ValueError("its colours are CMYK: save it as grey or RGB")
             if not jpeg_ends(data):
                 raise ValueError("it is cut short")
+            if height * width > _DENSEST * len(data):  # the decoder would draw grey
+                raise ValueError(
+                    f"its header says {height} x {width} px, more than the file holds"
+                )
             kind = "colour" if parts == 3 else "grey"
             return _one((height, width), kind, parts, _orientation(path))
         # 0xFF may be repeated before a marker.

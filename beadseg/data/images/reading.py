@@ -9,6 +9,7 @@ import errno
 import functools
 import itertools
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,11 +32,14 @@ from beadseg.data.images.stacks import (
     page_ends,
     place_of,
 )
+from beadseg.data.images.units import is_pixel_size
 from beadseg.errors import BeadsegError
 from beadseg.quoting import printable
 
 _SMALLEST = 8  # px
-_LARGEST = 2**32  # px of an image, far more than a memory holds with its beads
+_NEEDED = 8  # bytes for each pixel while its beads are found: 7.5 of 8-bit grey
+_OF_GROUP = Path("/sys/fs/cgroup/memory.max")  # of a container, or a job
+_MOST = 2**35  # bytes that are used of any machine
 _WORDS = 200  # characters of what a library says
 
 
@@ -114,9 +118,7 @@ class PageRef:
         try:
             if _stamp(self.path) != self.stamp:
                 raise ValueError("it has changed since it was listed; start again")
-            if math.prod(self.shape) > _LARGEST:
-                h, w = self.shape
-                raise ValueError(f"it has {h} x {w} px: cut it into parts")
+            check_fits(self.shape)
             arrays = map(load, self.planes)
             one = len(self.planes) == 1
             array = next(arrays) if one else project(arrays, self.projection)
@@ -218,6 +220,23 @@ def check_image(array: np.ndarray, where: str, constant: bool = False) -> None:
         )
 
 
+def check_fits(shape: tuple[int, int]) -> None:
+    """Refuses an image [H, W] that memory cannot hold, before it is decoded.
+
+    The system would end the process while it decodes, and all other images with it.
+
+    Raises:
+      ValueError: it does not fit; with both sizes.
+    """
+    height, width = shape
+    needed, there = height * width * _NEEDED, _memory()
+    if needed > there:
+        raise ValueError(
+            f"it has {height} x {width} px, which need {needed / 1e9:.0f} GB of "
+            f"memory, more than the {there / 1e9:.0f} there are: cut it into parts"
+        )
+
+
 def _list(
     path: Path, channel: int | str | None, stack: str, level: int
 ) -> list[PageRef]:
@@ -309,10 +328,24 @@ def _square(size: tuple[float, float] | None) -> tuple[float | None, tuple[str, 
     if size is None:
         return None, ()
     x, y = size
+    if not (is_pixel_size(x) and is_pixel_size(y)):
+        return None, (f"pixels of {x:.4g} x {y:.4g} um: not used as the pixel size",)
     mean = math.sqrt(x * y)
     if abs(x - y) <= 0.01 * mean:
         return mean, ()
     return mean, (f"pixels are {x:.4g} x {y:.4g} um; using the mean, {mean:.4g} um",)
+
+
+@functools.cache
+def _memory() -> int:
+    """Bytes that an image may need: those of the machine, or of the job on it."""
+    found = [_MOST]
+    try:
+        found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+        found.append(int(_OF_GROUP.read_text()))
+    except (AttributeError, ValueError, OSError):  # Windows; no group, or no bound
+        pass
+    return min(found)
 
 
 @functools.lru_cache(maxsize=16)

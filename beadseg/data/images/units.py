@@ -83,6 +83,11 @@ def length(value: object, unit: str) -> float | None:
     return found if math.isfinite(found) and found > 0 else None
 
 
+def is_pixel_size(um: float) -> bool:
+    """Whether a pixel may be so large; what is not to be squared is none."""
+    return 1e-12 < um < 1e6
+
+
 def quantity(text: str) -> float | None:
     """A number with its unit behind it, such as "24.5 nm" or "1,2 µm", in um."""
     match = re.fullmatch(r"\s*([+-]?[\d.,]+(?:[eE][+-]?\d+)?)\s*(\S.*?)\s*", text)

@@ -14,6 +14,7 @@ from beadseg.quoting import counted
 
 UNKNOWN = -1
 _SPECK = 4  # px; most colours of a soft edge or a photograph have fewer
+_UNKNOWNS = 2  # numbers below 0 that a mask may have whatever its ids
 
 
 class Mask(NamedTuple):
@@ -122,6 +123,7 @@ def interpret(
     """
     array = _whole_numbers(_one_channel(array, where), where)
     array, wrapped = _unwrapped(array)
+    _check_negative(array, where)
     beads, kind, note, kinds = decode(array, where, classes)
     if beads.dtype == bool:
         labels = separate(beads)
@@ -184,6 +186,16 @@ def _whole_numbers(array: np.ndarray, where: str) -> np.ndarray:
             )
         return array.astype(np.int64)
     return array.astype(np.uint8) if array.dtype == bool else array
+
+
+def _check_negative(array: np.ndarray, where: str) -> None:
+    """Refuses ids that are negative: unknown pixels have few such numbers."""
+    below = np.unique(array[array < 0])
+    if len(below) > _UNKNOWNS and len(below) > len(np.unique(array[array > 0])):
+        raise ReadError(
+            f"{where}: most of its numbers are negative ({below[0]} to {below[-1]}), "
+            "which mean unknown; save it with one number above 0 per bead"
+        )
 
 
 def _unwrapped(array: np.ndarray) -> tuple[np.ndarray, str]:

@@ -153,6 +153,11 @@ def choices() -> tuple[str, ...]:
     return tuple(kind for kind, output in OUTPUTS.items() if output.beside is None)
 
 
+def output_of(folder: Path, name: str, kind: str) -> Path:
+    """The file of an image in a prediction folder."""
+    return folder / kind / f"{name}{OUTPUTS[kind].ending}"
+
+
 def write_outputs(folder: Path, name: str, only: Iterable[str], of: Predicted) -> None:
     """Writes the files of the image `name` into a prediction folder, two at a time.
 
@@ -164,7 +169,7 @@ def write_outputs(folder: Path, name: str, only: Iterable[str], of: Predicted) -
 
     chosen = {*only}
     outputs = [
-        (folder / kind / f"{name}{output.ending}", output)
+        (output_of(folder, name, kind), output)
         for kind, output in OUTPUTS.items()
         if kind in chosen or output.beside is not None and output.beside(of, chosen)
     ]

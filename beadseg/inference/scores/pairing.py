@@ -126,6 +126,7 @@ def pair_images(labels: Path, images: Path) -> Pairing:
         names = dict(zip(found, shown, strict=True))
     else:
         names = {n: n if n in shown else _OTHERS_ADD.sub("", n) for n in found}
+        names = _one_for_each(names, found, problems)
     pairs = tuple(
         Pair(shown_name, found[name], instances, None, None, None, shown[shown_name])
         for name, shown_name in names.items()
@@ -136,9 +137,24 @@ def pair_images(labels: Path, images: Path) -> Pairing:
     return Pairing(
         pairs,
         tuple(sorted(shown.keys() - set(names.values()))),
-        tuple(sorted(name for name in found if names[name] not in shown)),
+        tuple(sorted(name for name in names if names[name] not in shown)),
         tuple(problems),
     )
+
+
+def _one_for_each(
+    names: dict[str, str], pages: Pages, problems: list[str]
+) -> dict[str, str]:
+    """The images by their labels: of several labels the one named like the image."""
+    kept: dict[str, str] = {}
+    for name, image in sorted(names.items(), key=lambda item: item[0] != item[1]):
+        other = kept.setdefault(image, name)
+        if other != name:
+            problems.append(
+                f"{pages[name].where}: labels of {image}, as {pages[other].where}, "
+                "which is used instead"
+            )
+    return {name: names[name] for name in names if name in kept.values()}
 
 
 def dataset_of(truth: Path) -> Path:

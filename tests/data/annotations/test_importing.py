@@ -177,3 +177,15 @@ def test_damaged_settings_are_told_before_anything_is_written(
     assert run(tmp_path / "data", "-o", tmp_path / "new", "--classes", "1") == 2
     assert "beads.toml: not valid TOML" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def test_a_page_for_each_bead_is_named_and_not_counted(
+    save, picture, labels, tmp_path, capsys
+):
+    save("images/a.tif", picture(labels))
+    pages = np.stack([labels == bead for bead in range(1, 6)]).astype(np.uint8)
+    path = save("masks/a.tif", pages)
+    assert run(path.parents[1], "-o", tmp_path / "new") == 1
+    said = capsys.readouterr()
+    assert f"failed: {path}: 5 pages, but its image has 1: save all beads" in said.err
+    assert not (tmp_path / "new" / "masks" / "a.tif").exists()

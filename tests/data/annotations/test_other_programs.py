@@ -207,6 +207,28 @@ def test_lengths_become_pixels(calibrated, text, encoding):
     np.testing.assert_array_equal(read_points(page), CENTRES)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\r\nx_um;y_um\r\n1,75;0,75\r\n10;15\r\n",
+        "sep=,\nx_um,y_um\n1.75,0.75\n10,15\n",
+        '"x_um","y_um"\n"1,75","0,75"\n"10,0","15"\n',
+        "x_um\ty_um\r\n1,75\t0,75\r\n10\t15\r\n",
+    ],
+)
+def test_tables_of_excel_are_read(calibrated, text, encoding):
+    mark = "\ufeff" if encoding == "utf-16-le" else ""
+    (page,) = calibrated("a.csv", (mark + text).encode(encoding), "points").open()
+    np.testing.assert_array_equal(read_points(page), CENTRES)
+
+
+def test_a_thousand_with_a_comma_is_no_small_number(calibrated):
+    text = 'x,y\n"1,234","5,678"\n'
+    with pytest.raises(ReadError, match="row 1: '5,678' in column y is no number"):
+        calibrated("a.csv", text, "points").open()
+
+
 def test_pixels_of_imagej_stay_pixels(calibrated):
     (page,) = calibrated("a.csv", " ,X,Y\n1,7.63,3.2\n2,40.5,60.9\n", "points").open()
     np.testing.assert_array_equal(read_points(page), CENTRES)

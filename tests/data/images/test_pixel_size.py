@@ -65,7 +65,7 @@ def test_half_given_ome_sizes_are_read(tmp_path, attributes):
     assert size_of(tmp_path / "a.tif") == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("value", ["-0.5", "NaN", "0", "unknown"])
+@pytest.mark.parametrize("value", ["-0.5", "NaN", "0", "1e-300", "1e7", "unknown"])
 def test_an_ome_size_that_is_no_length_is_told(tmp_path, value):
     write_ome(tmp_path / "a.tif", f'PhysicalSizeX="{value}" PhysicalSizeY="{value}"')
     (page,) = open_pages(tmp_path / "a.tif")

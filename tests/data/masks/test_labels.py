@@ -239,6 +239,7 @@ def test_labels_spoilt_by_jpeg_are_refused(tmp_path, quality):
         (RNG.random((20, 20)), "holds fractions or NaN"),
         (np.full((20, 20), np.nan), "holds fractions or NaN"),
         (RNG.integers(0, 9, (20, 20, 3)), r"in colour \(RGB\)"),
+        (np.diag(np.arange(-3, 3)), r"numbers are negative \(-3 to -1\)"),
     ],
 )
 def test_what_is_no_mask_is_named_with_the_remedy(array, reason):
