@@ -226,6 +226,22 @@ def test_compression_that_hides_the_noise_leaves_the_beads(
     assert len(disc) == len(found.table["label"]) == len(discs)
 
 
+@pytest.mark.parametrize("contrast", [70, -70], ids=["bright", "dark"])
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("quality", [80, 95])
+def test_few_tiny_beads_of_an_enlarged_frame_are_found(
+    predictor, quality, count, contrast
+):
+    discs = [(2 * y, 2 * x, 2 * d) for y, x, d in grid_of(count, 3.5, 110)]
+    rng = np.random.default_rng(count)  # the noise that colours of 4 px leave
+    soft = ndimage.zoom(rng.normal(0, 3, (64, 64)), 4, order=1)
+    frame = field((256, 256), grid_of(count, 3.5, 110), contrast=contrast, noise=1)
+    frame = Image.fromarray(jpeg_blocks((frame + soft).clip(0, 255), quality))
+    found = predictor.predict(np.asarray(frame.resize((512, 512), Image.BICUBIC)))
+    disc, _ = pairs(discs, found.table)
+    assert len(disc) == len(found.table["label"]) == len(discs)
+
+
 # Many beads
 
 

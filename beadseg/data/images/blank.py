@@ -2,7 +2,7 @@
 
 They hold one value up to the border of the image, and end at once: pixels beside them
 are like all others. A background that was cut at 0 holds one value too, but beads rise
-from it.
+from it; one that JPEG made flat has flat blocks of other values a step away.
 """
 
 import math
@@ -21,6 +21,7 @@ GREYS = 8  # values of the rest, at least: else it is a drawing
 CORNER = 8  # px: blocks that make up an area whose edges are straight
 STRAIGHT = 0.03  # of the length of its edge, that blocks leave out at most
 ONE_PIECE, ACROSS = 0.95, 0.4  # of what was taken; of each side that it spans
+BLOCK, STEP_OF_JPEG = 8, 12  # px; greys: of quality 10, and of all better ones
 
 PIXELS = 2**22  # of a larger image so many are looked at
 
@@ -84,11 +85,20 @@ def _area(image: np.ndarray, value) -> np.ndarray | None:
         return None
     if usual < APART * (high - low):
         return None
-    return area if _straight(area, int(edge.sum())) or _one_piece(rest) else None
+    if not _straight(area, int(edge.sum())) and not _one_piece(rest):
+        return None
+    return None if _is_step_of_jpeg(image, value) else area
 
 
 def _differences(pixels: np.ndarray, value) -> np.ndarray:
     return np.abs(pixels.astype(np.float64) - float(value))
+
+
+def _is_step_of_jpeg(image: np.ndarray, value) -> bool:
+    """Whether flat blocks hold another value that is a step of JPEG away."""
+    flat = ndimage.maximum_filter(image, BLOCK) == ndimage.minimum_filter(image, BLOCK)
+    off = _differences(image[flat], value)
+    return bool(((off > 0) & (off <= STEP_OF_JPEG)).any())
 
 
 def _straight(area: np.ndarray, edge: int) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 from beadseg.inference.pyramid.blocks import hidden_span
 from beadseg.inference.pyramid.lettering import without_bars
 from beadseg.inference.pyramid.lines import without_lines
-from beadseg.inference.pyramid.noisy import without_noise
+from beadseg.inference.pyramid.noisy import span_of_few, without_noise
 from beadseg.inference.pyramid.ruling import without_ruling
 from beadseg.inference.pyramid.suppression import TAKEN
 from beadseg.quoting import counted
@@ -43,4 +43,6 @@ def clean(image: np.ndarray, missing: np.ndarray | None, bars: bool) -> Cleaned:
         notes.append("ruled lines, as of a counting chamber, are looked past")
     hidden = hidden_span(even)
     smooth, span = without_noise(even)
-    return Cleaned(smooth, field, missing, max(hidden, span), tuple(notes))
+    least = max(hidden, span)
+    least = max(least, span_of_few(smooth, least))
+    return Cleaned(smooth, field, missing, least, tuple(notes))

@@ -1,5 +1,7 @@
 """What no camera took is no data: beside mosaics, turned images, or cleared."""
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -95,6 +97,27 @@ def test_an_interpolated_edge_is_blank_but_for_its_rim():
 )
 def test_a_background_that_was_cut_is_no_blank_area(image, seed):
     assert blank(image(seed).round().astype(np.uint8)) is None
+
+
+@pytest.mark.parametrize("noise", [0.0, 1.0, 3.0])
+@pytest.mark.parametrize("quality", [10, 30, 50])
+@pytest.mark.parametrize("level, contrast", [(5, 150), (100, 60), (128, 20)])
+def test_a_background_that_jpeg_made_flat_is_no_blank_area(
+    level, contrast, quality, noise
+):
+    file = io.BytesIO()
+    image = field(level, noise, 5, contrast).clip(0, 255).round().astype(np.uint8)
+    Image.fromarray(image).save(file, "JPEG", quality=quality)
+    assert blank(np.asarray(Image.open(file))) is None
+
+
+def test_a_border_beside_what_jpeg_made_flat_is_blank():
+    file = io.BytesIO()
+    image = field(beads=5).round().astype(np.uint8)
+    Image.fromarray(image).save(file, "JPEG", quality=30)
+    for value in (0, 255):
+        padded, where = cut(np.asarray(Image.open(file)), "frame", value)
+        np.testing.assert_array_equal(blank(padded), where)
 
 
 def test_one_bead_in_a_field_without_noise_stays():

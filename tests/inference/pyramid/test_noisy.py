@@ -1,14 +1,16 @@
-"""Images whose noise outweighs their beads are smoothed, others left as they are."""
+"""Noise that outweighs beads is smoothed, or gets a span that leaves them clear."""
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
 from beadseg.data.scaling import noise
-from beadseg.inference.pyramid.noisy import LEFT, SIGMA, without_noise
+from beadseg.inference.pyramid.noisy import LEFT, SIGMA, span_of_few, without_noise
 
 SHAPE = (300, 260)
 WHITE = np.random.default_rng(0).normal(0, 1, SHAPE)
+SOFT = ndimage.gaussian_filter(WHITE, 2.5)
+SOFT /= SOFT.std()
 DISC = np.hypot(*(np.indices(SHAPE) - 130)) < 40
 
 
@@ -49,3 +51,46 @@ def test_hot_pixels_are_not_spread():
 def test_any_other_image_is_the_same_array(image):
     same, span = without_noise(image)
     assert same is image and span == 0
+
+
+def discs(*places: tuple[int, int], radius: float) -> np.ndarray:
+    """1 in discs of a radius around places (y, x), 0 elsewhere: f64[300, 260]."""
+    off = [np.hypot(*(np.indices(SHAPE) - np.reshape(at, (2, 1, 1)))) for at in places]
+    return (np.min(off, 0) <= radius) * 1.0
+
+
+@pytest.mark.parametrize("sigma", [0.5, 40.0])
+@pytest.mark.parametrize("contrast", [-20, 20, 200])
+def test_a_few_beads_stay_clear_of_noise_that_pixels_share(sigma, contrast):
+    few = discs((60, 60), (200, 150), radius=3)
+    span = span_of_few(100 + sigma * (SOFT + contrast * few), 0.0)
+    assert span == pytest.approx(20 * sigma, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        100 + SOFT,
+        100 + SOFT + 20 * discs((60, 60), radius=0),  # a hot pixel
+        100 + SOFT + 20 * DISC,  # beads take the span
+        100 + SOFT * (1 + 2 * (SOFT > 0)) + 50 * discs((60, 60), radius=3),
+        100 + SOFT + 5 * discs((60, 60), radius=3),  # no more than noise does
+        100 + WHITE + 20 * discs((60, 60), radius=3),
+        100 + 10 * np.sin(np.indices(SHAPE)[1] / 20) + SOFT,  # uneven light
+        np.full(SHAPE, 7, np.uint8),
+        WHITE[:3, :3],
+    ],
+    ids=[
+        "empty",
+        "hot",
+        "large",
+        "texture",
+        "faint",
+        "white",
+        "light",
+        "constant",
+        "few pixels",
+    ],
+)
+def test_any_other_image_has_span_enough(image):
+    assert span_of_few(image, 0.0) == 0
