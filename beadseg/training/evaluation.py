@@ -63,6 +63,7 @@ class Evaluation(NamedTuple):
     best_jaccard: float  # there
     beads: BeadSums | None  # None: not looked for
     marks: bool  # whether masks mark beads instead of outlining them
+    incomplete: bool  # whether these marks lack beads
 
     @property
     def jaccard(self) -> float:
@@ -82,11 +83,11 @@ class Evaluation(NamedTuple):
 
     @property
     def score_error(self) -> float:
-        """Standard error of the score, by the number of beads that it rests on.
+        """Standard error of the score of incomplete marks, by the number of beads.
 
-        0 where it is a Jaccard: pixels of a bead do not err alone.
+        They are few, and what is found beside them may be right. 0 of other masks.
         """
-        if not (self.marks and self.beads):
+        if not (self.incomplete and self.beads):
             return 0.0
         spread = self.beads.f1 * (1.0 - self.beads.f1)
         return float(np.sqrt(spread / max(self.beads.truth, 1.0)))
@@ -182,6 +183,7 @@ def evaluate(
         best_jaccard=float(jaccard(_at(counts, best))),
         beads=found,
         marks=marks,
+        incomplete=marks and dataset.unmarked > 0,
     )
 
 

@@ -43,8 +43,8 @@ def score_of(row: dict[str, Any]) -> float:
 def best_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """The row of the best evaluation; of equals, the first.
 
-    Where a score rests on few beads, so that later ones are as good within its standard
-    error, the last of these: which of them is the highest is chance.
+    Of scores with an error, as those of incomplete marks, the last that is as good
+    within it: which of them is the highest is chance.
     """
     best = max(rows, key=lambda row: (score_of(row), -row.get("epoch", 0)))
     later = rows[rows.index(best) :]

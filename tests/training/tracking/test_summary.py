@@ -56,7 +56,7 @@ def test_grades_are_those_of_the_analysis(jaccard, word):
     assert grade(jaccard) == word
 
 
-def test_of_scores_that_rest_on_few_beads_the_last_that_is_as_good_counts():
+def test_of_scores_with_an_error_the_last_that_is_as_good_counts():
     few = [row(n, s, score_error=0.04) for n, s in enumerate((0.88, 0.8, 0.85, 0.83))]
     assert best_of(few)["epoch"] == 2
     exact = [row(n, s) for n, s in enumerate((0.88, 0.8, 0.88, 0.87))]
