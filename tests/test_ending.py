@@ -115,6 +115,8 @@ def test_ctrl_c_while_modules_are_loaded_says_nothing(tmp_path, module):
         [sys.executable, "-m", module, "--help"],
         env={**os.environ, "PYTHONPATH": paths},
         capture_output=True,
+        # A shell has its background jobs ignore Ctrl-C, and tests may be one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert done.returncode == -signal.SIGINT
     assert done.stdout == done.stderr == b""

@@ -61,7 +61,7 @@ def test_there_is_a_winner_only_where_no_interval_overlaps(scores, better):
     ],
 )
 def test_the_last_lines_say_where_no_setting_is_better(scores, undecided):
-    told = command._told(Outcome(finished(scores), 0, {}))
+    told = command._outcome_text(Outcome(finished(scores), 0, {}))
     assert "best: member" in told
     assert ("no setting is better" in told) == undecided
 
