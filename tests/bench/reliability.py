@@ -29,11 +29,12 @@ import numpy as np
 from beadseg.errors import BeadsegError
 from beadseg.partial.completed import names
 from beadseg.partial.review.annotation_log import AnnotationLog
-from beadseg.partial.review.derived import save
+from beadseg.partial.review.derived import saving
 from beadseg.partial.review.session import ReviewSession
 from tests.bench.record import RESULTS, keep
-from tests.partial import test_desk, test_review_requests, test_strokes
+from tests.partial import test_review_requests, test_session
 from tests.partial.conftest import make_completed
+from tests.partial.review import test_strokes
 from tests.partial.test_review import Server
 
 DRAW = {"do": "draw", "y": 20, "x": 68, "ry": 5, "rx": 5}
@@ -62,7 +63,7 @@ def review_killed(folder: Path) -> Iterator[bool]:
         server.stop(signal.SIGKILL)
         ReviewSession(new).close()
         kept, book = _derived(new), AnnotationLog(new, "a")
-        save(book)
+        saving(book)()
         yield answered == book.version == len(ACTIONS) and kept == _derived(new)
 
 
@@ -116,7 +117,7 @@ def review_bits(folder: Path) -> Iterator[bool]:
     book = AnnotationLog(new, "a")
     for action in ACTIONS:
         book.act(action)
-    save(book)
+    saving(book)()
     log = new / "decisions" / "a.jsonl"
     whole, kept = log.read_bytes(), _derived(new)
     for _ in range(60):
@@ -132,10 +133,10 @@ def review_bits(folder: Path) -> Iterator[bool]:
 
 def review_bad_files(folder: Path) -> Iterator[bool]:
     """Files of one image are damaged: the other is reviewed, saved and told as done."""
-    for number, spoil in enumerate(test_desk.DAMAGE.values()):
+    for number, spoil in enumerate(test_session.DAMAGE.values()):
         new = make_completed(folder / str(number), "a", "b")
         for name in names(new):
-            save(AnnotationLog(new, name))
+            saving(AnnotationLog(new, name))()
         spoil(new)
         desk = ReviewSession(new)
         desk.decide("b", {"do": "reviewed", "value": True}, 0)

@@ -23,7 +23,7 @@ from playwright.sync_api import Page, sync_playwright
 from beadseg.data.cache import hash_file
 from beadseg.partial.completed import FOLDERS, write_labels
 from beadseg.partial.review.annotation_log import AnnotationLog
-from beadseg.partial.review.derived import save
+from beadseg.partial.review.derived import saving
 from tests.bench.record import keep
 from tests.partial.conftest import CHROMIUM, FLAGS
 from tests.partial.test_review import Server
@@ -97,7 +97,7 @@ def make(folder: Path, side: int, beads: int) -> None:
         "beads": {n: {"score": s, "reason": "bench"} for n, s in scores.items()},
     }
     (folder / "proposals" / "a.json").write_text(json.dumps(about))
-    save(AnnotationLog(folder, "a"))  # as beadseg complete does
+    saving(AnnotationLog(folder, "a"))()  # as beadseg complete does
 
 
 def press(page: Page, key: str, through_server: bool) -> float:
