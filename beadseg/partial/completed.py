@@ -40,6 +40,8 @@ def names(folder: Path) -> list[str]:
     Raises:
       BeadsegError: it is not one.
     """
+    if not folder.is_dir():
+        raise BeadsegError(f"{folder}: no such folder: give one to review")
     found = sorted(p.stem for p in (folder / "proposals").glob("*.json"))
     if not found:
         raise BeadsegError(
