@@ -300,3 +300,5 @@ def test_the_hint_to_make_proposals_never_writes_into_the_folder_given(tmp_path)
     with pytest.raises(BeadsegError, match="no proposals") as raised:
         completed.names(tmp_path)
     assert str(tmp_path) not in str(raised.value).split("in it:")[1]
+    with pytest.raises(BeadsegError, match="none: no such folder"):
+        completed.names(tmp_path / "none")
