@@ -3,7 +3,7 @@
   python -m beadseg.main --config=configs/attention.py
 
 Time: 4.2 minutes on two busy cores. Expect: validation Jaccard 0.90 (seed 0,
-measured).
+measured with a distance term of 0.3 in place of 1.0).
 """
 
 from ml_collections import ConfigDict

@@ -3,7 +3,7 @@
   python -m beadseg.main --config=configs/attention_resunet.py
 
 Time: 4.5 minutes on two busy cores. Expect: validation Jaccard 0.91 (seed 0,
-measured).
+measured with a distance term of 0.3 in place of 1.0).
 """
 
 from ml_collections import ConfigDict

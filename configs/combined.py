@@ -2,8 +2,8 @@
 
   python -m beadseg.main --config=configs/combined.py
 
-Time: about as dice.py (19 minutes on one busy core). Expect: validation Jaccard 0.91
-(seed 0, measured).
+Time: about as dice.py (19 minutes on one busy core). Expect: validation
+Jaccard 0.93, F1 of the beads 0.97 (seed 0, measured).
 """
 
 from ml_collections import ConfigDict

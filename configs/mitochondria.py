@@ -7,7 +7,7 @@ They come from sparse mitochondria; here they meet generated mitochondria. Add
 --config.data.generated.amount=0.5 to see what half-labelled beads make of them.
 
 Time: 3.3 minutes on two busy cores. Expect: validation Jaccard 0.96 (seed 0,
-measured).
+measured with a distance term of 0.3 in place of 1.0).
 """
 
 from ml_collections import ConfigDict

@@ -2,8 +2,8 @@
 
   python -m beadseg.main --config=configs/tversky.py
 
-Time: 3.3 minutes on two busy cores. Expect: validation Jaccard 0.90 (seed 0,
-measured).
+Time: 3.3 minutes on two busy cores. Expect: validation
+Jaccard 0.92, F1 of the beads 0.97 (seed 0, measured).
 """
 
 from ml_collections import ConfigDict

@@ -76,6 +76,15 @@ def test_a_result_onto_a_full_disk_is_one_line():
     assert len(ran.stderr.splitlines()) == 1
 
 
+# Ctrl-C is heard: a shell has its background jobs ignore it, and tests may be one.
+LOADED = """
+import runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__")
+"""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_lets_go_of_what_is_half_done(number):
     command = [sys.executable, "-c", STOPPED]
@@ -112,11 +121,9 @@ def test_ctrl_c_while_modules_are_loaded_says_nothing(tmp_path, module):
     (tmp_path / f"{late}.py").write_text("import signal; signal.raise_signal(2)")
     paths = f"{tmp_path}{os.pathsep}{Path(__file__).parents[1]}"
     done = subprocess.run(
-        [sys.executable, "-m", module, "--help"],
+        [sys.executable, "-c", LOADED, module, "--help"],
         env={**os.environ, "PYTHONPATH": paths},
         capture_output=True,
-        # A shell has its background jobs ignore Ctrl-C, and tests may be one.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert done.returncode == -signal.SIGINT
     assert done.stdout == done.stderr == b""
