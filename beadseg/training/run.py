@@ -204,13 +204,14 @@ class Run:
         now = Progress(self.state, self._window, self._epoch)
         best, step = self._checkpoints.restore_best(now)
         best, of_start = best.state, {}
-        # What incomplete marks lack is unknown where the default model sees it: what it
-        # finds there by mistake does not count against it: it would seem better.
+        # Incomplete marks cannot judge the start: what they lack is unknown where the
+        # default model sees it, so that none of its own mistakes count.
         if not self.data.truth.unmarked:
             best, of_start = mix_with_start(
                 best,
                 self.folder.path,
                 self.config.train.weight_interpolation,
+                self.best,
                 self.steps.place,
                 lambda state: self._validate(state, look=False).score,
                 GAIN if self.config.data.dir and self.data.dataset.sizes else 1.0,

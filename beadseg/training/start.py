@@ -74,6 +74,7 @@ def mix_with_start(
     best: TrainState,
     folder: Path,
     shares: Sequence[float],
+    score: float,
     place: Callable[[TrainState], TrainState],
     score_of: Callable[[TrainState], float],
     gain: float = 1.0,
@@ -82,7 +83,6 @@ def mix_with_start(
 
     Args:
       shares: of the start, that are tried.
-      score_of: of a state, by validation.
       place: a state from the host onto the devices.
       gain: share of what was gained over the start that is to be kept; of the states
         that keep it the one with most of the start is taken.
@@ -93,11 +93,9 @@ def mix_with_start(
     file = folder / START
     if not hosts.broadcast_from_primary(file.exists):
         return best, {}
-    start, states, scores = read_weights(file), {0.0: best}, {}
-    for share in {0.0, *shares, 1.0}:
-        if share:
-            mixed = interpolate_weights(jax.device_get(best), start, share)
-            states[share] = place(mixed)
+    start, states, scores = read_weights(file), {0.0: best}, {0.0: score}
+    for share in {*shares, 1.0}:
+        states[share] = place(interpolate_weights(jax.device_get(best), start, share))
         found = score_of(states[share])
         scores[share] = hosts.broadcast_from_primary(lambda found=found: found)
     tried = {0.0, *shares}
@@ -107,7 +105,7 @@ def mix_with_start(
     return states[share], {
         "share_of_start": share,
         "start_score": scores[1.0],
-        "tuned_score": scores[0.0],
+        "tuned_score": score,
     }
 
 

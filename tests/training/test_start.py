@@ -119,7 +119,7 @@ def test_as_much_of_the_start_is_taken_as_keeps_so_much_of_the_gain(
 
     shares = (0.25, 0.5, 0.75, 1.0)
     mixed, told = mix_with_start(
-        best, tmp_path, shares, lambda state: state, score_of, gain
+        best, tmp_path, shares, 0.8, lambda state: state, score_of, gain
     )
     assert told["share_of_start"] == expected and told["start_score"] == 0.75
     assert score_of(mixed) == scores[expected]

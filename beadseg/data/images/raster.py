@@ -17,9 +17,8 @@ from beadseg.data.images.stacks import Plane, Stack
 _PNG_HEAD = 8  # bytes of its signature
 _ORIENTATION = 0x0112  # of EXIF
 _DENSEST = 1024  # px of JPEG in a byte: twice what a scan of one bit a block holds
-Image.MAX_IMAGE_PIXELS = (
-    None  # scanned slides are larger; memory is looked at elsewhere
-)
+# Scanned slides are larger than Pillow's limit; `reading.check_fits` looks at memory.
+Image.MAX_IMAGE_PIXELS = None
 
 
 def scan_png(path: Path) -> tuple[list[Stack], str]:
