@@ -11,6 +11,7 @@ from beadseg.data.scaling import middle
 
 # The median of absolute second differences of white noise of standard deviation 1.
 SECOND_DIFFERENCE = 0.6745 * 6**0.5
+GRAIN = 3.0  # px
 SIDE = 1024  # px of the middle of an image, which tell its noise
 
 
@@ -28,6 +29,9 @@ def missing(image: np.ndarray) -> np.ndarray | None:
 def fill(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     """Gives pixels without data the mean of those around, and the noise of the image.
 
+    The noise is white; in a blank frame it is the mirrored one of the image, as noise
+    that neighbouring pixels share is what beads in a thin field are told from.
+
     Args:
       image: [H, W] of any real type, with data somewhere.
 
@@ -41,7 +45,11 @@ def fill(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     means = _spread(values, (~where).astype(np.float64))
     known = image[~where]
     filled = means[where]
-    filled += np.random.default_rng(0).normal(0, _noise(image, where), filled.shape)
+    noise = np.random.default_rng(0).normal(0, _noise(image, where), filled.shape)
+    if (empty := blank(image)) is not None:
+        grain = np.where(empty, _mirrored(values, means, where), np.nan)[where]
+        noise = np.where(np.isnan(grain), noise, grain)
+    filled += noise
     result = image.copy()
     result[where] = filled.clip(known.min(), known.max()).astype(image.dtype)
     return result, where
@@ -66,6 +74,25 @@ def _noise(image: np.ndarray, where: np.ndarray) -> float:
     found = [np.abs(np.diff(some, 2, axis=0)) for some in (values, values.T)]
     medians = [np.nanmedian(some) for some in found if np.isfinite(some).any()]
     return max(medians, default=0.0) / SECOND_DIFFERENCE
+
+
+def _mirrored(values: np.ndarray, means: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """What is finer than `GRAIN` px, mirrored beyond the data: f64[H, W]; NaN: nothing.
+
+    Args:
+      values: f64[H, W], 0 without data.
+      means: f64[H, W], what lies around there.
+      where: bool[H, W], no data.
+    """
+    whole = np.where(where, means, values)
+    grain = np.where(where, np.nan, whole - ndimage.gaussian_filter(whole, GRAIN))
+    spans = [np.flatnonzero(~where.all(1 - axis)) for axis in (0, 1)]
+    box = tuple(slice(span[0], span[-1] + 1) for span in spans)
+    frame = [
+        (span[0], size - 1 - span[-1])
+        for span, size in zip(spans, where.shape, strict=True)
+    ]
+    return np.pad(grain[box], frame, mode="symmetric")
 
 
 def _spread(values: np.ndarray, weight: np.ndarray) -> np.ndarray:

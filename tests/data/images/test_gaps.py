@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from beadseg.data.folder import scan
 from beadseg.data.images import gaps
@@ -88,3 +89,21 @@ def test_pixels_without_data_are_unknown_in_training(config, save, grid, picture
         expected = grid(9)
         expected[10:30, 5 : 20 + i] = UNKNOWN
         np.testing.assert_array_equal(page.labels, expected)
+
+
+def test_a_blank_frame_gets_noise_with_the_correlation_of_the_image():
+    rng = np.random.default_rng(3)
+    noise = ndimage.gaussian_filter(rng.normal(0, 30, (256, 320)), 1.2)
+    image = np.pad(np.rint(128 + noise), 40).astype(np.uint8)
+    filled, missing = gaps.fill(image)
+    assert missing.sum() == image.size - 256 * 320
+
+    def neighbours(part):
+        part = part - part.mean()
+        return (part[:, 1:] * part[:, :-1]).mean() / part.var()
+
+    # The grain of the image, that is without its slow changes.
+    fine = filled - ndimage.gaussian_filter(filled.astype(float), gaps.GRAIN)
+    frame, inside = fine[:36], fine[50:-50, 50:-50]
+    assert abs(neighbours(frame) - neighbours(inside)) < 0.05
+    assert 0.9 < frame.std() / inside.std() < 1.1
