@@ -30,7 +30,7 @@ from beadseg.inference.outputs.regions import Regions, counting
 from beadseg.inference.outputs.surroundings import surroundings
 from beadseg.inference.records import DONE, read_as, record_of, write_record
 from beadseg.inference.scores.pairing import Pair, Pairing, read_predicted
-from beadseg.inference.settings import FILE
+from beadseg.inference.settings import CALIBRATED, FILE
 from beadseg.quoting import of_other_size, printable, short_name
 from beadseg.tables import Table, constant, rows_to_table
 
@@ -78,7 +78,8 @@ def measure_labels(
     with output_folder(output):
         remove_leftovers(output / DONE, *(output / kind for kind in choices()))
         settings = {"beadseg": __version__, "runs": [], "pixel_size": pixel_size}
-        settings |= counting(edge, regions or Regions()) | {"channels": channels}
+        settings |= counting(edge, regions or Regions())
+        settings |= {"channels": channels, CALIBRATED: False}  # of other tools
         write_json(output / FILE, settings)
         (output / DONE).mkdir(exist_ok=True)
         for pair in tqdm(pairing.pairs, "measuring", unit="image", disable=None):
