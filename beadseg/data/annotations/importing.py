@@ -18,6 +18,7 @@ from beadseg.data.images.formats import is_zarr
 from beadseg.data.images.readers import endings
 from beadseg.data.images.reading import ReadError, open_pages
 from beadseg.data.masks.labels import read_mask, read_points
+from beadseg.data.samples import page_for_each_bead
 from beadseg.data.settings_file import FILE, read_beads_toml
 from beadseg.errors import BeadsegError
 from beadseg.files import (
@@ -185,10 +186,7 @@ def _import(
                 continue
             pages = Task(path, kind, None, "pages", image, classes).open()
             if len(pages) > 1 and len(open_pages(image)) == 1:
-                raise ReadError(
-                    f"{printable(path)}: {len(pages)} pages, but its image has 1: save "
-                    "all beads on one page, with a number each"
-                )
+                raise ReadError(page_for_each_bead(path, len(pages)))
             found = list(_write(output / kind / stem, kind, pages))
         except ReadError as error:
             problems.append(str(error))
