@@ -17,9 +17,9 @@ def add(commands: Subparsers) -> None:
         description="Measures the beads of label images of any tool and writes what "
         "`beadseg predict` writes: labels, overlays, ImageJ ROIs, GeoJSON (QuPath), "
         "tables of beads and images, and the page with the size distribution. Labels "
-        "belong to the image of the same name; `_cp_masks`, `_labels` and the like at "
-        "the end of a name are left out. In a mask of 0 and 1 touching beads are "
-        "separated.",
+        "belong to the image of the same name, or with a word more: NAME_mask, "
+        "NAME_cp_masks, mask_NAME, as in a data set. In a mask of 0 and 1 touching "
+        "beads are separated.",
     )
     parser.add_argument(
         "labels", type=Path, help="folder of label images (or with labels/), or one"
