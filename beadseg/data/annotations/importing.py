@@ -24,11 +24,11 @@ from beadseg.errors import BeadsegError
 from beadseg.files import (
     holds_files,
     open_whole,
-    output_folder,
     read_file,
-    remove_leftovers,
     user_path,
+    whole_folder,
     write_whole,
+    writing,
 )
 from beadseg.matching import count_beads
 from beadseg.quoting import printable, some_of
@@ -82,14 +82,13 @@ def import_labels(
     known = read_beads_toml(source if source.is_dir() else source.parent, stem_of)
     if classes == "auto":
         classes = known.classes or "auto"
-    with output_folder(output):
-        remove_leftovers(*(output / kind for kind in KINDS))
+    with writing(output, "-o"), whole_folder(output) as part:
         for stem in tqdm(sorted(files["images"]), "importing", disable=None):
-            rows.append(_import(stem, files, output, problems, classes))
+            rows.append(_import(stem, files, part, problems, classes))
         if settings.is_file():
             copied = tomlkit.parse(read_file(settings).decode("utf-8-sig"))
             copied.pop("classes", None)  # masks have a number per bead now
-            write_whole(output / FILE, tomlkit.dumps(copied))
+            write_whole(part / FILE, tomlkit.dumps(copied))
     notes = []
     if rest:
         named = some_of([path.name for path in rest], _NAMED)
