@@ -31,7 +31,8 @@ _LONGEST = 255  # bytes of a name, on the usual disks
 _STREAMS = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
 # What libraries say in errors of their own kinds when the disk has failed.
 _OF_DISK = {
-    errno.ENOSPC: "no space left|resource_exhausted|disk full",
+    # Of numpy, which writes arrays by itself: "65536 requested and 18264 written".
+    errno.ENOSPC: "no space left|resource_exhausted|disk full|requested and .* written",
     errno.EDQUOT: "quota exceeded",
     errno.EFBIG: "file too large",
     errno.EROFS: "read-only file system",
@@ -192,11 +193,13 @@ def disk_error(error: BaseException | None) -> OSError | None:
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and error.errno is not None:
             return error
         for number, words in _OF_DISK.items():
             if re.search(words, str(error), re.IGNORECASE):
                 return OSError(number, os.strerror(number))
+        if isinstance(error, OSError):
+            return error
         error = error.__cause__ or error.__context__
     return None
 
