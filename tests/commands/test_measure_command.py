@@ -76,6 +76,29 @@ def test_labels_belong_to_images_by_the_names_that_training_knows(
     assert lines[-1].startswith("50 beads in 2 images")
 
 
+@pytest.mark.parametrize("within", ["", "labels"])
+@pytest.mark.parametrize(
+    "stored",
+    [
+        lambda labels: np.where(labels > 0, labels, 65535).astype(np.uint16),
+        lambda labels: np.where(labels > 0, 255, 0).astype(np.uint8),
+        lambda labels: np.where(labels > 0, 0, 255).astype(np.uint8),
+    ],
+)
+def test_labels_of_others_are_read_as_training_reads_masks(
+    folders, tmp_path, capsys, stored, within
+):
+    masks, photos, labels = folders
+    place = tmp_path / "others" / within if within else tmp_path / "labels"
+    place.mkdir(parents=True)
+    for name in "ab":
+        tifffile.imwrite(place / f"{name}.tif", stored(labels))
+    where = place.parent if within else place
+    out = tmp_path / "out"
+    code, lines, _ = call(capsys, "measure", where, photos, "-o", out, "--no-report")
+    assert code == 0 and lines[-1].startswith("50 beads in 2 images")
+
+
 def test_labels_may_lie_beside_their_images(folders, tmp_path, capsys):
     masks, photos, _ = folders
     for name in "ab":

@@ -79,6 +79,8 @@ def test_masks_with_a_word_more_than_their_images_are_matched(
         ("image07", "mask07"),
         ("Image-a", "Mask-a"),
         ("a_raw", "a_label"),
+        ("Bead_01", "bead_01_MASK"),
+        ("K\u00fcgelchen", "Ku\u0308gelchen"),
     ],
 )
 def test_images_with_a_word_of_their_own_are_matched(

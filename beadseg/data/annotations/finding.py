@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import unicodedata
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -48,7 +49,14 @@ def image_of(stem: str, images: Collection[str]) -> str:
                 for image in (f"{name}{part}{of}", f"{of}{part}{name}"):
                     if image in images:
                         return image
-    return stem
+    # macOS writes é as two characters, and Windows knows no upper case.
+    plain = {_plain(name) for name in names}
+    alike = [image for image in images if _plain(image) in plain]
+    return alike[0] if len(alike) == 1 else stem
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def is_by_product(stem: str, images: Collection[str]) -> bool:

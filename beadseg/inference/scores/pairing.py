@@ -29,6 +29,7 @@ from beadseg.data.samples import page_for_each_bead
 from beadseg.data.settings_file import read_beads_toml
 from beadseg.errors import BeadsegError
 from beadseg.inference.records import DONE, read_record, records
+from beadseg.inference.settings import FILE
 from beadseg.quoting import printable
 
 Pages = dict[str, PageRef]
@@ -277,15 +278,14 @@ def _labels_in(
         files["masks"] = {finding.image_of(stem_of(where.name), images): where}
         return files, False
     lines: list[str] = []
-    if (where / "images").is_dir() and not (where / DONE).is_dir():
+    ours = (where / DONE).is_dir() or (where / FILE).is_file()  # of beadseg
+    if (where / "images").is_dir() and not ours:
         files = find_files(where, lines)
-    instances = (where / "labels").is_dir() and not (where / "masks").is_dir()
     if not files["masks"] and not files["points"]:
         inside = next(filter(Path.is_dir, (where / n for n in _FOLDERS)), where)
         for kind in KINDS[1:]:
             folder = inside if kind == "masks" else where / kind
             files[kind] = _by_image(_inside(folder), images, lines)
-        instances = inside.name == "labels"
     # What is wrong with images is for those to say that look at them.
     of_images = f"{printable(where / 'images')}{os.sep}"
     problems += [line for line in lines if not line.startswith(of_images)]
@@ -295,7 +295,7 @@ def _labels_in(
             f"{where}: no label image in it{reason}: give a folder with labels/ or "
             "masks/, or one of TIFF or PNG label images"
         )
-    return files, instances
+    return files, ours and (where / "labels").is_dir()
 
 
 def _inside(folder: Path) -> list[Path]:
