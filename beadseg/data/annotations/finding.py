@@ -2,12 +2,11 @@
 
 import itertools
 import re
-import unicodedata
 from collections.abc import Callable, Collection
 from pathlib import Path
 
 from beadseg.data.annotations.coco import CocoFile, read_coco_file
-from beadseg.quoting import printable
+from beadseg.quoting import plain_name, printable
 
 FOLDERS = ("masks", "labels", "annotations")  # the first that is there
 BESIDE = (".json", ".geojson", ".txt", ".roi", ".zip")  # of labels beside their images
@@ -49,14 +48,9 @@ def image_of(stem: str, images: Collection[str]) -> str:
                 for image in (f"{name}{part}{of}", f"{of}{part}{name}"):
                     if image in images:
                         return image
-    # macOS writes é as two characters, and Windows knows no upper case.
-    plain = {_plain(name) for name in names}
-    alike = [image for image in images if _plain(image) in plain]
+    plain = set(map(plain_name, names))
+    alike = [image for image in images if plain_name(image) in plain]
     return alike[0] if len(alike) == 1 else stem
-
-
-def _plain(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
 
 
 def is_by_product(stem: str, images: Collection[str]) -> bool:

@@ -1,5 +1,6 @@
 """Labels of other programs copied into a data set: images, label images, centres."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +32,7 @@ from beadseg.files import (
     writing,
 )
 from beadseg.matching import count_beads
-from beadseg.quoting import printable, some_of
+from beadseg.quoting import of_other_size, printable, some_of
 
 _TABLES = (".csv", ".tsv")
 _NAMED = 8  # files that are left out, by name in one line
@@ -148,19 +149,20 @@ def _labelled(path: Path, top: Path) -> str:
     return next((names[f.lower()] for f in folders[::-1] if f.lower() in names), "")
 
 
-def _below(folder: Path) -> list[Path]:
+def _below(folder: Path, within: tuple[str, ...] = ()) -> list[Path]:
     """All files in a folder and those in it, none of them hidden.
 
-    An image that is a folder is one file.
+    An image that is a folder is one file. A link that leads back is not followed.
     """
+    within = (*within, os.path.realpath(folder))
     found: list[Path] = []
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
         if path.is_file() or is_zarr(path):
             found.append(path)
-        elif path.is_dir() and not path.is_symlink():
-            found += _below(path)
+        elif path.is_dir() and os.path.realpath(path) not in within:
+            found += _below(path, within)
     return found
 
 
@@ -184,8 +186,13 @@ def _import(
                 _copy(path, output / kind / path.name)
                 continue
             pages = Task(path, kind, None, "pages", image, classes).open()
-            if len(pages) > 1 and len(open_pages(image)) == 1:
+            shown = open_pages(image)
+            if len(pages) > 1 and len(shown) == 1:
                 raise ReadError(page_for_each_bead(path, len(pages)))
+            for page, of in zip(pages, shown, strict=False):
+                if page.shape != of.shape:
+                    sizes = of_other_size(page.shape, of.shape)
+                    raise ReadError(f"{page.where}: {sizes}: export both at one size")
             found = list(_write(output / kind / stem, kind, pages))
         except ReadError as error:
             problems.append(str(error))
