@@ -278,7 +278,8 @@ def _labels_in(
         files["masks"] = {finding.image_of(stem_of(where.name), images): where}
         return files, False
     lines: list[str] = []
-    ours = (where / DONE).is_dir() or (where / FILE).is_file()  # of beadseg
+    home = where.parent if where.name == "labels" else where
+    ours = (home / DONE).is_dir() or (home / FILE).is_file()  # of beadseg
     if (where / "images").is_dir() and not ours:
         files = find_files(where, lines)
     if not files["masks"] and not files["points"]:
@@ -295,7 +296,7 @@ def _labels_in(
             f"{where}: no label image in it{reason}: give a folder with labels/ or "
             "masks/, or one of TIFF or PNG label images"
         )
-    return files, ours and (where / "labels").is_dir()
+    return files, ours and (home / "labels").is_dir()
 
 
 def _inside(folder: Path) -> list[Path]:
