@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from beadseg.quoting import printable
@@ -81,7 +81,8 @@ def ending(stopped: str) -> Iterator[None]:
         )
         sys.exit(2)
     except KeyboardInterrupt:
-        print(stopped, file=sys.stderr, flush=True)
+        with suppress(OSError):  # nobody may read it any more
+            print(stopped, file=sys.stderr, flush=True)
         _let_go_of_output()
         # At once: threads of libraries may be busy, and crash while Python shuts down.
         if signals[-1] == signal.SIGTERM:

@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import socket
 import stat
 import sys
@@ -30,7 +31,8 @@ _LONGEST = 255  # bytes of a name, on the usual disks
 _STREAMS = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
 # What libraries say in errors of their own kinds when the disk has failed.
 _OF_DISK = {
-    errno.ENOSPC: "no space left|resource_exhausted|disk full",
+    # Of numpy, which writes arrays by itself: "65536 requested and 18264 written".
+    errno.ENOSPC: "no space left|resource_exhausted|disk full|requested and .* written",
     errno.EDQUOT: "quota exceeded",
     errno.EFBIG: "file too large",
     errno.EROFS: "read-only file system",
@@ -57,6 +59,10 @@ def write_whole(file: Path, content: str | bytes | memoryview) -> None:
 def write_json(file: Path, content: Any, indent: int = 2) -> None:
     """Writes a JSON file that a person can read, whole."""
     write_whole(file, json.dumps(content, indent=indent) + "\n")
+
+
+class InUse(BeadsegError):
+    """Another process writes in a folder."""
 
 
 @contextmanager
@@ -105,10 +111,12 @@ def holds_files(folder: Path) -> bool:
     What a process has left that was killed before it wrote anything whole is nothing.
     """
     for path in folder.iterdir():
+        if is_left_over(path.name):
+            continue
         if path.is_dir() and not path.is_symlink():
             if holds_files(path):
                 return True
-        elif path.name != LOCK and not is_left_over(path.name):
+        elif path.name != LOCK:
             return True
     return False
 
@@ -185,11 +193,13 @@ def disk_error(error: BaseException | None) -> OSError | None:
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and error.errno is not None:
             return error
         for number, words in _OF_DISK.items():
             if re.search(words, str(error), re.IGNORECASE):
                 return OSError(number, os.strerror(number))
+        if isinstance(error, OSError):
+            return error
         error = error.__cause__ or error.__context__
     return None
 
@@ -241,13 +251,14 @@ def folder_lock(folder: Path, option: str | None = "--workdir") -> Iterator[None
       option: what names another folder; None: there can be no other.
 
     Raises:
-      BeadsegError: another process holds it, or it cannot be written.
+      InUse: another process holds it.
+      BeadsegError: it cannot be written.
     """
     lock = FileLock(folder / LOCK, timeout=0, thread_local=False)
     try:
         lock.acquire()
     except Timeout:
-        raise _in_use(folder, option) from None
+        raise _in_use(folder, folder, option) from None
     except (OSError, NotImplementedError) as error:
         if isinstance(error, OSError) and error.errno not in _UNKNOWN:
             raise cannot_write(folder / LOCK, error, option) from error
@@ -280,18 +291,77 @@ def output_folder(folder: Path, option: str = "-o") -> Iterator[None]:
             yield
 
 
+@contextmanager
+def whole_folder(folder: Path, option: str | None = "-o") -> Iterator[Path]:
+    """Gives a folder to fill, which becomes `folder` at the end of this context.
+
+    So a process that is killed leaves nothing that could be taken for the whole; what
+    it has left is removed by the next. A folder that is there may lie on a disk of its
+    own: it is filled within itself, and what is whole is moved up.
+
+    Args:
+      folder: new, or one that holds nothing (`holds_files`).
+      option: that names another.
+
+    Raises:
+      InUse: another process fills it.
+      OSError: it cannot be written.
+    """
+    named = Path(os.path.abspath(folder))  # "." has no name
+    there = folder.exists()
+    place = folder if there else named.parent
+    place.mkdir(parents=True, exist_ok=True)
+    _remove_parts(place, named.name, folder, option)
+    part = place / name_beside(named).name
+    part.mkdir()
+    try:
+        with folder_lock(part, option):
+            yield part
+        (part / LOCK).unlink(missing_ok=True)  # where a disk knows no locks
+        if there:
+            _move_up(part, folder)
+        else:
+            part.rename(named)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _remove_parts(place: Path, name: str, folder: Path, option: str | None) -> None:
+    """Removes what killed processes had half filled, to become a folder of a name."""
+    start = cut_name(f".{name}.", 100)
+    for left in place.iterdir():
+        if not (left.name.startswith(start) and is_left_over(left.name)):
+            continue
+        try:
+            with folder_lock(left, option):
+                shutil.rmtree(left, ignore_errors=True)
+        except InUse:
+            raise _in_use(left, folder, option) from None
+        except BeadsegError:  # a file, or a folder of somebody else
+            continue
+
+
+def _move_up(part: Path, folder: Path) -> None:
+    """Moves what is in a part of a folder into that, over folders that hold nothing."""
+    remove_leftovers(folder)
+    for path in sorted(part.iterdir()):
+        if (folder / path.name).is_dir():
+            shutil.rmtree(folder / path.name)
+        path.rename(folder / path.name)
+
+
 def _identity() -> dict[str, str | int]:
     now = time.strftime("%Y-%m-%d %H:%M:%S")
     return {"host": socket.gethostname(), "pid": os.getpid(), "since": now}
 
 
-def _in_use(folder: Path, option: str | None) -> BeadsegError:
+def _in_use(held: Path, folder: Path, option: str | None) -> InUse:
     try:
-        owner = read_json(folder / LOCK)
+        owner = read_json(held / LOCK)
         who = f"process {owner['pid']} on {owner['host']}, since {owner['since']},"
     except (OSError, ValueError, KeyError):  # just begun
         who = "another process"
     other = f", or give another with {option}" if option else ""
-    return BeadsegError(
+    return InUse(
         f"{folder}: {who} works in this folder: wait until it has ended{other}"
     )

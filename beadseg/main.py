@@ -109,7 +109,7 @@ def run(argv: list[str] | None = None) -> None:
     """The command: errors of the user are one line and exit code 2."""
     logging.set_verbosity(logging.FATAL)  # orbax logs what it then raises
     prepare_streams()
-    with ending("stopped before there was anything to save"):
+    with ending("stopped: the same command goes on from what is saved"):
         app.run(main, argv=argv, flags_parser=parse)
 
 

@@ -29,6 +29,14 @@ def is_printable(text: str) -> bool:
     return printable(text) == text
 
 
+def plain_name(name: str) -> str:
+    """What names have in common that people take for one.
+
+    macOS stores é as two characters, and Windows knows no upper case.
+    """
+    return unicodedata.normalize("NFC", name).casefold()
+
+
 def short_name(name: str) -> str:
     """A name of at most 200 bytes; a longer one is cut, and its hash added."""
     if len(os.fsencode(name)) <= _NAME_BYTES:

@@ -97,6 +97,17 @@ def test_a_signal_lets_go_of_what_is_half_done(number):
     assert process.returncode in (128 + number, -number)
 
 
+def test_a_signal_ends_what_nobody_listens_to(tmp_path):
+    command = [sys.executable, "-c", STOPPED]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as process:
+        process.stdout.readline()
+        process.stderr.close()
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.read() == b"cleaned\n"
+    assert process.returncode == -signal.SIGTERM
+
+
 def test_a_file_that_fails_where_nobody_looked_is_named():
     code = "from beadseg.errors import ending\nwith ending(''): open('gone/a')"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -5,11 +5,20 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from beadseg.errors import BeadsegError
-from beadseg.files import LOCK, folder_lock, output_folder
+from beadseg.files import (
+    LOCK,
+    InUse,
+    folder_lock,
+    holds_files,
+    name_beside,
+    output_folder,
+    whole_folder,
+)
 
 HOLD = (
     "import sys, time; from pathlib import Path\n"
@@ -83,3 +92,43 @@ def test_a_folder_is_written_by_one_process_without_what_others_left(holder, tmp
     with output_folder(left.parent):
         assert os.listdir(left.parent) == [LOCK]
     assert os.listdir(left.parent) == []
+
+
+@pytest.mark.parametrize("name", ["NEW", "a b", "n" * 250])
+def test_what_killed_processes_left_goes_and_what_others_fill_stays(name, tmp_path):
+    output = tmp_path / name
+    dead, alive = (name_beside(output) for _ in range(2))
+    for folder in (dead, alive):
+        folder.mkdir()
+        (folder / "half.tif").write_text("half")
+    (tmp_path / ".NEWS").mkdir()
+    with folder_lock(alive):
+        with pytest.raises(InUse, match=f"^{output}: process .* give another with -o"):
+            with whole_folder(output):
+                pass
+        assert (alive / "half.tif").exists()
+    with whole_folder(output):
+        assert not dead.exists() and not alive.exists()
+    assert {path.name for path in tmp_path.iterdir()} == {".NEWS", name}
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_folder_becomes_whole_at_once_or_is_not_there(tmp_path, monkeypatch, there):
+    output = tmp_path / "new"
+    if there:  # perhaps a disk of its own, or "."
+        (output / "empty").mkdir(parents=True)
+        (output / "images").mkdir()
+        (output / "images/.a.tif.4242.1852661613162").write_text("half")
+        monkeypatch.chdir(output)
+        output = Path(".")
+    with pytest.raises(KeyboardInterrupt), whole_folder(output) as part:
+        (part / "images").mkdir()
+        raise KeyboardInterrupt
+    assert not holds_files(output) if there else not output.exists()
+    with whole_folder(output) as part:
+        (part / "images").mkdir()
+        (part / "images/a.tif").write_text("whole")
+        assert not holds_files(output) if there else not output.exists()
+    files = [p.relative_to(output).as_posix() for p in output.rglob("*") if p.is_file()]
+    assert files == ["images/a.tif"]
+    assert len(list(tmp_path.iterdir())) == 1

@@ -86,6 +86,7 @@ def raised(kind, words, cause=None):
     ("error", "number"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), errno.ENOSPC),
+        (OSError("65536 requested and 18264 written"), errno.ENOSPC),  # of numpy
         (raised(ValueError, "RESOURCE_EXHAUSTED: write() failed"), errno.ENOSPC),
         (raised(RuntimeError, "x: Disk quota exceeded [a b]"), errno.EDQUOT),
         (raised(RuntimeError, "x", OSError(errno.EROFS, "r")), errno.EROFS),

@@ -20,7 +20,9 @@ _WINDOW = 512  # px, side of the part shown of a big image: the one with most er
 _DOT = 3.0  # px across, at a centre
 
 
-def write_page(result: dict, pairs: dict[str, Pair], file: Path) -> None:
+def write_page(
+    result: dict, pairs: dict[str, Pair], file: Path, option: str = "--page"
+) -> None:
     """Writes the page of a result of `evaluate`; `pairs` are its images by name."""
     pooled = result["pooled"]
     page = Page("Evaluation", _lead(result))
@@ -42,7 +44,7 @@ def write_page(result: dict, pairs: dict[str, Pair], file: Path) -> None:
     _pictures(page, result["images"], pairs, masks)
     page.section("What the numbers mean")
     _meanings(page, result)
-    page.write(file)
+    page.write(file, option)
 
 
 def _lead(result: dict) -> str:

@@ -87,35 +87,45 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def print_result(options: argparse.Namespace, result: dict[str, Any]) -> None:
-    """Prints a prediction, with its page, which is written before the last line."""
+def print_result(
+    options: argparse.Namespace, result: dict[str, Any], page: str | None = None
+) -> None:
+    """Prints a prediction.
+
+    `page` is what `write_page` has said; None: it is written before the last line.
+    """
     *lines, last = _lines(result)
     print("\n".join([*lines, ""]), end="", flush=True)
-    if options.report:
-        last += write_page(options, result)
-    print(last)
+    print(last + (write_page(options, result) if page is None else page))
     for line in [*result["notes"][:SHOWN], *result["doubts"]]:
         print(f"note: {line}", file=sys.stderr)
     for line in result["failed"]:
         print(f"failed: {line}", file=sys.stderr)
 
 
-def write_page(options: argparse.Namespace, result: dict[str, Any]) -> str:
-    """Writes the page of a prediction, `options.output`; what to say of it.
+def write_page(
+    options: argparse.Namespace, result: dict[str, Any], folder: Path | None = None
+) -> str:
+    """Writes the page of a prediction, if it is asked for; what to say of it.
 
     Where it fails, all else is written: the reason is added to result["failed"].
+
+    Args:
+      folder: that becomes `options.output`; None: it is that.
     """
+    if not options.report:
+        return ""
+    folder = folder or options.output
     from beadseg.analysis.prediction.found import read_found
     from beadseg.analysis.prediction.page import write_report
 
     failed = len(result["failed"])
     try:
-        found = read_found(
-            options.output, result["images"], read_settings(options.output)
-        )
-        file = write_report(found, options.group, failed)
+        found = read_found(folder, result["images"], read_settings(folder))
+        file = options.output / write_report(found, options.group, failed).name
     except BeadsegError as error:
-        result["failed"].append(f"the page: {error}")
+        line = str(error).replace(str(folder), str(options.output))
+        result["failed"].append(f"the page: {line}")
         return ""
     result["report"] = str(file)
     return f", page: {file}"

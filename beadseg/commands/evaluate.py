@@ -96,16 +96,16 @@ def run(options: argparse.Namespace) -> dict:
         *_doubts(result, options.truth, runs.gone),
     ]
     _print(result)
-    pages = [options.page] if options.page else []
+    pages = [(options.page, "--page")] if options.page else []
     if options.output:
         with output_folder(options.output):
             write_json(options.output / "evaluation.json", result)
             write_csv(options.output / "evaluation.csv", [table(result)], digits=None)
-        pages.append(options.output / "evaluation.html")
+        pages.append((options.output / "evaluation.html", "-o"))
     for page in pages:
         from beadseg.analysis.evaluation_page import write_page
 
-        write_page(result, {pair.name: pair for pair in pairing.pairs}, page)
+        write_page(result, {pair.name: pair for pair in pairing.pairs}, *page)
     return result
 
 

@@ -17,9 +17,9 @@ def add(commands: Subparsers) -> None:
         description="Measures the beads of label images of any tool and writes what "
         "`beadseg predict` writes: labels, overlays, ImageJ ROIs, GeoJSON (QuPath), "
         "tables of beads and images, and the page with the size distribution. Labels "
-        "belong to the image of the same name; `_cp_masks`, `_labels` and the like at "
-        "the end of a name are left out. In a mask of 0 and 1 touching beads are "
-        "separated.",
+        "belong to the image of the same name, or with a word more: NAME_mask, "
+        "NAME_cp_masks, mask_NAME, as in a data set. In a mask of 0 and 1 touching "
+        "beads are separated.",
     )
     parser.add_argument(
         "labels", type=Path, help="folder of label images (or with labels/), or one"
@@ -37,18 +37,26 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measures all images; returns one dict per image, and lines on what failed."""
+    from beadseg.errors import BeadsegError
+    from beadseg.files import holds_files, whole_folder, writing
     from beadseg.inference.measured import measure_labels
     from beadseg.inference.outputs.regions import Regions
     from beadseg.inference.scores.pairing import pair_images
 
+    output = options.output
+    if output.exists() and (not output.is_dir() or holds_files(output)):
+        raise BeadsegError(f"{output}: holds files already: give another with -o")
     pairing = pair_images(options.labels, options.images)
     if without := pairing.without_prediction:
         without = f"{counted(len(without), 'image')} ({some_of(without, 3)})"
         print(f"note: no labels of {without}", file=sys.stderr)
     regions = Regions(options.roi, options.exclude)
-    result = measure_labels(
-        *(pairing, options.output, options.pixel_size, options.edge, regions),
-        options.channels,
-    )
-    detection.print_result(options, result)
+    with writing(output, "-o"), whole_folder(output) as part:
+        result = measure_labels(
+            *(pairing, part, options.pixel_size, options.edge, regions),
+            options.channels,
+        )
+        result["output"] = str(output)
+        page = detection.write_page(options, result, part)
+    detection.print_result(options, result, page)
     return result | {"exit_code": 1 if result["failed"] else 0}

@@ -113,8 +113,7 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
 
     result = measure_again(options.dir)
     options.output = options.dir
-    if options.report:
-        detection.write_page(options, result)
+    detection.write_page(options, result)
     return result
 
 

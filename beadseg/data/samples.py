@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from beadseg.data.masks.labels import (
 )
 from beadseg.data.settings_file import BeadsToml
 from beadseg.errors import BeadsegError
-from beadseg.quoting import counted
+from beadseg.quoting import counted, printable
 
 SMALLEST_DISC = 2.0  # px; one of less across has no shape
 
@@ -114,10 +115,7 @@ def match(
     images = known.pop("images").pages
     for kind, fact in list(known.items()):
         if kind != "ignore" and len(images) == 1 < len(fact.pages):
-            problems.append(
-                f"{tasks[kind].path}: {counted(len(fact.pages), 'page')}, but its "
-                "image has 1: save all beads on one page, with a number each"
-            )
+            problems.append(page_for_each_bead(tasks[kind].path, len(fact.pages)))
             del known[kind]
         elif images and fact.pages and len(fact.pages) != len(images):
             problems.append(
@@ -157,6 +155,14 @@ def match(
         )
         samples.append(sample)
     return samples
+
+
+def page_for_each_bead(path: Path, pages: int) -> str:
+    """Why labels on several pages are not used for an image of one."""
+    return (
+        f"{printable(path)}: {counted(pages, 'page')}, but its image has 1: save all "
+        "beads on one page, with a number each"
+    )
 
 
 def with_discs(

@@ -56,7 +56,7 @@ from beadseg.inference.records import (
     write_record,
 )
 from beadseg.inference.scratch import Scratch, is_large
-from beadseg.inference.settings import FILE, Settings
+from beadseg.inference.settings import CALIBRATED, FILE, Settings
 from beadseg.quoting import printable, some_of
 from beadseg.sweep.claims import Claims
 from beadseg.tables import constant, rows_to_table
@@ -170,7 +170,7 @@ def join(
 ) -> dict[str, Any]:
     """Writes what is of all images, from their records; see `predict_batch`."""
     done = [i.name for i in inputs.images if _record(i, options).exists()]
-    calibrated = predictor.runs[0].sizes is not None
+    calibrated = predictor.has_calibrated_scores
     rows, notes, lines = write_tables(done, calibrated, options, failed)
     return {
         "output": str(options.output),
@@ -306,6 +306,7 @@ def _settings(predictor: Predictor, options: Options) -> dict[str, Any]:
         "only": list(options.only),
         **counting(options.edge, options.regions),
         "channels": options.channels,
+        CALIBRATED: predictor.has_calibrated_scores,
     }
 
 
@@ -334,7 +335,7 @@ def check_same(predictor: Predictor, options: Options) -> None:
     output, settings = options.output, _settings(predictor, options)
     try:
         # What has none of these was written before they were there.
-        asked = {"channels": options.channels}
+        asked = {name: settings[name] for name in ("channels", CALIBRATED)}
         before = counting("corrected", Regions()) | asked | read_json(output / FILE)
     except (OSError, ValueError):
         raise BeadsegError(

@@ -85,8 +85,8 @@ def mark(rows: list[Row], calibrated: bool = True) -> list[str]:
 
     Args:
       rows: of all images.
-      calibrated: whether scores are the share that is right. They were fitted to what
-        the default model finds: a run of one's own may be right with low scores.
+      calibrated: whether scores are the share that is right, see
+        `Predictor.has_calibrated_scores` and `settings.has_calibrated_scores`.
 
     Returns:
       A line for each kind of doubt that there is.

@@ -12,14 +12,7 @@ from beadseg import __version__
 from beadseg.data.images.gaps import fill
 from beadseg.data.images.reading import ReadError, check_image
 from beadseg.data.masks.labels import read_mask
-from beadseg.errors import BeadsegError
-from beadseg.files import (
-    holds_files,
-    output_folder,
-    remove_leftovers,
-    write_json,
-    writing,
-)
+from beadseg.files import write_json
 from beadseg.inference import doubts
 from beadseg.inference.inputs import Input
 from beadseg.inference.outputs import writers
@@ -30,7 +23,7 @@ from beadseg.inference.outputs.regions import Regions, counting
 from beadseg.inference.outputs.surroundings import surroundings
 from beadseg.inference.records import DONE, read_as, record_of, write_record
 from beadseg.inference.scores.pairing import Pair, Pairing, read_predicted
-from beadseg.inference.settings import FILE
+from beadseg.inference.settings import CALIBRATED, FILE
 from beadseg.quoting import of_other_size, printable, short_name
 from beadseg.tables import Table, constant, rows_to_table
 
@@ -56,7 +49,7 @@ def measure_labels(
 
     Args:
       pairing: of `pair_images`.
-      output: a folder that is empty or not there.
+      output: an empty folder.
       pixel_size: um, instead of what the files say.
       edge, regions: which beads count, see `Measurer`.
       channels: of `outputs.columns.CHANNELS`.
@@ -65,38 +58,32 @@ def measure_labels(
       As `beadseg.inference.batch.predict_batch`.
 
     Raises:
-      BeadsegError: the folder cannot be used or written.
+      OSError: the folder cannot be written.
     """
     started = time.monotonic()
-    with writing(output, "-o"):
-        output.mkdir(parents=True, exist_ok=True)
-        begun = holds_files(output)
-    if begun:
-        raise BeadsegError(f"{output}: holds files already: give another with -o")
     rows, tables, notes, failed = [], [], [], list(pairing.problems)
     failed += [f"{name}: no image of that name" for name in pairing.without_truth]
-    with output_folder(output):
-        remove_leftovers(output / DONE, *(output / kind for kind in choices()))
-        settings = {"beadseg": __version__, "runs": [], "pixel_size": pixel_size}
-        settings |= counting(edge, regions or Regions()) | {"channels": channels}
-        write_json(output / FILE, settings)
-        (output / DONE).mkdir(exist_ok=True)
-        for pair in tqdm(pairing.pairs, "measuring", unit="image", disable=None):
-            try:
-                where = Input(pair.name, pair.image)
-                region = regions.of(where) if regions else None
-                rule = (region, edge, channels)
-                row, table, lines = _measure(pair, output, pixel_size, *rule)
-            except ReadError as error:
-                failed.append(str(error))
-                continue
-            rows.append(row)
-            tables.append(constant(len(table["label"]), image=row["image"]) | table)
-            notes += [f"{row['image']}: {line}" for line in lines]
-        lines = doubts.mark(rows, calibrated=False)
-        writers.write_table(output / "beads.csv", tables)
-        columns = [rows_to_table(rows)] if rows else []
-        writers.write_table(output / "images.csv", columns)
+    settings = {"beadseg": __version__, "runs": [], "pixel_size": pixel_size}
+    settings |= counting(edge, regions or Regions())
+    settings |= {"channels": channels, CALIBRATED: False}  # of other tools
+    write_json(output / FILE, settings)
+    (output / DONE).mkdir()
+    for pair in tqdm(pairing.pairs, "measuring", unit="image", disable=None):
+        try:
+            where = Input(pair.name, pair.image)
+            region = regions.of(where) if regions else None
+            rule = (region, edge, channels)
+            row, table, lines = _measure(pair, output, pixel_size, *rule)
+        except ReadError as error:
+            failed.append(str(error))
+            continue
+        rows.append(row)
+        tables.append(constant(len(table["label"]), image=row["image"]) | table)
+        notes += [f"{row['image']}: {line}" for line in lines]
+    lines = doubts.mark(rows, calibrated=False)
+    writers.write_table(output / "beads.csv", tables)
+    columns = [rows_to_table(rows)] if rows else []
+    writers.write_table(output / "images.csv", columns)
     return {
         "output": str(output),
         "runs": [],

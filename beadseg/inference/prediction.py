@@ -192,7 +192,7 @@ class Predictions(Sequence[Prediction]):
     def doubts(self) -> list[str]:
         """Lines on what makes counts doubtful, with the images, and what to try."""
         rows = [{"image": p.name} | p.image for p in self]
-        return doubts.mark(rows, calibrated=self[0].predictor.runs[0].sizes is not None)
+        return doubts.mark(rows, self[0].predictor.has_calibrated_scores)
 
     def to_pandas(self) -> pandas.DataFrame:
         """All beads under each other, with the columns of beads.csv.
@@ -241,7 +241,7 @@ class Predictions(Sequence[Prediction]):
                 for name, found in zip(names, self, strict=True):
                     where = {"file": "", "page": 0, "stamp": []}
                     batch.write_image(name, found, where, options)
-            calibrated = predictor.runs[0].sizes is not None
+            calibrated = predictor.has_calibrated_scores
             batch.write_tables([*there, *names], calibrated, options, failed)
         for line in failed:
             note(line)

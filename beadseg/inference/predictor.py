@@ -99,6 +99,15 @@ class Predictor:
             f"<Predictor of {runs}: {self._knows()}, threshold {self.threshold():.3g}>"
         )
 
+    @property
+    def has_calibrated_scores(self) -> bool:
+        """Whether scores are the share that is right, as `doubts.mark` asks.
+
+        They were fitted to what a network finds on the pyramid: a run that knows one
+        size may be right with low scores.
+        """
+        return self.runs[0].sizes is not None
+
     def _knows(self) -> str:
         run = self.runs[0]
         if run.sizes is not None:

@@ -13,6 +13,7 @@ from beadseg.inference.outputs.measure import EDGES
 
 FILE = "prediction.json"  # of a prediction folder: these and the runs
 DEFAULT_NAME = "the default model"  # in it and in messages
+CALIBRATED = "calibrated_scores"  # in it: whether scores are the share that is right
 AUTO = "auto"
 POLARITIES = ("any", "bright", "dark")
 
@@ -65,6 +66,14 @@ def names_of_runs(made: dict[str, Any]) -> list[str]:
     return [run["run"] for run in made.get("runs") or []]
 
 
+def has_calibrated_scores(made: dict[str, Any]) -> bool:
+    """Whether the scores of a prediction are the share that is right, by its settings.
+
+    Folders of older versions do not say it: there they are of the default model alone.
+    """
+    return made.get(CALIBRATED, names_of_runs(made)[:1] == [DEFAULT_NAME])
+
+
 def _is_auto_or_number(value: Any) -> bool:
     return value == AUTO or type(value) in (int, float)
 
@@ -91,4 +100,5 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "only": lambda value: value is None or _is_list_of(str, value),
     "edge": lambda value: value in EDGES,
     "channels": lambda value: value in CHANNELS,
+    CALIBRATED: lambda value: isinstance(value, bool),
 }

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,14 +18,7 @@ from beadseg.data.images.reading import ReadError
 from beadseg.data.samples import Sample, mask_of, read_sample
 from beadseg.data.settings_file import FILE, format_beads_toml, read_beads_toml
 from beadseg.errors import BeadsegError
-from beadseg.files import (
-    LOCK,
-    folder_lock,
-    is_left_over,
-    name_beside,
-    write_json,
-    write_whole,
-)
+from beadseg.files import holds_files, whole_folder, write_json, write_whole
 from beadseg.inference.settings import AUTO
 from beadseg.partial.alignment import aligned
 from beadseg.partial.audit import VisibleBeads, look, missingness
@@ -35,7 +27,6 @@ from beadseg.partial.completed import FOLDERS, write_labels
 from beadseg.partial.proposals import SAME, Proposed, certain, propose, strictest
 from beadseg.partial.review.annotation_log import AnnotationLog
 from beadseg.partial.review.derived import saving
-from beadseg.quoting import cut_name
 
 AGREES = 0.3  # of the labelled beads: a model that finds less is for other images
 
@@ -126,16 +117,10 @@ def complete(
         raise BeadsegError(
             f"--accept {accept}: give an expected precision, 0.5 to 1, or auto"
         )
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    if output.exists() and (not output.is_dir() or holds_files(output)):
         raise BeadsegError(f"{output}: is not empty: give a new folder with --output")
     problems: list[str] = []
-    output.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(output)
-    part = name_beside(output)
-    part.mkdir(mode=0o700)
-    alone = ExitStack()  # says to others that this process still fills it
-    try:
-        alone.enter_context(folder_lock(part, "--output"))
+    with whole_folder(output, "--output") as part:
         for kind in FOLDERS:
             (part / kind).mkdir()
         done, source = {}, scan(data)
@@ -156,28 +141,7 @@ def complete(
             "calibrated_on": known,
             "omission": missingness([d.seen for d in done.values()]).kind,
         }
-        part.chmod(0o755)
-        alone.close()
-        (part / LOCK).unlink(missing_ok=True)
-        if output.exists():
-            output.rmdir()
-        part.rename(output)
-    finally:
-        alone.close()
-        shutil.rmtree(part, ignore_errors=True)
     return result | {"problems": problems}
-
-
-def _remove_leftovers(output: Path) -> None:
-    """Removes what killed processes had half filled, to become this folder."""
-    start = cut_name(f".{output.name}.", 100)
-    for left in output.parent.iterdir():
-        if left.name.startswith(start) and is_left_over(left.name) and left.is_dir():
-            try:
-                with folder_lock(left):
-                    shutil.rmtree(left, ignore_errors=True)
-            except BeadsegError:  # a process is at work in it
-                continue
 
 
 def _one(page: Page, part: Path, run: str, predict: Predict, stack: str) -> "_Done":

@@ -179,6 +179,17 @@ def test_tables_of_excel_give_dilutions(tmp_path, encoding):
     assert [sample.dilution for sample in found] == [10.5, 30]
 
 
+def test_names_that_people_take_for_one_are_found_in_a_table(tmp_path):
+    """Accents as macOS stores them, and the case of letters."""
+    images = [naming.Names("K\u00fcgelchen", "/d/K\u00fcgelchen.tif")]
+    images += [naming.Names(name, f"/d/{name}.tif") for name in ("b", "c", "C")]
+    table = tmp_path / "dilutions.csv"
+    rows = "Ku\u0308gelchen,10\nB.TIF,30\nc,100\nC,1000\n"
+    table.write_text(rows, encoding="utf-8")
+    found = naming.by_table(images, table)
+    assert [sample.dilution for sample in found] == [10, 30, 100, 1000]
+
+
 def test_a_table_from_a_pipe_is_not_waited_for(folder, calibrate, tmp_path):
     os.mkfifo(tmp_path / "pipe.csv")
     code, _, errors = calibrate(folder({"a": 9}), "--dilution", tmp_path / "pipe.csv")

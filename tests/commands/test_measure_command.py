@@ -56,6 +56,66 @@ def test_names_of_other_tools_and_large_ids_are_understood(folders, tmp_path, ca
     assert any("no labels of 1 image (b)" in line for line in errors)
 
 
+@pytest.mark.parametrize(
+    ("image", "labels"),
+    [
+        *(("{}", name) for name in ("{}_mask", "{}-labels", "mask_{}", "Mask of {}")),
+        *(("{}", name) for name in ("{}_cp_masks", "{}_Object Identities")),
+        *(("{}_img", "{}_masks"), ("img_{}", "label_{}")),
+    ],
+)
+def test_labels_belong_to_images_by_the_names_that_training_knows(
+    folders, tmp_path, capsys, image, labels
+):
+    masks, photos, _ = folders
+    for folder, pattern in ((masks, labels), (photos, image)):
+        for name in "ab":
+            (folder / f"{name}.tif").rename(folder / f"{pattern.format(name)}.tif")
+    code, lines, errors = call(capsys, "measure", masks, photos, "-o", tmp_path / "out")
+    assert (code, errors) == (0, [])
+    assert lines[-1].startswith("50 beads in 2 images")
+
+
+@pytest.mark.parametrize("within", ["", "labels"])
+@pytest.mark.parametrize(
+    "stored",
+    [
+        lambda labels: np.where(labels > 0, labels, 65535).astype(np.uint16),
+        lambda labels: np.where(labels > 0, 255, 0).astype(np.uint8),
+        lambda labels: np.where(labels > 0, 0, 255).astype(np.uint8),
+    ],
+)
+def test_labels_of_others_are_read_as_training_reads_masks(
+    folders, tmp_path, capsys, stored, within
+):
+    masks, photos, labels = folders
+    place = tmp_path / "others" / within if within else tmp_path / "labels"
+    place.mkdir(parents=True)
+    for name in "ab":
+        tifffile.imwrite(place / f"{name}.tif", stored(labels))
+    where = place.parent if within else place
+    out = tmp_path / "out"
+    code, lines, _ = call(capsys, "measure", where, photos, "-o", out, "--no-report")
+    assert code == 0 and lines[-1].startswith("50 beads in 2 images")
+
+
+def test_labels_may_lie_beside_their_images(folders, tmp_path, capsys):
+    masks, photos, _ = folders
+    for name in "ab":
+        (masks / f"{name}.tif").rename(photos / f"{name}_cp_masks.tif")
+    code, lines, _ = call(capsys, "measure", photos, photos, "-o", tmp_path / "out")
+    assert code == 0 and lines[-1].startswith("50 beads in 2 images")
+
+
+def test_labels_with_a_page_for_each_bead_are_left_out(folders, tmp_path, capsys):
+    masks, photos, labels = folders
+    pages = np.stack([labels == number for number in range(1, 26)]).astype(np.uint8)
+    tifffile.imwrite(masks / "a.tif", pages)
+    code, lines, errors = call(capsys, "measure", masks, photos, "-o", tmp_path / "out")
+    assert code == 1 and lines[-1].startswith("25 beads in 1 image, 1 failed")
+    assert "a.tif: 25 pages, but its image has 1: save all beads on one" in errors[-1]
+
+
 def test_two_labels_of_one_image_are_measured_once(folders, tmp_path, capsys):
     masks, photos, labels = folders
     tifffile.imwrite(masks / "a_cp_masks.tif", (labels > 5).astype(np.uint8))

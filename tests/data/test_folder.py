@@ -53,7 +53,12 @@ def test_images_are_matched_with_masks_ignore_and_points_by_stem(
 
 
 @pytest.mark.parametrize(
-    "name", ["a_mask.tif", "a-labels.tif", "a_Masks.tif", "mask_a.tif", "a GT.tif"]
+    "name",
+    [
+        *("a_mask.tif", "a-labels.tif", "a_Masks.tif", "mask_a.tif", "a GT.tif"),
+        *("a.tif_mask.tif", "a_Object Identities.tif", "Mask of a.tif"),
+        *("a_Simple Segmentation.tif", "Count Masks of a.tif", "a-seg.tif"),
+    ],
 )
 def test_masks_with_a_word_more_than_their_images_are_matched(
     config, data, save_pairs, name
@@ -63,6 +68,29 @@ def test_masks_with_a_word_more_than_their_images_are_matched(
     found = scanned(config)
     assert found.samples[0].mask.path.name == name
     assert found.samples[0].beads == 4
+    assert not found.problems
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("001_img", "001_masks"),
+        ("img_1", "mask_1"),
+        ("image07", "mask07"),
+        ("Image-a", "Mask-a"),
+        ("a_raw", "a_label"),
+        ("Bead_01", "bead_01_MASK"),
+        ("K\u00fcgelchen", "Ku\u0308gelchen"),
+    ],
+)
+def test_images_with_a_word_of_their_own_are_matched(
+    config, data, save_pairs, image, mask
+):
+    save_pairs([4, 9])
+    (data / "images/a.tif").rename(data / f"images/{image}.tif")
+    (data / "masks/a.tif").rename(data / f"masks/{mask}.tif")
+    found = scanned(config)
+    assert {s.name: s.beads for s in found.samples} == {image: 4, "b": 9}
     assert not found.problems
 
 

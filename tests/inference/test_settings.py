@@ -10,7 +10,7 @@ import tifffile
 import beadseg
 from beadseg import cli
 from beadseg.errors import BeadsegError
-from beadseg.inference.settings import Settings, read_settings
+from beadseg.inference.settings import Settings, has_calibrated_scores, read_settings
 from tests.inference.bright import DIAMETER, beads_image, write_run
 
 NAN, INFINITE = float("nan"), float("inf")
@@ -162,6 +162,7 @@ def test_runs_that_know_any_size_are_mixed_on_all_levels(tmp_path, sizes):
         {"only": 3},
         {"edge": True},
         {"channels": {}},
+        {"calibrated_scores": "yes"},
         {"beadseg": 1},
     ],
 )
@@ -172,3 +173,16 @@ def test_a_setting_of_another_kind_is_damage(tmp_path, damage):
     (tmp_path / "prediction.json").write_text(json.dumps(whole | damage))
     with pytest.raises(ValueError, match=f"^{min(damage)} = .* cannot be$"):
         read_settings(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("runs", "calibrated"), [([], False), (["the default model"], True), (["a"], False)]
+)
+def test_scores_of_an_older_folder_are_calibrated_if_they_are_of_the_default_model(
+    runs, calibrated
+):
+    made = {"runs": [{"run": run} for run in runs]}
+    assert has_calibrated_scores(made) == calibrated
+    assert has_calibrated_scores(made | {"calibrated_scores": not calibrated}) != (
+        calibrated
+    )

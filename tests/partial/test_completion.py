@@ -10,7 +10,6 @@ from ml_collections import ConfigDict
 from beadseg.commands import complete as command
 from beadseg.data.generated.write import write_generated
 from beadseg.errors import BeadsegError
-from beadseg.files import folder_lock
 from beadseg.partial import completed, completion
 from beadseg.partial.completion import complete
 from beadseg.partial.proposals import certain, propose, strictest
@@ -195,22 +194,6 @@ def test_a_folder_that_holds_something_is_refused(data, tmp_path):
 def test_a_precision_that_is_none_is_refused(data, tmp_path):
     with pytest.raises(BeadsegError, match="--accept 99.*0.5 to 1"):
         complete(data, tmp_path / "new", "runs/x", lambda image: None, 99)
-
-
-@pytest.mark.parametrize("name", ["NEW", "a b", "n" * 250])
-def test_what_killed_processes_left_goes_and_what_others_fill_stays(name, tmp_path):
-    output = tmp_path / name
-    dead, alive = (completion.name_beside(output) for _ in range(2))
-    for folder in (dead, alive):
-        folder.mkdir()
-        (folder / "half.tif").write_text("half")
-    (tmp_path / ".NEWS").mkdir()
-    with folder_lock(alive):
-        completion._remove_leftovers(output)
-        assert not dead.exists()
-        assert (alive / "half.tif").exists()
-    completion._remove_leftovers(output)
-    assert [path.name for path in tmp_path.iterdir()] == [".NEWS"]
 
 
 def test_beads_of_another_image_are_named_and_not_taken_along(tmp_path):

@@ -10,7 +10,7 @@ from beadseg.data.annotations.tables import separated
 from beadseg.data.annotations.text import read_text
 from beadseg.data.images.reading import file_stem
 from beadseg.errors import BeadsegError
-from beadseg.quoting import counted, some_of
+from beadseg.quoting import counted, plain_name, some_of
 
 BLANK = r"(?i)(?<![a-z])blank(?![a-z])"
 _NUMBER = re.compile(r"(?:1\s*[:/]\s*)?(\d+(?:\.\d*)?(?:[eE]\+?\d+)?)\s*[xX×]?")
@@ -153,7 +153,11 @@ def by_table(images: Sequence[Names], file: Path) -> Samples:
                 f"{file}: line {number}: {name} stands there twice, with different "
                 "dilutions: give one"
             )
-    samples = [_look_up(image, said) for image in images]
+    alike: dict[str, Sample | None] = {}
+    for name, sample in said.items():
+        other = alike.setdefault(plain_name(name), sample)
+        alike[plain_name(name)] = sample if other == sample else None
+    samples = [_look_up(image, said, alike) for image in images]
     if not any(sample and sample.dilution for sample in samples):
         raise BeadsegError(
             f"{file}: gives no image a dilution: the first column shall hold names "
@@ -199,10 +203,15 @@ def _sample(text: str, replicate: str | None) -> Sample | None:
     return None if value is None else Sample(value, replicate)
 
 
-def _look_up(image: Names, said: dict[str, Sample]) -> Sample | None:
+def _look_up(
+    image: Names, said: dict[str, Sample], alike: dict[str, Sample | None]
+) -> Sample | None:
+    """By the name itself, else by one that people take for it."""
     path = Path(image.file)
     keys = (image.image, image.file, path.name, file_stem(path) if image.file else "")
-    return next((said[key] for key in keys if key in said), None)
+    exact = next((said[key] for key in keys if key in said), None)
+    plain = map(plain_name, keys)
+    return exact or next((alike[key] for key in plain if alike.get(key)), None)
 
 
 def some(images: Sequence[Names]) -> str:

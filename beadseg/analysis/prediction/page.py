@@ -22,7 +22,7 @@ from beadseg.errors import BeadsegError
 from beadseg.files import user_path, writing
 from beadseg.inference.doubts import DOUBTS, mark
 from beadseg.inference.records import read_record, records
-from beadseg.inference.settings import DEFAULT_NAME, names_of_runs, read_settings
+from beadseg.inference.settings import has_calibrated_scores, read_settings
 from beadseg.page import Page
 from beadseg.quoting import counted, percent
 
@@ -52,7 +52,7 @@ def report(folder: str | Path) -> Path:
     for file in records(folder):
         with suppress(Exception):  # damaged in any way: write_tables has told of it
             rows.append(read_record(file)[0])
-    mark(rows, calibrated=names_of_runs(settings) == [DEFAULT_NAME])
+    mark(rows, has_calibrated_scores(settings))
     return write_report(read_found(folder, rows, settings))
 
 

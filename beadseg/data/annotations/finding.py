@@ -1,19 +1,24 @@
 """Which file of labels speaks of which image, by their names and by what is in them."""
 
+import itertools
 import re
 from collections.abc import Callable, Collection
 from pathlib import Path
 
 from beadseg.data.annotations.coco import CocoFile, read_coco_file
-from beadseg.quoting import printable
+from beadseg.quoting import plain_name, printable
 
 FOLDERS = ("masks", "labels", "annotations")  # the first that is there
 BESIDE = (".json", ".geojson", ".txt", ".roi", ".zip")  # of labels beside their images
 _ADDED = r"(_cp_masks|_rois|_RoiSet|_seg)$"  # what programs put behind the name
 # What people put there, or before it.
-_KINDS = "mask|label|instance|annotation|segmentation|gt|outline|point|ignore"
-_BEHIND = rf"[-_. ]({_KINDS})s?$"
-_BEFORE = r"^(mask|label)s?[-_. ]"
+_KINDS = "mask|label|instance|annotation|segmentation|gt|outline|point|ignore|seg"
+# Of ilastik.
+_EXPORTS = r"Object[-_ ]Identities|Simple[-_ ]Segmentation|Segmentation[-_ ]?Labels?"
+_BEHIND = rf"([-_. ]cp)?[-_. ](({_KINDS})s?|{_EXPORTS})$"
+_BEFORE = rf"^((count )?masks? of |({_KINDS})s?([-_. ]|(?=\d)))"  # of ImageJ; of people
+_OF_IMAGES = ("image", "img", "raw", "im", "photo")  # words of images alone
+_BETWEEN = ("_", "-", ".", " ", "")
 _PICTURES = r"(_(flows|outlines|dP)_cp_masks|_cp_output|_cp_outlines)$"
 # Beside labels of YOLO.
 NAMES_OF_CLASSES = ("classes.txt", "labels.txt", "obj.names")
@@ -26,18 +31,26 @@ def image_of(stem: str, images: Collection[str]) -> str:
     """The image that a file of labels is named after; its stem where there is none.
 
     NAME_cp_masks.png of Cellpose, NAME_rois.zip, NAME.tif.geojson, NAME-labels.tif and
-    mask_NAME.png are for NAME.
+    mask_NAME.png are for NAME, and for NAME_img or img_NAME where that is there.
     """
-    for name in (
-        stem,
-        re.sub(_ADDED, "", stem),
-        Path(stem).stem,
-        re.sub(_BEHIND, "", stem, flags=re.IGNORECASE),
-        re.sub(_BEFORE, "", stem, flags=re.IGNORECASE),
-    ):
+    if stem in images:
+        return stem
+    behind = re.sub(_BEHIND, "", stem, flags=re.IGNORECASE)
+    before = re.sub(_BEFORE, "", stem, flags=re.IGNORECASE)
+    names = dict.fromkeys((re.sub(_ADDED, "", stem), stem, behind, before))
+    for name in (*names, *(Path(name).stem for name in names if name)):
         if name in images:
             return name
-    return stem
+    # Of NAME_masks and NAME_img what is left is the same.
+    for name in dict.fromkeys((behind, before)).keys() - {stem}:
+        for word in _OF_IMAGES:
+            for part, of in itertools.product(_BETWEEN, (word, word.capitalize())):
+                for image in (f"{name}{part}{of}", f"{of}{part}{name}"):
+                    if image in images:
+                        return image
+    plain = set(map(plain_name, names))
+    alike = [image for image in images if plain_name(image) in plain]
+    return alike[0] if len(alike) == 1 else stem
 
 
 def is_by_product(stem: str, images: Collection[str]) -> bool:

@@ -1,5 +1,6 @@
 """Labels of other programs copied into a data set: images, label images, centres."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,19 +19,20 @@ from beadseg.data.images.formats import is_zarr
 from beadseg.data.images.readers import endings
 from beadseg.data.images.reading import ReadError, open_pages
 from beadseg.data.masks.labels import read_mask, read_points
+from beadseg.data.samples import page_for_each_bead
 from beadseg.data.settings_file import FILE, read_beads_toml
 from beadseg.errors import BeadsegError
 from beadseg.files import (
     holds_files,
     open_whole,
-    output_folder,
     read_file,
-    remove_leftovers,
     user_path,
+    whole_folder,
     write_whole,
+    writing,
 )
 from beadseg.matching import count_beads
-from beadseg.quoting import printable, some_of
+from beadseg.quoting import of_other_size, printable, some_of
 
 _TABLES = (".csv", ".tsv")
 _NAMED = 8  # files that are left out, by name in one line
@@ -81,14 +83,13 @@ def import_labels(
     known = read_beads_toml(source if source.is_dir() else source.parent, stem_of)
     if classes == "auto":
         classes = known.classes or "auto"
-    with output_folder(output):
-        remove_leftovers(*(output / kind for kind in KINDS))
+    with writing(output, "-o"), whole_folder(output) as part:
         for stem in tqdm(sorted(files["images"]), "importing", disable=None):
-            rows.append(_import(stem, files, output, problems, classes))
+            rows.append(_import(stem, files, part, problems, classes))
         if settings.is_file():
             copied = tomlkit.parse(read_file(settings).decode("utf-8-sig"))
             copied.pop("classes", None)  # masks have a number per bead now
-            write_whole(output / FILE, tomlkit.dumps(copied))
+            write_whole(part / FILE, tomlkit.dumps(copied))
     notes = []
     if rest:
         named = some_of([path.name for path in rest], _NAMED)
@@ -148,19 +149,20 @@ def _labelled(path: Path, top: Path) -> str:
     return next((names[f.lower()] for f in folders[::-1] if f.lower() in names), "")
 
 
-def _below(folder: Path) -> list[Path]:
+def _below(folder: Path, within: tuple[str, ...] = ()) -> list[Path]:
     """All files in a folder and those in it, none of them hidden.
 
-    An image that is a folder is one file.
+    An image that is a folder is one file. A link that leads back is not followed.
     """
+    within = (*within, os.path.realpath(folder))
     found: list[Path] = []
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
         if path.is_file() or is_zarr(path):
             found.append(path)
-        elif path.is_dir() and not path.is_symlink():
-            found += _below(path)
+        elif path.is_dir() and os.path.realpath(path) not in within:
+            found += _below(path, within)
     return found
 
 
@@ -184,11 +186,13 @@ def _import(
                 _copy(path, output / kind / path.name)
                 continue
             pages = Task(path, kind, None, "pages", image, classes).open()
-            if len(pages) > 1 and len(open_pages(image)) == 1:
-                raise ReadError(
-                    f"{printable(path)}: {len(pages)} pages, but its image has 1: save "
-                    "all beads on one page, with a number each"
-                )
+            shown = open_pages(image)
+            if len(pages) > 1 and len(shown) == 1:
+                raise ReadError(page_for_each_bead(path, len(pages)))
+            for page, of in zip(pages, shown, strict=False):
+                if page.shape != of.shape:
+                    sizes = of_other_size(page.shape, of.shape)
+                    raise ReadError(f"{page.where}: {sizes}: export both at one size")
             found = list(_write(output / kind / stem, kind, pages))
         except ReadError as error:
             problems.append(str(error))

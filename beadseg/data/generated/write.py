@@ -10,7 +10,7 @@ from beadseg.data.generated.damage import damage_labels
 from beadseg.data.generated.render import generate
 from beadseg.data.generated.settings import GeneratedSettings
 from beadseg.errors import BeadsegError
-from beadseg.files import holds_files, open_whole, remove_leftovers
+from beadseg.files import holds_files, open_whole, whole_folder, writing
 from beadseg.matching import count_beads
 
 
@@ -43,10 +43,9 @@ def write_generated(
     if seed < 0:
         raise BeadsegError(f"--seed {seed}: give a number from 0")
     beads = labelled = 0
-    try:
-        if folder.exists() and holds_files(folder):
-            raise BeadsegError(f"{folder}: is not empty: give a new folder")
-        remove_leftovers(*(folder / kind for kind in ("images", "masks", "truth")))
+    if folder.exists() and (not folder.is_dir() or holds_files(folder)):
+        raise BeadsegError(f"{folder}: is not empty: give a new folder")
+    with writing(folder, None), whole_folder(folder, None) as part:
         for index in tqdm(range(count), "drawing images", disable=None):
             drawn = generate(settings, seed, index)
             rng = np.random.default_rng((seed, index, 1))
@@ -55,7 +54,7 @@ def write_generated(
             if damage != "none":
                 written["truth"] = drawn.labels.astype(np.uint16)
             for kind, array in written.items():
-                file = folder / kind / f"generated_{index:05d}.tif"
+                file = part / kind / f"generated_{index:05d}.tif"
                 file.parent.mkdir(parents=True, exist_ok=True)
                 with open_whole(file) as content:
                     tifffile.imwrite(
@@ -67,8 +66,4 @@ def write_generated(
                     )
             beads += len(drawn.beads)
             labelled += count_beads(labels)
-    except OSError as error:
-        raise BeadsegError(
-            f"{folder}: cannot be written ({error.strerror or error}): give another"
-        ) from error
     return {"images": count, "beads": beads, "labelled": labelled}

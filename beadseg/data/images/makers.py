@@ -120,6 +120,20 @@ def _metamorph(page: tifffile.TiffPage) -> Sides:
     return tuple(length(side, unit) for side in sides)
 
 
+def _fluoview(page: tifffile.TiffPage) -> Sides:
+    found = page.tags.valueof(34361)["Dimensions"]
+    sides = {name.upper(): length(each, unit) for name, _, _, each, unit in found}
+    return sides["X"], sides["Y"]
+
+
+def _tifffile(page: tifffile.TiffPage) -> Sides:
+    """What Python programs that know OME write into the metadata of tifffile."""
+    found = page.parent.shaped_metadata[0]
+    units = (found.get(f"PhysicalSize{axis}Unit", "um") for axis in "XY")
+    sides = (found[f"PhysicalSize{axis}"] for axis in "XY")
+    return tuple(map(length, sides, units))
+
+
 MAKERS: tuple[Callable[[tifffile.TiffPage], Sides], ...] = (
     _zeiss_sem,
     _fei_sem,
@@ -134,4 +148,6 @@ MAKERS: tuple[Callable[[tifffile.TiffPage], Sides], ...] = (
     _zeiss_lsm,
     _metamorph_stack,
     _metamorph,
+    _fluoview,
+    _tifffile,
 )

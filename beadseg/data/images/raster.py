@@ -15,7 +15,7 @@ from beadseg.data.images.pixels import through_palette
 from beadseg.data.images.stacks import Plane, Stack
 
 _PNG_HEAD = 8  # bytes of its signature
-_ORIENTATION = 0x0112  # of EXIF
+ORIENTATION = 0x0112  # tag of EXIF and of TIFF
 _DENSEST = 1024  # px of JPEG in a byte: twice what a scan of one bit a block holds
 # Scanned slides are larger than Pillow's limit; `reading.check_fits` looks at memory.
 Image.MAX_IMAGE_PIXELS = None
@@ -119,23 +119,40 @@ def upright(array: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(array)
 
 
+def turned(
+    shape: tuple[int, int], orientation: int, where: str
+) -> tuple[tuple[int, int], tuple[str, ...]]:
+    """The shape after `upright`, and a note on what is turned.
+
+    Args:
+      shape: H, W.
+      orientation: 1 to 8.
+      where: it is said, for the note.
+    """
+    if orientation == 1:
+        return shape, ()
+    note = f"turned as its {where} orientation {orientation} says"
+    return shape[::-1] if orientation >= 5 else shape, (note,)
+
+
+def known_orientation(found: object) -> int:
+    """1 to 8; 1, which turns nothing, for anything else."""
+    return int(found) if found in range(1, 9) else 1
+
+
 def _orientation(path: Path) -> int:
     try:
         with Image.open(path) as image:
-            found = image.getexif().get(_ORIENTATION, 1)
+            return known_orientation(image.getexif().get(ORIENTATION))
     except Exception:  # damaged EXIF says nothing; damaged pixels are found elsewhere
         return 1
-    return found if found in range(1, 9) else 1
 
 
 def _one(
     shape: tuple[int, int], kind: str, samples: int, orientation: int = 1
 ) -> tuple[list[Stack], str]:
     """The only image of a file, as viewers turn it by the orientation of its EXIF."""
-    notes = ()
-    if orientation != 1:
-        notes = (f"turned as its EXIF orientation {orientation} says",)
-    shape = shape[::-1] if orientation >= 5 else shape
+    shape, notes = turned(shape, orientation, "EXIF")
     return [Stack("", (), [Plane()], shape, kind, samples, notes=notes)], ""
 
 

@@ -22,7 +22,13 @@ from beadseg.data.images.pixel_size import (
     series_sizes,
 )
 from beadseg.data.images.pixels import eight_bit, inverted, through_palette
-from beadseg.data.images.raster import jpeg_ends
+from beadseg.data.images.raster import (
+    ORIENTATION,
+    jpeg_ends,
+    known_orientation,
+    turned,
+    upright,
+)
 from beadseg.data.images.stacks import Plane, Stack
 from beadseg.quoting import some_of
 
@@ -131,7 +137,13 @@ def _read(
         array = inverted(array, page.bitspersample)
     elif page.photometric == 3 and not (file.is_imagej or file.is_ome):
         array = through_palette(array, eight_bit(page.colormap.T), stored)
-    return array
+    orientation = _orientation(page)
+    return array if orientation == 1 else upright(array, orientation)
+
+
+def _orientation(page: tifffile.TiffPage) -> int:
+    """How viewers turn the page; ImageJ, which writes none, turns nothing."""
+    return known_orientation(page.tags.valueof(ORIENTATION))
 
 
 def _directories(file: tifffile.TiffFile) -> tuple[list[int], str]:
@@ -227,13 +239,13 @@ def _of_series(file, series, size: PixelSize, channels: tuple[str, ...]) -> Stac
         planes = [p for p in planes if p is not None]
         names, sizes = "P", (len(planes),)
         notes = ("one file of a set: only the pages in this file are used",)
-    y, x = (shape[axes.rindex(a)] for a in "YX")
+    plane_shape, turn = _as_shown(key, *(shape[axes.rindex(a)] for a in "YX"))
     kind, samples = _meaning(file, key)
-    notes += (*size.notes, *_sparse(sparse))
+    notes += (*size.notes, *_sparse(sparse), *turn)
     if len(channels) != dict(zip(names, sizes, strict=True)).get("C"):
         channels = ()
     about = (kind, samples, size.size, notes, channels, series.name)
-    return Stack(names, sizes, planes, (y, x), *about)
+    return Stack(names, sizes, planes, plane_shape, *about)
 
 
 def _with_scenes(file: tifffile.TiffFile, images: list[Stack]) -> list[Stack]:
@@ -285,8 +297,9 @@ def _by_directory(file, offsets: list[int]) -> list[Stack]:
             plane = Plane(offset, number, None, page.shape, page.axes, (), problem)
             reduced = page.is_reduced or page.is_mask or _is_preview(page, file)
             size, notes = page_size(page)
-            notes += _sparse(sparse)
-            group = ((y, x), *_meaning(file, page), size, notes)
+            shape, turn = _as_shown(page, y, x)
+            notes += (*_sparse(sparse), *turn)
+            group = (shape, *_meaning(file, page), size, notes)
         except Exception as error:  # whatever a damaged directory makes it raise
             problem = f"its header is corrupt ({error})"
             if str(error).startswith("its colours"):
@@ -341,6 +354,10 @@ def _damage(page, file_size: int) -> tuple[str, int]:
         if len(offsets) < math.prod(key.chunked):
             return "some of its strips or tiles are missing", 0
     return (_CUT_SHORT if end > file_size else ""), sum(not n for n in counts)
+
+
+def _as_shown(page, height: int, width: int) -> tuple[tuple[int, int], tuple[str, ...]]:
+    return turned((height, width), _orientation(page), "TIFF")
 
 
 def _sparse(count: int) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from beadseg.inference.outputs.kinds import (
     write_outputs,
 )
 from beadseg.inference.records import DONE, record_of, records, write_record
-from beadseg.inference.settings import DEFAULT_NAME, names_of_runs
+from beadseg.inference.settings import has_calibrated_scores, names_of_runs
 from beadseg.partial.completed import names, read_proposals, read_provenance
 from beadseg.partial.review.label_map import DRAWN, MODEL
 from beadseg.partial.review.predicted import (
@@ -68,7 +68,7 @@ def measure_again(folder: Path) -> dict[str, Any]:
     runs = names_of_runs(settings)
     rows, notes, doubts = write_tables(
         [file.stem for file in records(folder)],
-        runs == [DEFAULT_NAME],
+        has_calibrated_scores(settings),
         Options(folder, tables=_ending(folder), dialect=_dialect(folder)),
         failed,
     )

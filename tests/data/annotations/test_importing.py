@@ -189,3 +189,27 @@ def test_a_page_for_each_bead_is_named_and_not_counted(
     said = capsys.readouterr()
     assert f"failed: {path}: 5 pages, but its image has 1: save all beads" in said.err
     assert not (tmp_path / "new" / "masks" / "a.tif").exists()
+
+
+def test_a_mask_of_another_size_is_named(save, picture, labels, tmp_path, capsys):
+    image = save("images/a.tif", picture(labels))
+    mask = save("masks/a.tif", labels[:50, :60].astype(np.uint16))
+    assert run(image.parents[1], "-o", tmp_path / "new") == 1
+    said = f"{mask}: 50 x 60 px but its image 96 x 96 px: export both at one size"
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "new" / "masks").exists()
+
+
+def test_folders_may_be_links_and_those_that_lead_back_are_left_out(
+    save, picture, labels, tmp_path
+):
+    data = save("images/a.tif", picture(labels)).parents[1]
+    save("masks/a.tif", labels.astype(np.uint16))
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for kind in ("images", "masks"):
+        (linked / kind).symlink_to(data / kind)
+    assert run(linked, "-o", tmp_path / "new") == 0
+    assert (tmp_path / "new" / "masks" / "a.tif").exists()
+    (data / "images" / "back").symlink_to(data)
+    assert run(data, "-o", tmp_path / "again") == 0

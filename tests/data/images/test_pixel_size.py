@@ -218,6 +218,26 @@ def test_what_makers_write_is_read(tmp_path, tags, um):
     assert size_of(tmp_path / "a.tif") == (pytest.approx(um) if um else None)
 
 
+def test_sizes_of_olympus_fluoview_are_read(tmp_path):
+    header = np.zeros(1, np.dtype(tifffile.TIFF.MM_HEADER))
+    header["Dimensions"]["Size"] = 1
+    for number, name in enumerate((b"X", b"Y")):
+        header["Dimensions"][0, number] = (name, 20, 0.0, 0.414, b"um")
+    content = header.tobytes()
+    tags = [(34361, 1, len(content), content, True), (34362, 12, 8, [0.0] * 8, True)]
+    tifffile.imwrite(tmp_path / "a.tif", IMAGE, extratags=tags, metadata=None)
+    assert size_of(tmp_path / "a.tif") == pytest.approx(0.414)
+
+
+@pytest.mark.parametrize(("unit", "um"), [("\u00b5m", 0.5), ("nm", 5e-4), (None, 0.5)])
+def test_sizes_in_the_metadata_of_tifffile_are_read(tmp_path, unit, um):
+    metadata = {f"PhysicalSize{axis}": 0.5 for axis in "XY"}
+    if unit:
+        metadata |= {f"PhysicalSize{axis}Unit": unit for axis in "XY"}
+    tifffile.imwrite(tmp_path / "a.tif", IMAGE, metadata=metadata)
+    assert size_of(tmp_path / "a.tif") == pytest.approx(um)
+
+
 def test_the_resolution_of_a_jeol_camera_is_divided_by_the_magnification(tmp_path):
     xml = (
         "<TemReporter><ImageFormingSystem><ModeString>MAG</ModeString>"

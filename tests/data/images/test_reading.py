@@ -504,6 +504,44 @@ def test_exif_orientation_is_honoured(tmp_path, orientation, ending, mode):
     assert any("EXIF" in note for note in page.notes) == (orientation > 1)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["grey", "colour", "zlib tiles", "stack", "ome"])
+def test_tiff_orientation_is_honoured_in_images_and_masks(tmp_path, orientation, kind):
+    path, array, options = tmp_path / "a.tif", picture(), {}
+    if kind == "colour":
+        array = np.stack([array] * 3, -1)
+    elif kind == "zlib tiles":
+        options = {"tile": (16, 16), "compression": "zlib"}
+    elif kind == "stack":
+        array = np.stack([array, array[::-1]])
+    elif kind == "ome":
+        array, options = np.stack([array] * 2), {"metadata": {"axes": "TYX"}}
+        path = tmp_path / "a.ome.tif"
+    tag = (274, "H", 1, orientation, True)
+    colour = "rgb" if kind == "colour" else "minisblack"
+    tifffile.imwrite(path, array, photometric=colour, extratags=[tag], **options)
+    pages = open_pages(path)
+    assert len(pages) == (2 if kind in ("stack", "ome") else 1)
+    image = Image.fromarray(picture())
+    image.getexif()[274] = orientation
+    shown = np.asarray(ImageOps.exif_transpose(image))
+    for array in (pages[0].read(), pages[0].read_stored()):
+        array = array if array.ndim == 2 else array[..., 0]
+        assert pages[0].shape == shown.shape
+        np.testing.assert_array_equal(array, shown)
+    note = f"turned as its TIFF orientation {orientation} says"
+    assert (note in pages[0].notes) == (orientation > 1)
+
+
+@pytest.mark.parametrize("value", [0, 9, 300])
+def test_an_orientation_that_is_none_turns_nothing(tmp_path, value):
+    tag = (274, "H", 1, value, True)
+    tifffile.imwrite(tmp_path / "a.tif", picture(), extratags=[tag])
+    page = only(tmp_path / "a.tif")
+    assert page.notes == ()
+    np.testing.assert_array_equal(page.read(), picture())
+
+
 def test_damaged_exif_says_nothing(tmp_path):
     path = tmp_path / "a.jpg"
     Image.fromarray(picture()).save(path, exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")

@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 import tifffile
+from roifile import ImagejRoi, roiwrite
 from scipy import ndimage
+from skimage import measure
 
 from beadseg.inference.records import record_of, write_record
 from beadseg.inference.scores.evaluation import metrics, pool, score, within
@@ -220,6 +222,64 @@ def test_points_and_ignored_pixels_of_a_data_set(folders, capsys):
 def test_single_files_belong_together_whatever_their_names(folders, capsys):
     pred, truth = folders / "pred/labels/b.tif", folders / "data/masks/a.tif"
     assert "1 false negative" in evaluate(capsys, pred, truth).out
+
+
+@pytest.mark.parametrize("other", ["pred/labels/a.tif", "pred", "pred/labels/b.tif"])
+def test_a_truth_with_a_page_for_each_bead_is_left_out_as_training_does(
+    folders, capsys, other
+):
+    truth = discs(CENTRES)
+    pages = np.stack([truth == number for number in range(1, 6)])
+    masks = folders / "data" / "masks"
+    save(masks / "a.tif", 255 * pages.astype(np.uint8))
+    says = f"{masks / 'a.tif'}: 5 pages, but its image has 1: save all beads on one"
+    if other == "pred":
+        said = evaluate(capsys, folders / other, folders / "data", code=1).out
+        assert f"left out: {says}" in said and "1 image pooled" in said
+    else:
+        said = evaluate(capsys, folders / other, masks / "a.tif", code=2).err
+        assert said.startswith(f"error: {says}") and said.count("\n") == 1
+
+
+def test_a_prediction_with_a_page_for_each_bead_is_left_out(folders, capsys):
+    truth = discs(CENTRES)
+    pages = np.stack([truth == number for number in range(1, 6)]).astype(np.uint8)
+    save(folders / "pred" / "labels" / "a.tif", pages)
+    for of in ("data", "data/masks"):
+        said = evaluate(capsys, folders / "pred", folders / of, code=1).out
+        assert "labels/a.tif: 5 pages, but its image has 1" in said
+
+
+@pytest.mark.parametrize("kind", ["outlines", "centres", "beside", "words"])
+def test_a_truth_is_read_in_all_ways_that_training_reads(folders, capsys, kind):
+    masks = folders / "data" / "masks"
+    for name in "ab":
+        file = masks / f"{name}.tif"
+        if kind == "outlines":
+            rois = [
+                ImagejRoi.frompoints(
+                    measure.find_contours(tifffile.imread(file) == number, 0.5)[0][
+                        :, ::-1
+                    ]
+                    + 0.5
+                )
+                for number in range(1, 6)
+            ]
+            roiwrite(file.with_suffix(".zip"), rois)
+            file.unlink()
+        elif kind == "centres":
+            file.unlink()
+            (folders / "data" / "points").mkdir(exist_ok=True)
+            text = "x,y\n" + "".join(f"{x},{y}\n" for y, x in CENTRES)
+            (folders / "data" / "points" / f"{name}.csv").write_text(text)
+        elif kind == "beside":
+            file.rename(folders / "data" / "images" / f"{name}_cp_masks.tif")
+        else:
+            file.rename(masks / f"{name}_labels.tif")
+    result = folders / "e.json"
+    evaluate(capsys, folders / "pred", folders / "data", "--json", result)
+    found = json.loads(result.read_text())
+    assert [image["detection"]["recall"] for image in found["images"]] == [1, 4 / 5]
 
 
 def test_files_that_fail_are_named_and_the_rest_is_done(folders, capsys):

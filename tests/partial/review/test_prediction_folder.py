@@ -8,15 +8,17 @@ import pytest
 import tifffile
 from scipy import ndimage
 
+import beadseg
 from beadseg.data.folder import scan
 from beadseg.data.images.reading import open_pages
+from beadseg.inference.records import read_record, record_of, write_record
 from beadseg.partial.review.annotation_log import AnnotationLog
 from beadseg.partial.review.measuring import measure_again
 from beadseg.partial.review.session import ReviewSession
 from configs import base
 from tests.calls import call, rows_of
 from tests.inference import bright
-from tests.inference.bright import beads_image
+from tests.inference.bright import beads_image, write_run
 from tests.partial.test_review import Server, settled
 
 
@@ -257,6 +259,27 @@ def test_the_threshold_of_the_page_redraws_outlines(browser, measured):
     first, second = rows_of(out / "images.csv")
     sizes = [float(row["median_diameter_px"]) for row in (first, second)]
     assert sizes[0] < sizes[1]
+
+
+@pytest.mark.parametrize("sizes", [(), (6.0, 24.0)])
+def test_scores_raise_the_same_doubts_when_predicted_and_when_read_again(
+    sizes, tmp_path, capsys
+):
+    """A run of one's own may know one size, or many as the default model does."""
+    image, out = tmp_path / "a.tif", tmp_path / "out"
+    tifffile.imwrite(image, beads_image()[0])
+    write_run(tmp_path / "run", sizes=sizes)
+    command = ("predict", image, "--run", tmp_path / "run", "-o", out)
+    run(capsys, *command)
+    about, table = read_record(record_of(out, "a"))
+    write_record(record_of(out, "a"), about | {"mean_score": 0.5}, table)
+    run(capsys, *command, "--resume")
+    (row,) = rows_of(out / "images.csv")
+    assert row["doubt"] == ("scores" if sizes else "")
+    run(capsys, "review", out, "--measure")
+    assert rows_of(out / "images.csv") == [row]
+    page = beadseg.report(out).read_text()
+    assert ("scores below" in page) == bool(sizes)
 
 
 def spoil(where):
