@@ -28,6 +28,7 @@ from beadseg.inference.pyramid.pyramid import Level
 
 SEED = 77  # of the images; not that of training
 IMAGES = 2400
+WIDE = 500  # images more, with sizes over a factor of 4 to 20, of the seed after that
 SIDES = (160, 224, 320, 448, 640, 896)  # px
 RADII = (2.6, 0.38)  # px; share of the side
 FEWER = 448  # px of a side; in larger frames beads are no smaller than
@@ -58,8 +59,8 @@ class Regions(NamedTuple):
     known: np.ndarray  # bool[N]; dust like the beads of its image could be one
 
 
-def draw(index: int, seed: int = SEED) -> GeneratedImage:
-    """One of the images."""
+def draw(index: int, seed: int = SEED, wide: bool = False) -> GeneratedImage:
+    """One of the images; `wide`: with beads of many sizes, else a fifth of them has."""
     rng = np.random.default_rng([seed, index])
     side = int(rng.choice(SIDES))
     smallest = RADII[0] if side <= FEWER else LARGE * side
@@ -70,6 +71,7 @@ def draw(index: int, seed: int = SEED) -> GeneratedImage:
         size=side,
         radius=(0.9 * radius, 1.1 * radius),
         soft_noise_share=SOFT_NOISE,
+        wide_share=1.0 if wide else None,
     )
     return generate(settings, seed, index)
 
@@ -227,10 +229,12 @@ def save(nets: dict[str, list[dict[str, np.ndarray]]], file: Path) -> None:
     np.savez_compressed(file, **arrays)
 
 
-def looked_at(predictor: Predictor, count: int, seed: int = SEED) -> Iterator[Regions]:
+def looked_at(
+    predictor: Predictor, count: int, seed: int = SEED, wide: bool = False
+) -> Iterator[Regions]:
     """The candidates of the images, in turn."""
     for index in tqdm(range(count), desc="looking", unit="image", disable=None):
-        drawn = draw(index, seed)
+        drawn = draw(index, seed, wide)
         radius = np.median(drawn.beads["radius"]) if len(drawn.beads) else np.inf
         yield regions(predictor, drawn, bool(radius < SMALL_RADIUS and index % 2))
 
@@ -239,12 +243,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, help="instead of the default model")
     parser.add_argument("--images", type=int, default=IMAGES)
-    parser.add_argument("-o", "--output", type=Path, default=bead_scores.FILE)
+    parser.add_argument(
+        "--wide",
+        action="store_true",
+        help=f"for images whose beads differ in size: {WIDE} such images more",
+    )
+    parser.add_argument("-o", "--output", type=Path, help="(where prediction looks)")
     options = parser.parse_args()
     predictor = load(options.run) if options.run else load()
-    nets = fit_all(list(looked_at(predictor, options.images)))
-    save(nets, options.output)
-    print(f"{options.output}: {', '.join(nets)}")
+    images = list(looked_at(predictor, options.images))
+    if options.wide:
+        images += looked_at(predictor, WIDE, SEED + 1, wide=True)
+    nets = fit_all(images)
+    file = options.output or (bead_scores.WIDE if options.wide else bead_scores.FILE)
+    save(nets, file)
+    print(f"{file}: {', '.join(nets)}")
 
 
 if __name__ == "__main__":

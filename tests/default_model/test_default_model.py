@@ -242,6 +242,20 @@ def test_few_tiny_beads_of_an_enlarged_frame_are_found(
     assert len(disc) == len(found.table["label"]) == len(discs)
 
 
+@pytest.mark.parametrize("contrast", [80, -80], ids=["bright", "dark"])
+@pytest.mark.parametrize("large, small", [(120, 7), (120, 8), (80, 10), (30, 6)])
+def test_small_beads_of_one_size_are_found_beside_large_ones(
+    predictor, large, small, contrast
+):
+    big = [(y, x, large) for y in (100, 300, 500) for x in (90, 480)]
+    tiny = [disc for disc in grid_of(12, small, 50) if 180 < disc[1] < 390]
+    image = field((620, 600), big + tiny, contrast=contrast, noise=4)
+    found = predictor.predict(image)
+    disc, _ = pairs(big + tiny, found.table)
+    assert len(found.table["label"]) == len(disc) >= 0.95 * len(big + tiny)
+    assert set(range(len(big))) <= set(disc.tolist())
+
+
 # Many beads
 
 

@@ -59,3 +59,10 @@ def test_drawn_images_hold_empty_fields_and_beads_of_many_sizes():
     sizes = np.concatenate([2 * image.beads["radius"] for image in drawn])
     assert sizes.min() < 8 and sizes.max() > 100
     assert scores.draw(3).image.tobytes() == drawn[3].image.tobytes()
+
+
+def test_wide_images_hold_beads_of_two_or_many_sizes():
+    drawn = [scores.draw(index, scores.SEED + 1, wide=True) for index in range(20)]
+    of_some = [i.beads["radius"] for i in drawn if len(i.beads) >= 5]
+    ratio = [radius.max() / radius.min() for radius in of_some]
+    assert len(ratio) >= 5 and np.median(ratio) > 3

@@ -132,8 +132,13 @@ def _radii(rng, typical, spread, number):
 
 
 def _wide_radii(rng, typical, number):
-    """Sizes over a factor of 4 to 20, the small ones far more often."""
+    """Sizes over a factor of 4 to 20, the small ones far more often; or two of them."""
     ratio = np.exp(rng.uniform(np.log(4), np.log(20)))
+    if rng.random() < 0.4:
+        small = rng.random(number) < rng.uniform(0.6, 0.97)
+        factor = np.where(small, 1.0, ratio) * (1 + rng.normal(0, 0.05, number))
+        factor /= np.sqrt(np.mean(factor**2))
+        return np.maximum(typical * factor, SMALLEST)
     power = rng.uniform(0.6, 2.2)  # of the density of radii, falling
     low = ratio ** (1 - power) if power != 1 else 1.0
     at = rng.random(number)

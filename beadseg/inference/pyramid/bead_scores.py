@@ -3,7 +3,8 @@
 Small networks, fitted on generated images of all kinds and on empty ones
 (`python -m tests.bench.fit_scores`), judge the region itself, then how well other
 levels of the pyramid found the same disc, then its size and place among the other beads
-of its image.
+of its image. Where some beads are far larger than others, those judge that were fitted
+on more such images: to the others a small bead beside large ones looks like dust.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from beadseg.default_model import DEFAULT
 from beadseg.inference.pyramid.pyramid import Candidates, Level, octaves
 
 FILE = DEFAULT / "scores.npz"
+WIDE = DEFAULT / "scores_wide.npz"  # for images whose beads differ in size
 KINDS = ("alone", "supported", "in_context")  # networks, each knows more
 SUPPORT = (-2, -1, 1, 2)  # octaves to other levels
 STRONG = 0.6  # difference of brightness beyond which more says nothing
@@ -24,6 +26,7 @@ LEAST_NOISE = 0.003
 LARGER = 1.4  # times as large: what lies around, not the same disc
 NOTHING = 0.1  # score
 FAR_LARGER = 4.0  # times as large as most
+GOOD, SOME, DIFFER = 0.6, 3, 3.0  # score; regions; times the size of most: see `differ`
 _GRID = np.arange(0.0, 12.0, 0.1)  # log2 of diameters, px
 _BANDWIDTH = 0.25  # octaves
 _FAINT = 0.03  # difference of brightness that is none
@@ -200,12 +203,37 @@ def scores(
         return scored_by("alone", alone)
     around = support(found, beneath, octaves(levels))
     supported = np.concatenate([alone, around], 1)
-    first, differs = scored_by("supported", supported), polarity(levels, found)
+    differs = polarity(levels, found)
+    wide = _in_context(WIDE, found, beneath, supported, differs)
+    if differ(found.diameter[wide >= GOOD]):
+        return wide
+    return _in_context(FILE, found, beneath, supported, differs)
+
+
+def differ(diameter: np.ndarray) -> bool:
+    """Whether some beads f[N] are far larger or smaller than most."""
+    if not len(diameter):
+        return False
+    times = diameter / np.median(diameter)
+    large, small = times >= DIFFER, times <= 1 / DIFFER
+    return max(np.count_nonzero(large), np.count_nonzero(small)) >= SOME
+
+
+def _in_context(
+    file: Path,
+    found: Candidates,
+    beneath: np.ndarray,
+    supported: np.ndarray,
+    differs: np.ndarray,
+) -> np.ndarray:
+    """The scores of candidates among each other, by the networks of a file."""
 
     def in_context(weight):
         others = context(found, beneath, weight, differs)
-        return scored_by("in_context", np.concatenate([supported, others], 1))
+        features = np.concatenate([supported, others], 1)
+        return scored_by("in_context", features, file)
 
+    first = scored_by("supported", supported, file)
     score = in_context(first)
     pretended = _pretended(found, score)
     if not pretended.any():
@@ -225,9 +253,9 @@ def _pretended(found: Candidates, score: np.ndarray) -> np.ndarray:
     return nothing & (found.diameter >= FAR_LARGER * np.median(others))
 
 
-def scored_by(kind: str, features: np.ndarray) -> np.ndarray:
+def scored_by(kind: str, features: np.ndarray, file: Path = FILE) -> np.ndarray:
     """Probability of being a bead, f32[N], of f32[N, F], by the networks `kind`."""
-    return mean_of(networks(FILE)[kind], features)
+    return mean_of(networks(file)[kind], features)
 
 
 def mean_of(nets: Sequence[dict[str, np.ndarray]], features: np.ndarray) -> np.ndarray:

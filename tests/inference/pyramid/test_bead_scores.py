@@ -229,3 +229,18 @@ def test_where_no_background_is_clear_what_is_brighter_is_bright():
     found = pyramid.candidates(levels, (100, 100), None)
     bright, dark = bead_scores.polarity(levels, found)
     assert bright > 0 > dark
+
+
+@pytest.mark.parametrize(
+    "diameter, expected",
+    [
+        ([], False),
+        ([8.0] * 50, False),
+        ([8.0] * 50 + [60.0] * 2, False),  # two may be clumps
+        ([8.0] * 50 + [60.0] * 3, True),
+        ([60.0] * 50 + [8.0] * 3, True),
+        (np.linspace(8, 20, 50), False),
+    ],
+)
+def test_sizes_differ_where_some_are_far_from_most(diameter, expected):
+    assert bead_scores.differ(np.array(diameter)) == expected
