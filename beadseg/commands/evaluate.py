@@ -15,13 +15,13 @@ def add(commands: Subparsers) -> None:
         "evaluate",
         help="compare predicted beads with labelled ones",
         description="Compares predictions with the truth, file by file of the same "
-        "name: pixels, beads, counts and sizes. Unknown pixels (label -1, or ignore/) "
-        "count neither for nor against. Where "
-        "masks are given to label only a share of the beads (beads.toml of TRUTH, or "
-        "--completeness), numbers are those expected against complete ones; where "
-        "nothing is given, a few masks are compared with their images, and what seems "
-        "incomplete is said. Images that the run of the prediction was trained on are "
-        "named, and the others are scored apart.",
+        "name: pixels, beads, counts and sizes. Unknown pixels (-1, NaN, or ignore/) "
+        "count neither for nor against. Where masks are given to label only a share of "
+        "the beads (beads.toml of TRUTH, or --completeness), numbers are those "
+        "expected against complete ones; where nothing is given, a few masks are "
+        "compared with their images, and what seems incomplete is said. Images that "
+        "the run of the prediction was trained on are named, and the others are scored "
+        "apart.",
     )
     parser.add_argument(
         "predicted", type=Path, help="a prediction folder, or label images, or one"
@@ -151,6 +151,13 @@ def _doubts(result: dict, truth: Path, gone: tuple[Path, ...]) -> list[str]:
             line += f"; on the other{f' {others}' if others > 1 else ''}: "
             line += _scores(result["held_out"])
         lines.append(line)
+    if short := [image for image in images if image["unknown"]]:
+        share = sum(i["unknown"] for i in images) / sum(i["pixels"] for i in images)
+        masks = counted(len(short), "image has", "images have")
+        lines.append(
+            f"{masks} unknown pixels (-1, NaN, or ignore/), {percent(share, 1)} of "
+            "all: they count neither for nor against"
+        )
     for run in gone:
         lines.append(
             f"the prediction was made by {run}, which is not there: give its folder "
