@@ -276,19 +276,20 @@ def folder_lock(folder: Path, option: str | None = "--workdir") -> Iterator[None
 
 
 @contextmanager
-def output_folder(folder: Path, option: str = "-o") -> Iterator[None]:
-    """Makes a folder for what is written within this context, by one process alone.
+def output_folder(folder: Path, option: str = "-o") -> Iterator[Path]:
+    """Gives a folder to fill, whose files go into `folder` at the end, over older ones.
 
-    What a killed one has left in it is removed.
+    One process alone writes there. A full disk, or a kill, leaves what was there before
+    or, between two names, less of it: no older file stands beside a newer one. What a
+    killed one has left is removed.
 
     Raises:
       BeadsegError: another process writes there, or it cannot be written.
     """
     with writing(folder, option):
         folder.mkdir(parents=True, exist_ok=True)
-        with folder_lock(folder, option):
-            remove_leftovers(folder)
-            yield
+        with folder_lock(folder, option), whole_folder(folder, option) as part:
+            yield part
 
 
 @contextmanager
@@ -300,7 +301,8 @@ def whole_folder(folder: Path, option: str | None = "-o") -> Iterator[Path]:
     own: it is filled within itself, and what is whole is moved up.
 
     Args:
-      folder: new, or one that holds nothing (`holds_files`).
+      folder: new, or one that holds nothing (`holds_files`), or files that new ones of
+        their names take the place of.
       option: that names another.
 
     Raises:
@@ -316,7 +318,12 @@ def whole_folder(folder: Path, option: str | None = "-o") -> Iterator[Path]:
     part.mkdir()
     try:
         with folder_lock(part, option):
-            yield part
+            try:
+                yield part
+            except BeadsegError as error:  # by the name that was given
+                line = str(error).replace(printable(part), printable(folder))
+                error.args = (line, *error.args[1:])
+                raise
         (part / LOCK).unlink(missing_ok=True)  # where a disk knows no locks
         if there:
             _move_up(part, folder)
@@ -342,11 +349,22 @@ def _remove_parts(place: Path, name: str, folder: Path, option: str | None) -> N
 
 
 def _move_up(part: Path, folder: Path) -> None:
-    """Moves what is in a part of a folder into that, over folders that hold nothing."""
+    """Moves what is in a part of a folder into that, over folders that hold nothing.
+
+    Older files of all names go before the first new one comes.
+    """
     remove_leftovers(folder)
-    for path in sorted(part.iterdir()):
-        if (folder / path.name).is_dir():
-            shutil.rmtree(folder / path.name)
+    paths = sorted(part.iterdir())
+    for path in paths:
+        if not path.is_dir() and (folder / path.name).is_dir():
+            number = errno.EISDIR
+            raise OSError(number, os.strerror(number), str(folder / path.name))
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(folder / path.name, ignore_errors=True)
+        else:
+            (folder / path.name).unlink(missing_ok=True)
+    for path in paths:
         path.rename(folder / path.name)
 
 

@@ -96,16 +96,17 @@ def run(options: argparse.Namespace) -> dict:
         *_doubts(result, options.truth, runs.gone),
     ]
     _print(result)
-    pages = [(options.page, "--page")] if options.page else []
-    if options.output:
-        with output_folder(options.output):
-            write_json(options.output / "evaluation.json", result)
-            write_csv(options.output / "evaluation.csv", [table(result)], digits=None)
-        pages.append((options.output / "evaluation.html", "-o"))
-    for page in pages:
+    if options.page or options.output:
         from beadseg.analysis.evaluation_page import write_page
 
-        write_page(result, {pair.name: pair for pair in pairing.pairs}, *page)
+        shown = {pair.name: pair for pair in pairing.pairs}
+    if options.page:
+        write_page(result, shown, options.page)
+    if options.output:
+        with output_folder(options.output) as part:
+            write_json(part / "evaluation.json", result)
+            write_csv(part / "evaluation.csv", [table(result)], digits=None)
+            write_page(result, shown, part / "evaluation.html", "-o")
     return result
 
 
