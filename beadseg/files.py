@@ -25,6 +25,7 @@ from beadseg.errors import BeadsegError
 from beadseg.quoting import cut_name, printable
 
 LOCK = ".lock"
+MADE_BY = ".made_by"  # in a folder that a command has finished: which one
 _UNKNOWN = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # a disk without locks
 _BESIDE = re.compile(r"\..+\.\d+\.\d{6,}", re.DOTALL)
 _LONGEST = 255  # bytes of a name, on the usual disks
@@ -108,7 +109,8 @@ def is_left_over(name: str) -> bool:
 def holds_files(folder: Path) -> bool:
     """Whether there is something in a folder, or in those in it.
 
-    What a process has left that was killed before it wrote anything whole is nothing.
+    What a process has left that was killed before it wrote anything whole is nothing,
+    and so is what says which command has made it.
     """
     for path in folder.iterdir():
         if is_left_over(path.name):
@@ -116,7 +118,7 @@ def holds_files(folder: Path) -> bool:
         if path.is_dir() and not path.is_symlink():
             if holds_files(path):
                 return True
-        elif path.name != LOCK:
+        elif path.name not in (LOCK, MADE_BY):
             return True
     return False
 
@@ -292,8 +294,31 @@ def output_folder(folder: Path, option: str = "-o") -> Iterator[Path]:
             yield part
 
 
+def check_unused(folder: Path, option: str | None, maker: str) -> None:
+    """Refuses a folder that holds something, and says if `maker` has finished it.
+
+    A command that is killed when its folder is whole may not have said so.
+
+    Raises:
+      BeadsegError: it holds something, or is a file.
+    """
+    if not folder.exists() or (folder.is_dir() and not holds_files(folder)):
+        return
+    done = False
+    with suppress(OSError):
+        done = read_file(folder / MADE_BY) == maker.encode() and any(
+            not path.name.startswith(".") for path in folder.iterdir()
+        )
+    what = "is finished already, by this same command" if done else "is not empty"
+    raise BeadsegError(
+        f"{folder}: {what}: give a new folder" + (f" with {option}" if option else "")
+    )
+
+
 @contextmanager
-def whole_folder(folder: Path, option: str | None = "-o") -> Iterator[Path]:
+def whole_folder(
+    folder: Path, option: str | None = "-o", maker: str = ""
+) -> Iterator[Path]:
     """Gives a folder to fill, which becomes `folder` at the end of this context.
 
     So a process that is killed leaves nothing that could be taken for the whole; what
@@ -304,6 +329,7 @@ def whole_folder(folder: Path, option: str | None = "-o") -> Iterator[Path]:
       folder: new, or one that holds nothing (`holds_files`), or files that new ones of
         their names take the place of.
       option: that names another.
+      maker: tells the command that fills it from all others, for `check_unused`.
 
     Raises:
       InUse: another process fills it.
@@ -325,6 +351,8 @@ def whole_folder(folder: Path, option: str | None = "-o") -> Iterator[Path]:
                 error.args = (line, *error.args[1:])
                 raise
         (part / LOCK).unlink(missing_ok=True)  # where a disk knows no locks
+        if maker:
+            write_whole(part / MADE_BY, maker)
         if there:
             _move_up(part, folder)
         else:

@@ -23,7 +23,7 @@ from beadseg.data.samples import page_for_each_bead
 from beadseg.data.settings_file import FILE, read_beads_toml
 from beadseg.errors import BeadsegError
 from beadseg.files import (
-    holds_files,
+    check_unused,
     open_whole,
     read_file,
     user_path,
@@ -43,6 +43,7 @@ def import_labels(
     output: Path,
     images: Path | None = None,
     classes: str | tuple[int | str, ...] = "auto",
+    maker: str = "",
 ) -> dict[str, Any]:
     """Writes `output` as a data set, and tells what became of each image.
 
@@ -52,6 +53,7 @@ def import_labels(
       images: a folder of the images, if they are not in the source.
       classes: which numbers of masks, and which objects, are beads, see `classes_of`;
         "auto": as `beads.toml` of the source says.
+      maker: as in `whole_folder`.
 
     Returns:
       A row per image ("image", "beads", "from", "notes") and lines on "problems" and
@@ -73,8 +75,7 @@ def import_labels(
         raise BeadsegError(
             f"{printable(source)}: no images found: name their folder with --images"
         )
-    if output.exists() and (not output.is_dir() or holds_files(output)):
-        raise BeadsegError(f"{output}: is not empty: give a new folder with -o")
+    check_unused(output, "-o", maker)
     for kind in KINDS[1:]:
         for stem in sorted(files[kind].keys() - files["images"].keys()):
             problems.append(f"{files[kind][stem]}: no image of this name")
@@ -83,7 +84,7 @@ def import_labels(
     known = read_beads_toml(source if source.is_dir() else source.parent, stem_of)
     if classes == "auto":
         classes = known.classes or "auto"
-    with writing(output, "-o"), whole_folder(output) as part:
+    with writing(output, "-o"), whole_folder(output, "-o", maker) as part:
         for stem in tqdm(sorted(files["images"]), "importing", disable=None):
             rows.append(_import(stem, files, part, problems, classes))
         if settings.is_file():
