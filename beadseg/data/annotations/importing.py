@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from beadseg.files import (
     writing,
 )
 from beadseg.matching import count_beads
-from beadseg.quoting import of_other_size, printable, some_of
+from beadseg.quoting import counted, of_other_size, printable, some_of
 
 _TABLES = (".csv", ".tsv")
 _NAMED = 8  # files that are left out, by name in one line
@@ -70,6 +71,7 @@ def import_labels(
     if line := finding.refused(source):
         raise BeadsegError(line)
     inside, loose, rest = _look(source, images and user_path(images))
+    notes = _without_beside(inside["images"])
     files = sort_files(inside, loose, problems)
     if not files["images"]:
         raise BeadsegError(
@@ -91,10 +93,9 @@ def import_labels(
             copied = tomlkit.parse(read_file(settings).decode("utf-8-sig"))
             copied.pop("classes", None)  # masks have a number per bead now
             write_whole(part / FILE, tomlkit.dumps(copied))
-    notes = []
     if rest:
         named = some_of([path.name for path in rest], _NAMED)
-        notes = [f"no images and no labels of one, left out: {named}"]
+        notes.append(f"no images and no labels of one, left out: {named}")
     return {"images": rows, "problems": problems, "notes": notes, "output": str(output)}
 
 
@@ -138,6 +139,21 @@ def _look(
     return inside, [path for path in loose if path not in rest], rest
 
 
+def _without_beside(pictures: list[Path]) -> list[str]:
+    """Takes out what has the name of a picture in images/ beside its folder; notes."""
+    every, out = set(pictures), Counter()
+    for path in pictures[:]:
+        folder = path.parent
+        if folder.name != "images" and folder.parent / "images" / path.name in every:
+            pictures.remove(path)
+            out[folder] += 1
+    return [
+        f"{printable(folder)}: {counted(count, 'file')} of the same name as in images/ "
+        "beside it, left out"
+        for folder, count in out.items()
+    ]
+
+
 def _is_image(path: Path) -> bool:
     return path.suffix.lower() in endings()
 
@@ -151,7 +167,7 @@ def _labelled(path: Path, top: Path) -> str:
 
 
 def _below(folder: Path, within: tuple[str, ...] = ()) -> list[Path]:
-    """All files in a folder and those in it, none of them hidden.
+    """All that is no folder in a folder and those in it, and is not hidden.
 
     An image that is a folder is one file. A link that leads back is not followed.
     """
@@ -160,9 +176,9 @@ def _below(folder: Path, within: tuple[str, ...] = ()) -> list[Path]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
-        if path.is_file() or is_zarr(path):
+        if not path.is_dir() or is_zarr(path):
             found.append(path)
-        elif path.is_dir() and os.path.realpath(path) not in within:
+        elif os.path.realpath(path) not in within:
             found += _below(path, within)
     return found
 
