@@ -133,7 +133,13 @@ def remove_leftovers(*folders: Path) -> None:
 
 
 def user_path(text: str | Path) -> Path:
-    """The path that a person has typed, "~" and "~name" resolved where they can be."""
+    """The path that a person has typed, "~" and "~name" resolved where they can be.
+
+    Raises:
+      BeadsegError: it is none, as None, a number, or text with a character of number 0.
+    """
+    if not isinstance(text, str | os.PathLike) or "\0" in str(text):
+        raise BeadsegError(f"{text!r:.80} is no path: give text or a pathlib.Path")
     try:
         return Path(text).expanduser()
     except RuntimeError:  # no such user, or one without a home: a folder of that name
