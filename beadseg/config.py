@@ -1,10 +1,17 @@
-"""Configs are found and loaded: those that come with beadseg, and a person's own."""
+"""Configs are found and loaded: those that come with beadseg, and a person's own.
+
+What their numbers may be stands in one table: the rest makes no sense, or hangs. What
+depends on the data, or on the model, is checked where these are known.
+"""
 
 import importlib.util
+import math
 import sys
 from difflib import SequenceMatcher
+from numbers import Real
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
@@ -109,3 +116,122 @@ def flatten(tree: dict, between: str = ".") -> dict[str, Any]:
 def base_config() -> ConfigDict:
     """The settings that everything derives from."""
     return load_config(str(ROOT / "configs" / "base.py"))
+
+
+class Limits(NamedTuple):
+    """The smallest and the largest number that a field may hold."""
+
+    low: float
+    high: float
+    none: bool = False  # whether None will do
+
+    def __str__(self) -> str:
+        low, high = (str(n) if isinstance(n, int) else f"{n:g}" for n in self[:2])
+        words = f"{low} to {high}" if self.high < math.inf else f"{low} or more"
+        return words + (", or None" if self.none else "")
+
+
+_SEED = Limits(0, 2**32 - 1)
+_SHARE = Limits(0, 1)
+_WEIGHT = Limits(0, 1e6)
+_COUNT = Limits(0, 10**9)
+_SOME = Limits(1, 10**9)
+_PX = Limits(0, 10**5)
+LIMITS = {
+    "seed": _SEED,
+    "data.channel": Limits(0, 10**4, none=True),
+    "data.rehearsal": Limits(0, 0.95),
+    "data.tile_size": Limits(8, 2**31 - 1),
+    "data.crop": Limits(8, 2**14),
+    "data.batch_size": Limits(1, 2**14),
+    "data.seed": _SEED,
+    "data.workers": Limits(0, 1000),
+    "data.split_seed": _SEED,
+    "data.point_diameter": Limits(2, 10**5, none=True),
+    "data.density_bins": _COUNT,
+    "data.normalise.low": Limits(0, 100),
+    "data.normalise.high": Limits(0, 100),
+    "data.normalise.flatten": Limits(0, 1000),
+    "data.generated.count": Limits(0, 10**7),
+    "data.generated.size": Limits(0, 2**14),
+    "data.generated.seed": Limits(0, math.inf),
+    "data.generated.bead_diameter": _PX,
+    "data.generated.sizes": _PX,
+    "data.generated.amount": _PX,
+    "data.augment.rotate": Limits(0, 360),
+    "data.augment.shift": _SHARE,
+    "data.augment.zoom": Limits(0, 0.9),
+    "data.augment.brightness": _SHARE,
+    "data.augment.gamma": Limits(0, 5),
+    "data.augment.noise": Limits(0, 10),
+    "data.augment.blur": Limits(0, 100),
+    "data.augment.invert": _SHARE,
+    "model.dropout": Limits(0, 0.95),
+    "loss.gamma": Limits(0, 100),
+    "loss.positive_weight": _SHARE,
+    "loss.alpha": Limits(0, 1000),
+    "loss.beta": Limits(0, 1000),
+    "loss.mix": _SHARE,
+    "loss.boundary": _WEIGHT,
+    "loss.distance": _WEIGHT,
+    "partial.audit": _SHARE,
+    "partial.suspect": _SHARE,
+    "partial.enough": _SHARE,
+    "partial.self_training": Limits(0, 100),
+    "partial.accept": Limits(0.5, 1),
+    "optim.learning_rate": Limits(0, 1000),
+    "optim.weight_decay": Limits(0, 1000),
+    "optim.clip_norm": Limits(1e-12, math.inf),
+    "optim.warmup_steps": _COUNT,
+    "plateau.factor": Limits(1e-6, 0.999),
+    "plateau.patience": _SOME,
+    "plateau.min_learning_rate": Limits(0, 1000),
+    "train.epochs": Limits(1, 10**7),
+    "train.steps_per_epoch": _SOME._replace(none=True),
+    "train.early_stopping": _COUNT,
+    "train.threshold": _SHARE._replace(none=True),
+    "train.weight_interpolation": _SHARE,
+    "sweep.trials": _SOME,
+    "sweep.rounds": _SOME,
+    "sweep.keep": _SHARE,
+    "sweep.at_once": _COUNT,
+    "sweep.lease": Limits(1, 1e9),
+    "log.every": _SOME,
+    "log.images_every": _COUNT,
+}
+WANDB = ("auto", "online", "offline", "off")
+_OF_WANDB = ("disabled", "dryrun", "run")  # its own words for these
+
+
+def check_ranges(config: ConfigDict) -> None:
+    """Raises BeadsegError for a number that makes no sense, also one of several."""
+    for field, limits in LIMITS.items():
+        value = attrgetter(field)(config)
+        each = value if isinstance(value, tuple | list) else (value,)
+        if not all(_within(number, limits) for number in each):
+            raise BeadsegError(
+                f"config.{field} = {value!r:.200} is out of range: give {limits}"
+            )
+    low, high = config.data.normalise.low, config.data.normalise.high
+    if not low < high:
+        raise BeadsegError(
+            f"config.data.normalise.low = {low} must be below "
+            f"config.data.normalise.high = {high}: they are percentiles of the image"
+        )
+    edges = list(config.data.density_bins)
+    if not edges or edges != sorted({*edges}):
+        raise BeadsegError(
+            f"config.data.density_bins = {config.data.density_bins} must ascend: give "
+            "beads per image, such as (0, 20, 50, 100)"
+        )
+    if (mode := config.log.wandb) not in (*WANDB, *_OF_WANDB):
+        raise BeadsegError(
+            f"config.log.wandb = {mode!r} is unknown: use one of {', '.join(WANDB)}"
+        )
+
+
+def _within(number: object, limits: Limits) -> bool:
+    if number is None:
+        return limits.none
+    real = isinstance(number, Real) and not isinstance(number, bool)
+    return real and limits.low <= number <= limits.high

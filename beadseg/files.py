@@ -25,6 +25,7 @@ from beadseg.errors import BeadsegError
 from beadseg.quoting import cut_name, printable
 
 LOCK = ".lock"
+MADE_BY = ".made_by"  # in a folder that a command has finished: which one
 _UNKNOWN = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # a disk without locks
 _BESIDE = re.compile(r"\..+\.\d+\.\d{6,}", re.DOTALL)
 _LONGEST = 255  # bytes of a name, on the usual disks
@@ -108,7 +109,8 @@ def is_left_over(name: str) -> bool:
 def holds_files(folder: Path) -> bool:
     """Whether there is something in a folder, or in those in it.
 
-    What a process has left that was killed before it wrote anything whole is nothing.
+    What a process has left that was killed before it wrote anything whole is nothing,
+    and so is what says which command has made it.
     """
     for path in folder.iterdir():
         if is_left_over(path.name):
@@ -116,7 +118,7 @@ def holds_files(folder: Path) -> bool:
         if path.is_dir() and not path.is_symlink():
             if holds_files(path):
                 return True
-        elif path.name != LOCK:
+        elif path.name not in (LOCK, MADE_BY):
             return True
     return False
 
@@ -131,7 +133,13 @@ def remove_leftovers(*folders: Path) -> None:
 
 
 def user_path(text: str | Path) -> Path:
-    """The path that a person has typed, "~" and "~name" resolved where they can be."""
+    """The path that a person has typed, "~" and "~name" resolved where they can be.
+
+    Raises:
+      BeadsegError: it is none, as None, a number, or text with a character of number 0.
+    """
+    if not isinstance(text, str | os.PathLike) or "\0" in str(text):
+        raise BeadsegError(f"{text!r:.80} is no path: give text or a pathlib.Path")
     try:
         return Path(text).expanduser()
     except RuntimeError:  # no such user, or one without a home: a folder of that name
@@ -276,23 +284,47 @@ def folder_lock(folder: Path, option: str | None = "--workdir") -> Iterator[None
 
 
 @contextmanager
-def output_folder(folder: Path, option: str = "-o") -> Iterator[None]:
-    """Makes a folder for what is written within this context, by one process alone.
+def output_folder(folder: Path, option: str = "-o") -> Iterator[Path]:
+    """Gives a folder to fill, whose files go into `folder` at the end, over older ones.
 
-    What a killed one has left in it is removed.
+    One process alone writes there. A full disk, or a kill, leaves what was there before
+    or, between two names, less of it: no older file stands beside a newer one. What a
+    killed one has left is removed.
 
     Raises:
       BeadsegError: another process writes there, or it cannot be written.
     """
     with writing(folder, option):
         folder.mkdir(parents=True, exist_ok=True)
-        with folder_lock(folder, option):
-            remove_leftovers(folder)
-            yield
+        with folder_lock(folder, option), whole_folder(folder, option) as part:
+            yield part
+
+
+def check_unused(folder: Path, option: str | None, maker: str) -> None:
+    """Refuses a folder that holds something, and says if `maker` has finished it.
+
+    A command that is killed when its folder is whole may not have said so.
+
+    Raises:
+      BeadsegError: it holds something, or is a file.
+    """
+    if not folder.exists() or (folder.is_dir() and not holds_files(folder)):
+        return
+    done = False
+    with suppress(OSError):
+        done = read_file(folder / MADE_BY) == maker.encode() and any(
+            not path.name.startswith(".") for path in folder.iterdir()
+        )
+    what = "is finished already, by this same command" if done else "is not empty"
+    raise BeadsegError(
+        f"{folder}: {what}: give a new folder" + (f" with {option}" if option else "")
+    )
 
 
 @contextmanager
-def whole_folder(folder: Path, option: str | None = "-o") -> Iterator[Path]:
+def whole_folder(
+    folder: Path, option: str | None = "-o", maker: str = ""
+) -> Iterator[Path]:
     """Gives a folder to fill, which becomes `folder` at the end of this context.
 
     So a process that is killed leaves nothing that could be taken for the whole; what
@@ -300,8 +332,10 @@ def whole_folder(folder: Path, option: str | None = "-o") -> Iterator[Path]:
     own: it is filled within itself, and what is whole is moved up.
 
     Args:
-      folder: new, or one that holds nothing (`holds_files`).
+      folder: new, or one that holds nothing (`holds_files`), or files that new ones of
+        their names take the place of.
       option: that names another.
+      maker: tells the command that fills it from all others, for `check_unused`.
 
     Raises:
       InUse: another process fills it.
@@ -316,8 +350,15 @@ def whole_folder(folder: Path, option: str | None = "-o") -> Iterator[Path]:
     part.mkdir()
     try:
         with folder_lock(part, option):
-            yield part
+            try:
+                yield part
+            except BeadsegError as error:  # by the name that was given
+                line = str(error).replace(printable(part), printable(folder))
+                error.args = (line, *error.args[1:])
+                raise
         (part / LOCK).unlink(missing_ok=True)  # where a disk knows no locks
+        if maker:
+            write_whole(part / MADE_BY, maker)
         if there:
             _move_up(part, folder)
         else:
@@ -342,11 +383,22 @@ def _remove_parts(place: Path, name: str, folder: Path, option: str | None) -> N
 
 
 def _move_up(part: Path, folder: Path) -> None:
-    """Moves what is in a part of a folder into that, over folders that hold nothing."""
+    """Moves what is in a part of a folder into that, over folders that hold nothing.
+
+    Older files of all names go before the first new one comes.
+    """
     remove_leftovers(folder)
-    for path in sorted(part.iterdir()):
-        if (folder / path.name).is_dir():
-            shutil.rmtree(folder / path.name)
+    paths = sorted(part.iterdir())
+    for path in paths:
+        if not path.is_dir() and (folder / path.name).is_dir():
+            number = errno.EISDIR
+            raise OSError(number, os.strerror(number), str(folder / path.name))
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(folder / path.name, ignore_errors=True)
+        else:
+            (folder / path.name).unlink(missing_ok=True)
+    for path in paths:
         path.rename(folder / path.name)
 
 

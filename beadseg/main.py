@@ -26,6 +26,13 @@ with ending_at_once():
 
     from beadseg.config import find_config, has_field, load_config, near_fields
 
+# What absl says of a value that is of another kind, and what is to be given.
+_KINDS = {
+    "invalid literal for int": "a whole number",
+    "could not convert string to float": "a number",
+    "Non-boolean argument": "True or False",
+    "is not a dict": "a value to one of its fields",
+}
 CONFIG = config_flags.DEFINE_config_file("config", None, "settings of the run")
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "run folder; by default runs/NAME-KEY, KEY made from the settings"
@@ -142,10 +149,12 @@ def parse(argv: list[str]) -> list[str]:
         # ml_collections gives a quoted copy of another error's text.
         line = re.sub(r"\\n|\n", " ", str(error)).replace("\\'", "'")
         line = line.strip("'\"")
+        _refuse_kind(line, error)
         raise BeadsegError(f"{line} (fields are in configs/base.py)") from error
     except (OSError, flags.Error) as error:
         _refuse_unknown(argv, error)
         _refuse_unloadable(argv)
+        _refuse_kind(str(error), error)
         raise BeadsegError(str(error).replace("\n", " ")) from error
 
 
@@ -161,6 +170,17 @@ def _refuse_unknown(argv: list[str], error: Exception) -> None:
         raise BeadsegError(
             f"--config.{name}: no such field{meant} (fields are in configs/base.py)"
         ) from error
+
+
+def _refuse_kind(line: str, error: Exception) -> None:
+    """Raises BeadsegError if a line of absl is on a value of another kind."""
+    said = re.match(r"flag (--config\.[^=]+=.*?): ", line, re.DOTALL)
+    for words, kind in _KINDS.items():
+        if said and words in line:
+            value = " ".join(said[1].split())
+            raise BeadsegError(
+                f"{value}: give {kind} (fields are in configs/base.py)"
+            ) from error
 
 
 def _refuse_unloadable(argv: list[str]) -> None:

@@ -1,10 +1,12 @@
 """A folder that one process has for itself."""
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from beadseg.errors import BeadsegError
 from beadseg.files import (
     LOCK,
     InUse,
+    cannot_write,
     folder_lock,
     holds_files,
     name_beside,
@@ -89,9 +92,53 @@ def test_a_folder_is_written_by_one_process_without_what_others_left(holder, tmp
     left = tmp_path / "new/.page.html.4242.1852661613162"
     left.parent.mkdir()
     left.write_text("<html")
-    with output_folder(left.parent):
-        assert os.listdir(left.parent) == [LOCK]
+    with output_folder(left.parent) as part:
+        assert set(os.listdir(left.parent)) >= {LOCK, part.name}
     assert os.listdir(left.parent) == []
+
+
+@pytest.mark.parametrize("failed", range(5))
+def test_no_older_file_stands_beside_a_newer_one(tmp_path, monkeypatch, failed):
+    """However far a process comes that writes three files in place of two."""
+    out = tmp_path / "out"
+    with output_folder(out) as part:
+        for name in ("a.csv", "page.html"):
+            (part / name).write_text("old")
+    (out / "notes.txt").write_text("of somebody")
+    steps = iter(range(99))
+
+    def stopping(method):
+        def step(*args, **options):
+            if next(steps) == failed:
+                raise KeyboardInterrupt
+            return method(*args, **options)
+
+        return step
+
+    for name in ("rename", "unlink"):
+        monkeypatch.setattr(Path, name, stopping(getattr(Path, name)))
+    with suppress(KeyboardInterrupt), output_folder(out) as part:
+        for name in ("a.csv", "b.csv", "page.html"):
+            (part / name).write_text("new")
+    monkeypatch.undo()
+    found = {path.read_text() for path in out.glob("[ap]*")}
+    assert found <= {"old"} or found <= {"new"}
+    assert (out / "notes.txt").read_text() == "of somebody"
+
+
+def test_a_line_on_a_full_disk_names_the_folder_that_was_given(tmp_path):
+    (tmp_path / "page.html").write_text("old")
+    with pytest.raises(BeadsegError, match=f"^{tmp_path}/page.html: cannot be written"):
+        with output_folder(tmp_path) as part:
+            (part / "table.csv").write_text("new")
+            raise cannot_write(part / "page.html", OSError(errno.ENOSPC, "full"))
+    assert os.listdir(tmp_path) == ["page.html"]
+    (tmp_path / "table.csv").mkdir()
+    with pytest.raises(BeadsegError, match="cannot be written .*directory"):
+        with output_folder(tmp_path) as part:
+            for name in ("page.html", "table.csv"):
+                (part / name).write_text("new")
+    assert (tmp_path / "page.html").read_text() == "old"
 
 
 @pytest.mark.parametrize("name", ["NEW", "a b", "n" * 250])

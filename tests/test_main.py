@@ -189,7 +189,14 @@ def test_damaged_training_labels_do_not_damage_validation(command, tmp_path):
 
 BAD = {
     "typo": (["--config.optim.leraning_rate=1"], "learning_rate"),
-    "type": (["--config.optim.learning_rate=fast"], "learning_rate"),
+    "number": (
+        ["--config.optim.learning_rate=fast"],
+        "--config.optim.learning_rate=fast: give a number",
+    ),
+    "whole": (["--config.train.epochs=1.5"], "train.epochs=1.5: give a whole number"),
+    "switch": (["--config.plateau.enabled=3"], "enabled=3: give True or False"),
+    "group": (["--config.loss=5"], "--config.loss=5: give a value to one of its"),
+    "none": (["--config.data.batch_size=0"], "batch_size = 0 is out of range: give 1"),
     "loss": (["--config.loss.name=dise"], "bce, focal, dice, tversky, combined"),
     "model": (["--config.model.name=vnet"], "unet, attention_unet"),
     "folder": (["--config.data.dir=/no/such/folder"], "/no/such/folder"),

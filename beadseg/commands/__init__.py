@@ -4,6 +4,8 @@ These modules import what is slow inside `run`: jax is not imported to print hel
 """
 
 import argparse
+import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -58,3 +60,14 @@ def share(parser: argparse.ArgumentParser, name: str, help: str = "", **own) -> 
     flags = ("-o", "--output") if name == "-o" else (name,)
     said = {"help": help} if help else {}
     parser.add_argument(*flags, **SHARED[name] | said | own)
+
+
+def maker(command: str, options: argparse.Namespace) -> str:
+    """Tells a command with its options from all others, for `files.whole_folder`."""
+    asked = {k: v for k, v in vars(options).items() if k not in ("json", "run")}
+    words = [command] + [
+        f"{k} {os.path.abspath(v) if isinstance(v, Path) else v}"
+        for k, v in sorted(asked.items())
+    ]
+    text = repr(words).encode(errors="backslashreplace")
+    return hashlib.blake2b(text, digest_size=16).hexdigest()

@@ -72,13 +72,13 @@ def run(options: argparse.Namespace) -> dict:
     reason = _why_not_train(folder, overview)
     file = None if reason else output / FILE
     result = _result(fingerprint, overview, found, complaints)
-    with output_folder(output):
+    with output_folder(output) as part:
         if file:
             text = write_config(overview, folder.path, output)
-            write_whole(file, text)
-        write_json(output / "analysis.json", result)
+            write_whole(part / file.name, text)
+        write_json(part / "analysis.json", result)
         write_page(
-            output / "analysis.html",
+            part / "analysis.html",
             name,
             fingerprint,
             overview,

@@ -94,11 +94,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     result = calibrate(series.build(rows, samples, optics, options.frame))
     result = {"folder": str(options.folder), "dilution": options.dilution} | result
     output = options.output or options.folder / "calibration"
-    with output_folder(output):
+    with output_folder(output) as part:
         for name, lines in tables(result).items():
-            write_csv(output / f"{name}.csv", [rows_to_table(lines)])
-        write_json(output / "calibration.json", result)
-        write_page(result, output / "calibration.html")
+            write_csv(part / f"{name}.csv", [rows_to_table(lines)])
+        write_json(part / "calibration.json", result)
+        write_page(result, part / "calibration.html")
     _print(result, output)
     return result
 

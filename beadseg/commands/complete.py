@@ -4,7 +4,7 @@ import argparse
 import math
 import shlex
 
-from beadseg.commands import Subparsers, auto_or_number, detection, share
+from beadseg.commands import Subparsers, auto_or_number, detection, maker, share
 from beadseg.quoting import counted, percent
 
 
@@ -45,7 +45,10 @@ def run(options: argparse.Namespace) -> dict:
     predict = load_predict(options.model, detection.settings(options))
     name = str(options.model or "default")
     with writing(options.output, "--output"):
-        result = complete(data, options.output, name, predict, options.accept)
+        asked = (name, predict, options.accept)
+        result = complete(
+            data, options.output, *asked, maker=maker("complete", options)
+        )
     for line in result["problems"]:
         print(line)
     print(

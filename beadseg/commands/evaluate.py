@@ -15,13 +15,13 @@ def add(commands: Subparsers) -> None:
         "evaluate",
         help="compare predicted beads with labelled ones",
         description="Compares predictions with the truth, file by file of the same "
-        "name: pixels, beads, counts and sizes. Unknown pixels (label -1, or ignore/) "
-        "count neither for nor against. Where "
-        "masks are given to label only a share of the beads (beads.toml of TRUTH, or "
-        "--completeness), numbers are those expected against complete ones; where "
-        "nothing is given, a few masks are compared with their images, and what seems "
-        "incomplete is said. Images that the run of the prediction was trained on are "
-        "named, and the others are scored apart.",
+        "name: pixels, beads, counts and sizes. Unknown pixels (-1, NaN, or ignore/) "
+        "count neither for nor against. Where masks are given to label only a share of "
+        "the beads (beads.toml of TRUTH, or --completeness), numbers are those "
+        "expected against complete ones; where nothing is given, a few masks are "
+        "compared with their images, and what seems incomplete is said. Images that "
+        "the run of the prediction was trained on are named, and the others are scored "
+        "apart.",
     )
     parser.add_argument(
         "predicted", type=Path, help="a prediction folder, or label images, or one"
@@ -96,16 +96,17 @@ def run(options: argparse.Namespace) -> dict:
         *_doubts(result, options.truth, runs.gone),
     ]
     _print(result)
-    pages = [(options.page, "--page")] if options.page else []
-    if options.output:
-        with output_folder(options.output):
-            write_json(options.output / "evaluation.json", result)
-            write_csv(options.output / "evaluation.csv", [table(result)], digits=None)
-        pages.append((options.output / "evaluation.html", "-o"))
-    for page in pages:
+    if options.page or options.output:
         from beadseg.analysis.evaluation_page import write_page
 
-        write_page(result, {pair.name: pair for pair in pairing.pairs}, *page)
+        shown = {pair.name: pair for pair in pairing.pairs}
+    if options.page:
+        write_page(result, shown, options.page)
+    if options.output:
+        with output_folder(options.output) as part:
+            write_json(part / "evaluation.json", result)
+            write_csv(part / "evaluation.csv", [table(result)], digits=None)
+            write_page(result, shown, part / "evaluation.html", "-o")
     return result
 
 
@@ -151,6 +152,13 @@ def _doubts(result: dict, truth: Path, gone: tuple[Path, ...]) -> list[str]:
             line += f"; on the other{f' {others}' if others > 1 else ''}: "
             line += _scores(result["held_out"])
         lines.append(line)
+    if short := [image for image in images if image["unknown"]]:
+        share = sum(i["unknown"] for i in images) / sum(i["pixels"] for i in images)
+        masks = counted(len(short), "image has", "images have")
+        lines.append(
+            f"{masks} unknown pixels (-1, NaN, or ignore/), {percent(share, 1)} of "
+            "all: they count neither for nor against"
+        )
     for run in gone:
         lines.append(
             f"the prediction was made by {run}, which is not there: give its folder "

@@ -2,7 +2,7 @@
 
 import argparse
 
-from beadseg.commands import Subparsers, share
+from beadseg.commands import Subparsers, maker, share
 from beadseg.quoting import counted
 
 
@@ -49,6 +49,7 @@ def run(options: argparse.Namespace) -> dict:
         modalities=tuple(options.modalities),
         damage=options.damage,
         amount=options.amount,
+        maker=maker("generate", options),
     )
     print(
         f"{counted(result['images'], 'image')} with "

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from beadseg.commands import Subparsers, share
+from beadseg.commands import Subparsers, maker, share
 from beadseg.quoting import counted
 
 SHOWN = 50  # images, a line each
@@ -41,7 +41,13 @@ def run(options: argparse.Namespace) -> dict:
     from beadseg.data.settings_file import classes_of
 
     classes = classes_of(options.classes, "--classes")
-    result = import_labels(options.source, options.output, options.images, classes)
+    result = import_labels(
+        options.source,
+        options.output,
+        options.images,
+        classes,
+        maker("import", options),
+    )
     rows = result["images"]
     for row in rows[:SHOWN]:
         beads = "no labels" if row["beads"] is None else counted(row["beads"], "bead")

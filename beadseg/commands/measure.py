@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from beadseg.commands import Subparsers, detection, share
+from beadseg.commands import Subparsers, detection, maker, share
 from beadseg.quoting import counted, some_of
 
 
@@ -37,21 +37,22 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Measures all images; returns one dict per image, and lines on what failed."""
-    from beadseg.errors import BeadsegError
-    from beadseg.files import holds_files, whole_folder, writing
+    from beadseg.files import check_unused, whole_folder, writing
     from beadseg.inference.measured import measure_labels
     from beadseg.inference.outputs.regions import Regions
     from beadseg.inference.scores.pairing import pair_images
 
     output = options.output
-    if output.exists() and (not output.is_dir() or holds_files(output)):
-        raise BeadsegError(f"{output}: holds files already: give another with -o")
+    check_unused(output, "-o", maker("measure", options))
     pairing = pair_images(options.labels, options.images)
     if without := pairing.without_prediction:
         without = f"{counted(len(without), 'image')} ({some_of(without, 3)})"
         print(f"note: no labels of {without}", file=sys.stderr)
     regions = Regions(options.roi, options.exclude)
-    with writing(output, "-o"), whole_folder(output) as part:
+    with (
+        writing(output, "-o"),
+        whole_folder(output, "-o", maker("measure", options)) as part,
+    ):
         result = measure_labels(
             *(pairing, part, options.pixel_size, options.edge, regions),
             options.channels,

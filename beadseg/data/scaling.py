@@ -20,6 +20,7 @@ AUTO = "auto"
 # larger, smaller ones enlarged to the smaller: the default model finds beads of 8 px
 # with an F1 of 0.93 at their size and 0.97 at 10 px, at 12 px no more of them.
 AS_THEY_ARE = (10.0, 16.0)
+LARGEST = 10_000  # px across a bead that settings may speak of
 _MANY = 8  # beads of an image, to tell how small they get
 _ROWS = 2048  # of a page that are floats at once
 _COARSE_ROWS = 64  # of a coarse background that are made at once
@@ -384,7 +385,7 @@ def wanted_diameter(setting: float | str, median: float | None) -> float:
         if median is None or not median > 0:
             return 0.0
         return float(np.clip(median, *AS_THEY_ARE))
-    if not isinstance(setting, int | float) or not 0 <= setting < math.inf:
+    if not isinstance(setting, int | float) or not 0 <= setting <= LARGEST:
         raise BeadsegError(
             f"data.bead_diameter = {setting!r}: give px, 0 for images as they are, or "
             f'"{AUTO}"'

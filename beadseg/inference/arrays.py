@@ -27,10 +27,12 @@ def named(given: Iterable[Any]) -> dict[str, Any]:
     """Several images by name; without names "image_000" and so on.
 
     Raises:
-      BeadsegError: there is none.
+      BeadsegError: there is none, or two have one name.
     """
     if isinstance(given, Mapping):
         images = {printable(name): array for name, array in given.items()}
+        if len(images) < len(given):
+            raise BeadsegError("two images have one name: give each its own")
     else:
         arrays = list(given)
         width = max(3, len(str(len(arrays) - 1)))
@@ -63,7 +65,9 @@ def usable(given: Any, where: str, channel: int | None = None) -> np.ndarray:
             f"{where}: is no array ({' '.join(str(error).split())}): give [H, W] or "
             "[H, W, 3] of numbers"
         ) from None
-    if np.ma.is_masked(given) and array.dtype.kind in "iuf":
+    if array.dtype.name == "bfloat16":  # of jax
+        array = array.astype(np.float32)
+    if np.ma.is_masked(given) and array.dtype.kind in "biuf":
         array = given.astype(np.float64).filled(np.nan)  # what is masked has no data
     if array.dtype == bool:
         array = array.astype(np.uint8)
@@ -76,11 +80,14 @@ def usable(given: Any, where: str, channel: int | None = None) -> np.ndarray:
             raise BeadsegError(f"{where}: {error}") from None
         array = to_grey(array[..., :colours], kind, channel)
     if array.ndim != 2 or array.dtype.kind not in "iuf":
-        stack = array.ndim > 2 and array.dtype.kind in "iuf"
+        hint = ""
+        if array.dtype.kind in "iuf":
+            hint = ", and of a stack the list of its planes"
+            if array.ndim < 2:
+                hint = "; a list is of several images: of one give numpy.array(...)"
         raise BeadsegError(
             f"{where}: an array of shape {array.shape} and type {array.dtype} is no "
-            "image: give [H, W] or [H, W, 3] of numbers"
-            + (", and of a stack the list of its planes" if stack else "")
+            f"image: give [H, W] or [H, W, 3] of numbers{hint}"
         )
     check_image(array, where, constant=True)
     return array

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -90,6 +90,8 @@ class Prediction:
         from beadseg.inference.arrays import usable
         from beadseg.inference.outputs.channels import in_channel
 
+        if not isinstance(channels, Mapping):
+            raise BeadsegError("channels: give a dict of arrays by their names")
         table = dict(self.table)
         for name, given in channels.items():
             image = usable(given, name)
@@ -191,6 +193,8 @@ class Predictions(Sequence[Prediction]):
     @property
     def doubts(self) -> list[str]:
         """Lines on what makes counts doubtful, with the images, and what to try."""
+        if not self._all:
+            return []
         rows = [{"image": p.name} | p.image for p in self]
         return doubts.mark(rows, self[0].predictor.has_calibrated_scores)
 
@@ -222,6 +226,8 @@ class Predictions(Sequence[Prediction]):
         from beadseg.inference import batch, inputs
 
         folder = user_path(folder)
+        if not self._all:
+            raise BeadsegError(f"{folder}: there is no image to save: predict some")
         names = file_names(
             [p.name for p in self] if names is None else names, len(self)
         )
@@ -250,16 +256,19 @@ class Predictions(Sequence[Prediction]):
         return folder
 
 
-def file_names(names: Sequence[str], count: int) -> list[str]:
+def file_names(names: Iterable[str], count: int) -> list[str]:
     """Names of images as their files have them.
 
     Raises:
       BeadsegError: not as many as there are images, one twice, or none for a file.
     """
-    if isinstance(names, str) or len(names) != count:
+    ordered = isinstance(names, Iterable) and not isinstance(names, str | Set)
+    names = list(names) if ordered else []
+    if len(names) != count:
         raise BeadsegError(f"names: give a list of {counted(count, 'name')}")
     for name in names:
-        if not isinstance(name, str) or not name or {*name} & {*'/\\:*?"<>|'}:
+        usual = isinstance(name, str) and name.strip() and not name.startswith(".")
+        if not usual or {*name} & {*'/\\:*?"<>|'}:
             raise BeadsegError(f"{name!r} is no name for a file: give another")
         if not is_printable(name):
             raise BeadsegError(f"{name!r} has characters that no name has: leave them")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, overload
 
@@ -13,6 +13,7 @@ from beadseg.data.images.units import is_pixel_size
 from beadseg.data.masks import sizes
 from beadseg.data.scaling import scaled_shape
 from beadseg.errors import BeadsegError
+from beadseg.files import user_path
 from beadseg.inference.arrays import is_batch, named, progress_bar, usable
 from beadseg.inference.looking import Looker
 from beadseg.inference.networks.tiles import TILE, Network
@@ -79,7 +80,11 @@ def load(
     Raises:
       BeadsegError: no such run, or one that cannot be used.
     """
-    loaded = load_runs([Path(run) for run in runs if run is not None], top)
+    for name, value in (("top", top), ("tile", tile), ("overlap", overlap)):
+        whole = isinstance(value, Integral) and not isinstance(value, bool)
+        if value is not None and not whole:
+            raise BeadsegError(f"{name} = {value!r:.80}: give a whole number")
+    loaded = load_runs([user_path(run) for run in runs if run is not None], top)
     return Predictor(loaded, tile=tile, overlap=overlap, augment=augment)
 
 
@@ -149,7 +154,9 @@ class Predictor:
         """
         settings = Settings(threshold, diameter, min_score, polarity)
         if pixel_size is not None and not (
-            isinstance(pixel_size, Real) and is_pixel_size(pixel_size)
+            isinstance(pixel_size, Real)
+            and not isinstance(pixel_size, bool)
+            and is_pixel_size(pixel_size)
         ):
             raise BeadsegError(f"pixel_size {pixel_size}: give um above 0")
         channel = self.runs[0].channel

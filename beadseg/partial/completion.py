@@ -18,7 +18,7 @@ from beadseg.data.images.reading import ReadError
 from beadseg.data.samples import Sample, mask_of, read_sample
 from beadseg.data.settings_file import FILE, format_beads_toml, read_beads_toml
 from beadseg.errors import BeadsegError
-from beadseg.files import holds_files, whole_folder, write_json, write_whole
+from beadseg.files import check_unused, whole_folder, write_json, write_whole
 from beadseg.inference.settings import AUTO
 from beadseg.partial.alignment import aligned
 from beadseg.partial.audit import VisibleBeads, look, missingness
@@ -95,6 +95,7 @@ def complete(
     predict: Predict,
     accept: float | str | None,
     only: Collection[str] | None = None,
+    maker: str = "",
 ) -> dict[str, Any]:
     """Writes the completed data set `output`, whole or not at all.
 
@@ -107,6 +108,7 @@ def complete(
       accept: expected precision at which proposals are accepted at once; None: none;
         "auto": as the scores allow (`strictest`).
       only: names of the samples to take along; None: all.
+      maker: as in `whole_folder`.
 
     Raises:
       BeadsegError: no data set, a folder that holds something, a precision that is no
@@ -117,10 +119,9 @@ def complete(
         raise BeadsegError(
             f"--accept {accept}: give an expected precision, 0.5 to 1, or auto"
         )
-    if output.exists() and (not output.is_dir() or holds_files(output)):
-        raise BeadsegError(f"{output}: is not empty: give a new folder with --output")
+    check_unused(output, "--output", maker)
     problems: list[str] = []
-    with whole_folder(output, "--output") as part:
+    with whole_folder(output, "--output", maker) as part:
         for kind in FOLDERS:
             (part / kind).mkdir()
         done, source = {}, scan(data)

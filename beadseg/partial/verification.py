@@ -110,9 +110,9 @@ def verify(
         "sentence": _sentence(rows, checked, whole, kind, short, least, run),
         "exit_code": 1 if short or problems or len(checked) < len(rows) else 0,
     }
-    with output_folder(output, "--output"):
-        write_csv(output / "completeness.csv", [rows_to_table(rows)], digits=None)
-        _write_page(result, seen, folder, run, least, output / "index.html")
+    with output_folder(output, "--output") as part:
+        write_csv(part / "completeness.csv", [rows_to_table(rows)], digits=None)
+        _write_page(result, seen, folder, run, least, part / "index.html")
     if write:
         write_completeness(folder, _by_file(checked), stem_of)
     return result

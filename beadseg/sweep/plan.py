@@ -17,12 +17,12 @@ from jax.extend.core import jaxprs_in_params
 from ml_collections import ConfigDict
 
 from beadseg import models
-from beadseg.config import flatten
+from beadseg.config import check_ranges, flatten
 from beadseg.data.masks.sizes import AUTO
 from beadseg.losses import loss_options
 from beadseg.sweep.points import Point
 from beadseg.training.run_folder import is_free
-from beadseg.training.state import TRACED, check_ranges
+from beadseg.training.state import TRACED
 
 # Read on the host alone, between two steps or before the first.
 HOST = {f"train.{name}" for name in ("early_stopping", "threshold")} | {

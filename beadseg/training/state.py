@@ -4,8 +4,6 @@ Everything here is a pure function of arrays, so that a plain run and one member
 vmapped sweep are the same code.
 """
 
-import math
-from numbers import Real
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -15,6 +13,7 @@ import optax
 from ml_collections import ConfigDict
 from optax import contrib
 
+from beadseg.config import check_ranges
 from beadseg.errors import BeadsegError
 from beadseg.losses import loss_options
 
@@ -173,36 +172,3 @@ def with_completeness(
 
 def _no_stopping() -> EarlyStopping:
     return EarlyStopping(jnp.float32(-1), jnp.int32(0), jnp.int32(0))
-
-
-def check_ranges(config: ConfigDict) -> None:
-    """Raises BeadsegError for a number that makes no sense, also one of several."""
-    ranges = {
-        "seed": (0, 2**32 - 1),
-        "data.seed": (0, 2**32 - 1),
-        "data.generated.seed": (0, math.inf),
-        "optim.learning_rate": (0.0, 1e3),
-        "optim.weight_decay": (0.0, 1e3),
-        "optim.clip_norm": (1e-12, math.inf),
-        "model.dropout": (0.0, 0.95),
-        "loss.boundary": (0.0, 1e6),
-        "loss.distance": (0.0, 1e6),
-        "loss.gamma": (0.0, 100.0),
-        "loss.positive_weight": (0.0, 1.0),
-        "loss.alpha": (0.0, 1e3),
-        "loss.beta": (0.0, 1e3),
-        "loss.mix": (0.0, 1.0),
-        "partial.audit": (0.0, 1.0),
-        "partial.enough": (0.0, 1.0),
-        "partial.suspect": (0.0, 1.0),
-        "partial.self_training": (0, 100),
-        "partial.accept": (0.5, 1.0),
-        "train.weight_interpolation": (0.0, 1.0),
-    }
-    for field, (low, high) in ranges.items():
-        value = attrgetter(field)(config)
-        each = value if isinstance(value, tuple | list) else (value,)
-        if not all(isinstance(n, Real) and low <= n <= high for n in each):
-            raise BeadsegError(
-                f"config.{field} = {value} is out of range: give {low} to {high}"
-            )

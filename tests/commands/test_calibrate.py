@@ -190,6 +190,14 @@ def test_names_that_people_take_for_one_are_found_in_a_table(tmp_path):
     assert [sample.dilution for sample in found] == [10, 30, 100, 1000]
 
 
+def test_comments_and_empty_cells_of_a_table_give_no_dilution(tmp_path):
+    images = [naming.Names(name, "") for name in ("a", "b", "#1")]
+    table = tmp_path / "dilutions.csv"
+    table.write_text("# slide 3, by hand\n% image;dilution\n#1;30\na;10,5\nb;\n")
+    found = naming.by_table(images, table)
+    assert [sample and sample.dilution for sample in found] == [10.5, None, 30]
+
+
 def test_a_table_from_a_pipe_is_not_waited_for(folder, calibrate, tmp_path):
     os.mkfifo(tmp_path / "pipe.csv")
     code, _, errors = calibrate(folder({"a": 9}), "--dilution", tmp_path / "pipe.csv")

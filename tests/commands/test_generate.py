@@ -68,5 +68,6 @@ def test_what_a_kill_left_before_the_first_file_is_nothing(tmp_path):
     left.parent.mkdir(parents=True)
     left.write_bytes(b"II*")
     assert generated(tmp_path / "new", "--count", 1, "--size", 64) == 0
-    files = [path.name for path in (tmp_path / "new").rglob("*") if path.is_file()]
+    assert not left.exists()
+    files = [path.name for path in (tmp_path / "new").rglob("*.tif")]
     assert files == ["generated_00000.tif"] * 2

@@ -1,5 +1,6 @@
 """A folder that a killed command was filling is made whole by the same command."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -63,3 +64,24 @@ def test_a_killed_command_leaves_nothing_half_and_is_run_again(
     assert WHOLE[name] <= {path.name for path in new.iterdir()}
     assert {path.name for path in tmp_path.iterdir()} == {"data", "new"}
     assert not any(is_left_over(path.name) for path in new.rglob("*"))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_that_had_finished_is_told_so_and_another_is_not(
+    tmp_path, capsys, monkeypatch, name
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    write_labelled(tmp_path / "data", labels="masks")
+    command = [part if part != "40" else "2" for part in COMMANDS[name]]
+    assert call(capsys, *command)[0] == 0
+    code, _, (line,) = call(capsys, *command)
+    assert code == 2 and "new: is finished already, by this same command" in line
+    more = {"generate": ("--seed", "1"), "import": ("--classes", "1")}
+    code, _, (line,) = call(capsys, *command, *more.get(name, ("--pixel-size", "1")))
+    assert code == 2 and "new: is not empty" in line
+    for path in (tmp_path / "new").iterdir():  # as `rm -r new/*` does
+        if not path.name.startswith("."):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    said = call(capsys, *command)[2]
+    assert not any("finished" in line for line in said)

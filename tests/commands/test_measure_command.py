@@ -170,7 +170,7 @@ def test_what_does_not_fit_is_named_and_the_rest_is_measured(folders, tmp_path, 
         ("empty", "photos", (), "no label image in it"),
         ("masks", "photos", ("--pixel-size", "0"), "give um above 0"),
         ("masks", "photos", ("--group", "(a"), "is no regular expression"),
-        ("masks", "photos", ("-o", "masks"), "holds files already"),
+        ("masks", "photos", ("-o", "masks"), "is not empty"),
     ],
 )
 def test_wrong_use_is_one_line(

@@ -333,7 +333,7 @@ def test_a_diameter_is_px_or_auto():
     assert scaling.wanted_diameter(24, 7.0) == 24.0
     assert scaling.wanted_diameter(0.0, 7.0) == 0.0
     assert scaling.wanted_diameter("auto", None) == 0.0
-    for wrong in ("large", -3.0, float("nan")):
+    for wrong in ("large", -3.0, float("nan"), 1e9):
         with pytest.raises(BeadsegError, match='give px, 0 .*or "auto"'):
             scaling.wanted_diameter(wrong, 7.0)
 

@@ -158,6 +158,13 @@ def test_a_count_in_doubt_is_said(bright):
         ([np.eye(40), "b.tif"], "image_001: 'b.tif' is text"),
         ({"x": np.zeros((2, 2, 2, 2))}, "^x: an array of shape"),
         ([[[1, 2], [3]]], "image_000: is no array"),
+        (np.eye(40).tolist(), "image_000: .*of one give numpy.array"),
+        (b"II*", "is text, not pixels"),
+        (np.zeros((9, 9), "m8[s]"), "type timedelta64.s. is no image"),
+        (np.zeros((9, 9), [("a", "u1")]), "is no image"),
+        (np.full((9, 9), None), "type object is no image"),
+        (np.ma.masked_all((9, 9)), "all pixels are NaN"),
+        ({1: np.eye(40), "1": np.eye(40)}, "two images have one name"),
     ],
 )
 def test_what_is_no_image_is_one_line(wrong, says, bright, monkeypatch):
@@ -167,7 +174,76 @@ def test_what_is_no_image_is_one_line(wrong, says, bright, monkeypatch):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("wrong", [0, -1.0, float("nan"), "0.5"])
+class Lazy:
+    """An array of another library."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __array__(self, dtype=None, copy=None):
+        return self.array
+
+
+def test_an_image_is_the_same_however_it_lies_in_memory(bright, tmp_path):
+    image, _ = beads_image()
+    mapped = np.memmap(tmp_path / "m", image.dtype, "w+", shape=image.shape)
+    mapped[:] = image
+    frozen = image.copy()
+    frozen.flags.writeable = False
+    found = bright.predict(image)
+    for other in (
+        *(mapped, frozen, np.asfortranarray(image), Lazy(image), np.ma.array(image)),
+        *(image.astype(image.dtype.newbyteorder(">")), image.astype(np.longdouble)),
+        *(np.repeat(image, 2, 1)[:, ::2], memoryview(image), np.stack([image] * 4, -1)),
+    ):
+        np.testing.assert_array_equal(bright.predict(other).labels, found.labels)
+    (alone,) = bright.predict(image for _ in range(1))
+    np.testing.assert_array_equal(alone.labels, found.labels)
+
+
+def test_what_is_masked_in_black_and_white_has_no_data(bright):
+    image = np.zeros((64, 64), bool)
+    image[20:30, 20:30] = True
+    found = bright.predict(np.ma.masked_array(image, image))
+    assert "100 of 4,096 pixels have no data" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"top": "1"}, {"tile": 1.5}, {"tile": True}, {"overlap": -1}]
+)
+def test_wrong_tiles_are_one_line(wrong, bright_run):
+    with pytest.raises(BeadsegError, match=next(iter(wrong))):
+        beadseg.load(bright_run, **wrong)
+
+
+@pytest.mark.parametrize("wrong", [3, ["a"], b"run", "a\0b"])
+def test_what_is_no_path_is_one_line(wrong, bright):
+    for what in (beadseg.load, bright.predict(np.eye(40)).save, beadseg.report):
+        with pytest.raises(BeadsegError, match="is no path: give text or a"):
+            what(wrong)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["..", "b"], [" ", "b"], [".a", "b"], {"a", "b"}, 5, "ab", ["a"], ["a", 3]],
+)
+def test_names_that_are_none_write_nothing(names, bright, tmp_path):
+    found = bright.predict([np.eye(40)] * 2)
+    with pytest.raises(BeadsegError):
+        found.save(tmp_path / "out", names)
+    assert not (tmp_path / "out").exists()
+
+
+def test_of_no_prediction_nothing_is_said_or_saved(bright, tmp_path):
+    none = bright.predict([np.eye(40)])[:0]
+    assert none.doubts == [] and repr(none) == "<0 beads in 0 images>"
+    assert none._repr_html_() == "" or "0 beads" in none._repr_html_()
+    with pytest.raises(BeadsegError, match="there is no image to save"):
+        none.save(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("wrong", [0, -1.0, float("nan"), "0.5", True])
 def test_a_wrong_pixel_size_is_one_line(wrong, bright):
     with pytest.raises(BeadsegError, match=f"^pixel_size {wrong}: give um above 0$"):
         bright.predict(np.eye(40), pixel_size=wrong)

@@ -269,7 +269,7 @@ def test_none_sure_enough_says_how_sure_they_are_and_what_to_do(
         **{"highest_score": highest, "asked_precision": 0.99},
     }
     monkeypatch.setattr(completion, "load_predict", lambda run, settings: None)
-    monkeypatch.setattr(completion, "complete", lambda *given: result)
+    monkeypatch.setattr(completion, "complete", lambda *given, **more: result)
     command.run(
         argparse.Namespace(
             dir=tmp_path, output=tmp_path / "new", model=None, accept=0.99,

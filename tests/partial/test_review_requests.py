@@ -225,6 +225,20 @@ def test_a_body_without_length_costs_no_memory(running, piece, line, token):
     assert running.ask("/api/images")[0] == 200
 
 
+@pytest.mark.parametrize("line", ["POST /api/act/a", "GET /api/images", "POST /gone"])
+@pytest.mark.parametrize("token", [None, "wrong"])
+def test_a_body_that_breaks_is_400_and_said_without_a_traceback(running, line, token):
+    """The application answers what the server has answered already."""
+    before = len(running.log.read_text())
+    sent = head(running, line, token=token, Transfer_Encoding="chunked")
+    for _ in range(5):
+        raw(running, sent + b"zz\r\n")
+    time.sleep(0.2)
+    said = running.log.read_text()[before:]
+    assert said and "Traceback" not in said and len(said.splitlines()) <= 15
+    assert running.ask("/api/images")[0] == 200
+
+
 @pytest.mark.parametrize("sent", ["nothing", "half a head", "half a body"])
 def test_who_sends_half_a_request_and_leaves_or_stays_holds_nothing(tmp_path, sent):
     with (tmp_path / "log").open("w") as log:

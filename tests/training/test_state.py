@@ -1,9 +1,14 @@
+import functools
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from beadseg import models
+from beadseg.config import LIMITS, base_config, check_ranges, flatten
 from beadseg.errors import BeadsegError
 from beadseg.training.state import after_evaluation, create_state, hyperparameters
 from beadseg.training.step import learning_rate
@@ -115,3 +120,52 @@ def test_an_unknown_loss_is_answered_with_the_known_ones(tiny):
     tiny.loss.name = "dise"
     with pytest.raises(BeadsegError, match="'dise' is unknown.*bce.*dice.*tversky"):
         hyperparameters(tiny)
+
+
+ELSEWHERE = {  # by what knows of them: data, model, masks
+    *("data.validation_fraction", "data.bead_diameter"),
+    *("model.width", "model.depth", "partial.completeness"),
+}
+
+
+def test_every_number_of_the_base_config_has_limits_that_it_keeps():
+    config = base_config()
+    fields = flatten(config.to_dict())
+    numbers = {f for f, v in fields.items() if type(v) in (int, float)}
+    of_numbers = {f for f, v in fields.items() if isinstance(v, tuple) and v}
+    of_numbers -= {"model.heads"}
+    assert LIMITS.keys() | ELSEWHERE >= numbers | of_numbers
+    assert fields.keys() >= LIMITS.keys() | ELSEWHERE
+    check_ranges(config)
+
+
+@pytest.mark.parametrize("field", LIMITS)
+def test_silly_numbers_are_answered_with_what_is_allowed(tiny, field):
+    limits = LIMITS[field]
+    silly = [limits.low - 1, limits.low - 1e9, math.nan, -math.inf, True, "", "fast"]
+    silly += [limits.high * 2 + 1, math.inf] if limits.high < math.inf else []
+    for value in silly:
+        config = tiny.copy_and_resolve_references()
+        tree = config.to_dict()
+        *groups, name = field.split(".")
+        inner = functools.reduce(dict.get, groups, tree)
+        inner[name] = (value,) if isinstance(inner[name], tuple) else value
+        with pytest.raises(BeadsegError, match=rf"config\.{field} = .*: give ") as line:
+            check_ranges(ConfigDict(tree))
+        assert "\n" not in str(line.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("data.normalise.low", 99.9, r"normalise\.low = 99\.9 must be below"),
+        ("data.density_bins", (), r"density_bins = \(\) must ascend"),
+        ("data.density_bins", (0, 20, 20), "must ascend: give"),
+        ("log.wandb", "none", "'none' is unknown: use one of auto, online, off"),
+    ],
+)
+def test_what_does_not_go_together_is_one_line(tiny, field, value, says):
+    tiny.update_from_flattened_dict({field: value})
+    with pytest.raises(BeadsegError, match=says) as line:
+        check_ranges(tiny)
+    assert "\n" not in str(line.value)

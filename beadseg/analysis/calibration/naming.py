@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from beadseg.data.annotations.tables import separated
+from beadseg.data.annotations.tables import is_comment, is_empty, separated
 from beadseg.data.annotations.text import read_text
 from beadseg.data.images.reading import file_stem
 from beadseg.errors import BeadsegError
@@ -131,7 +131,8 @@ def by_table(images: Sequence[Names], file: Path) -> Samples:
     """Reads dilutions from a table: image, dilution, and the replicate if there is one.
 
     The first column names an image, or its file with or without an ending; the second
-    is a dilution or "blank". A first row that says neither is a header.
+    is a dilution or "blank", or empty: then the image is left out. A first row that
+    says none of these is a header, and lines before it that begin with # are comments.
 
     Raises:
       BeadsegError: the table cannot be read, says no dilution, or names no image.
@@ -140,6 +141,8 @@ def by_table(images: Sequence[Names], file: Path) -> Samples:
     rows = _rows(file)
     for number, row in rows:
         name, text, *more = (*row, "") if len(row) == 2 else row
+        if is_empty(text):
+            continue
         sample = _sample(text, more[0] or None)
         if sample is None:
             if number == rows[0][0]:
@@ -183,6 +186,8 @@ def _rows(file: Path) -> list[tuple[int, list[str]]]:
     for row in lines:
         cells = [cell.strip() for cell in row]
         if not any(cells):
+            continue
+        if not rows and is_comment(cells[0]) and not any(map(dilution_of, cells[1:2])):
             continue
         number = lines.line_num + before
         if len(cells) not in (2, 3):

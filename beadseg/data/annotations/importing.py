@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from beadseg.data.samples import page_for_each_bead
 from beadseg.data.settings_file import FILE, read_beads_toml
 from beadseg.errors import BeadsegError
 from beadseg.files import (
-    holds_files,
+    check_unused,
     open_whole,
     read_file,
     user_path,
@@ -32,7 +33,7 @@ from beadseg.files import (
     writing,
 )
 from beadseg.matching import count_beads
-from beadseg.quoting import of_other_size, printable, some_of
+from beadseg.quoting import counted, of_other_size, printable, some_of
 
 _TABLES = (".csv", ".tsv")
 _NAMED = 8  # files that are left out, by name in one line
@@ -43,6 +44,7 @@ def import_labels(
     output: Path,
     images: Path | None = None,
     classes: str | tuple[int | str, ...] = "auto",
+    maker: str = "",
 ) -> dict[str, Any]:
     """Writes `output` as a data set, and tells what became of each image.
 
@@ -52,6 +54,7 @@ def import_labels(
       images: a folder of the images, if they are not in the source.
       classes: which numbers of masks, and which objects, are beads, see `classes_of`;
         "auto": as `beads.toml` of the source says.
+      maker: as in `whole_folder`.
 
     Returns:
       A row per image ("image", "beads", "from", "notes") and lines on "problems" and
@@ -68,13 +71,13 @@ def import_labels(
     if line := finding.refused(source):
         raise BeadsegError(line)
     inside, loose, rest = _look(source, images and user_path(images))
+    notes = _without_beside(inside["images"])
     files = sort_files(inside, loose, problems)
     if not files["images"]:
         raise BeadsegError(
             f"{printable(source)}: no images found: name their folder with --images"
         )
-    if output.exists() and (not output.is_dir() or holds_files(output)):
-        raise BeadsegError(f"{output}: is not empty: give a new folder with -o")
+    check_unused(output, "-o", maker)
     for kind in KINDS[1:]:
         for stem in sorted(files[kind].keys() - files["images"].keys()):
             problems.append(f"{files[kind][stem]}: no image of this name")
@@ -83,17 +86,16 @@ def import_labels(
     known = read_beads_toml(source if source.is_dir() else source.parent, stem_of)
     if classes == "auto":
         classes = known.classes or "auto"
-    with writing(output, "-o"), whole_folder(output) as part:
+    with writing(output, "-o"), whole_folder(output, "-o", maker) as part:
         for stem in tqdm(sorted(files["images"]), "importing", disable=None):
             rows.append(_import(stem, files, part, problems, classes))
         if settings.is_file():
             copied = tomlkit.parse(read_file(settings).decode("utf-8-sig"))
             copied.pop("classes", None)  # masks have a number per bead now
             write_whole(part / FILE, tomlkit.dumps(copied))
-    notes = []
     if rest:
         named = some_of([path.name for path in rest], _NAMED)
-        notes = [f"no images and no labels of one, left out: {named}"]
+        notes.append(f"no images and no labels of one, left out: {named}")
     return {"images": rows, "problems": problems, "notes": notes, "output": str(output)}
 
 
@@ -137,6 +139,21 @@ def _look(
     return inside, [path for path in loose if path not in rest], rest
 
 
+def _without_beside(pictures: list[Path]) -> list[str]:
+    """Takes out what has the name of a picture in images/ beside its folder; notes."""
+    every, out = set(pictures), Counter()
+    for path in pictures[:]:
+        folder = path.parent
+        if folder.name != "images" and folder.parent / "images" / path.name in every:
+            pictures.remove(path)
+            out[folder] += 1
+    return [
+        f"{printable(folder)}: {counted(count, 'file')} of the same name as in images/ "
+        "beside it, left out"
+        for folder, count in out.items()
+    ]
+
+
 def _is_image(path: Path) -> bool:
     return path.suffix.lower() in endings()
 
@@ -150,7 +167,7 @@ def _labelled(path: Path, top: Path) -> str:
 
 
 def _below(folder: Path, within: tuple[str, ...] = ()) -> list[Path]:
-    """All files in a folder and those in it, none of them hidden.
+    """All that is no folder in a folder and those in it, and is not hidden.
 
     An image that is a folder is one file. A link that leads back is not followed.
     """
@@ -159,9 +176,9 @@ def _below(folder: Path, within: tuple[str, ...] = ()) -> list[Path]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
-        if path.is_file() or is_zarr(path):
+        if not path.is_dir() or is_zarr(path):
             found.append(path)
-        elif path.is_dir() and os.path.realpath(path) not in within:
+        elif os.path.realpath(path) not in within:
             found += _below(path, within)
     return found
 

@@ -6,6 +6,7 @@ ImageJ counts X and Y from the corner of the first pixel, all others from its ce
 import csv
 import re
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,8 @@ _HEAD = rf"\s*(.*?)\s*(?:{_UNIT})?\s*"
 _DECIMAL = re.compile(r"^(\s*[-+]?\d+),(\d+)")
 _DECIMAL_IN_QUOTES = re.compile(r"^(\s*[-+]?\d+),(?!\d{3}\s*$)(\d+\s*)$")
 _PIXELS = ("", "px", "pixel", "pixels")
+_EMPTY = ("", "nan", "na", "n/a", "null", "none")  # cells without a value
+_COMMENT = ("#", "%")
 _IMAGE = ("image", "image_name", "filename", "file_name", "file", "label")
 _FRAME = ("frame", "slice", "position_t")
 
@@ -33,11 +36,14 @@ _FRAME = ("frame", "slice", "position_t")
 def read_table(path: Path, page: PageRef) -> Drawing:
     """The centres of a table, of one image; of several, the rows that name it.
 
+    Lines before the first row that begin with # or % are comments; of numpy the last of
+    them names the columns. Rows without a place are left out.
+
     Raises:
-      ValueError: no columns x and y, a cell that is no number, lengths in a unit that
-        is unknown or um for an image without a pixel size.
+      ValueError: no columns x and y, a cell that is no number, no row with a place,
+        lengths in a unit that is unknown or um for an image without a pixel size.
     """
-    rows = cells(read_text(path))
+    rows = cells(_without_comments(read_text(path)))
     if not rows:
         raise ValueError("the file is empty")
     if len(rows[0]) == 2 and all(_number(cell) is not None for cell in rows[0]):
@@ -49,14 +55,26 @@ def read_table(path: Path, page: PageRef) -> Drawing:
     places = np.full((len(rows), 2), np.nan)
     for i, row in enumerate(rows):
         for j, column in enumerate((y, x)):
-            value = _number(row[column]) if column < len(row) else None
+            if is_empty(cell := row[column] if column < len(row) else ""):
+                continue
+            value = _number(cell)
             if value is None:
-                what = row[column] if column < len(row) else ""
                 raise ValueError(
-                    f"row {i + 1}: {what!r} in column {names[column]} is no number: "
+                    f"row {i + 1}: {cell!r} in column {names[column]} is no number: "
                     "put it right"
                 )
             places[i, j] = value
+    placed = np.isfinite(places).all(1)
+    if rows and not placed.any():
+        raise ValueError("no row gives a place, x and y: export it again")
+    if not placed.all():
+        first = int(np.flatnonzero(~placed)[0]) + 1
+        left_out = counted(int((~placed).sum()), "row")
+        notes += (
+            f"{left_out} without a place (NaN or empty), left out: the first is row "
+            f"{first}",
+        )
+    places = places[placed]
     imagej = (names[x], names[y]) == ("X", "Y")
     scale, note = _scale(units, places, page, imagej)
     places = places / scale
@@ -85,9 +103,40 @@ def separated(lines: list[str]) -> tuple[list[str], str]:
     told = re.fullmatch(r"sep=(.)", lines[0].rstrip("\r\n ")) if lines else None
     if told:
         return lines[1:], told[1]
-    first = lines[0] if lines else ""
+    first = next((line for line in lines if not is_comment(line)), "")
     sign = max(";\t,", key=first.count)
     return lines, sign if sign in first else ""
+
+
+def is_comment(line: str) -> bool:
+    """Whether a line begins with the sign of a comment."""
+    return line.lstrip().startswith(_COMMENT)
+
+
+def is_empty(cell: str) -> bool:
+    """Whether a cell has no value, in the words of Excel, R or pandas too."""
+    return cell.strip().lower() in _EMPTY
+
+
+def _without_comments(text: str) -> str:
+    """A table without the comments before it, or with the one that is its header."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    comments = list(takewhile(is_comment, lines))
+    rest = lines[len(comments) :]
+    if comments:
+        head = re.sub(r"^\s*[#%]+ *", "", comments[-1])
+        alike = separated([head])[1] == separated(rest[:1])[1]
+        if alike and _has_columns(head) and not _has_columns(*rest[:1]):
+            rest.insert(0, head)
+    return "\n".join(rest)
+
+
+def _has_columns(line: str = "") -> bool:
+    """Whether a line names x and y."""
+    try:
+        return bool(_columns(cells(line)[0]))
+    except (ValueError, IndexError):
+        return False
 
 
 def _number(text: str) -> float | None:
@@ -126,11 +175,15 @@ def _columns(names: Sequence[str]) -> tuple[int, int, str]:
 def _without_heads(unit: str, rows: list[list[str]], columns: tuple[int, int]):
     """The unit and the rows, where TrackMate has three more rows of heads."""
     x = columns[0]
-    heads = [row for row in rows[:3] if x < len(row) and _number(row[x]) is None]
+    heads = list(takewhile(lambda row: _is_head(row[x : x + 1]), rows[:3]))
     if len(heads) < 2:  # one is a fault to be told
         return unit, rows
     units = [re.fullmatch(r"\((.*)\)", row[x].strip()) for row in heads]
     return next((u[1].lower() for u in units if u), unit), rows[len(heads) :]
+
+
+def _is_head(cell: Sequence[str]) -> bool:
+    return bool(cell) and not is_empty(cell[0]) and _number(cell[0]) is None
 
 
 def _of_image(names: Sequence[str], rows: list[list[str]], stem: str):

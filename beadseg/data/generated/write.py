@@ -10,7 +10,12 @@ from beadseg.data.generated.damage import damage_labels
 from beadseg.data.generated.render import generate
 from beadseg.data.generated.settings import GeneratedSettings
 from beadseg.errors import BeadsegError
-from beadseg.files import holds_files, open_whole, whole_folder, writing
+from beadseg.files import (
+    check_unused,
+    open_whole,
+    whole_folder,
+    writing,
+)
 from beadseg.matching import count_beads
 
 
@@ -24,11 +29,13 @@ def write_generated(
     modalities: tuple[str, ...] = (),
     damage: str = "none",
     amount: float = 0.0,
+    maker: str = "",
 ) -> dict[str, int]:
     """Writes DIR/images and DIR/masks, one TIFF each an image, u8 or u16.
 
     With `damage` the masks are damaged (see `beadseg.data.damage`) and the complete
-    ones go to DIR/truth. `modalities` as in `GeneratedSettings`.
+    ones go to DIR/truth. `modalities` as in `GeneratedSettings`, `maker` as in
+    `whole_folder`.
 
     Returns:
       How many images there are, beads in them, and beads that their masks label.
@@ -43,9 +50,8 @@ def write_generated(
     if seed < 0:
         raise BeadsegError(f"--seed {seed}: give a number from 0")
     beads = labelled = 0
-    if folder.exists() and (not folder.is_dir() or holds_files(folder)):
-        raise BeadsegError(f"{folder}: is not empty: give a new folder")
-    with writing(folder, None), whole_folder(folder, None) as part:
+    check_unused(folder, None, maker)
+    with writing(folder, None), whole_folder(folder, None, maker) as part:
         for index in tqdm(range(count), "drawing images", disable=None):
             drawn = generate(settings, seed, index)
             rng = np.random.default_rng((seed, index, 1))

@@ -63,7 +63,7 @@ def read_foreground(source: PageRef | str | Path, plain: bool) -> np.ndarray:
     """
     page = _one_page(source)
     array = page.read_stored()
-    array = _whole_numbers(_one_channel(array, page.where), page.where)
+    array, _ = _whole_numbers(_one_channel(array, page.where), page.where)
     array, _ = _unwrapped(array)
     plain = page.kind == "beads" or plain and isinstance(page.classes, str)
     beads = (array if plain else decode(array, page.where, page.classes).beads) > 0
@@ -102,7 +102,12 @@ def read_points(source: PageRef | str | Path) -> np.ndarray:
       ReadError: the file is damaged, or it holds no whole numbers.
     """
     page = _one_page(source)
-    array = _whole_numbers(_one_channel(page.read_stored(), page.where), page.where)
+    stored = _one_channel(page.read_stored(), page.where)
+    array, unknown = _whole_numbers(stored, page.where)
+    if unknown:
+        raise ReadError(
+            f"{page.where}: {unknown}: save 0 there, and say in ignore/ what is unknown"
+        )
     groups = measure.label(array, connectivity=2)
     return centroids(groups).astype(np.float32)
 
@@ -121,7 +126,7 @@ def interpret(
       ReadError: colours, fractions, a photograph instead of a mask, or numbers that
         may mean several things.
     """
-    array = _whole_numbers(_one_channel(array, where), where)
+    array, lost = _whole_numbers(_one_channel(array, where), where)
     array, wrapped = _unwrapped(array)
     _check_negative(array, where)
     beads, kind, note, kinds = decode(array, where, classes)
@@ -136,8 +141,9 @@ def interpret(
     unknown = array < 0
     labels = np.where(unknown, 0, labels).astype(np.int32)
     labels = np.where(unknown, np.int32(UNKNOWN), labels)
-    if wrapped:
-        return Mask(labels, "negative ids", "; ".join(filter(None, (wrapped, note))))
+    for what, said in (("negative ids", wrapped), ("no data", lost)):
+        if said:
+            kind, note = kind or what, "; ".join(filter(None, (said, note)))
     return Mask(labels, kind, note, kinds)
 
 
@@ -176,16 +182,29 @@ def _one_channel(array: np.ndarray, where: str) -> np.ndarray:
     )
 
 
-def _whole_numbers(array: np.ndarray, where: str) -> np.ndarray:
-    """The array as integers: of 64 bits if it was not one."""
-    if array.dtype.kind == "f":
-        if not np.isfinite(array).all() or (array != np.round(array)).any():
-            raise ReadError(
-                f"{where}: the mask holds fractions or NaN; save it with one whole "
-                "number per bead (a probability map needs a threshold first)"
-            )
-        return array.astype(np.int64)
-    return array.astype(np.uint8) if array.dtype == bool else array
+def _whole_numbers(array: np.ndarray, where: str) -> tuple[np.ndarray, str]:
+    """The array as integers, of 64 bits if it was not; a note where it has no data."""
+    if array.dtype.kind != "f":
+        return (array.astype(np.uint8) if array.dtype == bool else array), ""
+    known = np.isfinite(array)
+    if not known.any():
+        raise ReadError(
+            f"{where}: all of the mask is NaN or infinite; save it with one whole "
+            "number per bead"
+        )
+    numbers = np.where(known, array, UNKNOWN)
+    if (numbers != np.round(numbers)).any():
+        raise ReadError(
+            f"{where}: the mask holds fractions; save it with one whole number per "
+            "bead (a probability map needs a threshold first)"
+        )
+    note = ""
+    if not known.all():
+        lost = f"{array.size - np.count_nonzero(known):,} of {array.size:,} pixels"
+        note = f"{lost} of the mask are NaN or infinite: unknown"
+        if not (numbers == 0).any():
+            note += " (none is 0: if NaN stands for background, save 0 there)"
+    return numbers.astype(np.int64), note
 
 
 def _check_negative(array: np.ndarray, where: str) -> None:

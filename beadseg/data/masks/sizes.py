@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 
 from beadseg.data.masks.instances import ONE_SIZE
 from beadseg.data.masks.labels import UNKNOWN
+from beadseg.data.scaling import LARGEST
 from beadseg.default_model import DEFAULT
 from beadseg.errors import BeadsegError
 from beadseg.files import read_json
@@ -198,7 +199,8 @@ def taught_at(labels: np.ndarray, scale: float, sizes: Sizes) -> np.ndarray:
 
 def _is_range(setting: Any) -> bool:
     several = isinstance(setting, tuple | list) and len(setting) == 2
-    return several and 2 <= setting[0] < setting[1]
+    several = several and all(isinstance(n, int | float) for n in setting)
+    return several and 2 <= setting[0] < setting[1] <= LARGEST
 
 
 def _of_start(start: str) -> Sizes | None:

@@ -77,7 +77,7 @@ class Network:
         exact = _up(extent.margin, self._stride)
         self._margin = exact if overlap is None else _up(overlap, self._stride)
         self._blend = self._margin if self._margin < exact else 0
-        if tile < 1 or self._margin < 0:
+        if tile < 1 or (overlap or 0) < 0:
             raise BeadsegError(f"--tile {tile} --overlap {overlap}: give 1 px or more")
         least = 4 * (self._blend + self._stride) if self._blend else 0
         if tile < least:

@@ -7,6 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from beadseg.data.images.reading import ReadError
+from beadseg.data.masks.labels import UNKNOWN
 from beadseg.errors import BeadsegError
 from beadseg.inference.scores.evaluation import (
     BOUNDARY_TOLERANCE,
@@ -44,9 +45,10 @@ def evaluate(
 
     Returns:
       What goes into JSON: "images" (a dict of `metrics` each, with "name",
-      "completeness" and "trained_on"), "pooled", "held_out" (the same of the images
-      not trained on, where some are and some are not, else None), "if_incomplete" (what
-      is expected at the suspected completeness, else None), "mean_of_images",
+      "completeness", "trained_on", "pixels" and how many are "unknown"), "pooled",
+      "held_out" (the same of the images not trained on, where some are and some are
+      not, else None), "if_incomplete" (what is expected at the suspected completeness,
+      else None), "mean_of_images",
       "without_prediction", "without_truth", "failed", "tolerance", "distance", and
       "exit_code" 1 if a file failed.
 
@@ -77,6 +79,7 @@ def evaluate(
         scores.append(found)
         whole.append(found if share else expected(found, suspected or 1.0))
         about = {"completeness": share, "trained_on": pair.name in trained}
+        about |= {"pixels": truth.size, "unknown": int((truth == UNKNOWN).sum())}
         images.append({"name": pair.name, **metrics(found), **about})
     if not scores:
         raise BeadsegError(f"no image can be evaluated; the first: {failed[0]}")

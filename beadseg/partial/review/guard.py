@@ -6,6 +6,7 @@ What is refused is answered with 4xx and one line of the log, without the token.
 import hmac
 import logging
 import re
+from contextlib import suppress
 
 from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.responses import JSONResponse
@@ -57,7 +58,8 @@ class Guard:
             async def secured(message) -> None:
                 if message["type"] == "http.response.start":
                     MutableHeaders(scope=message).update(_SECURITY)
-                await send(message)
+                with suppress(Exception):  # its body has broken the connection
+                    await send(message)
 
             await app(scope, receive, secured)
 

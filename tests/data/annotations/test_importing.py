@@ -1,6 +1,7 @@
 """`beadseg import`: what other programs wrote becomes a data set."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import tifffile
 
 from beadseg.cli import main
 from beadseg.data.folder import scan
+from beadseg.files import MADE_BY
 from beadseg.inference.outputs.outlines import polygons
 from beadseg.inference.outputs.writers import write_geojson, write_labels, write_rois
 
@@ -140,6 +142,38 @@ def test_what_fails_is_said_and_the_rest_is_done(
     assert "b.json" in printed.err and "z.tif: no image of this name" in printed.err
 
 
+def test_what_beadseg_generate_damaged_comes_in_with_one_note(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        damage = ("--damage", "erode", "--amount", "1")
+        main(["generate", f"{tmp_path}/data", "--count", "3", "--size", "64", *damage])
+    capsys.readouterr()
+    assert run(tmp_path / "data", "-o", tmp_path / "new") == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(
+        "truth: 3 files of the same name as in images/ beside it, left out"
+    )
+    for kind in ("images", "masks"):
+        for file in (tmp_path / "data" / kind).iterdir():
+            written = tifffile.imread(tmp_path / "new" / kind / file.name)
+            np.testing.assert_array_equal(written, tifffile.imread(file))
+
+
+def test_what_is_no_file_is_named_and_not_waited_for(
+    save, picture, labels, tmp_path, capsys
+):
+    save("images/a.tif", picture(labels))
+    for name in ("odd", "images/b.tif", "masks.json", "masks/c.tif", "points/a.csv"):
+        (tmp_path / "data" / name).parent.mkdir(exist_ok=True)
+        os.mkfifo(tmp_path / "data" / name)
+    (tmp_path / "data" / "images" / "d.tif").symlink_to("nowhere.tif")
+    assert run(tmp_path / "data", "-o", tmp_path / "new") == 1
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 6
+    for name in ("odd", "b.tif", "masks.json", "c.tif", "a.csv", "d.tif"):
+        assert sum(name in line for line in said) == 1
+    assert [file.name for file in (tmp_path / "new").rglob("*.*") if file.is_file()]
+
+
 def test_wrong_use_is_one_line(save, picture, labels, tmp_path, capsys):
     image = save("images/a.tif", picture(labels))
     pickle = tmp_path / "a_seg.npy"
@@ -163,9 +197,8 @@ def test_what_a_kill_left_before_the_first_file_is_nothing(
     left.parent.mkdir(parents=True)
     left.write_bytes(b"II*")
     assert run(tmp_path / "data", "-o", tmp_path / "new") == 0
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
-        *("images", "masks")
-    ]
+    names = {path.name for path in (tmp_path / "new").iterdir()}
+    assert names - {MADE_BY} == {"images", "masks"}
     assert not left.exists()
 
 

@@ -176,6 +176,30 @@ def test_tables_of_centres(task, text):
     np.testing.assert_array_equal(read_points(page), CENTRES)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# Fiji 2.14, slide 3\n% by hand\nx,y\n7,3\n40,60\n",
+        "# y x\n3 7\n60 40\n",  # as numpy writes it
+        "#;x;y\n1;7;3\n2;40;60\n",
+        "# two beads, counted twice\n7,3\n40,60\n",
+    ],
+)
+def test_comments_before_a_table_are_none_of_its_rows(task, text):
+    (page,) = task("a.csv", text, "points").open()
+    np.testing.assert_array_equal(read_points(page), CENTRES)
+    assert page.notes == ()
+
+
+@pytest.mark.parametrize("lost", ["nan,5", ",5", "NA,", "5", "inf,5"])
+def test_rows_without_a_place_are_left_out_and_said(task, lost):
+    (page,) = task("a.csv", f"x,y\n7,3\n{lost}\n{lost}\n40,60\n", "points").open()
+    np.testing.assert_array_equal(read_points(page), CENTRES)
+    assert page.notes == (
+        "2 rows without a place (NaN or empty), left out: the first is row 2",
+    )
+
+
 @pytest.fixture
 def calibrated(task, tmp_path):
     """The task, of an image with pixels of 0.25 um."""
@@ -239,7 +263,8 @@ def test_pixels_of_imagej_stay_pixels(calibrated):
     [
         ("a.csv", "x_um,y_um\n1,2\n", "no pixel size"),
         ("a.csv", "x [cubits],y [cubits]\n1,2\n", "'cubits' is unknown"),
-        ("a.csv", "x,y\n1,2\n3,\n", "row 2: '' in column y is no number"),
+        ("a.csv", "x,y\n1,2\n3,-\n", "row 2: '-' in column y is no number"),
+        ("a.csv", "x,y\nnan,2\n3,\n", "no row gives a place, x and y"),
         ("a.csv", "1,2,3\n4,5,6\n", "no columns X and Y"),
         ("a.json", "", "the file is empty"),
         ("a.csv", "", "the file is empty"),

@@ -9,11 +9,42 @@ from PIL import Image
 from scipy import ndimage
 
 from beadseg.data.images.reading import ReadError
-from beadseg.data.masks.labels import interpret, read_labels, read_mask, read_points
+from beadseg.data.masks.labels import (
+    interpret,
+    read_foreground,
+    read_labels,
+    read_mask,
+    read_points,
+)
 from beadseg.data.masks.necks import separate
 from tests.real_data import SETS
 
 RNG = np.random.default_rng(5)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+@pytest.mark.parametrize("lost", [np.nan, np.inf, -np.inf])
+def test_pixels_of_a_float_mask_without_data_are_unknown(tmp_path, dtype, lost):
+    truth = np.zeros((40, 40), int)
+    truth[3:9, 3:9], truth[20:30, 20:30], truth[:, 36:] = 7, 3, -1
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.where(truth < 0, lost, truth).astype(dtype))
+    mask = read_mask(path)
+    np.testing.assert_array_equal(mask.labels, truth)
+    assert (mask.kind, mask.note) == (
+        "no data",
+        "160 of 1,600 pixels of the mask are NaN or infinite: unknown",
+    )
+    foreground = read_foreground(path, plain=True)
+    np.testing.assert_array_equal(foreground, np.sign(truth))
+    with pytest.raises(ReadError, match="save 0 there"):
+        read_points(path)
+
+
+def test_a_mask_of_beads_and_nan_alone_asks_what_its_background_is():
+    array = np.full((40, 40), np.nan)
+    array[3:9, 3:9] = 7
+    assert "if NaN stands for background" in interpret(array, "m").note
 
 
 def discs(centres, radius, size=160) -> np.ndarray:
@@ -236,8 +267,8 @@ def test_labels_spoilt_by_jpeg_are_refused(tmp_path, quality):
 @pytest.mark.parametrize(
     ("array", "reason"),
     [
-        (RNG.random((20, 20)), "holds fractions or NaN"),
-        (np.full((20, 20), np.nan), "holds fractions or NaN"),
+        (RNG.random((20, 20)), "holds fractions"),
+        (np.full((20, 20), np.nan), "all of the mask is NaN or infinite"),
         (RNG.integers(0, 9, (20, 20, 3)), r"in colour \(RGB\)"),
         (np.diag(np.arange(-3, 3)), r"numbers are negative \(-3 to -1\)"),
     ],

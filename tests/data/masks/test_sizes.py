@@ -46,7 +46,10 @@ def test_the_setting_decides_where_it_says_so():
     assert sizes.chosen((6, 24), "", []) == (None, None)
 
 
-@pytest.mark.parametrize("setting", ["some", 7.0, (6,), (1, 9), (24, 6), (1, 2, 3)])
+@pytest.mark.parametrize(
+    "setting",
+    ["some", 7.0, (6,), (1, 9), (24, 6), (1, 2, 3), ("a", "b"), (6, 1e9), (6, None)],
+)
 def test_another_setting_is_one_line(setting):
     with pytest.raises(BeadsegError, match=r"data\.sizes = .*: give") as error:
         sizes.chosen(setting, "default", [spread(8)])

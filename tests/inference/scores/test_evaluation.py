@@ -282,6 +282,21 @@ def test_a_truth_is_read_in_all_ways_that_training_reads(folders, capsys, kind):
     assert [image["detection"]["recall"] for image in found["images"]] == [1, 4 / 5]
 
 
+def test_pixels_of_a_mask_without_data_count_neither_way_and_are_said(folders, capsys):
+    labels = discs(CENTRES)
+    for name in "ab":
+        save(folders / "pred" / "labels" / f"{name}.tif", labels.astype(np.uint8))
+        mask = np.where(labels == labels.max(), np.nan, labels).astype(np.float32)
+        save(folders / "data" / "masks" / f"{name}.tif", mask)
+    result = folders / "e.json"
+    said = evaluate(capsys, folders / "pred", folders / "data", "--json", result).out
+    found = json.loads(result.read_text())
+    assert set(found["pooled"]["errors"].values()) == {0}
+    unknown = (labels == labels.max()).sum()
+    assert [image["unknown"] for image in found["images"]] == [unknown] * 2
+    assert "note: 2 images have unknown pixels (-1, NaN, or ignore/), " in said
+
+
 def test_files_that_fail_are_named_and_the_rest_is_done(folders, capsys):
     save(folders / "pred" / "labels" / "a.tif", np.zeros((40, 50), np.uint8))
     (folders / "pred" / "labels" / "c.tif").write_bytes(b"nonsense")
