@@ -389,15 +389,16 @@ def _move_up(part: Path, folder: Path) -> None:
     """
     remove_leftovers(folder)
     paths = sorted(part.iterdir())
-    for path in paths:
-        if not path.is_dir() and (folder / path.name).is_dir():
-            number = errno.EISDIR
-            raise OSError(number, os.strerror(number), str(folder / path.name))
-    for path in paths:
+    olds = [(path, folder / path.name) for path in paths]
+    for path, old in olds:
+        if old.is_dir() and (holds_files(old) or not path.is_dir()):
+            number = errno.ENOTEMPTY if path.is_dir() else errno.EISDIR
+            raise OSError(number, os.strerror(number), str(old))
+    for path, old in olds:
         if path.is_dir():
-            shutil.rmtree(folder / path.name, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
         else:
-            (folder / path.name).unlink(missing_ok=True)
+            old.unlink(missing_ok=True)
     for path in paths:
         path.rename(folder / path.name)
 

@@ -141,6 +141,16 @@ def test_a_line_on_a_full_disk_names_the_folder_that_was_given(tmp_path):
     assert (tmp_path / "page.html").read_text() == "old"
 
 
+def test_a_folder_of_somebody_is_not_replaced(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "mine.png").write_text("of somebody")
+    with pytest.raises(BeadsegError, match="cannot be written .*not empty"):
+        with output_folder(tmp_path) as part:
+            (part / "pictures").mkdir()
+            (part / "pictures" / "new.png").write_text("new")
+    assert (tmp_path / "pictures" / "mine.png").read_text() == "of somebody"
+
+
 @pytest.mark.parametrize("name", ["NEW", "a b", "n" * 250])
 def test_what_killed_processes_left_goes_and_what_others_fill_stays(name, tmp_path):
     output = tmp_path / name
