@@ -123,6 +123,16 @@ def _place(count: int, diameter: float, rng: Rng) -> list[tuple[float, float, fl
     return discs
 
 
+def domes(shape: tuple[int, int], discs: list, contrast: float) -> np.ndarray:
+    """Beads (y, x, diameter) highest in their middle, f32[H, W], without noise."""
+    y, x = np.indices(shape)
+    image = np.full(shape, GROUND, np.float32)
+    for v, u, diameter in discs:
+        off = np.hypot(y - v, x - u) / (diameter / 2)
+        image += contrast * np.sqrt(np.maximum(1 - off**2, 0))
+    return image
+
+
 def draw(rng: Rng) -> Iterator[tuple[list, np.ndarray]]:
     """Beads (y, x, diameter), and f32[SIDE, SIDE] of them without any noise."""
     for diameter in DIAMETERS:
@@ -133,12 +143,7 @@ def draw(rng: Rng) -> Iterator[tuple[list, np.ndarray]]:
                 discs = _place(count, diameter, rng)
                 even = field((SIDE, SIDE), discs, contrast=contrast, noise=0)
                 yield discs, even.astype(np.float32)
-                y, x = np.indices((SIDE, SIDE))
-                dome = np.full((SIDE, SIDE), GROUND, np.float32)
-                for v, u, _ in discs:
-                    off = np.hypot(y - v, x - u) / (diameter / 2)
-                    dome += contrast * np.sqrt(np.maximum(1 - off**2, 0))
-                yield discs, dome
+                yield discs, domes((SIDE, SIDE), discs, contrast)
 
 
 def measure(predictor, spoil: Kind, seed: int) -> dict:

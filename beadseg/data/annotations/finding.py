@@ -42,7 +42,7 @@ def image_of(stem: str, images: Collection[str]) -> str:
         if name in images:
             return name
     # Of NAME_masks and NAME_img what is left is the same.
-    for name in dict.fromkeys((behind, before)).keys() - {stem}:
+    for name in (name for name in (behind, before) if name != stem):
         for word in _OF_IMAGES:
             for part, of in itertools.product(_BETWEEN, (word, word.capitalize())):
                 for image in (f"{name}{part}{of}", f"{of}{part}{name}"):

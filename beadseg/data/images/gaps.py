@@ -17,13 +17,7 @@ SIDE = 1024  # px of the middle of an image, which tell its noise
 
 def missing(image: np.ndarray) -> np.ndarray | None:
     """Where an image [H, W] has no data, bool[H, W]; None: nowhere."""
-    found = blank(image)
-    if image.dtype.kind != "f":
-        return found
-    lost = ~np.isfinite(image)
-    if lost.any():
-        found = lost if found is None else found | lost
-    return found
+    return _with_lost(blank(image), image)
 
 
 def fill(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -38,7 +32,8 @@ def fill(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     Returns:
       The image, finite, and where it had no data, bool[H, W]; None: nowhere.
     """
-    where = missing(image)
+    empty = blank(image)
+    where = _with_lost(empty, image)
     if where is None:
         return image, None
     values = np.where(where, 0, image).astype(np.float64)
@@ -46,7 +41,7 @@ def fill(image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     known = image[~where]
     filled = means[where]
     noise = np.random.default_rng(0).normal(0, _noise(image, where), filled.shape)
-    if (empty := blank(image)) is not None:
+    if empty is not None:
         grain = np.where(empty, _mirrored(values, means, where), np.nan)[where]
         noise = np.where(np.isnan(grain), noise, grain)
     filled += noise
@@ -65,6 +60,16 @@ def note(missing: int, pixels: int) -> str:
     """A line for the person."""
     share = f"{missing:,} of {pixels:,} pixels"
     return f"{share} have no data (NaN, infinite or blank): left out"
+
+
+def _with_lost(empty: np.ndarray | None, image: np.ndarray) -> np.ndarray | None:
+    """Blank areas bool[H, W] and the pixels that are not finite; None: none."""
+    if image.dtype.kind != "f":
+        return empty
+    lost = ~np.isfinite(image)
+    if lost.any():
+        return lost if empty is None else empty | lost
+    return empty
 
 
 def _noise(image: np.ndarray, where: np.ndarray) -> float:

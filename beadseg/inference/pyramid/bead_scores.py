@@ -15,6 +15,7 @@ import numpy as np
 
 from beadseg.default_model import DEFAULT
 from beadseg.inference.pyramid.pyramid import Candidates, Level, octaves
+from beadseg.inference.pyramid.suppression import GOOD
 
 FILE = DEFAULT / "scores.npz"
 WIDE = DEFAULT / "scores_wide.npz"  # for images whose beads differ in size
@@ -26,7 +27,7 @@ LEAST_NOISE = 0.003
 LARGER = 1.4  # times as large: what lies around, not the same disc
 NOTHING = 0.1  # score
 FAR_LARGER = 4.0  # times as large as most
-GOOD, SOME, DIFFER = 0.6, 3, 3.0  # score; regions; times the size of most: see `differ`
+UNLIKE, SOME_UNLIKE = 3.0, 3  # times the size of most, or a third; regions, at least
 _GRID = np.arange(0.0, 12.0, 0.1)  # log2 of diameters, px
 _BANDWIDTH = 0.25  # octaves
 _FAINT = 0.03  # difference of brightness that is none
@@ -205,18 +206,18 @@ def scores(
     supported = np.concatenate([alone, around], 1)
     differs = polarity(levels, found)
     wide = _in_context(WIDE, found, beneath, supported, differs)
-    if differ(found.diameter[wide >= GOOD]):
+    if sizes_differ(found.diameter[wide >= GOOD]):
         return wide
     return _in_context(FILE, found, beneath, supported, differs)
 
 
-def differ(diameter: np.ndarray) -> bool:
+def sizes_differ(diameter: np.ndarray) -> bool:
     """Whether some beads f[N] are far larger or smaller than most."""
     if not len(diameter):
         return False
     times = diameter / np.median(diameter)
-    large, small = times >= DIFFER, times <= 1 / DIFFER
-    return max(np.count_nonzero(large), np.count_nonzero(small)) >= SOME
+    large, small = times >= UNLIKE, times <= 1 / UNLIKE
+    return max(np.count_nonzero(large), np.count_nonzero(small)) >= SOME_UNLIKE
 
 
 def _in_context(

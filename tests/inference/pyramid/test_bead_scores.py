@@ -243,4 +243,4 @@ def test_where_no_background_is_clear_what_is_brighter_is_bright():
     ],
 )
 def test_sizes_differ_where_some_are_far_from_most(diameter, expected):
-    assert bead_scores.differ(np.array(diameter)) == expected
+    assert bead_scores.sizes_differ(np.array(diameter)) == expected
