@@ -111,18 +111,22 @@ def rounded(column: np.ndarray) -> list[Any]:
 
 
 def _texts(column: np.ndarray, digits: int | None, point: str) -> list[str]:
+    values = column.tolist()
     kind = column.dtype.kind
-    return [
-        ""
-        if v is None or kind == "f" and v != v
-        else str(int(v))
-        if kind == "b"
-        else _text(v, digits, point)
-        for v in column.tolist()
-    ]
+    if kind == "f":
+        shown = str if digits is None else f"{{:.{digits}g}}".format
+        texts = ["" if v != v else shown(v) for v in values]
+        return texts if point == "." else [t.replace(".", point) for t in texts]
+    if kind in "biu":
+        return [str(int(v)) for v in values]
+    words = {v for v in values if type(v) is str}  # mostly one in all rows
+    texts = {word: _text(word, digits, point) for word in words}
+    return [texts[v] if type(v) is str else _text(v, digits, point) for v in values]
 
 
 def _text(value: Any, digits: int | None, point: str) -> str:
+    if value is None:
+        return ""
     if isinstance(value, float):
         text = str(value) if digits is None else f"{value:.{digits}g}"
         return text.replace(".", point)
