@@ -8,8 +8,10 @@ from typing import NoReturn
 
 from beadseg import __version__
 from beadseg.errors import ending, ending_at_once, prepare_streams
+from beadseg.libraries import multiply_on_one_core
 from beadseg.quoting import printable
 
+multiply_on_one_core()
 with ending_at_once():
     from beadseg.commands import (
         Subparsers,

@@ -1,7 +1,9 @@
 """Habits of libraries that are put right before they are used.
 
 W&B reports to its makers even offline, and onnxruntime whenever it runs a network: they
-are told not to. What the user has set in the environment stays as it is.
+are told not to. OpenBLAS has all cores wait for the next product of two matrices, and
+those of beadseg are small: commands give it one. What the user has set in the
+environment stays as it is.
 """
 
 import os
@@ -9,12 +11,18 @@ import stat
 from typing import Any
 
 SILENT = {"WANDB_ERROR_REPORTING": "false", "ORT_DISABLE_TELEMETRY": "1"}
+ONE_CORE = "OPENBLAS_NUM_THREADS"  # numpy reads it when it is loaded
 
 
 def say_nothing() -> None:
     """Sets the environment that the libraries read."""
     for name, value in SILENT.items():
         os.environ.setdefault(name, value)
+
+
+def multiply_on_one_core() -> None:
+    """Products of matrices wait for no other core, in a process of a command."""
+    os.environ.setdefault(ONE_CORE, "1")
 
 
 def allow_nameless() -> None:

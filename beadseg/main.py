@@ -19,7 +19,9 @@ from pathlib import Path
 
 from beadseg import old_names
 from beadseg.errors import BeadsegError, ending, ending_at_once, prepare_streams
+from beadseg.libraries import multiply_on_one_core
 
+multiply_on_one_core()
 with ending_at_once():
     from absl import app, flags, logging
     from ml_collections import ConfigDict, config_flags
