@@ -109,7 +109,7 @@ def _letters(image: np.ndarray, end: float, background: float) -> np.ndarray:
         [(y.start, y.stop, x.start, x.stop) for y, x in ndimage.find_objects(labels)]
     )
     height, width = boxes[:, 1] - boxes[:, 0], boxes[:, 3] - boxes[:, 2]
-    filled = np.bincount(labels.ravel())[1:] / (height * width)
+    filled = np.bincount(labels[extreme])[1:] / (height * width)
     thin = (filled <= FILLED[1]) | (width <= STROKE * height)
     good = (height >= SMALLEST) & (height <= LARGEST * len(image)) & thin
     good &= (width <= WIDEST * height) & (filled >= FILLED[0])
