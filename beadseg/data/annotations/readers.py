@@ -4,6 +4,7 @@ Such a file says little of its image and is drawn on the grid of that.
 """
 
 import functools
+import logging
 import math
 import zipfile
 from collections.abc import Callable, Iterator
@@ -33,6 +34,9 @@ from beadseg.data.annotations.text import LARGEST, read_text
 from beadseg.data.images.reading import PageRef, ReadError, file_stem, open_pages
 from beadseg.errors import note
 from beadseg.quoting import counted, of_other_size, printable
+
+# roifile tells its log of damage, once a field; here a line tells of the file.
+logging.getLogger("roifile").setLevel(logging.CRITICAL + 1)
 
 _LINES = (ROI_TYPE.LINE, ROI_TYPE.FREELINE, ROI_TYPE.POLYLINE, ROI_TYPE.ANGLE)
 _WORDS = (ROI_SUBTYPE.TEXT, ROI_SUBTYPE.ARROW, ROI_SUBTYPE.IMAGE)

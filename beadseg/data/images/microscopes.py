@@ -19,6 +19,7 @@ from beadseg.data.images.stacks import Plane, Stack, check_number
 
 _LARGE = ("T", "Z", "C")
 _MISSING = "the plane is missing"
+_LONGEST = 10**7  # px; only a damaged file has a longer side
 
 
 def _planes(axes: str, sizes: tuple[int, ...], scene: int) -> list[Plane]:
@@ -238,6 +239,8 @@ def _channels_of_lif(element: Element) -> tuple[str, ...]:
 
 
 def _size_of_lif(image: Any) -> tuple[float, float] | None:
+    if max(image.sizes[axis] for axis in "XY") > _LONGEST:
+        return None  # the library would list the place of each pixel
     x, y = (np.asarray(image.coords.get(axis, ()), float) for axis in "XY")
     if len(x) < 2 or len(y) < 2:
         return None

@@ -144,6 +144,13 @@ def test_lines_of_imagej_are_no_beads(task):
     assert page.notes[0] == "1 of 1 ROIs are lines or words: left out"
 
 
+def test_a_roi_whose_name_is_cut_off_is_read_without_a_word(task, caplog):
+    roi = ImagejRoi.frompoints(ring(20, 30, 8).astype(np.float32), name="bead of Anne")
+    (page,) = task("a.roi", roi.tobytes()[:-9]).open()
+    assert ((read_labels(page) == 1) != disc(20, 30, 8)).sum() <= 6
+    assert page.notes == () and not caplog.records
+
+
 CENTRES = [[3, 7], [60, 40]]
 TRACKMATE = """LABEL,ID,TRACK_ID,QUALITY,POSITION_X,POSITION_Y,POSITION_Z,FRAME,RADIUS
 Label,Spot ID,Track ID,Quality,X,Y,Z,Frame,Radius
@@ -300,6 +307,7 @@ def many(*odd: list) -> str:
     [
         (ring(200, 30, 4).tolist(), "bead 5 lies outside its image of 64 x 80 px", 4),
         (ring(40, 79, 6).tolist(), "bead 5 lies partly outside", 5),
+        ([[30, 30], [1e38, 40], [30, 40]], "bead 5 lies outside its image", 4),
         ([[30, 30], [40, 40], [40, 30], [30, 40]], "bead 5 crosses itself", 5),
         ([[30, 30], [40, 40]], "bead 5 encloses no pixel", 4),
         ([[30, 30], [30, 30], [30, 30]], "bead 5 encloses no pixel", 4),

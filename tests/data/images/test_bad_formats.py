@@ -148,6 +148,7 @@ def test_what_cannot_be_decoded_is_a_line(write, name):
     assert found and all(isinstance(line, str) for line in found), name
     for line in found:
         assert line.startswith(str(file)) and "\n" not in line and len(line) < 400
+        assert ("px, which need" in line) == ("huge" in name)
 
 
 MANY = "4000000000"
