@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from beadseg.data.images.reading import ReadError, open_pages
 from tests.data.images.written import leica, nikon, video, write_czi, write_zarr
@@ -194,6 +195,16 @@ def test_a_plane_that_is_missing_is_named_and_the_others_are_read(write, kind):
     MISSING[kind](file)
     (line,) = faults(file, list(PLANES))
     assert line.startswith(f"{file} page 2: the plane is missing")
+
+
+def test_a_png_with_a_flipped_bit_is_one_line_and_no_more(tmp_path, caplog):
+    file = tmp_path / "a.png"
+    Image.fromarray(PLANES[0].astype(np.uint8)).save(file)
+    content = file.read_bytes()
+    for at in range(60, len(content), 101):
+        file.write_bytes(content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :])
+        assert faults(file, [PLANES[0]]), at
+    assert not caplog.records
 
 
 def test_what_zarr_does_not_store_is_read_as_black_and_said(write, tmp_path):
