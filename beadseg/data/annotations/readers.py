@@ -39,6 +39,7 @@ from beadseg.quoting import counted, of_other_size, printable
 logging.getLogger("roifile").setLevel(logging.CRITICAL + 1)
 
 _LINES = (ROI_TYPE.LINE, ROI_TYPE.FREELINE, ROI_TYPE.POLYLINE, ROI_TYPE.ANGLE)
+_ENCRYPTED = 1  # flag of a file in a zip
 _WORDS = (ROI_SUBTYPE.TEXT, ROI_SUBTYPE.ARROW, ROI_SUBTYPE.IMAGE)
 
 
@@ -137,6 +138,8 @@ def _imagej(path: Path, page: PageRef) -> Drawing:
     else:
         with zipfile.ZipFile(path) as archive:
             inside = [i for i in archive.infolist() if i.filename.endswith(".roi")]
+            if any(info.flag_bits & _ENCRYPTED for info in inside):
+                raise ValueError("it is encrypted: save it without a password")
             if not inside and archive.infolist():
                 raise ValueError("it is no set of ImageJ ROIs")
             if max((i.file_size for i in inside), default=0) > LARGEST:

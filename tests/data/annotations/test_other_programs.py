@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -134,6 +135,28 @@ def test_regions_of_qupath_are_no_beads(task):
     labels = read_labels(page)
     assert labels.max() == 1 and ((labels == 1) != disc(20, 20, 7)).sum() <= 4
     assert "1 annotations beside detections are regions" in page.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        ("flags", "it is encrypted: save it without a password"),
+        ("method", "That compression method is not supported: export it again"),
+    ],
+)
+def test_a_set_of_rois_that_cannot_be_unpacked_is_one_line(task, spoil, reason):
+    """By the format's text (APPNOTE): flags and method in both heads of a file."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        roi = ImagejRoi.frompoints(ring(20, 30, 8).astype(np.float32))
+        archive.writestr("a.roi", roi.tobytes())
+    packed = bytearray(content.getvalue())
+    value, places = {"flags": (1, (6, 8)), "method": (77, (8, 10))}[spoil]
+    for head, place in zip((b"PK\3\4", b"PK\1\2"), places, strict=True):
+        packed[packed.index(head) + place] = value
+    with pytest.raises(ReadError) as error:
+        task("a.zip", bytes(packed)).open()
+    assert str(error.value).endswith(f"a.zip: {reason}")
 
 
 def test_lines_of_imagej_are_no_beads(task):
