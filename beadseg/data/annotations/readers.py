@@ -33,7 +33,7 @@ from beadseg.data.annotations.shapes import (
 from beadseg.data.annotations.text import LARGEST, read_text
 from beadseg.data.images.reading import PageRef, ReadError, file_stem, open_pages
 from beadseg.errors import note
-from beadseg.quoting import counted, of_other_size, printable
+from beadseg.quoting import counted, of_other_size, printable, reason_of
 
 # roifile tells its log of damage, once a field; here a line tells of the file.
 logging.getLogger("roifile").setLevel(logging.CRITICAL + 1)
@@ -122,7 +122,7 @@ def _vector_page(
             drawing = of_classes(drawing, classes)
         notes = [*drawing.notes, *examine(drawing, size, noun)]
     except Exception as error:  # parsers raise anything on damaged files
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = reason_of(error, most=400)  # its own words, too
         if isinstance(error, (KeyError, TypeError, AttributeError, IndexError)):
             reason = f"it is damaged or of another kind ({reason})"
         remedy = "" if ":" in reason else ": export it again"

@@ -159,6 +159,19 @@ def test_a_set_of_rois_that_cannot_be_unpacked_is_one_line(task, spoil, reason):
     assert str(error.value).endswith(f"a.zip: {reason}")
 
 
+def test_a_damaged_name_in_a_set_of_rois_is_no_page_of_text(task):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("a.roi", bytes(5000))
+    packed = bytearray(content.getvalue())
+    packed[26:28] = (4000).to_bytes(2, "little")  # length of the name
+    with pytest.raises(ReadError) as error:
+        task("a.zip", bytes(packed)).open()
+    words = str(error.value)
+    assert "a.zip: File name in directory 'a.roi' and header" in words
+    assert len(words) < 800 and "\n" not in words
+
+
 def test_lines_of_imagej_are_no_beads(task):
     line = ImagejRoi.frompoints(np.array([[3, 3], [30, 30]], np.float32))
     line.roitype = ROI_TYPE.POLYLINE
