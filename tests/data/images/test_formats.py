@@ -304,6 +304,18 @@ def test_a_file_of_nis_elements(of_nis_elements, channel, name, total, digest):
     assert found.startswith(digest)
 
 
+def test_its_twin_that_another_program_writes_as_ome_tiff_is_the_same(of_nis_elements):
+    nd2, _ = pytest.importorskip("nd2"), pytest.importorskip("ome_types")
+    twin = of_nis_elements.with_suffix(".ome.tif")
+    with nd2.ND2File(of_nis_elements) as opened:
+        opened.write_tiff(twin)
+    for channel in range(2):
+        both = (open_pages(f, channel=channel) for f in (of_nis_elements, twin))
+        for page, other in zip(*both, strict=True):
+            np.testing.assert_array_equal(page.read(), other.read())
+            assert page.place == other.place and page.pixel_size == other.pixel_size
+
+
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
 def test_a_cut_file_of_nis_elements_gives_right_planes_or_lines(of_nis_elements, share):
     pytest.importorskip("nd2")
