@@ -358,14 +358,16 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _line(where: str, error: Exception) -> str:
-    reason = reason_of(error)
+    reason, foreign = reason_of(error), False
     if isinstance(error, FileNotFoundError):
         reason = "there is no such file; check the name"
     elif isinstance(error, PermissionError):
         reason = "no permission to read it; change its permissions"
     elif isinstance(error, OSError) and error.errno == errno.ELOOP:
         reason = "its links lead in a circle; name the file itself"
-    elif type(error) is not ValueError:
+    elif foreign := type(error) is not ValueError:
         reason = f"it is corrupt or of an unsupported type ({reason})"
-    remedy = "" if ";" in reason or ":" in reason else "; copy or export it again"
+    # Our own words tell what to do behind a colon or semicolon; a library's never do.
+    told = not foreign and (";" in reason or ":" in reason)
+    remedy = "" if told else "; copy or export it again"
     return printable(f"{where}: {reason}{remedy}")

@@ -150,6 +150,7 @@ def test_what_cannot_be_decoded_is_a_line(write, name):
     for line in found:
         assert line.startswith(str(file)) and "\n" not in line and len(line) < 400
         assert ("px, which need" in line) == ("huge" in name)
+        assert line.endswith((": cut it into parts", "; copy or export it again"))
 
 
 MANY = "4000000000"
