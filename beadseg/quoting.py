@@ -24,6 +24,12 @@ def printable(text: object) -> str:
     return "".join(map(_escaped, str(text)))
 
 
+def reason_of(error: BaseException, most: int = 200) -> str:
+    """A line of what an error of any library says, or its name."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return reason if len(reason) <= most else f"{reason[:most]} ..."
+
+
 def is_printable(text: str) -> bool:
     """Whether `printable` leaves it as it is."""
     return printable(text) == text

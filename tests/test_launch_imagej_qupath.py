@@ -15,7 +15,10 @@ import numpy as np
 import pytest
 import shapely
 import tifffile
+from scipy import ndimage
 
+from beadseg.data.annotations.readers import open_vector
+from beadseg.data.masks.labels import read_labels, read_points
 from tests.inference.bright import beads_image, write_run
 
 ROOT = Path(__file__).parents[1]
@@ -110,6 +113,55 @@ def test_rois_are_in_imagej_what_they_are_here(lab):
         assert float(area) == pytest.approx(len(pixels), rel=0.06)
         inside = image[found == int(name)].mean()
         assert float(mean) == pytest.approx(inside, rel=0.05)
+
+
+DRAWN = """
+newImage("truth", "8-bit black", 128, 100, 1);
+makeOval(10, 10, 21, 20); roiManager("Add");
+makePolygon(50, 10, 75, 14, 70, 35, 52, 30); roiManager("Add");
+makeRectangle(90, 12, 13, 9); roiManager("Add");
+makeEllipse(20, 60, 48, 70, 0.6); roiManager("Add");
+makeSelection("freehand", newArray(60, 80, 85, 70, 61), newArray(50, 48, 66, 80, 70));
+roiManager("Add");
+makeOval(95, 50, 24, 24); setKeyDown("alt"); makeOval(102, 57, 10, 10);
+setKeyDown("none"); roiManager("Add");
+makeOval(-6, 84, 20, 20); roiManager("Add");
+for (i = 0; i < roiManager("count"); i++) {{
+    roiManager("select", i);
+    run("Set...", "value=" + i + 1);
+    List.setMeasurements;
+    setResult("Area", i, List.getValue("Area"));
+    setResult("X", i, List.getValue("X"));
+    setResult("Y", i, List.getValue("Y"));
+}}
+roiManager("deselect");
+roiManager("save", "{folder}/masks/truth.zip");
+saveAs("results", "{folder}/points/truth.csv");
+run("Select None");
+saveAs("tiff", "{folder}/images/truth.tif");
+"""
+
+
+@needs_imagej
+def test_what_imagej_draws_is_read_as_it_fills_it(tmp_path):
+    """Ovals, polygons, one with a hole, one over the border; and its table of them."""
+    for folder in ("images", "masks", "points"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "draw.ijm").write_text(DRAWN.format(folder=tmp_path))
+    in_imagej(tmp_path / "draw.ijm")
+    image = tmp_path / "images" / "truth.tif"
+    (page,) = open_vector(tmp_path / "masks" / "truth.zip", image)
+    filled = tifffile.imread(image)
+    assert filled.max() == 7
+    np.testing.assert_array_equal(read_labels(page), filled)
+    (page,) = open_vector(tmp_path / "points" / "truth.csv", image)
+    numbers = np.arange(1, 8)
+    middles = ndimage.center_of_mass(filled > 0, filled, numbers)
+    found, expected = (
+        places[places[:, 1].argsort()]
+        for places in (read_points(page), np.array(middles))
+    )
+    np.testing.assert_allclose(found, expected, atol=0.51)  # the pixel it is in
 
 
 QUPATH = """

@@ -48,10 +48,10 @@ def _formats() -> list[tuple[str, Part]]:
     from beadseg.inference.outputs.formats_table import format_rows
 
     rows = [
-        (row.use, row.kind, " ".join(row.endings), row.library or "-")
+        (row.use, row.kind, " ".join(row.endings), row.library or "-", row.tested_in)
         for row in format_rows()
     ]
-    heads = ("use", "kind", "endings", "library")
+    heads = ("use", "kind", "endings", "library", "tested in")
     return [("What is read and written", Table(heads, rows))]
 
 

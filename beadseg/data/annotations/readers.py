@@ -4,6 +4,7 @@ Such a file says little of its image and is drawn on the grid of that.
 """
 
 import functools
+import logging
 import math
 import zipfile
 from collections.abc import Callable, Iterator
@@ -32,9 +33,13 @@ from beadseg.data.annotations.shapes import (
 from beadseg.data.annotations.text import LARGEST, read_text
 from beadseg.data.images.reading import PageRef, ReadError, file_stem, open_pages
 from beadseg.errors import note
-from beadseg.quoting import counted, of_other_size, printable
+from beadseg.quoting import counted, of_other_size, printable, reason_of
+
+# roifile tells its log of damage, once a field; here a line tells of the file.
+logging.getLogger("roifile").setLevel(logging.CRITICAL + 1)
 
 _LINES = (ROI_TYPE.LINE, ROI_TYPE.FREELINE, ROI_TYPE.POLYLINE, ROI_TYPE.ANGLE)
+_ENCRYPTED = 1  # flag of a file in a zip
 _WORDS = (ROI_SUBTYPE.TEXT, ROI_SUBTYPE.ARROW, ROI_SUBTYPE.IMAGE)
 
 
@@ -117,7 +122,7 @@ def _vector_page(
             drawing = of_classes(drawing, classes)
         notes = [*drawing.notes, *examine(drawing, size, noun)]
     except Exception as error:  # parsers raise anything on damaged files
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = reason_of(error, most=400)  # its own words, too
         if isinstance(error, (KeyError, TypeError, AttributeError, IndexError)):
             reason = f"it is damaged or of another kind ({reason})"
         remedy = "" if ":" in reason else ": export it again"
@@ -133,6 +138,8 @@ def _imagej(path: Path, page: PageRef) -> Drawing:
     else:
         with zipfile.ZipFile(path) as archive:
             inside = [i for i in archive.infolist() if i.filename.endswith(".roi")]
+            if any(info.flag_bits & _ENCRYPTED for info in inside):
+                raise ValueError("it is encrypted: save it without a password")
             if not inside and archive.infolist():
                 raise ValueError("it is no set of ImageJ ROIs")
             if max((i.file_size for i in inside), default=0) > LARGEST:

@@ -10,6 +10,7 @@ from skimage import draw
 CORNER = 0.5  # px, from the corner of the first pixel to its centre
 _BEYOND = 1.0  # px beyond the image that outlines of its border reach
 _CROSSED = 0.5  # px^2 by which an outline that crosses itself differs
+_FAR = 1e7  # px
 _ELLIPSE = 64  # points of its outline
 _NAMED = 5  # beads in a line
 
@@ -110,15 +111,20 @@ def draw_labels(drawing: Drawing, size: tuple[int, int]) -> np.ndarray:
     """
     labels = np.zeros(size, np.int32)
     for number, shape in enumerate(drawing.shapes, 1):
-        if shape.kind == "area" and _fill(labels, shape, number):
+        if _is_far(shape) or shape.kind == "area" and _fill(labels, shape, number):
             continue
         places = shape.places
         if shape.kind == "area":
             places = places.mean(0)[None] if _area(shape) else places[:0]
-        y, x = np.rint(places).astype(int).T
+        y, x = np.rint(np.clip(places, -1, size)).astype(int).T
         inside = (y >= 0) & (x >= 0) & (y < size[0]) & (x < size[1])
         labels[y[inside], x[inside]] = number
     return labels
+
+
+def _is_far(shape: Shape) -> bool:
+    """Whether it reaches where no image does: its numbers are damaged."""
+    return bool((np.abs(shape.places) > _FAR).any())
 
 
 def _fill(labels: np.ndarray, shape: Shape, number: int) -> bool:
@@ -126,8 +132,8 @@ def _fill(labels: np.ndarray, shape: Shape, number: int) -> bool:
     places = shape.places
     if not len(places):
         return False
-    low = np.clip(np.floor(places.min(0)).astype(int), 0, labels.shape)
-    high = np.clip(np.ceil(places.max(0)).astype(int) + 1, 0, labels.shape)
+    low = np.clip(np.floor(places.min(0)), 0, labels.shape).astype(int)
+    high = np.clip(np.ceil(places.max(0)) + 1, 0, labels.shape).astype(int)
     box = tuple(map(slice, low, high))
     inside = np.zeros(labels[box].shape, bool)
     for part in shape.parts:
@@ -159,7 +165,7 @@ def examine(
             continue
         beyond = (places < -_BEYOND) | (places > np.array(size))
         before, after = places <= -CORNER, places >= np.array(size) - CORNER
-        if (before.all(0) | after.all(0)).any():
+        if (before.all(0) | after.all(0)).any() or _is_far(shape):
             outside.append(number)
         elif beyond.any():
             cut.append(number)

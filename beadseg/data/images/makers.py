@@ -89,6 +89,23 @@ def _aperio(page: tifffile.TiffPage) -> Sides:
     return (length(found["MPP"], "um"),)
 
 
+def _philips(page: tifffile.TiffPage) -> Sides:
+    """Of the slide, not of its label; a DICOM spacing gives y first, in mm."""
+    report = ElementTree.fromstring(page.description)
+    for image in report.iter("DataObject"):
+        found = {a.get("Name"): a.text or "" for a in image.findall("Attribute")}
+        if found.get("PIM_DP_IMAGE_TYPE") == "WSI":
+            y, x = found["DICOM_PIXEL_SPACING"].replace('"', "").split()
+            return length(x, "mm"), length(y, "mm")
+    return (None,)
+
+
+def _ventana(page: tifffile.TiffPage) -> Sides:
+    report = ElementTree.fromstring(page.tags.valueof(700))
+    scan = next(report.iter("iScan"))
+    return (length(scan.get("ScanRes"), "um"),)
+
+
 def _micro_manager(page: tifffile.TiffPage) -> Sides:
     found = page.tags.valueof(51123)
     return (length(found["PixelSizeUm"], "um"),)
@@ -143,6 +160,8 @@ MAKERS: tuple[Callable[[tifffile.TiffPage], Sides], ...] = (
     _tvips,
     _jeol_tem,
     _aperio,
+    _philips,
+    _ventana,
     _micro_manager,
     _micro_manager_summary,
     _zeiss_lsm,

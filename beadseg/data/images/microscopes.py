@@ -5,6 +5,7 @@ They raise anything on damaged files; `beadseg.data.images.reading` makes a line
 
 import contextlib
 import itertools
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,13 +15,15 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from beadseg.data.images.handles import opened
-from beadseg.data.images.stacks import Plane, Stack
+from beadseg.data.images.stacks import Plane, Stack, check_number
 
 _LARGE = ("T", "Z", "C")
 _MISSING = "the plane is missing"
+_LONGEST = 10**7  # px; only a damaged file has a longer side
 
 
 def _planes(axes: str, sizes: tuple[int, ...], scene: int) -> list[Plane]:
+    check_number(math.prod(sizes))
     indices = itertools.product(*map(range, sizes))
     return [Plane(number=scene, axes=axes, index=index) for index in indices]
 
@@ -31,6 +34,7 @@ def scan_nd2(path: Path) -> list[Stack]:
     sizes = dict(file.sizes)
     shape = sizes.pop("Y"), sizes.pop("X")
     colour, channels = bool(sizes.pop("S", 0)), sizes.pop("C", 1)
+    check_number(file.attributes.sequenceCount * channels)
     try:
         found, notes = getattr(file.metadata, "channels", None) or (), ()
     except Exception as error:  # of odd optics the pixels are read all the same
@@ -235,6 +239,8 @@ def _channels_of_lif(element: Element) -> tuple[str, ...]:
 
 
 def _size_of_lif(image: Any) -> tuple[float, float] | None:
+    if max(image.sizes[axis] for axis in "XY") > _LONGEST:
+        return None  # the library would list the place of each pixel
     x, y = (np.asarray(image.coords.get(axis, ()), float) for axis in "XY")
     if len(x) < 2 or len(y) < 2:
         return None

@@ -4,6 +4,7 @@ Raises ValueError with a reason; `reading` adds the file.
 """
 
 import io
+import logging
 import struct
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from PIL import Image
 
 from beadseg.data.images.pixels import through_palette
 from beadseg.data.images.stacks import Plane, Stack
+
+# imagecodecs tells its log of damage before it raises; one line is enough.
+logging.getLogger("imagecodecs").setLevel(logging.CRITICAL + 1)
 
 _PNG_HEAD = 8  # bytes of its signature
 ORIENTATION = 0x0112  # tag of EXIF and of TIFF

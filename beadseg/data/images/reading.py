@@ -34,13 +34,12 @@ from beadseg.data.images.stacks import (
 )
 from beadseg.data.images.units import is_pixel_size
 from beadseg.errors import BeadsegError
-from beadseg.quoting import printable
+from beadseg.quoting import printable, reason_of
 
 _SMALLEST = 8  # px
 _NEEDED = 8  # bytes for each pixel while its beads are found: 7.5 of 8-bit grey
 _OF_GROUP = Path("/sys/fs/cgroup/memory.max")  # of a container, or a job
 _MOST = 2**35  # bytes that are used of any machine
-_WORDS = 200  # characters of what a library says
 
 
 class ReadError(BeadsegError):
@@ -359,16 +358,16 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _line(where: str, error: Exception) -> str:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    if len(reason) > _WORDS:
-        reason = f"{reason[:_WORDS]} ..."
+    reason, foreign = reason_of(error), False
     if isinstance(error, FileNotFoundError):
         reason = "there is no such file; check the name"
     elif isinstance(error, PermissionError):
         reason = "no permission to read it; change its permissions"
     elif isinstance(error, OSError) and error.errno == errno.ELOOP:
         reason = "its links lead in a circle; name the file itself"
-    elif type(error) is not ValueError:
+    elif foreign := type(error) is not ValueError:
         reason = f"it is corrupt or of an unsupported type ({reason})"
-    remedy = "" if ";" in reason or ":" in reason else "; copy or export it again"
+    # Our own words tell what to do behind a colon or semicolon; a library's never do.
+    told = not foreign and (";" in reason or ":" in reason)
+    remedy = "" if told else "; copy or export it again"
     return printable(f"{where}: {reason}{remedy}")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from beadseg.quoting import printable
 
+MOST_PAGES = 50_000  # of a file: listing them takes seconds
 COLOURS = ("red", "green", "blue")
 PLACE = ("scene", "t", "z", "channel")
 _ENDS = {"scene": "s{}", "t": "t{:03d}", "z": "z{:02d}"}
@@ -50,6 +51,18 @@ class Channel(NamedTuple):
     name: str  # that no other channel of the image has
     planes: tuple[Plane, ...]
     sample: int | None  # of a pixel; None: luminance, or the only one
+
+
+def check_number(pages: int) -> None:
+    """Refuses a file of more than `MOST_PAGES`, as a damaged one may have, unlisted.
+
+    Raises:
+      ValueError: it has more.
+    """
+    if pages > MOST_PAGES:
+        raise ValueError(
+            f"it lists more than {MOST_PAGES:,} pages; split it into several files"
+        )
 
 
 def channel_number(channel: int | str | None, names: Sequence[str]) -> int | None:

@@ -29,14 +29,13 @@ from beadseg.data.images.raster import (
     turned,
     upright,
 )
-from beadseg.data.images.stacks import Plane, Stack
+from beadseg.data.images.stacks import MOST_PAGES, Plane, Stack, check_number
 from beadseg.quoting import some_of
 
 # tifffile reports damage to its logger and then goes on; here damage becomes an
 # error of its own, and the same words twice only confuse.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
 
-MOST_PAGES = 50_000  # of a file: listing them takes seconds
 JPEG = (7, 34892)  # compressions whose segments are JPEG streams
 # Photometric interpretations that have no brightness to be read off.
 COLOURS = {
@@ -76,7 +75,7 @@ def scan(path: Path) -> tuple[list[Stack], str]:
                 for one in about
                 if not (one[0].keyframe.is_reduced or one[0].keyframe.is_mask)
             ]
-            _check_number(sum(len(s.planes) for s in stacks))
+            check_number(sum(len(s.planes) for s in stacks))
             stacks = [s for s in stacks if s.planes]
             return _with_scenes(file, stacks), missing
         stacks = _by_directory(file, offsets)
@@ -152,7 +151,7 @@ def _directories(file: tifffile.TiffFile) -> tuple[list[int], str]:
     if file.is_ndpi:  # its offsets need more bits than the format has
         pages = itertools.islice(file.pages, MOST_PAGES + 1)
         offsets = [p.offset for p in pages]
-        _check_number(len(offsets))
+        check_number(len(offsets))
         known = list(dict.fromkeys(offsets))
         return known, "" if len(known) == len(offsets) else _CIRCLE
     handle.seek(8 if tiff.is_bigtiff else 4)
@@ -173,24 +172,17 @@ def _directories(file: tifffile.TiffFile) -> tuple[list[int], str]:
         if len(raw) < tiff.tagnosize:
             break
         offsets[offset] = None
-        _check_number(len(offsets))
+        check_number(len(offsets))
         count = struct.unpack(tiff.tagnoformat, raw)[0]
         handle.seek(offset + tiff.tagnosize + count * tiff.tagsize)
     return list(offsets), "the file is cut short or corrupt here and the rest is lost"
-
-
-def _check_number(pages: int) -> None:
-    if pages > MOST_PAGES:
-        raise ValueError(
-            f"it lists more than {MOST_PAGES:,} pages; split it into several files"
-        )
 
 
 def _check_promise(file: tifffile.TiffFile) -> None:
     """Refuses metadata that list more pages than are read; tifffile would list them."""
     for pixels in re.findall(r"<(?:\w+:)?Pixels\b[^>]*>", file.ome_metadata or ""):
         sizes = re.findall(r"\bSize[CTZ]\s*=\s*[\"'](\d{1,18})[\"']", pixels)
-        _check_number(math.prod(int(size) for size in sizes))
+        check_number(math.prod(int(size) for size in sizes))
 
 
 def _of_series(file, series, size: PixelSize, channels: tuple[str, ...]) -> Stack:
@@ -205,7 +197,7 @@ def _of_series(file, series, size: PixelSize, channels: tuple[str, ...]) -> Stac
     inner = [i for i in range(len(axes)) if axes[i] not in "YXS"]
     sizes = tuple(shape[i] for i in inner)
     nbytes = math.prod(key.shape) * key.dtype.itemsize
-    _check_number(math.prod(sizes))
+    check_number(math.prod(sizes))
     raw = count > len(series) and series.dataoffset is not None
     pages: dict[int, Plane | None] = {}
     sparse = 0

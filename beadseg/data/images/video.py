@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from beadseg.data.images.handles import close, opened
-from beadseg.data.images.stacks import Plane, Stack
-from beadseg.data.images.tiff import MOST_PAGES
+from beadseg.data.images.stacks import MOST_PAGES, Plane, Stack
 from beadseg.quoting import counted
 
 _NEAR = 64  # frames ahead that are decoded rather than sought

@@ -1,5 +1,6 @@
 """OME-Zarr: folders of chunks (https://ngff.openmicroscopy.org, 0.4 and 0.5)."""
 
+import math
 from collections.abc import Callable, Mapping
 from itertools import islice, product
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from beadseg.data.images.handles import opened
-from beadseg.data.images.stacks import Plane, Stack
+from beadseg.data.images.stacks import Plane, Stack, check_number
 from beadseg.data.images.units import um_of
 from beadseg.quoting import some_of
 
@@ -80,6 +81,7 @@ def _stack(path: Path, level: _Level, number: int) -> Stack:
     names = tuple(str(channel.get("label", "")) for channel in channels)
     if "c" not in axes or len(names) != sizes[axes.index("c")]:
         names = ()
+    check_number(math.prod(sizes))
     indices = list(product(*map(range, sizes)))
     lost = [i for i in indices if not _stored(path, array, i)]
     places = [" ".join(f"{a}={n}" for a, n in zip(axes, i, strict=False)) for i in lost]

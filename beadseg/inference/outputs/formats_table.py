@@ -1,5 +1,6 @@
 """What is read and what is written, from the tables that do it."""
 
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from beadseg.data.annotations import readers as labels
@@ -15,6 +16,11 @@ class FormatRow(NamedTuple):
     endings: tuple[str, ...]
     library: str  # that reads or writes it; "": none beside Python's own
     test: str  # the file of its tests
+
+    @property
+    def tested_in(self) -> str:
+        """The name of that file, which no other of the tests has."""
+        return PurePosixPath(self.test).name
 
 
 def format_rows() -> list[FormatRow]:

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -136,12 +137,54 @@ def test_regions_of_qupath_are_no_beads(task):
     assert "1 annotations beside detections are regions" in page.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        ("flags", "it is encrypted: save it without a password"),
+        ("method", "That compression method is not supported: export it again"),
+    ],
+)
+def test_a_set_of_rois_that_cannot_be_unpacked_is_one_line(task, spoil, reason):
+    """By the format's text (APPNOTE): flags and method in both heads of a file."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        roi = ImagejRoi.frompoints(ring(20, 30, 8).astype(np.float32))
+        archive.writestr("a.roi", roi.tobytes())
+    packed = bytearray(content.getvalue())
+    value, places = {"flags": (1, (6, 8)), "method": (77, (8, 10))}[spoil]
+    for head, place in zip((b"PK\3\4", b"PK\1\2"), places, strict=True):
+        packed[packed.index(head) + place] = value
+    with pytest.raises(ReadError) as error:
+        task("a.zip", bytes(packed)).open()
+    assert str(error.value).endswith(f"a.zip: {reason}")
+
+
+def test_a_damaged_name_in_a_set_of_rois_is_no_page_of_text(task):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("a.roi", bytes(5000))
+    packed = bytearray(content.getvalue())
+    packed[26:28] = (4000).to_bytes(2, "little")  # length of the name
+    with pytest.raises(ReadError) as error:
+        task("a.zip", bytes(packed)).open()
+    words = str(error.value)
+    assert "a.zip: File name in directory 'a.roi' and header" in words
+    assert len(words) < 800 and "\n" not in words
+
+
 def test_lines_of_imagej_are_no_beads(task):
     line = ImagejRoi.frompoints(np.array([[3, 3], [30, 30]], np.float32))
     line.roitype = ROI_TYPE.POLYLINE
     (page,) = task("a.roi", line.tobytes()).open()
     assert not read_labels(page).any()
     assert page.notes[0] == "1 of 1 ROIs are lines or words: left out"
+
+
+def test_a_roi_whose_name_is_cut_off_is_read_without_a_word(task, caplog):
+    roi = ImagejRoi.frompoints(ring(20, 30, 8).astype(np.float32), name="bead of Anne")
+    (page,) = task("a.roi", roi.tobytes()[:-9]).open()
+    assert ((read_labels(page) == 1) != disc(20, 30, 8)).sum() <= 6
+    assert page.notes == () and not caplog.records
 
 
 CENTRES = [[3, 7], [60, 40]]
@@ -300,6 +343,7 @@ def many(*odd: list) -> str:
     [
         (ring(200, 30, 4).tolist(), "bead 5 lies outside its image of 64 x 80 px", 4),
         (ring(40, 79, 6).tolist(), "bead 5 lies partly outside", 5),
+        ([[30, 30], [1e38, 40], [30, 40]], "bead 5 lies outside its image", 4),
         ([[30, 30], [40, 40], [40, 30], [30, 40]], "bead 5 crosses itself", 5),
         ([[30, 30], [40, 40]], "bead 5 encloses no pixel", 4),
         ([[30, 30], [30, 30], [30, 30]], "bead 5 encloses no pixel", 4),

@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from beadseg.data.images.reading import ReadError, open_pages
 from tests.data.images.written import leica, nikon, video, write_czi, write_zarr
@@ -101,38 +102,34 @@ def of_compression(file) -> None:
     file.write_bytes(content)
 
 
+def in_words_of_leica(file, old: str, new: str) -> None:
+    """In the text of a project, whose length the file tells: a needless part gives."""
+    needless = "<Experiment/>"
+    room = " " * (len(old) + len(needless) - len(new))
+    replaced(file, old.encode("utf-16-le"), new.encode("utf-16-le"))
+    replaced(file, needless.encode("utf-16-le"), room.encode("utf-16-le"))
+
+
+def of_length_of_leica(file, old: int, new: int) -> None:
+    name = "NumberOfElements"
+    in_words_of_leica(file, f'{name}="{old}"', f'{name}="{new}"')
+
+
+def nikon_of(**attributes):
+    """Writes a file whose attributes say what is not so."""
+    content = nikon(PLANES[:, None, None], ["DAPI"], **attributes)
+    return lambda file: file.write_bytes(content)
+
+
 UNREADABLE = {
-    "nd2 compression": (
-        "nd2",
-        lambda f: f.write_bytes(
-            nikon(PLANES[:, None, None], ["DAPI"], eCompression=0, dCompressionParam=1)
-        ),
-    ),
-    "nd2 huge": (
-        "nd2",
-        lambda f: f.write_bytes(
-            nikon(
-                PLANES[:, None, None], ["DAPI"], uiWidth=2**31 - 1, uiHeight=2**31 - 1
-            )
-        ),
-    ),
+    "nd2 compression": ("nd2", nikon_of(eCompression=0, dCompressionParam=1)),
+    "nd2 huge": ("nd2", nikon_of(uiWidth=2**31 - 1, uiHeight=2**31 - 1)),
     "czi compression": ("czi", of_compression),
     "lif pixels": (
         "lif",
-        lambda f: replaced(
-            f,
-            'Resolution="16"'.encode("utf-16-le"),
-            'Resolution="96"'.encode("utf-16-le"),
-        ),
+        lambda f: in_words_of_leica(f, 'Resolution="16"', 'Resolution="96"'),
     ),
-    "lif huge": (
-        "lif",
-        lambda f: replaced(
-            f,
-            f'NumberOfElements="{SHAPE[1]}"'.encode("utf-16-le"),
-            'NumberOfElements="4294967290"'.encode("utf-16-le"),
-        ),
-    ),
+    "lif huge": ("lif", lambda f: of_length_of_leica(f, SHAPE[1], 4294967290)),
     "zarr compression": ("zarr", lambda f: of_codec(f, "nonsense")),
     "zarr huge": (
         "zarr",
@@ -152,6 +149,29 @@ def test_what_cannot_be_decoded_is_a_line(write, name):
     assert found and all(isinstance(line, str) for line in found), name
     for line in found:
         assert line.startswith(str(file)) and "\n" not in line and len(line) < 400
+        assert ("px, which need" in line) == ("huge" in name)
+        assert line.endswith((": cut it into parts", "; copy or export it again"))
+
+
+MANY = "4000000000"
+ENDLESS = {
+    "nd2": nikon_of(uiSequenceCount=int(MANY)),
+    # The last of four times stands in the list of planes, and with the plane.
+    "czi": lambda f: replaced(
+        f, b"T\0\0\0\3\0\0\0", b"T\0\0\0" + (2**31 - 9).to_bytes(4, "little")
+    ),
+    "lif": lambda f: of_length_of_leica(f, 4, int(MANY)),
+    "zarr": lambda f: replaced(f / "0" / ".zarray", b"[4,", f"[{MANY},".encode()),
+}
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_planes_without_end_are_not_listed(write, kind):
+    file = write(kind)
+    ENDLESS[kind](file)
+    (line,) = pages_of(file)
+    assert line.startswith(str(file)) and "\n" not in line
+    assert "lists more than 50,000 pages" in line
 
 
 def without_a_time(file) -> None:
@@ -176,6 +196,16 @@ def test_a_plane_that_is_missing_is_named_and_the_others_are_read(write, kind):
     MISSING[kind](file)
     (line,) = faults(file, list(PLANES))
     assert line.startswith(f"{file} page 2: the plane is missing")
+
+
+def test_a_png_with_a_flipped_bit_is_one_line_and_no_more(tmp_path, caplog):
+    file, ramp = tmp_path / "a.png", np.arange(64 * 80, dtype=np.uint16)
+    Image.fromarray(ramp.reshape(SHAPE)).save(file)
+    content = file.read_bytes()
+    for at in range(60, len(content) - 12):  # to the end of the pixels
+        file.write_bytes(content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :])
+        assert faults(file, [ramp]), at
+    assert not caplog.records
 
 
 def test_what_zarr_does_not_store_is_read_as_black_and_said(write, tmp_path):

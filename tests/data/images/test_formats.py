@@ -1,9 +1,12 @@
 """Files of microscopes and videos, written by other libraries, give their planes."""
 
+import hashlib
+import lzma
 import struct
 import sys
 import threading
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -267,8 +270,66 @@ def test_channels_of_leica_have_the_names_of_their_dyes(tmp_path, dyes, names):
         np.testing.assert_array_equal(page.read(), plane)
 
 
+NIS_ELEMENTS = Path(__file__).with_name("samples") / "cluster.nd2.xz"
+
+
+@pytest.fixture
+def of_nis_elements(tmp_path):
+    """A file of a microscope; beside it in samples/ stands from where it is."""
+    file = tmp_path / "cluster.nd2"
+    file.write_bytes(lzma.decompress(NIS_ELEMENTS.read_bytes()))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("channel", "name", "total", "digest"),
+    [
+        (0, "5-FAM/pH 9.0", 3814184, "81c3b18366a242ea95dc8120a9e4a0bc"),
+        (1, "FM 4-64/2% CHAPS", 1018707, "2187e4478c13573475cdfcb7a26ac9b4"),
+    ],
+)
+def test_a_file_of_nis_elements(of_nis_elements, channel, name, total, digest):
+    """The numbers are those of Nikon's own library (ND2 SDK), the digest (SHA-256) of
+    its pixels."""
+    pytest.importorskip("nd2")
+    pages = open_pages(of_nis_elements, channel=name)
+    assert len(pages) == 30 and {page.shape for page in pages} == {(31, 38)}
+    assert [page.number for page in pages] == [channel] * 30
+    assert pages[29].name == "cluster_t002_z09"
+    assert dict(pages[13].place) == {"t": 1, "z": 3, "channel": name}
+    assert {page.pixel_size for page in pages} == {0.16780898323268245}
+    pixels = np.stack([page.read() for page in pages])
+    assert pixels.sum() == total
+    found = hashlib.sha256(pixels.astype("<u2").tobytes()).hexdigest()
+    assert found.startswith(digest)
+
+
+def test_its_twin_that_another_program_writes_as_ome_tiff_is_the_same(of_nis_elements):
+    nd2, _ = pytest.importorskip("nd2"), pytest.importorskip("ome_types")
+    twin = of_nis_elements.with_suffix(".ome.tif")
+    with nd2.ND2File(of_nis_elements) as opened:
+        opened.write_tiff(twin)
+    for channel in range(2):
+        both = (open_pages(f, channel=channel) for f in (of_nis_elements, twin))
+        for page, other in zip(*both, strict=True):
+            np.testing.assert_array_equal(page.read(), other.read())
+            assert page.place == other.place and page.pixel_size == other.pixel_size
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+def test_a_cut_file_of_nis_elements_gives_right_planes_or_lines(of_nis_elements, share):
+    pytest.importorskip("nd2")
+    truth = [page.read() for page in open_pages(of_nis_elements)]
+    content = of_nis_elements.read_bytes()
+    of_nis_elements.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ReadError) as error:
+        for page, plane in zip(open_pages(of_nis_elements), truth, strict=True):
+            np.testing.assert_array_equal(page.read(), plane)
+    assert str(of_nis_elements) in str(error.value) and "\n" not in str(error.value)
+
+
 def test_planes_of_nikon(tmp_path):
-    """Written by hand after what the library reads: no library writes it."""
+    """Of any count; written by hand after what the library reads."""
     pytest.importorskip("nd2")
     truth, file = planes(2, 3, 2), tmp_path / "a.nd2"
     file.write_bytes(nikon(truth, ["DAPI", "GFP"]))

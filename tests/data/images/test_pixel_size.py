@@ -176,6 +176,30 @@ def fei(section: str, fields: str) -> tuple:
     return (34682, 2, 0, f"[User]\r\nx=1\r\n[{section}]\r\n{fields}\r\n", True)
 
 
+# As scanners of slides write them: Philips in the description, Ventana as XMP.
+SCANNED = (
+    '<DataObject ObjectType="DPScannedImage">'
+    '<Attribute Name="PIM_DP_IMAGE_TYPE">{kind}</Attribute>'
+    '<Attribute Name="DICOM_PIXEL_SPACING">"{mm}" "{mm}"</Attribute>'
+    '<Attribute Name="PIIM_PIXEL_DATA_REPRESENTATION_SEQUENCE"><Array>'
+    '<DataObject ObjectType="PixelDataRepresentation">'
+    '<Attribute Name="DICOM_PIXEL_SPACING">"8" "8"</Attribute></DataObject>'
+    "</Array></Attribute></DataObject>"
+)
+PHILIPS = (
+    '<?xml version="1.0" encoding="UTF-8" ?><DataObject ObjectType="DPUfsImport">'
+    '<Attribute Name="PIM_DP_SCANNED_IMAGES"><Array>'
+    + SCANNED.format(kind="LABELIMAGE", mm="0.02")
+    + SCANNED.format(kind="WSI", mm="0.00025")
+    + "</Array></Attribute></DataObject>"
+)
+VENTANA = (
+    b'<?xml version="1.0" ?><EncodeInfo Ver="2"><SlideInfo>'
+    b'<iScan ScanRes="0.2325" Magnification="40" Mode="Bright"/>'
+    b"</SlideInfo></EncodeInfo>"
+)
+
+
 @pytest.mark.parametrize(
     ("tags", "um"),
     [
@@ -192,6 +216,8 @@ def fei(section: str, fields: str) -> tuple:
         ([(51123, 2, 0, '{"PixelSizeUm": 0.0}', True)], None),
         ([(51123, 2, 0, "no JSON", True)], None),
         ([(270, 2, 0, "Aperio Leica v1|AppMag = 40|MPP = 0.2517", True)], 0.2517),
+        ([(270, 2, 0, PHILIPS, True), (305, 2, 0, "Philips DP v1.0", True)], 0.25),
+        ([(700, 1, None, VENTANA, True)], 0.2325),
         (
             [(65009 + i, 12, 1, 2.5, True) for i in (0, 1)]
             + [(65003 + i, 2, 0, "nm", True) for i in (0, 1)],

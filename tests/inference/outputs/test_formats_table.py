@@ -23,5 +23,6 @@ def test_a_row_names_a_library_and_a_test_of_its_kind(row: FormatRow):
     if row.library:
         distribution(row.library)
     words = (row.kind, *(e[1:] for e in row.endings))
+    assert [*ROOT.glob(f"tests/**/{row.tested_in}")] == [ROOT / row.test]
     text = (ROOT / row.test).read_text()
     assert any(word in text for word in words), f"{row.test} names none of {words}"
