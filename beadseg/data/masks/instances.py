@@ -20,6 +20,7 @@ DIAMETER = 24.0  # px, where the run knows none
 # What is less than so much of the smallest beads that a network was trained on across,
 # or than so many bead diameters, is no bead.
 SMALLER, SPECK_LEAST = 0.6, 0.15
+CUT = 2  # times its area that a bead which the border cuts is taken to have
 # Of beads that all are of one size touching ones come apart more readily.
 ALIKE_SMOOTH, ALIKE_PROMINENCE = 0.06, 0.02
 # Of a network that was trained on beads of a range of sizes: px of sigma and of the
@@ -41,7 +42,7 @@ def options_of_size(diameter: float | None, smallest: float | None) -> dict[str,
     """
     options: dict[str, float] = {"diameter": diameter or DIAMETER}
     if smallest is not None:
-        options["speck"] = max(SMALLER * smallest, SPECK_LEAST)
+        options |= {"speck": max(SMALLER * smallest, SPECK_LEAST), "cut": CUT}
         if diameter and alike(smallest):
             options |= {"smooth": ALIKE_SMOOTH, "prominence": ALIKE_PROMINENCE}
             options["alike"] = True
@@ -84,6 +85,7 @@ def find_beads(
       smooth: bead diameters, sigma of a Gaussian on the distance map.
       speck: bead diameters; a disc of less across is joined to what it touches, or
         left out.
+      cut: how often the area of what touches the border counts there.
       alike: all beads are of one size: regions of several are parted, and numbered
         last.
     """
@@ -108,6 +110,7 @@ def find_beads_blockwise(
     prominence: float = PROMINENCE,
     smooth: float = SMOOTH,
     speck: float = SPECK,
+    cut: int = 1,
     alike: bool = False,
     block: int = BLOCK,
 ) -> int:
@@ -118,7 +121,7 @@ def find_beads_blockwise(
       read_distance: likewise; None without a distance head.
       labels: i32[H, W], is filled: an array, or a memory map.
       block: side in px; windows are a little larger.
-      threshold, diameter, prominence, smooth, speck, alike: as for `find_beads`.
+      threshold, diameter, prominence, smooth, speck, cut, alike: as for `find_beads`.
 
     Returns:
       The number of beads.
@@ -144,7 +147,7 @@ def find_beads_blockwise(
 
     smallest = np.pi / 4 * (speck * diameter) ** 2
     count = watershed_blockwise(
-        read, labels, fall, min_area=round(smallest), fill=True, block=block
+        read, labels, fall, min_area=round(smallest), fill=True, cut=cut, block=block
     )
     return count + (len(part_equal(labels, count, diameter)) if alike else 0)
 

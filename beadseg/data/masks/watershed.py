@@ -30,6 +30,7 @@ def watershed(
     prominence: float,
     min_area: int = 0,
     fill: bool = False,
+    cut: int = 1,
 ) -> np.ndarray:
     """Labels of the hills: i32[H, W], 0 outside the mask, 1..N in the order of rows.
 
@@ -40,6 +41,7 @@ def watershed(
       min_area: px; smaller ones join the neighbour of the highest saddle; without
         a neighbour they are no hills.
       fill: background with one hill around it becomes that hill's.
+      cut: how often the area of a hill at the map's border counts: it goes on there.
     """
     labels = np.zeros(mask.shape, np.int32)
     watershed_blockwise(
@@ -48,6 +50,7 @@ def watershed(
         prominence,
         min_area,
         fill,
+        cut,
     )
     return labels
 
@@ -58,6 +61,7 @@ def watershed_blockwise(
     prominence: float,
     min_area: int = 0,
     fill: bool = False,
+    cut: int = 1,
     block: int = 1024,
 ) -> int:
     """`watershed` of a map of any size: the same labels, whatever the block.
@@ -67,7 +71,7 @@ def watershed_blockwise(
         pixel is. Windows are a pixel larger than blocks, and cut at the map's border;
         several are read at once, on threads.
       labels: i32[H, W], is filled: an array, or a memory map.
-      prominence, min_area, fill: as for `watershed`.
+      prominence, min_area, fill, cut: as for `watershed`.
       block: side in px.
 
     Returns:
@@ -82,7 +86,7 @@ def watershed_blockwise(
         parts.append(_shifted(part, shift))
         shift += len(part.area)
     table = _Part(*(np.concatenate(c) for c in zip(*parts, strict=True)))
-    final, count = _join(table, labels, prominence, min_area)
+    final, count = _join(table, labels, prominence, min_area, cut)
     for rows, columns in blocks(labels.shape, block):
         labels[rows, columns] = final[labels[rows, columns]]
     return count
@@ -268,7 +272,7 @@ def _once(one, other, saddle):
 
 
 def _join(
-    table: _Part, labels: np.ndarray, prominence: float, min_area: int
+    table: _Part, labels: np.ndarray, prominence: float, min_area: int, cut: int
 ) -> tuple[np.ndarray, int]:
     """The final label of every number in `labels`, and how many there are."""
 
@@ -303,6 +307,7 @@ def _join(
     np.minimum.at(first, node[1:], table.first)
     border = np.zeros(len(own), bool)
     border[node[1:][table.border]] = True
+    area[border] *= cut
 
     between = high < hill_count
     peak = table.peak[own[:hill_count] - 1]

@@ -25,15 +25,16 @@ def background(rng, shape, smooth=2.0):
     block=st.integers(1, 40),
     min_area=st.sampled_from([0, 6, 25]),
     fill=st.booleans(),
+    cut=st.integers(1, 2),
 )
 @settings(max_examples=40, deadline=None)
 def test_blocks_give_what_the_whole_gives(
-    seed, shape, smooth, levels, block, min_area, fill
+    seed, shape, smooth, levels, block, min_area, fill, cut
 ):
     height, mask = background(np.random.default_rng(seed), shape, smooth)
     if levels:  # plateaus
         height = np.round(height * levels) / np.float32(levels)
-    whole = watershed(height, mask, 0.15, min_area, fill)
+    whole = watershed(height, mask, 0.15, min_area, fill, cut)
     found = np.zeros(shape, np.int32)
     count = watershed_blockwise(
         lambda rows, columns: (height[rows, columns], mask[rows, columns]),
@@ -41,6 +42,7 @@ def test_blocks_give_what_the_whole_gives(
         0.15,
         min_area,
         fill,
+        cut,
         block=block,
     )
     np.testing.assert_array_equal(found, whole)
@@ -68,6 +70,24 @@ def test_hills_are_the_h_maxima(seed):
         assert len(np.unique(found[seeds == seed_of])) == 1
     for hill in range(1, found.max() + 1):
         assert ndimage.label(found == hill, np.ones((3, 3)))[1] == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("axis", [0, 1])
+def test_what_the_border_cuts_counts_as_if_it_went_on_there_mirrored(seed, axis):
+    rng = np.random.default_rng(seed)
+    y, x = np.indices((90, 90))
+    mask = np.zeros((90, 90), bool)
+    for v, u, radius in rng.uniform((-4, 10, 2), (80, 80, 7), (25, 3)):
+        mask |= np.hypot(y - v, x - u) < radius
+    mirrored = np.concatenate([mask[::-1], mask])
+    if axis:
+        mask, mirrored = mask.T, mirrored.T
+    # As high everywhere: each part of the mask is one hill.
+    found = watershed(mask.astype(np.float32), mask, 2.0, 60, cut=2)
+    wanted = watershed(mirrored.astype(np.float32), mirrored, 2.0, 60)
+    np.testing.assert_array_equal(found > 0, np.split(wanted > 0, 2, axis)[1])
+    assert ((found == 0) & mask).any()
 
 
 def ridge(*heights):
