@@ -29,6 +29,7 @@ from beadseg.inference.pyramid.pyramid import Candidates, Level
 from beadseg.inference.pyramid.small import only_beads
 from beadseg.inference.pyramid.suppression import (
     DRAWN_WELL,
+    FAINT,
     MIN_SCORE,
     TAKEN,
     dust,
@@ -216,6 +217,8 @@ class Predictor:
                 f"{regions} of low score, and few sure ones, look like grain or dirt: "
                 f"left out {TAKEN}"
             )
+        if on_pyramid and asked is None and not len(score):
+            notes += self._field_of_view(levels, image.shape)
         if judged:
             beads, score, left_out = _only_beads(beads, score, field)
             notes += left_out
@@ -322,11 +325,25 @@ class Predictor:
           shape: of the image.
           asked: px across the beads, if a person said so.
         """
-        found = pyramid.candidates(levels, shape, self._sizes())
+        found = pyramid.candidates(levels, shape, self._sizes(), asked is not None)
         if asked is not None:
             low, high = (share * asked for share in ASKED)
             found = found.take((found.diameter >= low) & (found.diameter <= high))
         return found, pyramid.under(levels, shape, found)
+
+    def _field_of_view(self, levels: list[Level], shape) -> list[str]:
+        """What a person should hear of a bright disc that nearly fills an image."""
+        found = pyramid.candidates(levels, shape, self._sizes(), fields=True)
+        score = bead_scores.scores(levels, found, pyramid.under(levels, shape, found))
+        likely = (score >= FAINT) & (found.diameter <= min(shape))
+        largest = found.diameter[likely].max(initial=0)
+        if largest <= pyramid.LARGEST * min(shape):
+            return []
+        return [
+            f"a bright disc of {largest:.3g} px nearly fills the image: it may be the "
+            f"round field of view, and is not counted (--diameter {largest:.3g} counts "
+            "it)"
+        ]
 
     def _sizes(self) -> tuple[float, float] | None:
         """Sizes of regions that may be beads, px of a level."""

@@ -168,22 +168,50 @@ def test_what_looks_a_little_like_beads_everywhere_is_grain(predictor, index):
 # One bead
 
 
-# What the model of now cannot do yet; CARD.md tells the same.
-NOT_YET = {(300, True): "no level beside the one that finds it"}
-
-
 @pytest.mark.parametrize("contrast", [CONTRAST, -CONTRAST], ids=["bright", "dark"])
 @pytest.mark.parametrize("diameter", [6, 7, 9, 13, 20, 31, 48, 75, 120, 190, 300])
 def test_a_disc_of_any_size_is_found_once_and_as_large_as_it_is(
-    predictor, diameter, contrast, request
+    predictor, diameter, contrast
 ):
-    reason = NOT_YET.get((diameter, contrast > 0))
-    if reason:
-        request.applymarker(pytest.mark.xfail(reason=reason, strict=False))
     side = 208 if diameter < 100 else 416
     disc = (side / 2 + 3.3, side / 2 - 1.8, diameter)
     found = predictor.predict(field((side, side), [disc], contrast=contrast))
     assert_same_beads([disc], found.table, within=0.15 if diameter < 8 else 0.05)
+
+
+@pytest.mark.parametrize("contrast", [CONTRAST, -CONTRAST], ids=["bright", "dark"])
+@pytest.mark.parametrize("side", [90, 127, 200, 310])
+@pytest.mark.parametrize("share", [0.55, 0.75, 0.9])
+def test_a_disc_that_fills_an_image_is_found_or_said(predictor, share, side, contrast):
+    disc = (side / 2 + 0.01 * side, side / 2, share * side)
+    image = field((side, side), [disc], contrast=contrast)
+    found = predictor.predict(image)
+    if share > 0.82 and contrast > 0:  # as a round field of view
+        assert found.image["count"] == 0
+        assert "--diameter" in found.notes[-1]
+        found = predictor.predict(image, diameter=disc[2])
+    assert_same_beads([disc], found.table, within=0.1)
+
+
+@pytest.mark.parametrize("wall", [3, 5])
+@pytest.mark.parametrize("diameter", [20, 36])
+def test_rings_in_a_layer_are_no_lettering(predictor, diameter, wall):
+    rows = np.arange(10 * diameter)
+    y, x = np.meshgrid(rows, rows, indexing="ij")
+    discs = [
+        ((i + 0.8) * 0.88 * diameter, (j + 0.8 + 0.5 * (i % 2)) * 1.02 * diameter)
+        for i in range(9)
+        for j in range(8)
+        if (i + j) % 7
+    ]
+    off = np.min([np.hypot(y - cy, x - cx) for cy, cx in discs], 0)
+    image = GROUND - CONTRAST * ((off < diameter / 2) & (off > diameter / 2 - wall))
+    image = ndimage.gaussian_filter(image, 0.8)
+    image += np.random.default_rng(wall).normal(0, NOISE, image.shape)
+    found = predictor.predict(np.clip(np.rint(image), 0, 255).astype(np.uint8))
+    disc, bead = pairs([(*at, diameter) for at in discs], found.table)
+    assert len(disc) > 0.95 * len(discs)
+    assert len(disc) > 0.95 * len(found.table["label"])
 
 
 @pytest.mark.parametrize("contrast", [CONTRAST, -CONTRAST], ids=["bright", "dark"])

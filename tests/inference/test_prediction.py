@@ -151,6 +151,7 @@ def test_a_count_in_doubt_is_said(bright):
         (np.zeros((0, 40)), "0 x 40 px is too small"),
         (np.zeros(0), r"shape \(0,\) .* is no image"),
         (np.full((30, 40), np.nan), "the image: all pixels are NaN or infinite"),
+        (np.full((30, 40), -3.4e38), "the image: all pixels are NaN or infinite"),
         (np.zeros((30, 40), complex), "type complex128 is no image"),
         (None, "type object is no image"),
         ([], "no image was given"),

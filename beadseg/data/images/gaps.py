@@ -1,6 +1,8 @@
 """Pixels without data: NaN, infinite and blank ones, as in registered or masked images.
 
-They are neither bead nor background: unknown in training, left out in prediction.
+So are floats whose differences 32 bits cannot hold: programs write the largest one
+where nothing is known. They are neither bead nor background: unknown in training, left
+out in prediction.
 """
 
 import numpy as np
@@ -12,7 +14,15 @@ from beadseg.data.scaling import middle
 # The median of absolute second differences of white noise of standard deviation 1.
 SECOND_DIFFERENCE = 0.6745 * 6**0.5
 GRAIN = 3.0  # px
+LARGEST = 1e37  # of a float with data
 SIDE = 1024  # px of the middle of an image, which tell its noise
+
+
+def has_data(pixels: np.ndarray) -> np.ndarray:
+    """Which pixels are numbers that an image may hold, a bool each."""
+    if pixels.dtype.kind != "f":
+        return np.ones(pixels.shape, bool)
+    return np.abs(pixels) <= min(LARGEST, float(np.finfo(pixels.dtype).max))
 
 
 def missing(image: np.ndarray) -> np.ndarray | None:
@@ -63,10 +73,10 @@ def note(missing: int, pixels: int) -> str:
 
 
 def _with_lost(empty: np.ndarray | None, image: np.ndarray) -> np.ndarray | None:
-    """Blank areas bool[H, W] and the pixels that are not finite; None: none."""
+    """Blank areas bool[H, W] and the pixels that are no finite number; None: none."""
     if image.dtype.kind != "f":
         return empty
-    lost = ~np.isfinite(image)
+    lost = ~has_data(image)
     if lost.any():
         return lost if empty is None else empty | lost
     return empty

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from beadseg.data.images import gaps
 from beadseg.data.images.pixels import (
     choose_channel,
     project,
@@ -206,8 +207,8 @@ def check_image(array: np.ndarray, where: str, constant: bool = False) -> None:
             f"{where}: {array.shape[0]} x {array.shape[1]} px is too small; "
             f"images need {_SMALLEST} x {_SMALLEST} px or more"
         )
-    finite = np.isfinite(array)
-    known = array if finite.all() else array[finite]
+    there = gaps.has_data(array)
+    known = array if there.all() else array[there]
     if not known.size:
         raise ReadError(
             f"{where}: all pixels are NaN or infinite; export the image again"

@@ -30,6 +30,8 @@ ONE_GREY, SAME = 0.35, 0.02  # of the pixels of each row of a bar; of the range
 FRAME, BEYOND = 2, 12  # rows at the border that may be of another; beside the bar
 OTHERS = 0.2  # of the pixels of those, at most, have that grey
 LARGER = 1.5  # times as high as a line: such a bead lies under it
+ROW, ONE_SIZE = 0.3, 0.1  # of the box of a line, that discs whose log diameters differ
+# by this standard deviation at most cover where they are a row of rings and no text
 
 SAMPLE = 512  # pixels a side that tell the median
 
@@ -81,6 +83,8 @@ def written(
 ) -> np.ndarray:
     """Which discs are part of what is written: bool[N].
 
+    Discs of one size that fill a line are beads: their rims stand in rows like letters.
+
     Args:
       boxes: of `lines_of_text`.
       y, x, diameter: f[N], px of the image.
@@ -88,8 +92,17 @@ def written(
     found = np.zeros(len(y), bool)
     for top, bottom, left, right in boxes.tolist():
         inside = (y >= top) & (y < bottom) & (x >= left) & (x < right)
-        found |= inside & (diameter <= LARGER * (bottom - top))
+        inside &= diameter <= LARGER * (bottom - top)
+        if not _is_row(diameter[inside], (bottom - top) * (right - left)):
+            found |= inside
     return found
+
+
+def _is_row(diameter: np.ndarray, area: int) -> bool:
+    """Whether discs of one size fill the box of a line of this area."""
+    if len(diameter) < 2 or np.log(diameter).std() > ONE_SIZE:
+        return False
+    return bool(np.pi / 4 * np.square(diameter).sum() >= ROW * area)
 
 
 def _letters(image: np.ndarray, end: float, background: float) -> np.ndarray:

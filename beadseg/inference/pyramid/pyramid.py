@@ -16,10 +16,10 @@ from beadseg.data.masks.sizes import FINER, LEAST_SCALE
 from beadseg.data.scaling import LARGEST_SCALE, SMALLEST_SCALE
 from beadseg.errors import BeadsegError
 
-COARSEST = 16  # px of a level, the least of its smaller side
+COARSEST = 11  # px of a level, the least of its smaller side: two know every large disc
 OCTAVE = 2.0
 SURE = 0.8  # probability of a pixel that is hardly in doubt
-LARGEST = 0.82  # of the smaller side: a larger disc is the field of view
+LARGEST = 0.82  # of the smaller side: a larger bright disc may be the field of view
 CERTAIN = 0.8  # score of the beads that count there
 FEW = 3  # small beads that call for that, at least
 MANY = 0.2  # of all beads, likewise
@@ -130,6 +130,7 @@ def candidates(
     levels: Sequence[Level],
     shape: tuple[int, int],
     sizes: tuple[float, float] | None,
+    fields: bool = False,
 ) -> Candidates:
     """The regions of all levels whose size the network knows.
 
@@ -137,8 +138,9 @@ def candidates(
       levels: of the image.
       shape: of the image.
       sizes: smallest and largest bead, px of a level; None: all regions count.
+      fields: whether bright discs count that may be a round field of view.
     """
-    parts, largest = [], LARGEST * min(shape)
+    parts = []
     for number, level in enumerate(levels):
         regions = level.regions
         size = regions["diameter_px"]
@@ -148,8 +150,9 @@ def candidates(
         if level.whole and level.scale >= 1:
             kept &= size >= ROUND
         down, across = (n / m for n, m in zip(shape, level.shape, strict=True))
-        if sizes is not None:
-            kept &= size * math.sqrt(down * across) <= largest
+        if sizes is not None and not fields:
+            share = size * math.sqrt(down * across) / min(shape)
+            kept &= (share <= LARGEST) | ((share <= 1) & _is_dark(regions))
         parts.append(
             Candidates(
                 np.full(int(kept.sum()), number),
@@ -161,6 +164,11 @@ def candidates(
             )
         )
     return Candidates(*(np.concatenate(field) for field in zip(*parts, strict=True)))
+
+
+def _is_dark(regions: dict[str, np.ndarray]) -> np.ndarray:
+    """Which regions are darker than what lies around, as no field of view is."""
+    return regions["mean_intensity"] < np.nan_to_num(regions["background"], nan=-np.inf)
 
 
 def under(

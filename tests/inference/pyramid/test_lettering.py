@@ -132,3 +132,18 @@ def test_what_is_far_larger_than_the_letters_lies_under_them():
     y, x = np.array([110.0, 110, 90, 110]), np.array([60.0, 60, 60, 210])
     found = written(boxes, y, x, np.array([18.0, 80, 18, 18]))
     np.testing.assert_array_equal(found, [True, False, False, False])
+
+
+@pytest.mark.parametrize("height", [12, 40])
+@pytest.mark.parametrize("count", [2, 7])
+@pytest.mark.parametrize("spread", [0.0, 0.05])
+def test_discs_of_one_size_that_fill_a_line_are_a_row_of_beads(height, count, spread):
+    margin = int(0.3 * height) + 1
+    boxes = np.array([[50 - margin, 50 + height + margin, 0, count * height]])
+    x = (np.arange(count) + 0.5) * height
+    y = np.full(count, 50 + height / 2)
+    diameter = height * np.exp(spread * (-1.0) ** np.arange(count))
+    assert not written(boxes, y, x, diameter).any()
+    few = np.arange(count) < count / 4  # the zeros of "x20.0k"
+    assert written(boxes, y[few], x[few], diameter[few]).all()
+    assert written(boxes, y, x, diameter * np.where(few, 1.0, 0.3)).all()

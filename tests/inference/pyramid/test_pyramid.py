@@ -121,6 +121,22 @@ def test_what_stays_whole_on_the_finest_levels_is_no_small_bead():
         np.testing.assert_allclose(found.diameter, kept, rtol=0.1)
 
 
+@pytest.mark.parametrize("share", [0.5, 0.8, 0.9, 0.98])
+@pytest.mark.parametrize("dark", [True, False])
+def test_only_bright_discs_may_be_a_field_of_view(share, dark):
+    shape = (200, 260)
+    level = played.level(shape, 0.125, [(100, 130, share * 200)])
+    if dark:
+        swapped = {
+            "mean_intensity": level.regions["background"],
+            "background": level.regions["mean_intensity"],
+        }
+        level = level._replace(regions=level.regions | swapped)
+    found = pyramid.candidates([level], shape, SIZES)
+    assert len(found.level) == (dark or share < pyramid.LARGEST)
+    assert len(pyramid.candidates([level], shape, SIZES, fields=True).level) == 1
+
+
 def test_levels_without_a_region_have_no_candidates():
     looks = [played.level(SHAPE, scale, []) for scale in DISCS]
     found = pyramid.candidates(looks, SHAPE, None)
