@@ -86,7 +86,7 @@ def test_a_member_of_a_vmapped_sweep_equals_the_run_alone(tiny, batch):
 def test_the_update_is_that_of_optax_adamw_after_clipping(tiny, batch):
     tiny.model.dropout = 0.0
     tiny.optim.clip_norm = 0.05
-    tiny.optim.weight_decay = 0.1
+    tiny.optim.weight_decay = 1.0
     model, hp, state = begin(tiny)
 
     def mean_loss(params):
@@ -103,7 +103,7 @@ def test_the_update_is_that_of_optax_adamw_after_clipping(tiny, batch):
     )
     reference = optax.chain(
         optax.clip_by_global_norm(0.05),
-        optax.adamw(1e-3, weight_decay=0.1, mask=decayed),
+        optax.adamw(1e-3, weight_decay=1.0, mask=decayed),
     )
 
     def updated(params):
