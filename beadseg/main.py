@@ -59,32 +59,35 @@ def main(argv: list[str]) -> None:
         raise BeadsegError(f"unexpected argument {argv[1]!r}: settings start with --")
     if CONFIG.value is None:
         raise BeadsegError("no config: give --config=configs/dice.py")
+    from beadseg.sweep.sweep_file import Sweep, sweep_of
+
+    config = _loaded(CONFIG.value)
+    file = config_flags.get_config_filename(flags.FLAGS["config"])
+    name = Path(file.split(":")[0]).stem
+    sweep = sweep_of(file, config)
+    if sweep is not None and config.partial.self_training:
+        raise BeadsegError(
+            f"config.partial.self_training is for one run, and {file} a sweep"
+        )
+    several = PROCESSES.value > 1
+    refused = sweep is not None or config.partial.self_training
+    if several and refused and not DRY_RUN.value:
+        what = "a sweep" if sweep is not None else "config.partial.self_training"
+        raise BeadsegError(
+            f"--processes={PROCESSES.value} train one model, not {what}: start {what} "
+            "without it"
+        )
     from beadseg.partial import outlining
-    from beadseg.sweep import command  # jax takes seconds: help comes without
+    from beadseg.sweep import command  # jax takes seconds: what is refused, is at once
     from beadseg.training import hosts
     from beadseg.training.loop import train
     from beadseg.training.run_folder import default_workdir
     from beadseg.training.tracking.summary import cautions, sentence
     from beadseg.training.tracking.wandb_mode import sync_command
 
-    config = _loaded(CONFIG.value)
-    file = config_flags.get_config_filename(flags.FLAGS["config"])
-    name = Path(file.split(":")[0]).stem
-    sweep = command.sweep_of(file, config)
-    if sweep is not None and config.partial.self_training:
-        raise BeadsegError(
-            f"config.partial.self_training is for one run, and {file} a sweep"
-        )
     if DRY_RUN.value:
-        print(command.dry_run(sweep or command.Sweep([{}], None), config))
+        print(command.dry_run(sweep or Sweep([{}], None), config))
         return
-    several = PROCESSES.value > 1
-    if several and (sweep is not None or config.partial.self_training):
-        what = "a sweep" if sweep is not None else "config.partial.self_training"
-        raise BeadsegError(
-            f"--processes={PROCESSES.value} train one model, not {what}: start {what} "
-            "without it"
-        )
     if sweep is not None:
         share = command.Share(TASK.value, TASKS.value)
         folder = Path(WORKDIR.value) if WORKDIR.value else None

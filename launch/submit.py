@@ -35,6 +35,8 @@ from beadseg import main as beadseg_main  # noqa: E402  (defines --config, --wor
 from beadseg.errors import BeadsegError  # noqa: E402
 from beadseg.files import write_whole, writing  # noqa: E402
 from beadseg.quoting import counted, is_printable  # noqa: E402
+from beadseg.sweep.sweep_file import sweep_of, sweep_workdir  # noqa: E402
+from beadseg.training.run_folder import default_workdir  # noqa: E402
 
 SCHEDULER = flags.DEFINE_enum("scheduler", None, ["slurm", "pbs"], "of the cluster")
 PBS = flags.DEFINE_enum(
@@ -157,11 +159,9 @@ def _together() -> int:
     """Nodes of a task: those of a run train one model, those of a sweep their own."""
     if NODES.value == 1:
         return 1
-    from beadseg.sweep import command  # jax takes seconds
-
     config = beadseg_main.CONFIG.value
     file = config_flags.get_config_filename(flags.FLAGS["config"])
-    if command.sweep_of(file, config) is not None:
+    if sweep_of(file, config) is not None:
         return 1
     if config.partial.self_training:
         raise BeadsegError(
@@ -176,13 +176,10 @@ def _workdir() -> tuple[Path, str]:
     config = beadseg_main.CONFIG.value
     if beadseg_main.WORKDIR.value:
         return Path(beadseg_main.WORKDIR.value).resolve(), name
-    from beadseg.sweep import command  # jax takes seconds
-    from beadseg.training.run_folder import default_workdir
-
-    sweep = command.sweep_of(file, config)
+    sweep = sweep_of(file, config)
     if sweep is None:
         return default_workdir(name, config).resolve(), name
-    return command.sweep_workdir(sweep, config, name).resolve(), name
+    return sweep_workdir(sweep, config, name).resolve(), name
 
 
 def _kind_of_pbs(dry: bool) -> str:

@@ -21,9 +21,9 @@ from beadseg.inference.networks.tiles import Network
 from beadseg.inference.outputs.kinds import OUTPUTS, TABLES, Output, TableKind
 from beadseg.inference.run import load_run
 from beadseg.losses import LOSSES
-from beadseg.sweep.command import sweep_of
 from beadseg.sweep.folder import SweepFolder
 from beadseg.sweep.search import SEARCHES, All, search_of
+from beadseg.sweep.sweep_file import sweep_of
 from beadseg.training.loop import train
 from configs import base
 from tests.inference import bright

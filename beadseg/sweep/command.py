@@ -1,52 +1,21 @@
 """What `beadseg.main` does with a config file that is a sweep."""
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import jax
 from ml_collections import ConfigDict
 
-from beadseg.config import load_module
-from beadseg.files import read_json
 from beadseg.quoting import counted
 from beadseg.sweep import plan, programs
 from beadseg.sweep.dashboard import log_leaderboard
 from beadseg.sweep.folder import SweepFolder
-from beadseg.sweep.points import Point, Space, collect, configs, describe, draws
+from beadseg.sweep.points import configs, describe
 from beadseg.sweep.queue import Share
 from beadseg.sweep.report import settings_of, winner, write_report
 from beadseg.sweep.run import Outcome, run_sweep
-from beadseg.sweep.search import SEARCHES
-from beadseg.training.run_folder import default_workdir
+from beadseg.sweep.sweep_file import Sweep, sweep_workdir
 from beadseg.training.tracking.summary import cautions
 from beadseg.training.tracking.wandb_mode import sync_command
-
-
-class Sweep(NamedTuple):
-    """What a config file adds to its `get_config()`."""
-
-    points: list[Point]
-    space: Space | None
-
-
-def sweep_of(file: str, config: ConfigDict) -> Sweep | None:
-    """The sweep of a config file; None if it has neither `sweep` nor `space`.
-
-    Args:
-      file: as given to --config, perhaps with ":argument".
-      config: the base settings; `sweep.search` and `sweep.trials` say what of a space.
-    """
-    module = load_module(file.split(":")[0])
-    if not (hasattr(module, "sweep") or hasattr(module, "space")):
-        return None
-    space = module.space() if hasattr(module, "space") else None
-    search = SEARCHES.get(config.sweep.search)  # the run refuses an unknown one
-    if search is not None and search.of_space:
-        return Sweep([], space)
-    if hasattr(module, "sweep"):
-        return Sweep(collect(module.sweep, config), space)
-    return Sweep(draws(space, config.sweep.trials, config.seed), space)
 
 
 def run(
@@ -66,23 +35,6 @@ def run(
     last = f"leaderboard and report: {workdir / 'leaderboard.csv'}, {page}"
     print("\n".join([last, *sync_command(workdir)]))
     return 1 if outcome.skipped else 0
-
-
-def sweep_workdir(sweep: Sweep, config: ConfigDict, name: str) -> Path:
-    """`runs/NAME-KEY`, KEY made from the settings and the points."""
-
-    def listed(points: Iterable[Point], epochs: int) -> list:
-        """A run may grow, a sweep may not."""
-        return [*(sorted(map(list, point.items())) for point in points), epochs]
-
-    def settings_in(folder: Path) -> dict[str, Any]:
-        content = read_json(folder / "sweep.json")
-        fields = content["config"]
-        return fields | {"points": listed(content["points"], fields["train.epochs"])}
-
-    settings = config.copy_and_resolve_references().unlock()
-    settings.points = listed(sweep.points, config.train.epochs)
-    return default_workdir(name, settings, settings_in)
 
 
 def dry_run(sweep: Sweep, config: ConfigDict) -> str:

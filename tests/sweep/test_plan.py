@@ -8,9 +8,9 @@ import pytest
 from beadseg import models
 from beadseg.errors import BeadsegError
 from beadseg.sweep import command, plan
-from beadseg.sweep.command import Sweep, sweep_workdir
 from beadseg.sweep.folder import SweepFolder
 from beadseg.sweep.points import configs, over, product
+from beadseg.sweep.sweep_file import Sweep, sweep_of, sweep_workdir
 from beadseg.training.run_data import open_data
 from configs import base, sweep_grid, sweep_loss, sweep_lr, sweep_seeds
 
@@ -53,7 +53,7 @@ def test_each_field_is_of_its_kind(field, values, count):
     [(sweep_grid, 108, 18), (sweep_loss, 12, 6), (sweep_lr, 8, 1), (sweep_seeds, 5, 1)],
 )
 def test_shipped_sweeps_have_the_members_and_programs_they_say(file, members, programs):
-    found = command.sweep_of(file.__file__, file.get_config())
+    found = sweep_of(file.__file__, file.get_config())
     line = command.summary(found, file.get_config())
     assert line.startswith(f"{members} members in ")
     assert str(programs) in line or (programs == 1 and "one compiled" in line)
@@ -102,11 +102,11 @@ def test_the_time_of_a_dry_run_is_that_of_steps_programs_and_members(monkeypatch
     points = product(over("loss.name", "bce", "dice"), over("seed", 0, 1, 2))
     flop = plan.cost(config).flop
     monkeypatch.setattr(plan, "device_speed", lambda: 3000 * flop / 20)  # 20 s each
-    found = command.dry_run(command.Sweep(points, None), config)
+    found = command.dry_run(Sweep(points, None), config)
     seconds = 6 * (20 + plan.MEMBER) + 2 * plan.PROGRAM
     assert f"{seconds / 60:.0f} min in all" in found
     config.train.steps_per_epoch, config.data.dir = None, "somewhere"
-    found = command.dry_run(command.Sweep(points, None), config)
+    found = command.dry_run(Sweep(points, None), config)
     assert "time: not known before images are read" in found
 
 
@@ -125,7 +125,7 @@ def test_a_dry_run_names_groups_members_memory_and_how():
     config.model.width, config.model.depth, config.data.crop = 4, 1, 16
     config.train.steps_per_epoch = 10
     points = product(over("loss.name", "bce", "dice"), over("seed", 0, 1))
-    found = command.dry_run(command.Sweep(points, None), config)
+    found = command.dry_run(Sweep(points, None), config)
     for words in (
         "group 1: loss.name=dice; 2 members, 2 at once",
         "  member 003: seed=1",

@@ -21,7 +21,9 @@ from tests.tiny import FOUR_IMAGES, tiny_config
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
     return tiny_config(
-        data__cache_dir=str(tmp_path_factory.mktemp("cache")), **FOUR_IMAGES
+        data__cache_dir=str(tmp_path_factory.mktemp("cache")),
+        model__depth=1,
+        **FOUR_IMAGES,
     )
 
 
@@ -203,8 +205,9 @@ def test_where_all_checkpoints_are_damaged_it_is_one_line(run, config):
     (run / "summary.json").unlink()
     for file in (run / "checkpoints").glob("*/state/d/*"):
         file.write_bytes(b"")
-    with pytest.raises(BeadsegError, match="cannot be read") as error:
+    with pytest.raises(BeadsegError, match="checkpoint cannot be read") as error:
         train(config, run, "run")
+    assert f"{run / 'checkpoints'}/" in str(error.value)
     assert len(str(error.value).splitlines()) == 1
 
 

@@ -69,3 +69,16 @@ def test_the_time_left_is_that_of_the_steps_without_the_start():
     assert told == pytest.approx(list(range(99, 90, -1)), rel=0.7)
     assert told[-1] == pytest.approx(91, rel=0.05)
     bar.close()
+
+
+def test_damaged_training_labels_do_not_damage_validation(here, tmp_path):
+    here.model.depth, here.train.epochs, here.train.steps_per_epoch = 1, 1, 1
+    here.log.images_every = 0
+    here.data.generated.damage = "drop_random"
+    splits = []
+    for amount in (0.0, 0.8):
+        here.data.generated.amount = amount
+        workdir = tmp_path / f"run{amount}"
+        train(here, workdir, "run")
+        splits.append(json.loads((workdir / "split.json").read_text()))
+    assert splits[0] == splits[1]

@@ -19,7 +19,8 @@ from tests.inference.bright import write_run
 
 
 def state_of(config):
-    return create_state(models.build(config.model), config, hyperparameters(config))
+    model = models.build(config.model)
+    return jax.jit(lambda hp: create_state(model, config, hp))(hyperparameters(config))
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from beadseg.training.step import learning_rate
 
 
 def state_of(config):
-    return create_state(models.build(config.model), config, hyperparameters(config))
+    model = models.build(config.model)
+    return jax.jit(lambda hp: create_state(model, config, hp))(hyperparameters(config))
 
 
 def evaluated(state, config, losses, jaccards):

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +19,7 @@ GOLDEN = {"loss": 0.6795185, "gradient_norm": 0.0820064}
 def begin(config):
     model = models.build(config.model)
     hp = hyperparameters(config)
-    return model, hp, create_state(model, config, hp)
+    return model, hp, jax.jit(lambda hp: create_state(model, config, hp))(hp)
 
 
 def run_steps(config, batch, devices, count=4):
@@ -66,9 +68,10 @@ def test_a_member_of_a_vmapped_sweep_equals_the_run_alone(tiny, batch):
         members.append(hyperparameters(config))
     step = make_train_step(model, tiny, 100)
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
-    together = jax.vmap(lambda hp: create_state(model, tiny, hp))(stacked)
+    create = jax.jit(lambda hp: create_state(model, tiny, hp))
+    together = jax.jit(jax.vmap(create))(stacked)
     sweep = jax.jit(jax.vmap(step, in_axes=(0, 0, None)))
-    alone = [create_state(model, tiny, hp) for hp in members]
+    alone = [create(hp) for hp in members]
     single = jax.jit(step)
     for _ in range(3):
         together, _ = sweep(together, stacked, batch)
@@ -83,7 +86,7 @@ def test_a_member_of_a_vmapped_sweep_equals_the_run_alone(tiny, batch):
 def test_the_update_is_that_of_optax_adamw_after_clipping(tiny, batch):
     tiny.model.dropout = 0.0
     tiny.optim.clip_norm = 0.05
-    tiny.optim.weight_decay = 0.1
+    tiny.optim.weight_decay = 1.0
     model, hp, state = begin(tiny)
 
     def mean_loss(params):
@@ -100,15 +103,17 @@ def test_the_update_is_that_of_optax_adamw_after_clipping(tiny, batch):
     )
     reference = optax.chain(
         optax.clip_by_global_norm(0.05),
-        optax.adamw(1e-3, weight_decay=0.1, mask=decayed),
+        optax.adamw(1e-3, weight_decay=1.0, mask=decayed),
     )
-    gradients = jax.grad(mean_loss)(state.params)
-    with jax.numpy_dtype_promotion("standard"):
-        updates, _ = reference.update(
-            gradients, reference.init(state.params), state.params
-        )
-    expected = optax.apply_updates(state.params, updates)
-    found, sums = make_train_step(model, tiny, 100)(state, hp, batch)
+
+    def updated(params):
+        gradients = jax.grad(mean_loss)(params)
+        with jax.numpy_dtype_promotion("standard"):
+            updates, _ = reference.update(gradients, reference.init(params), params)
+        return gradients, optax.apply_updates(params, updates)
+
+    gradients, expected = jax.jit(updated)(state.params)
+    found, sums = jax.jit(make_train_step(model, tiny, 100))(state, hp, batch)
     assert_close(jax.device_get(found.params), jax.device_get(expected), 1e-4, 1e-5)
     assert float(sums.gradient_norm) == pytest.approx(
         float(optax.tree.norm(gradients)), rel=1e-4
@@ -126,14 +131,11 @@ def test_unknown_pixels_change_nothing(tiny, batch):
 def test_training_counts_equal_a_count_by_hand(tiny, batch):
     model, hp, state = begin(tiny)
     tiny.model.dropout = 0.0
-    outputs, _ = model.apply(
-        {"params": state.params, "batch_stats": state.statistics},
-        batch["image"],
-        train=True,
-        mutable=["batch_stats"],
-    )
+    forward = functools.partial(model.apply, train=True, mutable=["batch_stats"])
+    variables = {"params": state.params, "batch_stats": state.statistics}
+    outputs, _ = jax.jit(forward)(variables, batch["image"])
     hp = hyperparameters(tiny)
-    _, sums = make_train_step(model, tiny, 100)(state, hp, batch)
+    _, sums = jax.jit(make_train_step(model, tiny, 100))(state, hp, batch)
     found, bead = np.asarray(outputs["mask"]) >= 0, batch["mask"] > 0
     known = batch["weight"] > 0
     assert int(sums.confusion.true_positive) == (found & bead & known).sum()
