@@ -63,7 +63,7 @@ def size_intervals(values: np.ndarray, image: np.ndarray) -> Intervals:
 def rate_interval(
     counts: np.ndarray, exposure: np.ndarray, weights: np.ndarray
 ) -> Interval:
-    """Of beads per exposure (images, or their areas), by drawing images.
+    """Of beads per exposure (images, or their areas): Student's t, by drawing images.
 
     Of one image Poisson's (Garwood 1936), of as many beads as vary that much.
 
@@ -78,7 +78,9 @@ def rate_interval(
         return low / exposure.sum(), high / exposure.sum()
     times = _drawn(len(counts), DRAWS, np.random.default_rng(0))
     rates = (times @ counts) / (times @ exposure)
-    return _interval(rates, counts.sum() / exposure.sum(), len(counts))
+    found = float(counts.sum() / exposure.sum())
+    wide = _wide(len(counts)) * float(np.std(rates))
+    return max(found - wide, 0.0), found + wide
 
 
 def _drawn(units: int, draws: int, random: np.random.Generator) -> np.ndarray:
@@ -118,7 +120,13 @@ def _interval(
     if found <= 0:
         return 0.0, 0.0
     logs = np.log(np.maximum(draws / found, _LEAST))
-    few = units / (units - 1)
-    middle = found * np.exp(-few * np.mean(logs)) if biased else found
-    wide = special.stdtrit(units - 1, (1 + LEVEL) / 2) * np.sqrt(few) * np.std(logs)
-    return float(middle * np.exp(-wide)), float(middle * np.exp(wide))
+    bias = units / (units - 1) * np.mean(logs) if biased else 0.0
+    wide = _wide(units) * np.std(logs)
+    low, high = (float(found * np.exp(end - bias)) for end in (-wide, wide))
+    return low, high
+
+
+def _wide(units: int) -> float:
+    """Half an interval, in standard deviations of draws of so many units."""
+    of_t = special.stdtrit(units - 1, (1 + LEVEL) / 2)
+    return float(of_t * np.sqrt(units / (units - 1)))

@@ -108,8 +108,14 @@ def test_rates_of_images_that_differ_have_students_interval(images):
     counts = np.random.default_rng(images).poisson(10_000, images).astype(float)
     low, high = rate_interval(counts, np.ones(images), np.ones(images))
     error = stats.sem(counts) * stats.t.ppf(0.975, images - 1)
-    assert np.log(high / low) / 2 == pytest.approx(error / counts.mean(), rel=0.06)
-    assert np.sqrt(high * low) == pytest.approx(counts.mean())
+    assert (high - low) / 2 == pytest.approx(error, rel=0.06)
+    assert (high + low) / 2 == pytest.approx(counts.mean())
+
+
+def test_an_image_without_beads_among_others_leaves_a_rate_from_zero():
+    low, high = rate_interval(np.array([10.0, 0.0, 3.0]), np.ones(3), np.ones(13))
+    error = stats.sem([10, 0, 3]) * stats.t.ppf(0.975, 2)
+    assert low == 0 and high == pytest.approx(13 / 3 + error, rel=0.06)
 
 
 def test_images_without_any_bead_leave_a_rate_that_poisson_allows():
