@@ -8,12 +8,14 @@ from beadseg.analysis.overview import Overview
 from beadseg.analysis.rules import recommend
 
 FILE = "recommended.py"
+_BY = "by what `beadseg analyze` found."
+_HEAD = 2000  # bytes of a config, that its first line is among
 
 
 def write_config(overview: Overview, folder: Path, where: Path) -> str:
     """The text of a config that trains on `folder`; it will lie in `where`."""
     lines = [
-        f'"""Settings for {_quoted(folder.name)}, by what `beadseg analyze` found.',
+        f'"""Settings for {_quoted(folder.name)}, {_BY}',
         "",
         f"  python -m beadseg.main --config={_quoted(shlex.quote(str(where / FILE)))}",
         "",
@@ -42,6 +44,21 @@ def write_config(overview: Overview, folder: Path, where: Path) -> str:
         lines += [f"    # {line}" for line in comment]
         lines.append(f"    c.{field} = {choice.value!r}")
     return "\n".join([*lines, "    return c", ""])
+
+
+def remove_config(where: Path) -> None:
+    """Removes the config that an older analysis wrote there; nobody else's.
+
+    Raises:
+      OSError: it cannot be removed.
+    """
+    file = where / FILE
+    try:
+        ours = _BY in file.read_bytes()[:_HEAD].decode(errors="replace")
+    except FileNotFoundError:
+        return
+    if ours:
+        file.unlink()
 
 
 def _quoted(text: str) -> str:

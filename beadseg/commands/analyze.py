@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> dict:
     from beadseg.analysis.analysis_page import write_page
     from beadseg.analysis.fingerprint import take_fingerprint
     from beadseg.analysis.overview import look_over
-    from beadseg.analysis.recommendation import FILE, write_config
+    from beadseg.analysis.recommendation import FILE, remove_config, write_config
     from beadseg.analysis.regime import regime
     from beadseg.analysis.rules import complain
     from beadseg.config import base_config, load_config
@@ -76,6 +76,8 @@ def run(options: argparse.Namespace) -> dict:
         if file:
             text = write_config(overview, folder.path, output)
             write_whole(part / file.name, text)
+        else:
+            remove_config(output)
         write_json(part / "analysis.json", result)
         write_page(
             part / "analysis.html",

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +183,9 @@ def _outputs(text: str) -> tuple[str, ...]:
     kinds = tuple(dict.fromkeys(text.split(",")))
     unknown = [kind for kind in kinds if kind not in choices()]
     if unknown:
+        near = get_close_matches(unknown[0], choices(), 1)
+        meant = f": did you mean {near[0]}?" if near else ""
         raise argparse.ArgumentTypeError(
-            f"{unknown[0]!r} is none of {', '.join(choices())}"
+            f"{unknown[0]!r} is none of {', '.join(choices())}{meant}"
         )
     return kinds

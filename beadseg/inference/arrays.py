@@ -1,8 +1,10 @@
 """What a person gives in Python: one image in memory, or several."""
 
+import re
 import sys
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,33 @@ from beadseg.errors import BeadsegError
 from beadseg.quoting import printable
 
 _ARRAY = ("__array__", "__array_interface__", "ndim")
+
+
+# Of commands, with the arguments that are the same in Python.
+_OPTIONS = {"min-score": "min_score", "pixel-size": "pixel_size"}
+_OPTIONS |= {name: name for name in ("threshold", "diameter", "polarity")}
+_OPTIONS |= {name: name for name in ("top", "tile", "overlap")}
+_OPTION = re.compile(rf"(?<![\w-])--({'|'.join(_OPTIONS)})(?![\w-])")
+_OTHER = re.compile(r"\banother(?: folder)? with -o(?![\w-])")
+_RUN = re.compile(r" with --run(?![\w-])")
+_AGAIN = "run the same command again"
+
+
+def as_arguments(line: str) -> str:
+    """A line for who gave options to a command, for who gave arguments in Python."""
+    line = _OTHER.sub("another folder", _RUN.sub("", line))
+    line = line.replace(_AGAIN, "do it again")
+    return _OPTION.sub(lambda found: _OPTIONS[found[1]], line)
+
+
+@contextmanager
+def naming_arguments() -> Iterator[None]:
+    """Lets an error name the arguments of Python where it names options."""
+    try:
+        yield
+    except BeadsegError as error:
+        error.args = (as_arguments(str(error)), *error.args[1:])
+        raise
 
 
 def is_batch(given: Any) -> bool:

@@ -17,6 +17,7 @@ import beadseg
 from beadseg.errors import BeadsegError, note
 from beadseg.files import user_path, writing
 from beadseg.inference import doubts
+from beadseg.inference.arrays import as_arguments, naming_arguments, usable
 from beadseg.inference.records import records
 from beadseg.quoting import counted, is_printable, short_name
 from beadseg.tables import Table, constant, stacked
@@ -87,7 +88,6 @@ class Prediction:
         Raises:
           BeadsegError: pixels, or an image of another size.
         """
-        from beadseg.inference.arrays import usable
         from beadseg.inference.outputs.channels import in_channel
 
         if not isinstance(channels, Mapping):
@@ -196,7 +196,8 @@ class Predictions(Sequence[Prediction]):
         if not self._all:
             return []
         rows = [{"image": p.name} | p.image for p in self]
-        return doubts.mark(rows, self[0].predictor.has_calibrated_scores)
+        lines = doubts.mark(rows, self[0].predictor.has_calibrated_scores)
+        return [as_arguments(line) for line in lines]
 
     def to_pandas(self) -> pandas.DataFrame:
         """All beads under each other, with the columns of beads.csv.
@@ -223,14 +224,21 @@ class Predictions(Sequence[Prediction]):
 
         See `Prediction.save`; `names`: a name for each image.
         """
-        from beadseg.inference import batch, inputs
-
         folder = user_path(folder)
         if not self._all:
             raise BeadsegError(f"{folder}: there is no image to save: predict some")
         names = file_names(
             [p.name for p in self] if names is None else names, len(self)
         )
+        with naming_arguments():
+            self._save(folder, names)
+        if report:
+            beadseg.report(folder)
+        return folder
+
+    def _save(self, folder: Path, names: list[str]) -> None:
+        from beadseg.inference import batch, inputs
+
         predictor = self[0].predictor
         options = batch.Options(folder, self[0].settings, resume=True)
         failed: list[str] = []
@@ -251,9 +259,6 @@ class Predictions(Sequence[Prediction]):
             batch.write_tables([*there, *names], calibrated, options, failed)
         for line in failed:
             note(line)
-        if report:
-            beadseg.report(folder)
-        return folder
 
 
 def file_names(names: Iterable[str], count: int) -> list[str]:

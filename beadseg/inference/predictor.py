@@ -14,7 +14,14 @@ from beadseg.data.masks import sizes
 from beadseg.data.scaling import scaled_shape
 from beadseg.errors import BeadsegError
 from beadseg.files import user_path
-from beadseg.inference.arrays import is_batch, named, progress_bar, usable
+from beadseg.inference.arrays import (
+    as_arguments,
+    is_batch,
+    named,
+    naming_arguments,
+    progress_bar,
+    usable,
+)
 from beadseg.inference.looking import Looker
 from beadseg.inference.networks.tiles import TILE, Network
 from beadseg.inference.outputs.measure import BAND, Measurer, keep_only
@@ -85,8 +92,9 @@ def load(
         whole = isinstance(value, Integral) and not isinstance(value, bool)
         if value is not None and not whole:
             raise BeadsegError(f"{name} = {value!r:.80}: give a whole number")
-    loaded = load_runs([user_path(run) for run in runs if run is not None], top)
-    return Predictor(loaded, tile=tile, overlap=overlap, augment=augment)
+    with naming_arguments():
+        loaded = load_runs([user_path(run) for run in runs if run is not None], top)
+        return Predictor(loaded, tile=tile, overlap=overlap, augment=augment)
 
 
 class Predictor:
@@ -153,24 +161,45 @@ class Predictor:
           BeadsegError: pixels, or settings that make no sense; of several images before
             any is looked at.
         """
-        settings = Settings(threshold, diameter, min_score, polarity)
         if pixel_size is not None and not (
             isinstance(pixel_size, Real)
             and not isinstance(pixel_size, bool)
             and is_pixel_size(pixel_size)
         ):
             raise BeadsegError(f"pixel_size {pixel_size}: give um above 0")
+        with naming_arguments():
+            settings = Settings(threshold, diameter, min_score, polarity)
         channel = self.runs[0].channel
 
         def find(name: str, image: np.ndarray) -> Prediction:
-            found = self.finish(self.look(image, settings, pixel_size), pixel_size)
-            return replace(found, name=name)
+            with naming_arguments():
+                found = self.find(image, settings, pixel_size)
+            notes = tuple(as_arguments(line) for line in found.notes)
+            return replace(found, name=name, notes=notes)
 
         if not is_batch(array):
             return find(NAME, usable(array, "the image", channel))
         images = {n: usable(a, n, channel) for n, a in named(array).items()}
         bar = progress_bar(images.items(), "predicting", unit="image")
         return Predictions([find(*pair) for pair in bar])
+
+    def find(
+        self,
+        image: np.ndarray,
+        settings: Settings,
+        pixel_size: float | None = None,
+    ) -> Prediction:
+        """Finds and measures the beads of one image, for a command.
+
+        Args:
+          image: [H, W], of `arrays.usable`.
+          settings: what was asked for.
+          pixel_size: um.
+
+        Raises:
+          BeadsegError: settings that make no sense, named as options of a command.
+        """
+        return self.finish(self.look(image, settings, pixel_size), pixel_size)
 
     def look(
         self,

@@ -52,15 +52,19 @@ def load_predict(run: Path | None, settings: Any = None) -> Predict:
 
     `settings`, of `beadseg.inference.settings`, say which beads count.
     """
-    import beadseg  # jax takes seconds: commands without a model start at once
+    # jax takes seconds: commands without a model start at once
+    from beadseg.inference.arrays import usable
+    from beadseg.inference.predictor import Predictor
+    from beadseg.inference.run import load_runs
+    from beadseg.inference.settings import Settings
 
-    predictor = beadseg.load(run) if run else beadseg.load()
+    predictor = Predictor(load_runs([run] if run else [], None))
+    asked = settings or Settings()
 
     def predict(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-        asked = {} if settings is None else vars(settings)
-        found = predictor.predict(image, **asked)
-        threshold = asked.get("threshold", "auto")
-        return found.labels, found.probability, predictor.threshold(threshold)
+        image = usable(image, "the image", predictor.runs[0].channel)
+        found = predictor.find(image, asked)
+        return found.labels, found.probability, predictor.threshold(asked.threshold)
 
     return predict
 

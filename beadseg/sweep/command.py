@@ -72,7 +72,7 @@ def dry_run(sweep: Sweep, config: ConfigDict) -> str:
     lines.append(_how(config))
     if total:
         device = jax.devices()[0].device_kind
-        lines.append(f"estimated on this {device}: {_time(total)} in all")
+        lines.append(f"estimated on this {device}: {_time(plan.START + total)} in all")
     else:
         lines.append(
             "time: not known before images are read; --config.train.steps_per_epoch "

@@ -71,6 +71,26 @@ def test_images_without_masks_get_a_page_and_no_settings(write, analyze, capsys)
     assert "nothing to train on" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_config_of_an_older_analysis_goes_with_it(write, analyze, ours):
+    """Where nothing is recommended any more; a file of somebody else stays."""
+    rng = np.random.default_rng(0)
+    images = {name: rng.integers(0, 255, (64, 64), np.uint8) for name in "abcd"}
+    mask = np.zeros((64, 64), np.uint8)
+    mask[20:30, 20:30] = 1
+    folder = write(images, dict.fromkeys(images, mask))
+    out, _ = analyze(folder)
+    config = out / "recommended.py"
+    assert config.exists()
+    if not ours:
+        config.write_text('"""My own."""\n')
+    for file in (folder / "masks").iterdir():
+        file.unlink()
+    _, code = analyze(folder)
+    assert code == 0 and config.exists() == (not ours)
+    assert "recommended.py" not in (out / "analysis.html").read_text()
+
+
 @pytest.mark.parametrize("value", [0, 255])
 def test_empty_and_full_masks_get_a_page(write, analyze, value):
     rng = np.random.default_rng(0)

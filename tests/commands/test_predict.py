@@ -561,3 +561,9 @@ def test_a_pyramid_in_bands_gives_the_files_of_one_in_memory(
     assert np.sum(np.abs(np.log(np.divide(sizes, DIAMETER))) < 0.1) == 64
     assert np.sum(np.abs(np.log(np.divide(sizes, 6.4 * DIAMETER))) < 0.1) == 1
     assert_same_folders(*outs)
+
+
+def test_a_kind_of_file_that_is_none_is_answered_with_the_near_one(capsys):
+    code, _, (line,) = call(capsys, "predict", "images", "--only", "labels,overlay")
+    assert code == 2 and "'overlay' is none of labels, " in line
+    assert line.endswith("did you mean overlays? (see beadseg predict --help)")

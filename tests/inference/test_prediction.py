@@ -1,6 +1,7 @@
 """What is found in images in memory, against what the command writes of their files."""
 
 import csv
+import re
 import sys
 
 import numpy as np
@@ -10,6 +11,7 @@ import tifffile
 import beadseg
 from beadseg import cli
 from beadseg.errors import BeadsegError
+from beadseg.inference.arrays import as_arguments
 from beadseg.inference.records import DONE
 from tests.inference.bright import DIAMETER, beads_image
 
@@ -319,3 +321,49 @@ def test_a_notebook_runs_a_batch_with_a_bar(bright_run, tmp_path):
     assert "<img" in one[0]["data"]["text/html"]
     assert one[0]["data"]["text/plain"].startswith("<image_000: 25 beads")
     assert "image/png" in plot[-1]["data"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"threshold": 2}, "threshold 2: give a number between 0 and 1"),
+        ({"diameter": -1.0}, "diameter -1: give px above 0"),
+        ({"min_score": 3}, "min_score 3: give a number from 0 to below 1"),
+        ({"polarity": "both"}, "polarity both: give one of any, bright, dark"),
+    ],
+)
+def test_an_error_in_python_names_the_argument(bright, asked, says):
+    with pytest.raises(BeadsegError) as told:
+        bright.predict(two_images()["a"], **asked)
+    assert str(told.value) == says
+
+
+def test_errors_of_saving_and_loading_name_no_option(bright, tmp_path):
+    found = bright.predict(two_images()["a"])
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "x.txt").write_text("of somebody")
+    found.save(tmp_path / "out", report=False)
+    other = bright.predict(two_images()["a"], threshold=0.7)
+    for act, says in (
+        (lambda: found.save(tmp_path / "mine"), "give another folder"),
+        (lambda: found.save(tmp_path / "mine" / "x.txt"), "another folder, then do it"),
+        (lambda: other.save(tmp_path / "out", "b"), "the same, or another folder"),
+        (lambda: beadseg.load(tmp_path / "none"), "give the folder of a run"),
+        (lambda: beadseg.load("default", top=0), "top 0: give at least 1"),
+    ):
+        with pytest.raises(BeadsegError, match=says) as told:
+            act()
+        assert not re.search(r"(?<!\w)--?[a-z]", str(told.value)), told.value
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("try --min-score 0.8 or --diameter", "try min_score 0.8 or diameter"),
+        ("beadseg predict again with --resume", "beadseg predict again with --resume"),
+        ("is there: give another with -o", "is there: give another folder"),
+        ("my--threshold, x-o.tif", "my--threshold, x-o.tif"),
+    ],
+)
+def test_only_options_that_python_has_are_named_as_its_arguments(line, told):
+    assert as_arguments(line) == told

@@ -26,6 +26,7 @@ class Server:
     """`beadseg review` in a process of its own."""
 
     def __init__(self, folder: Path, stderr=None, browser: bool = False):
+        self.folder = folder
         # Tests may run under nohup, whose wish is respected.
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
         self.process = subprocess.Popen(

@@ -103,7 +103,7 @@ def test_the_time_of_a_dry_run_is_that_of_steps_programs_and_members(monkeypatch
     flop = plan.cost(config).flop
     monkeypatch.setattr(plan, "device_speed", lambda: 3000 * flop / 20)  # 20 s each
     found = command.dry_run(Sweep(points, None), config)
-    seconds = 6 * (20 + plan.MEMBER) + 2 * plan.PROGRAM
+    seconds = plan.START + 6 * (20 + plan.MEMBER) + 2 * plan.PROGRAM
     assert f"{seconds / 60:.0f} min in all" in found
     config.train.steps_per_epoch, config.data.dir = None, "somewhere"
     found = command.dry_run(Sweep(points, None), config)

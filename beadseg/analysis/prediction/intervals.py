@@ -1,5 +1,6 @@
 """Bootstrap intervals of the median and the CV of sizes of beads in images."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -9,10 +10,10 @@ from beadseg.analysis.calibration.intervals import Interval, poisson_interval
 from beadseg.analysis.calibration.regression import LEVEL
 
 DRAWS = 1000
-MANY = 30  # images, from which beads need not be drawn within them
 _WEIGHTS = 2_000_000  # held at once
 _WORK = 40_000_000  # weights in all; of very many beads there are fewer draws
 _FEWEST = 300  # draws
+_LEAST = 1e-3  # of what was found, that a draw gives
 
 
 class Intervals(NamedTuple):
@@ -25,13 +26,13 @@ class Intervals(NamedTuple):
 def size_intervals(values: np.ndarray, image: np.ndarray) -> Intervals:
     """Of the median and of the CV of sizes.
 
-    Images are drawn with replacement, then beads within those drawn. Drawing images
-    alone counts the spread within them already, but for 1 / m of it where there are m
-    images; drawing n of n beads as well would count it twice (Davison and Hinkley 1997,
-    Bootstrap Methods, 3.8). So m n beads are drawn within an image of n: of one image
-    that is the plain bootstrap, and of `MANY` it is left out. The intervals are Efron's
-    BCa (1987, JASA 82, 171), as wide as Student's t asks for of so few images
-    (Hesterberg 2015, Am. Stat. 69, 371). One image tells nothing of how images differ.
+    Images are drawn with replacement, of one image its beads. The spread of the draws
+    counts that between beads within images as well, for each image brings its own
+    (Davison and Hinkley 1997, Bootstrap Methods, 3.8); of m images it is too small by
+    sqrt(1 - 1 / m). An interval is that of Student's t with m - 1 degrees of freedom,
+    of the logarithm, and of the CV without its bootstrap bias: quantiles of draws of a
+    few images end where those images do, and hold the truth too seldom (Hesterberg
+    2015, Am. Stat. 69, 371). One image tells nothing of how images differ.
 
     Args:
       values: f64[N], above 0.
@@ -42,37 +43,27 @@ def size_intervals(values: np.ndarray, image: np.ndarray) -> Intervals:
     order = np.argsort(values, kind="stable")
     values = values[order]
     names, image = np.unique(image[order], return_inverse=True)
+    unit = image if len(names) > 1 else np.arange(len(values))
     # About 1: sums of squares keep their digits.
     scaled = values / values.mean()
+    powers = np.array([np.ones_like(scaled), scaled, scaled**2])
+    sums = np.array([np.bincount(unit, each) for each in powers])
     drawn = [
-        (
-            _medians(weights, values),
-            _cvs(weights.sum(1), weights @ scaled, weights @ scaled**2),
-        )
-        for weights in _weights(image, len(names), np.random.default_rng(0))
+        (_medians(times[:, unit], values), _cvs(*(times @ sums.T).T))
+        for times in _draws(sums.shape[1], len(values), np.random.default_rng(0))
     ]
     medians, cvs = (np.concatenate(part) for part in zip(*drawn, strict=True))
-    one = np.ones((1, len(values)))
-    sums = np.array([np.ones_like(scaled), scaled, scaled**2])
-    units = sums
-    if len(names) >= MANY:
-        units = np.array([np.bincount(image, each) for each in sums])
-    total = sums.sum(1)
-    without = _cvs(*(total[:, None] - units))
-    apart = without.mean() - without
-    spread = 6 * np.sum(apart**2) ** 1.5
-    skew = float(np.sum(apart**3) / spread) if spread > 0 else 0.0
-    free = (len(names) if len(names) > 1 else len(values)) - 1
+    units = sums.shape[1]
     return Intervals(
-        _interval(medians, _medians(one, values)[0], 0.0, free),
-        _interval(cvs, _cvs(*total), skew, free),
+        _interval(medians, float(np.median(values)), units),
+        _interval(cvs, _cvs(*sums.sum(1)), units, biased=True),
     )
 
 
 def rate_interval(
     counts: np.ndarray, exposure: np.ndarray, weights: np.ndarray
 ) -> Interval:
-    """Of beads per exposure (images, or their areas), by drawing images.
+    """Of beads per exposure (images, or their areas): Student's t, by drawing images.
 
     Of one image Poisson's (Garwood 1936), of as many beads as vary that much.
 
@@ -80,33 +71,31 @@ def rate_interval(
       counts, exposure: f64[m].
       weights: f64[N], how much each bead counts; NaN: it is not known.
     """
-    if len(counts) < 2:
+    if len(counts) < 2 or not counts.any():
         total, squares = weights.sum(), np.square(weights).sum()
         each = squares / total if total > 0 else 1.0
         low, high = (each * n for n in poisson_interval(float(counts.sum()) / each))
         return low / exposure.sum(), high / exposure.sum()
     times = _drawn(len(counts), DRAWS, np.random.default_rng(0))
     rates = (times @ counts) / (times @ exposure)
-    return _interval(rates, counts.sum() / exposure.sum(), 0.0, len(counts) - 1)
+    found = float(counts.sum() / exposure.sum())
+    wide = _wide(len(counts)) * float(np.std(rates))
+    return max(found - wide, 0.0), found + wide
 
 
-def _drawn(images: int, draws: int, random: np.random.Generator) -> np.ndarray:
-    """How often each image is drawn, f64[draws, images]."""
-    chance = np.full(images, 1 / images)
-    return random.multinomial(images, chance, size=draws).astype(np.float64)
+def _drawn(units: int, draws: int, random: np.random.Generator) -> np.ndarray:
+    """How often each unit is drawn, f64[draws, units]."""
+    chance = np.full(units, 1 / units)
+    return random.multinomial(units, chance, size=draws).astype(np.float64)
 
 
-def _weights(image: np.ndarray, images: int, random: np.random.Generator):
-    """How much each bead counts in some of the draws, f64[draws, N]."""
-    count = len(image)
-    left = int(np.clip(_WORK // count, _FEWEST, DRAWS))
-    at_once = max(1, _WEIGHTS // count)
+def _draws(units: int, beads: int, random: np.random.Generator) -> Iterator[np.ndarray]:
+    """How often each unit is drawn, some draws at a time, of so many beads."""
+    left = int(np.clip(_WORK // beads, _FEWEST, DRAWS))
+    at_once = max(1, _WEIGHTS // beads)
     while left > 0:
         draws = min(at_once, left)
-        weights = _drawn(images, draws, random)[:, image]
-        if images < MANY:  # Poisson's: m n drawn of n, but for their total
-            weights = random.poisson(images * weights) / images
-        yield weights[weights.any(1)]
+        yield _drawn(units, draws, random)
         left -= draws
 
 
@@ -121,12 +110,23 @@ def _cvs(count, total, squares):
         return np.sqrt(np.maximum(squares / count - mean**2, 0.0)) / mean
 
 
-def _interval(draws: np.ndarray, found: float, skew: float, free: int) -> Interval:
-    below = (np.mean(draws < found) + np.mean(draws <= found)) / 2
-    shift = special.ndtri(np.clip(below, 0.05, 0.95))
-    wide = np.sqrt((free + 1) / free) * special.stdtrit(free, (1 + LEVEL) / 2)
-    at = shift + np.array([-wide, wide])
-    # Beyond where the correction turns around the ends are those of all draws.
-    at = shift + at / np.maximum(1 - skew * at, 0.05)
-    low, high = np.quantile(draws, special.ndtr(at))
-    return float(low), float(high)
+def _interval(
+    draws: np.ndarray, found: float, units: int, biased: bool = False
+) -> Interval:
+    """Of a number >= 0 that was `found`, by what draws of so many units give.
+
+    Where it is `biased`, as draws are of what they were drawn from, that is taken off.
+    """
+    if found <= 0:
+        return 0.0, 0.0
+    logs = np.log(np.maximum(draws / found, _LEAST))
+    bias = units / (units - 1) * np.mean(logs) if biased else 0.0
+    wide = _wide(units) * np.std(logs)
+    low, high = (float(found * np.exp(end - bias)) for end in (-wide, wide))
+    return low, high
+
+
+def _wide(units: int) -> float:
+    """Half an interval, in standard deviations of draws of so many units."""
+    of_t = special.stdtrit(units - 1, (1 + LEVEL) / 2)
+    return float(of_t * np.sqrt(units / (units - 1)))

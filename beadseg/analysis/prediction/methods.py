@@ -109,11 +109,13 @@ def methods(found: Found, intervals: Intervals, tests: Tests) -> str:
     if intervals.median and intervals.cv:
         low, high = intervals.median
         least, most = (f"{100 * end:.3g}" for end in intervals.cv)
+        several = len(np.unique(found.image[found.whole])) > 1
+        units = "images" if several else "the beads of the one image"
         lines.append(
             f"The median diameter was {number(np.median(sizes))} {found.unit} (95 % "
             f"interval {number(low)} to {number(high)}) and the coefficient of "
             f"variation {100 * by_number(sizes).cv:.3g} % ({least} to {most} %; "
-            "bootstrap over images, then beads)"
+            f"bootstrap over {units}, with Student's t)"
         )
     lines.append(f"Numbers per area count {_EDGES[found.edge]}")
     for option, where in (("roi", "inside"), ("exclude", "outside")):

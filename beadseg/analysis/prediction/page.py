@@ -20,6 +20,7 @@ from beadseg.analysis.prediction.intervals import rate_interval, size_intervals
 from beadseg.analysis.prediction.methods import Tests, add_methods, left_out, number
 from beadseg.errors import BeadsegError
 from beadseg.files import user_path, writing
+from beadseg.inference.arrays import naming_arguments
 from beadseg.inference.doubts import DOUBTS, mark
 from beadseg.inference.records import read_record, records
 from beadseg.inference.settings import has_calibrated_scores, read_settings
@@ -53,7 +54,8 @@ def report(folder: str | Path) -> Path:
         with suppress(Exception):  # damaged in any way: write_tables has told of it
             rows.append(read_record(file)[0])
     mark(rows, has_calibrated_scores(settings))
-    return write_report(read_found(folder, rows, settings))
+    with naming_arguments():
+        return write_report(read_found(folder, rows, settings))
 
 
 def write_report(

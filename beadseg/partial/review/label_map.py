@@ -56,14 +56,14 @@ class LabelMap:
         }
         self.next_id = max(self.beads, default=0) + 1
 
-    def median_diameter(self) -> float | None:
-        """px of the beads in the mask, of their boxes; None: there is none."""
-        sides = [
-            (box[0].stop - box[0].start + box[1].stop - box[1].start) / 2
-            for number, box in self.boxes.items()
-            if self.beads[number].state in IN_MASK
-        ]
-        return float(np.median(sides)) if sides else None
+    def near(self, y: float, x: float, most: int) -> list[int]:
+        """The beads in the mask that are nearest to a place; cut ones are the last."""
+        numbers = [n for n in self.boxes if self.beads[n].state in IN_MASK]
+        ends = [[(s.start, s.stop) for s in self.boxes[n]] for n in numbers]
+        ends = np.array(ends, float).reshape(-1, 2, 2)  # axis, start or stop
+        cut = ((ends[..., 0] == 0) | (ends[..., 1] == self.labels.shape)).any(1)
+        away = np.square(ends.mean(-1) - 0.5 - (y, x)).sum(1)
+        return [numbers[i] for i in np.lexsort((away, cut))[:most]]
 
     def apply(self, change: Change) -> None:
         """Does a change."""

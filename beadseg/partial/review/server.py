@@ -37,6 +37,7 @@ _STATIC = {"": "page.html", "page.css": "page.css", "page.js": "page.js"}
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 _SIDES = ("width", "height")
 _PATIENCE = 30  # s for a body to arrive
+_REST = 1.0  # s without a decision, after which masks are written: not between two
 _GRACE = 3  # s for requests that are under way when it is ended
 
 
@@ -133,11 +134,13 @@ class _Api:
         )
 
     async def redrawn(self, request: Request) -> Response:
-        """Where beads would be at another threshold."""
+        """Where beads would be at another threshold; as u16 where that is enough."""
         hundredths, view = _view(request)
         seen = await run_in_threadpool(
             self._session.redrawn, self._name(request), hundredths / 100, view
         )
+        if seen.max(initial=0) < 2**16:
+            seen = seen.astype("<u2")
         return Response(seen.tobytes(), media_type="application/octet-stream")
 
     async def act(self, request: Request) -> Response:
@@ -180,6 +183,8 @@ async def _saving(session: ReviewSession) -> AsyncIterator[None]:
     def keep_saving():
         said: list[str] = []
         while not stop.wait(0.5):
+            if not session.rests(_REST):
+                continue
             failed = session.save()
             for line in failed:
                 if line not in said:

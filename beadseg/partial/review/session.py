@@ -8,6 +8,7 @@ damaged is left out, with a line; all others go on.
 
 import logging
 import threading
+import time
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +24,7 @@ from beadseg.partial.completed import FOLDERS, image_problem, names, read_propos
 from beadseg.partial.review.actions import number_of, redrawable, redrawn, threshold_of
 from beadseg.partial.review.annotation_log import AnnotationLog
 from beadseg.partial.review.derived import changed, saving, set_aside, stands
-from beadseg.partial.review.fit_disc import fit_disc
+from beadseg.partial.review.fit_disc import LOOKED_AT, fit_disc, known_beads
 from beadseg.partial.review.label_map import DELETED, REJECTED, among, numbers_in
 from beadseg.partial.review.outlines import outline
 from beadseg.partial.review.picture import Picture, read_picture
@@ -62,6 +63,7 @@ class ReviewSession:
         self._annotations: OrderedDict[str, AnnotationLog] = OrderedDict()
         self._summaries: dict[str, dict] = {}
         self._unsaved: set[str] = set()
+        self._decided = -float("inf")  # when, last
         self._reviewed: dict[str, bool | None] = {}
         self._written: dict[str, bool | None] = {}  # to beads.toml
         self._bright: dict[str, dict[int, bool]] = {}  # of found beads, once asked for
@@ -165,6 +167,7 @@ class ReviewSession:
                 del self._annotations[name]
                 raise
             self._unsaved.add(name)
+            self._decided = time.monotonic()
             differs = change.before != change.after
             moved = numbers_in(change.before[differs])
             moved |= numbers_in(change.after[differs])
@@ -183,19 +186,22 @@ class ReviewSession:
             }
 
     def _placed(self, name: str, action: dict) -> dict[str, Any]:
-        """The action that draws the bead at a place, as large as the image has them."""
+        """The action that draws the bead at a place, as the image has them there."""
         y, x = (number_of(action, axis) for axis in "yx")
         self.pixels(name, None, 64)
-        with self._lock:
-            diameter = self.annotations(name).map.median_diameter()
         with self._reading:
             image = self._picture[1].array
         height, width = image.shape
         if not (-0.5 <= y < height - 0.5 and -0.5 <= x < width - 0.5):
             raise BeadsegError("that lies outside the image")
-        if diameter is None:
-            raise BeadsegError("there is no bead yet that says how large: draw one")
-        y, x, radius = fit_disc(image, y, x, diameter)
+        with self._lock:
+            beads = self.annotations(name).map
+            numbers = beads.near(y, x, LOOKED_AT)
+            if not numbers:
+                raise BeadsegError("there is no bead yet that says how large: draw one")
+            y, x, radius = fit_disc(
+                image, beads.labels, known_beads(beads, numbers), y, x
+            )
         at = {"y": y, "x": x, "ry": radius, "rx": radius}
         return {"do": "draw"} | {key: round(value, 2) for key, value in at.items()}
 
@@ -266,6 +272,10 @@ class ReviewSession:
                     for n in sorted(annotations.map.beads)
                 ],
             }
+
+    def rests(self, seconds: float) -> bool:
+        """Whether nothing was decided for some time."""
+        return time.monotonic() - self._decided > seconds
 
     def save(self) -> list[str]:
         """Writes what follows from decisions, where it does not stand for all of them.

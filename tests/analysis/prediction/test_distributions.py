@@ -103,6 +103,38 @@ def test_beads_of_one_size_have_an_interval_without_width():
     assert found.cv == pytest.approx((0, 0), abs=1e-6)
 
 
+@pytest.mark.parametrize("images", [2, 3, 8, 40])
+def test_rates_of_images_that_differ_have_students_interval(images):
+    counts = np.random.default_rng(images).poisson(10_000, images).astype(float)
+    low, high = rate_interval(counts, np.ones(images), np.ones(images))
+    error = stats.sem(counts) * stats.t.ppf(0.975, images - 1)
+    assert (high - low) / 2 == pytest.approx(error, rel=0.06)
+    assert (high + low) / 2 == pytest.approx(counts.mean())
+
+
+def test_an_image_without_beads_among_others_leaves_a_rate_from_zero():
+    low, high = rate_interval(np.array([10.0, 0.0, 3.0]), np.ones(3), np.ones(13))
+    error = stats.sem([10, 0, 3]) * stats.t.ppf(0.975, 2)
+    assert low == 0 and high == pytest.approx(13 / 3 + error, rel=0.06)
+
+
+def test_images_without_any_bead_leave_a_rate_that_poisson_allows():
+    assert rate_interval(np.zeros(3), np.ones(3), np.zeros(0)) == pytest.approx(
+        (0, 3.689 / 3), abs=1e-3
+    )
+
+
+def test_the_interval_of_two_images_reaches_beyond_them():
+    """Sizes differ between images alone: the truth lies between two in half of sets."""
+    held, random = 0, np.random.default_rng(6)
+    for _ in range(200):
+        sizes = np.repeat(np.exp(0.1 * random.normal(size=2)), 15)
+        sizes *= np.exp(0.001 * random.normal(size=30))
+        low, high = size_intervals(sizes, np.repeat([0, 1], 15)).median
+        held += low <= 1 <= high
+    assert 0.9 < held / 200 < 0.995
+
+
 def test_a_rate_of_equal_images_is_known_and_of_one_is_poissons():
     assert rate_interval(np.full(9, 4.0), np.full(9, 2.0), np.ones(36)) == (2, 2)
     low, high = rate_interval(np.zeros(1), np.array([0.5]), np.zeros(0))
