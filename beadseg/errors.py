@@ -1,5 +1,6 @@
 """The one kind of error that beadseg shows to a person, and how it is printed."""
 
+import errno
 import gc
 import io
 import os
@@ -12,6 +13,7 @@ from types import FrameType
 
 from beadseg.quoting import printable
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of a disk
 _AGAIN = 0.02  # seconds after which a signal that would be forgotten comes once more
 
 
@@ -74,9 +76,10 @@ def ending(stopped: str) -> Iterator[None]:
     except OSError as error:
         _let_go_of_output()
         where = f"{printable(error.filename)}: " if error.filename else ""
+        what_to_do = "free space" if error.errno in FULL else "put that right"
         print(
-            f"error: {where}{error.strerror or error}: put that right, or free space, "
-            "and run the same command again",
+            f"error: {where}{error.strerror or error}: {what_to_do}, and run the same "
+            "command again",
             file=sys.stderr,
         )
         sys.exit(2)

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 from filelock import FileLock, Timeout
 
 from beadseg import old_names
-from beadseg.errors import BeadsegError
+from beadseg.errors import FULL, BeadsegError
 from beadseg.quoting import cut_name, printable
 
 LOCK = ".lock"
@@ -39,6 +39,11 @@ _OF_DISK = {
     errno.EROFS: "read-only file system",
     errno.EACCES: "permission denied|permission_denied",
     errno.EIO: "input/output error",
+}
+_FIRST = {  # of errors of a disk: what to do, if not give another place
+    FULL: "free space",
+    (errno.EACCES, errno.EPERM, errno.EROFS): "make it writable",
+    (errno.ENOTEMPTY,): "move what lies there away",
 }
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -240,11 +245,27 @@ def cannot_write(
     where: Path, failure: OSError, option: str | None = "--workdir"
 ) -> BeadsegError:
     """The line that says that a place cannot be written, and what to do."""
-    other = f"give another with {option}" if option else "make it writable"
+    cause = failure.strerror or str(failure)
+    first = next((do for kinds, do in _FIRST.items() if failure.errno in kinds), "")
+    file = _file_on_the_way(where)
+    if file is not None and failure.errno in (errno.EEXIST, errno.ENOTDIR):
+        cause = f"{printable(file)} is a file, not a folder"
+        first = "move it away"
+    other = f"give another with {option}" if option else ""
+    ways = " or ".join(filter(None, (first, other))) or "put that right"
     return BeadsegError(
-        f"{printable(where)}: cannot be written ({failure.strerror or failure}): free "
-        f"space or {other}, then run the same command again"
+        f"{printable(where)}: cannot be written ({cause}): {ways}, then run the same "
+        "command again"
     )
+
+
+def _file_on_the_way(path: Path) -> Path | None:
+    """The file that lies where a path has a folder, or is to be one."""
+    with suppress(OSError):
+        for part in (path, *path.parents):
+            if part.exists() and not part.is_dir():
+                return part
+    return None
 
 
 @contextmanager
@@ -316,6 +337,8 @@ def check_unused(folder: Path, option: str | None, maker: str) -> None:
             not path.name.startswith(".") for path in folder.iterdir()
         )
     what = "is finished already, by this same command" if done else "is not empty"
+    if not folder.is_dir():
+        what = "is a file, not a folder"
     raise BeadsegError(
         f"{folder}: {what}: give a new folder" + (f" with {option}" if option else "")
     )

@@ -13,6 +13,7 @@ import pytest
 from beadseg import files
 from beadseg.errors import BeadsegError
 from beadseg.files import (
+    cannot_write,
     disk_error,
     is_left_over,
     open_whole,
@@ -99,6 +100,37 @@ def test_a_full_disk_is_known_by_whatever_a_library_raises(error, number, tmp_pa
     with pytest.raises(BeadsegError, match="cannot be written.*--place"):
         with writing(tmp_path, "--place"):
             raise error
+
+
+FILE_THERE = "is a file, not a folder): move it away"
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "(No space left on device): free space"),
+        (errno.EDQUOT, "(Disk quota exceeded): free space"),
+        (errno.EACCES, "(Permission denied): make it writable"),
+        (errno.EROFS, "(Read-only file system): make it writable"),
+        (errno.ENOTEMPTY, "(Directory not empty): move what lies there away"),
+        (errno.EEXIST, FILE_THERE),
+        (errno.ENOTDIR, FILE_THERE),
+    ],
+)
+def test_a_line_on_what_cannot_be_written_says_what_helps(number, advice, tmp_path):
+    (tmp_path / "file").write_text("")
+    failure = OSError(number, os.strerror(number))
+    line = str(cannot_write(tmp_path / "file" / "new", failure, "-o"))
+    assert f"{advice} or give another with -o, then run" in line
+    assert ("free space" in line) == ("free space" in advice)
+    assert f"{advice}, then run" in str(cannot_write(tmp_path / "file", failure, None))
+
+
+def test_a_line_on_a_name_that_cannot_be_names_the_option_alone(tmp_path):
+    failure = OSError(errno.ENAMETOOLONG, "File name too long")
+    line = str(cannot_write(tmp_path, failure, "-o"))
+    assert "(File name too long): give another with -o, then run" in line
+    assert "put that right" in str(cannot_write(tmp_path, failure, None))
 
 
 def test_a_fault_of_the_program_is_not_taken_for_the_disk(tmp_path):

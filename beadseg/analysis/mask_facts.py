@@ -165,10 +165,11 @@ def find_offset(
     )
     score = ndimage.gaussian_filter(score, 0.7, mode="nearest")
     best = np.unravel_index(score.argmax(), score.shape)
-    # Outlines drawn too wide gain in every direction: that is no shift.
-    other_way = score[2 * reach - best[0], 2 * reach - best[1]]
-    stays = max(score[reach, reach], other_way)
-    at = tuple(float(moves[k]) for k in best)
+    # Outlines drawn too wide or too narrow gain in every direction: that is no shift.
+    down, right = moves[list(best)]
+    ways = ((0, 0), (-down, -right), (right, -down), (-right, down))
+    stays = max(score[reach + y, reach + x] for y, x in ways)
+    at = float(down), float(right)
     return at, float(score[best] / stays) if stays > 0 else 1.0
 
 

@@ -88,7 +88,12 @@ def add(commands: Subparsers) -> None:
         action="store_true",
         help="mean over 8 symmetries: 8 times slower, a little better",
     )
-    parser.add_argument("--tile", type=int, help="px of the image at a time, a side")
+    parser.add_argument(
+        "--tile",
+        type=int,
+        help="px of the image at a time, a side, 16 or more: memory and speed alone "
+        "depend on it (1024)",
+    )
     parser.add_argument(
         "--overlap",
         type=int,

@@ -80,8 +80,8 @@ def load(
       runs: run or sweep folders; several make an ensemble. "default", None or nothing:
         the default model.
       top: members of each sweep that are taken, best first.
-      tile: px of the image that a window contributes, a side; only memory and speed
-        depend on it.
+      tile: px of the image that a window contributes, a side, 16 or more; only memory
+        and speed depend on it.
       overlap: px by which windows reach beyond that; None: as far as exactness needs.
       augment: predicts in the 8 symmetries of the square and takes the mean.
 

@@ -123,3 +123,12 @@ def test_damaged_masks_are_measured_without_trouble(healthy):
     for kind in ("erode", "dilate", "shift"):
         labels = damage_labels(kind, 3, healthy[0], table, rng)
         assert measure_mask(labels, healthy[1]).objects == len(AT)
+
+
+@pytest.mark.parametrize("radius", [4, 5, 6, 8])
+def test_outlines_drawn_too_narrow_are_no_shift(radius):
+    rng = np.random.default_rng(0)
+    light = ndimage.gaussian_filter(80.0 * (beads(10) > 0), 1.0)
+    image = light + rng.normal(0, 4, light.shape)
+    _, gain = find_offset(beads(radius), image, 2.0 * radius)
+    assert gain < 1.15

@@ -63,6 +63,12 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path, capsys):
     assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
 
 
+def test_a_file_in_place_of_the_folder_is_named_as_such(tmp_path, capsys):
+    (tmp_path / "new").write_text("mine")
+    assert generated(tmp_path / "new", "--count", 1) == 2
+    assert f"{tmp_path / 'new'}: is a file, not a folder" in capsys.readouterr().err
+
+
 def test_what_a_kill_left_before_the_first_file_is_nothing(tmp_path):
     left = tmp_path / "new/images/.generated_00000.tif.4242.1852661613162"
     left.parent.mkdir(parents=True)

@@ -264,6 +264,19 @@ def test_wrong_use_is_one_line(bright_run, images, tmp_path, capsys, arguments, 
     assert not any("Traceback" in line for line in errors)
 
 
+@pytest.mark.parametrize("below", ["", "out"])
+def test_a_file_in_place_of_the_folder_is_named_as_the_cause(
+    bright_run, images, tmp_path, capsys, below
+):
+    (tmp_path / "file").write_text("mine")
+    out = tmp_path / "file" / below
+    code, _, errors = call(capsys, "predict", images, "--run", bright_run, "-o", out)
+    assert code == 2 and len(errors) == 1
+    assert f"{tmp_path / 'file'} is a file, not a folder" in errors[0]
+    assert "-o" in errors[0] and "space" not in errors[0]
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_a_disk_that_fills_is_one_line_and_resumes(
     bright_run, images, tmp_path, capsys, monkeypatch
 ):

@@ -169,7 +169,7 @@ def test_a_full_disk_is_told_and_nothing_is_decided(completed, monkeypatch):
     session = ReviewSession(completed)
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        said = "No space left.*free space or make it wri"
+        said = "No space left.*free space, then run"
         with pytest.raises(BeadsegError, match=said):
             session.decide("a", {"do": "accept", "ids": [4]}, 0)
     assert session.all_of("a")["version"] == 0

@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from beadseg.errors import BeadsegError
 
+_MOST = 10**5  # px, as in a config
 Damage = Callable[[float, np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
 
 
@@ -39,10 +40,10 @@ def damage_labels(
         raise BeadsegError(
             f"unknown label damage {kind!r}: choose one of {', '.join(DAMAGES)}"
         )
-    if amount < 0 or (kind.startswith("drop") and amount > 1):
+    if not 0 <= amount <= (1 if kind.startswith("drop") else _MOST):
         raise BeadsegError(
             f"label damage {kind!r} of {amount}: give "
-            + ("a share from 0 to 1" if kind.startswith("drop") else "0 px or more")
+            + ("a share from 0 to 1" if kind.startswith("drop") else f"0 to {_MOST} px")
         )
     return DAMAGES[kind](amount, labels, beads, rng)
 

@@ -17,6 +17,7 @@ from beadseg.inference.networks.runtime import Fetch, runtime
 from beadseg.inference.run import Run
 
 TILE = 1024  # px kept of a window, a side
+LEAST_TILE = 16  # px; around less a window is nearly all overlap
 SYMMETRIES = 8  # of the square: four turns, each mirrored or not
 
 # From rows and columns (first, last + 1; may reach beyond the image) to f32[h, w].
@@ -52,7 +53,7 @@ class Network:
 
     Args:
       run: to predict with.
-      tile: px kept of a window, a side.
+      tile: px kept of a window, a side, `LEAST_TILE` or more.
       overlap: px by which windows reach beyond that; None: as far as exactness needs.
         With less, neighbours are blended into each other.
       augment: predicts each window in its 8 symmetries and takes the mean.
@@ -69,6 +70,10 @@ class Network:
         overlap: int | None = None,
         augment: bool = False,
     ):
+        if tile < LEAST_TILE:
+            raise BeadsegError(f"--tile {tile}: give {LEAST_TILE} px or more")
+        if overlap is not None and overlap < 0:
+            raise BeadsegError(f"--overlap {overlap}: give 0 px or more")
         self.run, self.has_distance = run, "distance" in run.model_config.heads
         self._runtime = runtime(run)
         extent = self._runtime.extent
@@ -77,8 +82,6 @@ class Network:
         exact = _up(extent.margin, self._stride)
         self._margin = exact if overlap is None else _up(overlap, self._stride)
         self._blend = self._margin if self._margin < exact else 0
-        if tile < 1 or (overlap or 0) < 0:
-            raise BeadsegError(f"--tile {tile} --overlap {overlap}: give 1 px or more")
         least = 4 * (self._blend + self._stride) if self._blend else 0
         if tile < least:
             raise BeadsegError(

@@ -17,6 +17,7 @@ from beadseg.matching import MIN_IOUS, Counts
 from beadseg.metrics import Confusion, accuracy, dice, jaccard
 
 BOUNDARY_TOLERANCE = 2.0  # px
+_FAR = 32.0  # px
 ERRORS = ("false_negative", "false_positive", "merged", "split")
 ERROR_WORDS = {  # after 1, and after any other number
     "false_negative": ("false negative", "false negatives"),
@@ -194,8 +195,12 @@ def _boundary(truth: np.ndarray, predicted: np.ndarray, tolerance: float) -> Bou
 def within(mask: np.ndarray, distance: float) -> np.ndarray:
     """bool[H, W]: the pixels at most so many px from one of `mask`, bool[H, W].
 
-    A distance map would say the same in 16 times the memory.
+    A distance map says the same in 16 times the memory, and for large distances in
+    far less time.
     """
+    if distance > _FAR:
+        far = ndimage.distance_transform_edt(~mask) > distance
+        return ~far & mask.any()
     reach = int(distance)
     y, x = np.ogrid[-reach : reach + 1, -reach : reach + 1]
     return ndimage.binary_dilation(mask, y * y + x * x <= distance * distance)

@@ -1,5 +1,7 @@
 """Label damage: exactly the asked beads go, outlines move by the asked px."""
 
+import math
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -167,5 +169,12 @@ def test_wrong_damage_is_named():
     rng = np.random.default_rng(0)
     with pytest.raises(BeadsegError, match="'melt'"):
         damage_labels("melt", 0.5, labels, beads, rng)
-    with pytest.raises(BeadsegError, match="0 to 1"):
-        damage_labels("drop_dim", 1.5, labels, beads, rng)
+
+
+@pytest.mark.parametrize("amount", [-1, math.nan, math.inf, 1e9])
+@pytest.mark.parametrize("kind", ["drop_dim", "erode", "dilate", "shift"])
+def test_an_amount_out_of_range_is_one_line(kind, amount):
+    labels, beads = discs((40, 40))
+    given = "0 to 1$" if kind == "drop_dim" else "0 to 100000 px$"
+    with pytest.raises(BeadsegError, match=f"'{kind}' of .*{given}"):
+        damage_labels(kind, amount, labels, beads, np.random.default_rng(0))

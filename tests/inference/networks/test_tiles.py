@@ -206,3 +206,27 @@ def test_spans_cover_once_with_all_that_is_needed_around(length, tile):
 def test_an_overlap_that_needs_larger_tiles_says_so():
     with pytest.raises(BeadsegError, match=r"--overlap 4 needs --tile 24 or more"):
         Network(run_of(), tile=20, overlap=4)
+
+
+@pytest.mark.parametrize(
+    ("tiling", "line"),
+    [
+        ({"tile": 15}, "--tile 15: give 16 px or more"),
+        ({"tile": 1}, "--tile 1: give 16 px or more"),
+        ({"tile": 0}, "--tile 0: give 16 px or more"),
+        ({"tile": -5, "overlap": 2}, "--tile -5: give 16 px or more"),
+        ({"overlap": -1}, "--overlap -1: give 0 px or more"),
+    ],
+)
+def test_tiles_that_are_nearly_all_overlap_are_one_line(tiling, line):
+    with pytest.raises(BeadsegError) as error:
+        Network(run_of(), **tiling)
+    assert str(error.value) == line
+
+
+@pytest.mark.parametrize("tiling", [{"tile": 16}, {"tile": 10**12}, {"overlap": 10**9}])
+def test_tiles_of_any_other_size_give_what_one_gives(tiling):
+    image = picture(70, 50)
+    found = Network(run_of(), **tiling).predict(image).probability
+    whole = Network(run_of()).predict(image).probability
+    np.testing.assert_allclose(found, whole, atol=1e-5)
