@@ -24,7 +24,8 @@ pieces: in the thickest dilution they are a third fewer than the beads. "beads" 
 centres of marks (`mark_centres`), each with one predicted centre within half a bead at
 most; counts are compared with their number. Those that were counted by eye, in four
 crops and in windows of four of the thickest dilution, say how right that is: 671 by
-eye, 671 marks, 633 when pieces are cut at their necks.
+eye, 671 marks, 633 when pieces are cut at their necks. The slope of "pieces" is that of
+what hangs together, of the prediction as of the masks: like with like.
 
 `jaccard` is that of all pixels of a fold with the marks, `jaccard_one_radius` that with
 marks redrawn as discs of one radius, the one that fits best. The two of "marks_redrawn"
@@ -57,6 +58,7 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from beadseg import matching
@@ -78,6 +80,7 @@ from tests.real_data import real_set
 SET = "brightfield_dilution_dev"
 FEW = 20  # pieces of a crop that is nearly empty
 SCALES = (1.0, 1.27, 1.5, 2.0)  # at which the network sees the crops
+ALL_AROUND = np.ones((3, 3), bool)  # neighbours of a pixel, and it
 RADII = np.arange(2.0, 6.01, 0.25)  # px, of redrawn marks
 # Beads of crops by eye, of which touching ones have one piece of the mask: enlarged
 # eight times, image and mask side by side.
@@ -202,6 +205,7 @@ class Truth:
         """Of a prediction of every crop."""
         found: dict[str, dict[str, Near]] = {"as_they_are": {}, "on_beads": {}}
         beads: dict[str, Near] = {}
+        pieces: dict[str, Near] = {}
         false, by_eye, where_dense = [], [], []
         for name, of in predicted.items():
             at = of.centres(name)
@@ -210,6 +214,11 @@ class Truth:
             marks = self.beads[name]
             right = len(matching.match_points(marks, at, HALF_A_BEAD).truth)
             beads[name] = Near(len(at), right, len(marks), right)
+            parts = [
+                int(ndimage.label(labels > 0, ALL_AROUND)[1])
+                for labels in (of.labels(name), self.on_beads[name])
+            ]
+            pieces[name] = Near(parts[0], 0, parts[1], 0)
             if name in COUNTED:
                 by_eye.append(len(at) / COUNTED[name] - 1)
             if name in COUNTED_THERE:
@@ -221,6 +230,9 @@ class Truth:
         result = {}
         for place, of in (found | {"beads": beads}).items():
             result[place] = by_dilution(of) | {"f1": f1(of.values())}
+        slopes = ("slope", "slope_of_masks", "slope_error")
+        of_pieces = by_dilution(pieces)
+        result["pieces"] = {key: of_pieces[key] for key in slopes}
         counts, counted = map(sum, zip(*where_dense or [(0, 0)], strict=True))
         return result | {
             "mean_count_error": statistics.mean(
@@ -427,6 +439,7 @@ def show(what: str, row: dict) -> None:
             print(f"  {place:12} {name:>7} precision, recall {told}")
         error = row[place]["slope_error"]
         print(f"  {place:12} F1 {row[place]['f1']:.3f}, slope error {error}")
+    print(f"  pieces       slope error {row['pieces']['slope_error']}")
     for field in (
         "mean_count_error",
         "mean_count_error_by_eye",

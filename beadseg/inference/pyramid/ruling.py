@@ -21,9 +21,10 @@ SLOW = 16.0  # px, sigma of what is background to lines
 FREQUENCIES = 0.02, 0.3  # of lines, per px
 BINS = 90  # of angles
 PEAK = 8.0  # times the power at most angles
-TURNS = (  # degrees around that, then around the best of those
-    np.arange(-2.0, 2.001, 0.1),
-    np.arange(-0.08, 0.081, 0.02),
+TURNS = (  # degrees around that, then around the best of those; of how many
+    # pixels along lines one counts
+    (np.arange(-2.0, 2.001, 0.1), 4),
+    (np.arange(-0.08, 0.081, 0.02), 1),
 )
 HARD = 3.0  # standard deviations, beyond which a pixel says no more
 LEAST = 0.5  # of them, that a line differs by
@@ -93,10 +94,12 @@ def _ruled(block: np.ndarray) -> list[Lines]:
         return []
     found = []
     for turn in (degrees, degrees + 90):
-        for turns in TURNS:
-            sharp = [_sharpness(limited, turn + more) for more in turns]
+        for turns, every in TURNS:
+            sharp = [_sharpness(limited, turn + more, every) for more in turns]
             turn += float(turns[np.argmax(sharp)])
         found.append(_across(rest, turn, deviation))
+        if not found[0].added.any():  # none across the angle that stands out
+            return []
     if sum(ndimage.label(lines.added)[1] for lines in found) < ENOUGH:
         return []
     # Lines are a part of what was taken for their background: now without them.
@@ -167,19 +170,23 @@ def _spread(along: np.ndarray) -> float:
     return float(np.ptp(np.percentile(ndimage.uniform_filter1d(along, SMOOTH), MIDDLE)))
 
 
-def _places(shape: tuple[int, int], degrees: float) -> np.ndarray:
-    """How far each pixel lies along an axis, px: f32[H, W]."""
+def _places(
+    shape: tuple[int, int], degrees: float, steps: tuple[int, int] = (1, 1)
+) -> np.ndarray:
+    """How far each pixel lies along an axis, px: f32[h, w] of one in so many."""
     angle = np.radians(degrees)
-    y, x = np.ogrid[: shape[0], : shape[1]]
+    y, x = np.ogrid[: shape[0] : steps[0], : shape[1] : steps[1]]
     return (x * np.cos(angle) + y * np.sin(angle)).astype(np.float32)
 
 
-def _sharpness(rest: np.ndarray, degrees: float) -> float:
-    """How much the sums across an angle differ."""
-    place = np.rint(_places(rest.shape, degrees)).astype(int).ravel()
+def _sharpness(rest: np.ndarray, degrees: float, every: int) -> float:
+    """How much the sums across an angle differ, of one of so many pixels along it."""
+    upright = abs(np.cos(np.radians(degrees))) > 0.7
+    steps = (every, 1) if upright else (1, every)
+    place = np.rint(_places(rest.shape, degrees, steps)).astype(int).ravel()
     place -= place.min()
     count = np.bincount(place)
-    total = np.bincount(place, rest.ravel())
+    total = np.bincount(place, rest[:: steps[0], :: steps[1]].ravel())
     return float((total**2 / np.maximum(count, 1)).sum())
 
 
