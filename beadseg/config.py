@@ -85,14 +85,18 @@ def has_field(name: str) -> bool:
 def near_fields(name: str) -> list[str]:
     """Up to three fields of the base config that a name may mean, nearest first.
 
-    By their letters, or by the first letters of their words: lr is learning_rate.
+    By their letters, by the first letters of their words (lr is learning_rate), or by a
+    word more (tversky_alpha is alpha).
     """
     last = name.rpartition(".")[2]
+    words = last.split("_")[1:]
 
     def nearness(field: str) -> float:
         own = field.rpartition(".")[2]
         if len(last) > 1 and last == "".join(word[:1] for word in own.split("_")):
             return 1.0
+        if own in words:
+            return 0.9
         pairs = ((name, field), (last, own))
         return max(SequenceMatcher(None, *pair).ratio() for pair in pairs)
 

@@ -117,6 +117,8 @@ def test_beadseg_train_speaks_as_the_module_does(arguments, code, words, tmp_pat
         ("train.epoch", "train.epochs"),
         ("data.batchsize", "data.batch_size"),
         ("model.depht", "model.depth"),
+        ("loss.tversky_alpha", "loss.alpha"),
+        ("num_epochs", "train.epochs"),
     ],
 )
 def test_an_unknown_field_is_answered_with_those_it_may_mean(typed, meant):

@@ -143,12 +143,14 @@ def certain(proposals: list[float], precision: float) -> float | None:
     """The lowest score to accept for an expected precision; None: none is sure enough.
 
     The best proposals are accepted as long as their mean score stays above it, and none
-    of less than `LEAST`, however much their mean would allow.
+    of less than `LEAST`, however much their mean would allow. Those of one score, of
+    which calibration makes many, are accepted together or not at all.
     """
     scores = np.sort(np.asarray(proposals, float))[::-1]
     scores = scores[scores >= LEAST]
     means = scores.cumsum() / np.arange(1, len(scores) + 1)
-    enough = np.flatnonzero(means >= precision)
+    together = np.append(scores[1:], -1.0) < scores
+    enough = np.flatnonzero(together & (means >= precision))
     return float(scores[enough[-1]]) if len(enough) else None
 
 

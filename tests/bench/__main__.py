@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+from beadseg.quoting import counted
 from tests.bench.record import RESULTS
 
 # What `--all` runs, with the flags that make it whole; about an hour on two cores.
@@ -36,6 +37,7 @@ QUICK = {
     "reliability": [],
     "calibration": [],
     "intervals": [],
+    "page": [],
     "analyze": ["--counts", "100", "300"],
     "reading": [],
 }
@@ -143,6 +145,18 @@ def _intervals(found: dict) -> Iterator[Row]:
         for name in ("median", "cv"):
             what = f"95 % interval of the {name} of sizes holds the truth, {of}"
             yield what, goal, f"{100 * row[name]:.1f} %"
+
+
+def _page(found: dict) -> Iterator[Row]:
+    for name in ("many", "one"):
+        row = found[name]
+        size = f"{counted(row['images'], 'image')}, {row['beads']:,} beads"
+        what, took = f"page of a prediction, {size}", row["seconds"]["page"]
+        goals = ("<= 20 s", "<= 8 MB") if name == "many" else ("", "")
+        yield f"{what}, processor time", goals[0], f"{took:.1f} s"
+        yield what, goals[1], f"{row['page_megabytes']:.1f} MB"
+        again = f"{row['again_over_first']:.2f}"
+        yield f"measuring again / first, {size}", "<= 1", again
 
 
 def _diagnosis(found: dict) -> Iterator[Row]:
@@ -266,6 +280,7 @@ TABLE: dict[str, Callable[[dict], Iterator[Row]]] = {
     "estimate": _estimate,
     "calibration": _calibration,
     "intervals": _intervals,
+    "page": _page,
     "analyze": _analyze,
     "review": _review,
     "reading": _reading,

@@ -70,13 +70,15 @@ KEYS = {
 }
 
 
-def draw(side: int, beads: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def draw(
+    side: int, beads: int, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Touching discs in rows, with noise.
 
     Returns:
       u16[side, side] and the beads i32[side, side], 1..N; their centres f[N, 2].
     """
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     across = int(np.ceil(np.sqrt(beads)))
     pitch = side / across
     labels, centres = np.zeros((side, side), np.int32), []

@@ -78,6 +78,18 @@ def test_those_accepted_have_the_expected_precision_on_average():
     assert certain([0.999] * 9 + [0.3], 0.9) == 0.999  # a budget is no reason
 
 
+@pytest.mark.parametrize("precision", [0.8, 0.9, 0.95])
+def test_of_equal_scores_all_are_accepted_or_none(precision):
+    rng = np.random.default_rng(0)
+    for _ in range(50):  # calibration leaves few different scores
+        scores = rng.choice([0.97, 0.9, 0.6], rng.integers(1, 30))
+        least = certain(scores.tolist(), precision)
+        taken = [scores >= s for s in (0.97, 0.9, 0.6) if s in scores]
+        right = [t.sum() for t in taken if scores[t].mean() >= precision]
+        accepted = 0 if least is None else (scores >= least).sum()
+        assert accepted == max(right, default=0)
+
+
 def test_beads_found_on_labelled_ones_are_scored_like_proposals():
     manual = beads((16, 16), (16, 50), (45, 70))
     found = beads((16, 17), (16, 58), (45, 30))

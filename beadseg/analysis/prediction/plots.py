@@ -136,10 +136,11 @@ def _bars(axes, values: np.ndarray, edges: np.ndarray) -> None:
 def _cumulative(
     sizes: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sizes, and the percentage of the weight up to them."""
+    """Sizes, and the percentage of the weight up to them; it rises from 0."""
     order = np.argsort(sizes, kind="stable")
     below = np.cumsum(weights[order])
     by_rank = np.linspace(0, len(sizes) - 1, _POINTS).round().astype(int)
     by_weight = np.searchsorted(below, np.linspace(0, below[-1], _POINTS))
     at = np.unique(np.concatenate((by_rank, by_weight.clip(max=len(sizes) - 1))))
-    return sizes[order][at], 100 * below[at] / below[-1]
+    sizes = sizes[order][at]
+    return np.append(sizes[0], sizes), np.append(0, 100 * below[at] / below[-1])

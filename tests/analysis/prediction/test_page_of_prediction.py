@@ -270,3 +270,14 @@ def test_sizes_of_whole_pixels_are_no_comb():
     assert counts[inner[0] : inner[-1] + 1].min() > 0
     smooth = random.normal(7, 0.2, 3000)
     assert len(plots._edges(smooth)[0]) > 25
+
+
+@pytest.mark.parametrize("sizes", [[7.0], [7.0] * 5, [9.0, 3.0, 5.0, 5.0]])
+def test_the_curve_up_to_a_size_is_the_share_of_beads_of_at_most_that_size(sizes):
+    sizes = np.array(sizes)
+    at, share = plots._cumulative(sizes, np.ones_like(sizes))
+    assert (at[0], share[0]) == (sizes.min(), 0)
+    assert (at[-1], share[-1]) == (sizes.max(), 100)
+    assert np.all(np.diff(at) >= 0) and np.all(np.diff(share) >= 0)
+    for size in np.unique(sizes):
+        assert share[at <= size].max() == pytest.approx(100 * np.mean(sizes <= size))
