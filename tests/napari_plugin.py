@@ -120,8 +120,8 @@ def test_polarity_is_passed_on(viewer, find):
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"diameter": "large"}, "--diameter large: give px above 0"),
-        ({"min_score": "2"}, "--min-score 2: give a number from 0 to below 1"),
+        ({"diameter": "large"}, "diameter large: give px above 0"),
+        ({"min_score": "2"}, "min_score 2: give a number from 0 to below 1"),
         ({"run": ROOT / "none"}, f"{ROOT / 'none'}: no such run: give the folder"),
     ],
 )
