@@ -310,9 +310,7 @@ def test_hyperstack_axes_come_from_the_metadata(tmp_path, ome, compression):
     places = [(t, z) for t in range(2) for z in range(5)]
     assert [p.name for p in pages] == [f"a_p{i:03d}" for i in range(10)]
     assert [dict(p.place) for p in pages] == [{"t": t, "z": z} for t, z in places]
-    assert pages[0].notes == (
-        "3 channels, using channel 0 (choose with --channel or data.channel)",
-    )
+    assert pages[0].notes == ("3 channels, using channel 0 (choose with --channel)",)
     for page, plane in zip(pages, truth[:, :, 0].reshape(10, 20, 24), strict=True):
         np.testing.assert_array_equal(page.read(), plane)
     projected = open_pages(path, channel=2, stack="max")
