@@ -5,6 +5,7 @@ is killed may leave such a file; the next one that has the folder for itself rem
 """
 
 import errno
+import io
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from beadseg import old_names
@@ -27,6 +29,7 @@ from beadseg.quoting import cut_name, printable
 LOCK = ".lock"
 MADE_BY = ".made_by"  # in a folder that a command has finished: which one
 _UNKNOWN = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # a disk without locks
+_ZIP = b"PK"  # how every .npz file begins
 _BESIDE = re.compile(r"\..+\.\d+\.\d{6,}", re.DOTALL)
 _LONGEST = 255  # bytes of a name, on the usual disks
 _STREAMS = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
@@ -188,6 +191,19 @@ def read_json(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError("it holds something else than {...}")
     return old_names.content(file.name, content)
+
+
+def read_arrays(file: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file, of numbers and text.
+
+    Raises:
+      Exception: of many kinds where it is damaged; of zip, zlib, numpy or the disk.
+    """
+    content = read_file(file)
+    if not content.startswith(_ZIP):  # numpy takes all else for pickles
+        raise ValueError("it is no .npz file")
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return dict(arrays)
 
 
 def read_json_or_none(file: Path) -> dict[str, Any] | None:

@@ -179,8 +179,8 @@ def draw_errors(pair: Pair) -> np.ndarray:
     Raises:
       ReadError: a file of the pair cannot be read.
     """
-    truth, centres = read_truth(pair)
-    predicted = read_predicted(pair)
+    truth, centres, *_ = read_truth(pair)
+    predicted = read_predicted(pair).labels
     if centres is None:
         layers = error_layers(truth, predicted)
     else:

@@ -1,10 +1,14 @@
 """`beadseg analyze DIR`: what the data are, and which settings suit them."""
 
 import argparse
+import re
 import shlex
 from pathlib import Path
 
 from beadseg.commands import Subparsers, share
+
+# Of the data, for which the command has options.
+_FIELD = re.compile(r"(?<![\w./-])data\.(channel|group_pattern)(?![\w./-])")
 
 
 def add(commands: Subparsers) -> None:
@@ -46,7 +50,14 @@ def run(options: argparse.Namespace) -> dict:
     data.dir = str(options.dir)
     data.channel = options.channel
     data.group_pattern = options.group_pattern
-    folder = trusted(scan(data))
+    try:
+        folder = trusted(scan(data))
+    except BeadsegError as error:
+        raise BeadsegError(_with_options(str(error))) from None
+    folder = folder._replace(
+        problems=tuple(map(_with_options, folder.problems)),
+        notes=tuple(map(_with_options, folder.notes)),
+    )
     if not folder.samples:
         raise BeadsegError(
             f"{folder.path}: none of its images can be read: {folder.problems[0]}"
@@ -92,6 +103,11 @@ def run(options: argparse.Namespace) -> dict:
         )
     _say(result, complaints, output, file, reason)
     return result
+
+
+def _with_options(line: str) -> str:
+    """A line that names fields of the settings, with the options of this command."""
+    return _FIELD.sub(lambda found: f"--{found[1].replace('_', '-')}", line)
 
 
 _COLUMNS = ("what", "sparse", "dense", "measured", "means")

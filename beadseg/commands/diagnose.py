@@ -21,7 +21,8 @@ def add(commands: Subparsers) -> None:
         help="why a run predicts poorly, ranked, and the command that fixes it",
         description="Looks at the curves of a run and at what its network makes of its "
         "validation images. Ranks the causes of poor predictions, each with numbers, "
-        "pictures, confidence and what to run next. Exit code 1 if there is a cause.",
+        "pictures, confidence and what to run next. Exit code 1 if there is a cause, "
+        "or if no image could be looked at.",
     )
     parser.add_argument("folder", metavar="run", type=Path, help="the folder of a run")
     parser.add_argument("--data", type=Path, help="the images, where they have moved")
@@ -68,7 +69,7 @@ def run(options: argparse.Namespace) -> dict:
         "findings": [finding._asdict() for finding in found],
         "notes": list(looked.notes),
         "threshold": e.threshold,
-        "exit_code": int(bool(found)),
+        "exit_code": int(bool(found) or not e.rows),
     }
     if e.rows:
         result |= {name: int(e.total(name)) for name in COLUMNS}

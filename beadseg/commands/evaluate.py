@@ -91,10 +91,8 @@ def run(options: argparse.Namespace) -> dict:
             if is_trained_on(pair.name, pair.image and pair.image.path, known)
         },
     )
-    result["doubts"] = [
-        *_incomplete(result, check),
-        *_doubts(result, options.truth, runs.gone),
-    ]
+    result["doubts"] += _incomplete(result, check)
+    result["doubts"] += _doubts(result, options.truth, runs.gone)
     _print(result)
     if options.page or options.output:
         from beadseg.analysis.evaluation_page import write_page

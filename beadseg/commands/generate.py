@@ -31,7 +31,7 @@ def add(commands: Subparsers) -> None:
         "--damage", default="none", help="of the masks, such as drop_random or erode"
     )
     parser.add_argument(
-        "--amount", type=float, default=0.0, help="share of the beads dropped, or px"
+        "--amount", type=float, help="of --damage: share of the beads dropped, or px"
     )
     parser.set_defaults(run=run)
 

@@ -52,7 +52,10 @@ def _formats() -> list[tuple[str, Part]]:
         for row in format_rows()
     ]
     heads = ("use", "kind", "endings", "library", "tested in")
-    return [("What is read and written", Table(heads, rows))]
+    return [
+        ("What is read and written", Table(heads, rows)),
+        _said("inference/outputs/outlines"),
+    ]
 
 
 def _columns() -> list[tuple[str, Part]]:

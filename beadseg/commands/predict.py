@@ -60,7 +60,8 @@ def add(commands: Subparsers) -> None:
         type=_outputs,
         default=kinds,
         metavar="KINDS",
-        help=f"of {','.join(kinds)}; the tables are always written",
+        help=f"of {','.join(kinds)}; the tables are always written, and of a bead "
+        "with holes or in several parts the longest outline (beadseg help formats)",
     )
     parser.add_argument(
         "--tables",

@@ -29,6 +29,7 @@ from beadseg.data.cache import cache_dir
 from beadseg.data.facts import KINDS, FileFacts, Task, gather
 from beadseg.data.grouping import given_groups, keep_frames_together
 from beadseg.data.images.formats import is_zarr
+from beadseg.data.images.pixels import WITH_OPTION
 from beadseg.data.images.readers import endings, endings_in_words, kinds_in_words
 from beadseg.data.images.reading import file_stem
 from beadseg.data.masks.checkup import MaskDoubt, check
@@ -121,7 +122,20 @@ def scan(data: ConfigDict) -> Folder:
             f"images without a mask, not trained on ({len(unlabelled)}): "
             + some_of(unlabelled, 3)
         )
-    return Folder(folder, tuple(samples), tuple(problems), tuple(notes), doubts)
+    asked_with = _channel_field(data.channel, settings.channel)
+    problems, notes = (
+        tuple(line.replace(WITH_OPTION, asked_with) for line in lines)
+        for lines in (problems, notes)
+    )
+    return Folder(folder, tuple(samples), problems, notes, doubts)
+
+
+def _channel_field(of_config: int | None, of_toml: int | None) -> str:
+    """Where the channel was given, or can be, after what is to be given."""
+    if of_config is not None:
+        return " with data.channel"
+    toml = f"channel in {FILE}"
+    return f" with {toml}" if of_toml is not None else f" with data.channel or {toml}"
 
 
 def _without_image(

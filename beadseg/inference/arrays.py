@@ -105,8 +105,11 @@ def usable(given: Any, where: str, channel: int | None = None) -> np.ndarray:
         kind = "grey" if colours == 1 else "colour"
         try:
             channel, _ = choose_channel(channel, colours, kind)
-        except ValueError as error:
-            raise BeadsegError(f"{where}: {error}") from None
+        except ValueError:
+            raise BeadsegError(
+                f"{where}: has no channel {channel}, which the run was trained on: "
+                "give that channel alone, [H, W]"
+            ) from None
         array = to_grey(array[..., :colours], kind, channel)
     if array.ndim != 2 or array.dtype.kind not in "iuf":
         hint = ""

@@ -11,7 +11,6 @@ from tqdm import tqdm
 from beadseg import __version__
 from beadseg.data.images.gaps import fill
 from beadseg.data.images.reading import ReadError, check_image
-from beadseg.data.masks.labels import read_mask
 from beadseg.files import write_json
 from beadseg.inference import doubts
 from beadseg.inference.inputs import Input
@@ -150,13 +149,8 @@ def _measure(
     channels: str,
 ) -> tuple[dict, dict, list[str]]:
     """Writes the files of one image; its row, its beads and notes."""
-    notes, classes = [], None
-    if pair.instances:
-        labels = read_predicted(pair)
-    else:
-        mask = read_mask(pair.predicted)
-        labels, notes = np.maximum(mask.labels, 0), [mask.note] if mask.note else []
-        classes = mask.classes
+    labels, _, note, classes = read_predicted(pair)
+    notes = [note] if note else []
     image = pair.image.read()
     check_image(image, pair.image.where, constant=True)
     if image.shape != labels.shape:

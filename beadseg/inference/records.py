@@ -10,7 +10,7 @@ import numpy as np
 
 from beadseg import old_names
 from beadseg.data.images.reading import PageRef
-from beadseg.files import read_file, write_whole
+from beadseg.files import read_arrays, write_whole
 from beadseg.tables import Table
 
 DONE = ".done"  # the folder
@@ -49,6 +49,6 @@ def write_record(file: Path, about: dict[str, Any], table: Table) -> None:
 
 def read_record(file: Path) -> tuple[dict[str, Any], Table]:
     """What was written; raises errors of many kinds where the file is damaged."""
-    with np.load(io.BytesIO(read_file(file)), allow_pickle=False) as arrays:
-        table = {name: arrays[name] for name in arrays.files if name != "about"}
-        return old_names.row(json.loads(str(arrays["about"]))), old_names.row(table)
+    table = read_arrays(file)
+    about = json.loads(str(table.pop("about")))
+    return old_names.row(about), old_names.row(table)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ml_collections import ConfigDict
 
 from beadseg import __version__
+from beadseg.data.images.stacks import STACKS
 from beadseg.data.masks import sizes
 from beadseg.data.masks.instances import alike
 from beadseg.default_model import DEFAULT
@@ -133,7 +134,7 @@ def load_run(path: Path) -> Run:
     if not path.is_dir():
         what = "is a file, not a run folder" if path.exists() else "no such run"
         raise BeadsegError(f"{path}: {what}: give the folder of a run with --run")
-    config = _read(path, "config.json")
+    config = read_part(path, "config.json")
     if config is None:
         raise BeadsegError(
             f"{path}: not a run folder (no config.json in it): give the folder that "
@@ -153,7 +154,7 @@ def load_run(path: Path) -> Run:
 
 def _load(path: Path, config: dict[str, Any], version: str) -> Run:
     data, model = config["data"], ConfigDict(config["model"])
-    dataset = _read(path, "dataset.json")
+    dataset = read_part(path, "dataset.json")
     weights, notes = _weights(path)
     if dataset is None:
         raise BeadsegError(
@@ -166,6 +167,7 @@ def _load(path: Path, config: dict[str, Any], version: str) -> Run:
             f"{path}: its network looks at the whole image: one larger than --tile is "
             "predicted in parts, and differs a little from one predicted at once"
         )
+    _check_reading(path, data)
     _check_dataset(path, dataset)
     scale = dataset["scale"]
     diameter = dataset["bead_diameter_px"]
@@ -250,6 +252,21 @@ def _check_dataset(path: Path, dataset: dict[str, Any]) -> None:
             f"{path / 'dataset.json'}: {wrong} cannot be: it is damaged; copy it again "
             "or run the command of the training again, which writes it anew"
         )
+
+
+def _check_reading(path: Path, data: dict[str, Any]) -> None:
+    """Raises BeadsegError for settings with which no image can be read."""
+    channel, stack = data["channel"], data["stack"]
+    numbered = type(channel) is int and channel >= 0
+    for field, value, can_be in (
+        ("channel", channel, numbered or channel is None),
+        ("stack", stack, stack in STACKS),
+    ):
+        if not can_be:
+            raise BeadsegError(
+                f"{path / 'config.json'}: data.{field} = {value!r} cannot be: it is "
+                "damaged; copy it again"
+            )
 
 
 def _is_within(value: Any, low: float, high: float) -> bool:
@@ -340,7 +357,7 @@ def _other_version(path: Path, version: str, reason: str) -> BeadsegError:
 
 def _best_round(path: Path) -> Path:
     """The best run of a self-training folder; another folder as it is."""
-    record = _read(path, ROUNDS) if path.is_dir() else None
+    record = read_part(path, ROUNDS) if path.is_dir() else None
     try:
         if record is None:
             return path
@@ -380,7 +397,12 @@ def _members(path: Path) -> list[Path] | None:
     return [path / "members" / f"{int(name):03d}" for name in names]
 
 
-def _read(path: Path, name: str) -> Any | None:
+def read_part(path: Path, name: str) -> dict[str, Any] | None:
+    """A JSON file of a run folder; None: there is none.
+
+    Raises:
+      BeadsegError: it is damaged.
+    """
     file = path / name
     try:
         return read_json(file)

@@ -26,6 +26,7 @@ import numpy as np
 import tifffile
 
 from beadseg.data.cache import hash_file
+from beadseg.data.images.stacks import STACKS
 from beadseg.errors import BeadsegError
 from beadseg.files import read_file, write_whole
 
@@ -72,7 +73,7 @@ def read_proposals(folder: Path, name: str) -> dict[str, Any]:
         threshold, stack = about.get("threshold", 0.5), about.get("stack", "pages")
         if type(threshold) not in (int, float) or not 0 <= threshold <= 1:
             raise ValueError(f"threshold is {threshold!r}")
-        if stack not in ("pages", "max", "mean"):
+        if stack not in STACKS:
             raise ValueError(f"stack is {stack!r}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise damaged(file, error) from error

@@ -36,7 +36,7 @@ def spot_check(pairs: Sequence[Pair]) -> SpotCheck | None:
     looked = []
     for place in places:
         try:
-            labels, _ = read_truth(pairs[place])
+            labels = read_truth(pairs[place]).labels
             image = pairs[place].image.read()
         except ReadError:  # evaluation names it
             continue

@@ -8,7 +8,7 @@ import numpy as np
 
 from beadseg.config import flatten
 from beadseg.errors import BeadsegError
-from beadseg.files import read_file, write_whole, writing
+from beadseg.files import read_arrays, write_whole, writing
 
 WEIGHTS = "weights.npz"
 
@@ -38,13 +38,12 @@ def read_weights(file: Path) -> Weights:
     """
     trees: dict[str, Any] = {kind: {} for kind in Weights._fields}
     try:
-        with np.load(io.BytesIO(read_file(file)), allow_pickle=False) as arrays:
-            for key in arrays.files:
-                *parents, name = key.split("/")
-                node = trees
-                for parent in parents:
-                    node = node.setdefault(parent, {})
-                node[name] = arrays[key]
+        for key, array in read_arrays(file).items():
+            *parents, name = key.split("/")
+            node = trees
+            for parent in parents:
+                node = node.setdefault(parent, {})
+            node[name] = array
     except Exception as error:  # zip, zlib and numpy raise many kinds
         raise BeadsegError(
             f"{file}: damaged ({error}): copy it again, or train the run again"

@@ -37,6 +37,20 @@ def test_page_numbers_and_settings_are_written(beads_folder, analyze, capsys):
     assert result["regime"]["sentence"] in said and "recommended.py" in said
 
 
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (("--channel", "7"), "there is no channel 7 in 1: give 0 with --channel"),
+        (("--group-pattern", "("), "--group-pattern '(' is not a regular expression"),
+        (("--group-pattern", "a"), "--group-pattern 'a' has no group"),
+    ],
+)
+def test_wrong_use_names_the_option(beads_folder, analyze, capsys, more, words):
+    assert analyze(beads_folder, *more)[1] == 2
+    line = capsys.readouterr().err
+    assert words in line and line.count("\n") == 1 and "data." not in line
+
+
 def test_an_image_is_looked_at_once(beads_folder, analyze, monkeypatch):
     looked = []
 

@@ -47,7 +47,9 @@ def test_damaged_masks_stand_beside_complete_ones(tmp_path):
         (("--preset", "stars"), "unknown preset 'stars'"),
         (("--count", 0), "give at least 1 image"),
         (("--seed", -1), "give a number from 0"),
-        (("--damage", "rust"), "unknown label damage 'rust'"),
+        (("--damage", "rust", "--amount", 1), "unknown label damage 'rust'"),
+        (("--amount", 0.5), "--amount 0.5: say of what with --damage"),
+        (("--damage", "erode"), "--damage erode: say how much with --amount"),
     ],
 )
 def test_what_cannot_be_drawn_is_one_line(tmp_path, capsys, arguments, said):

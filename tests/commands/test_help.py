@@ -34,6 +34,11 @@ def test_topics_hold_what_the_code_has(capsys):
     )
 
 
+def test_formats_say_what_outlines_leave_out(capsys):
+    said = told(capsys, "formats")
+    assert "holes are filled" in said and "longest outline alone" in said
+
+
 def test_without_a_topic_all_are_named(capsys):
     listed = told(capsys)
     assert all(f"  {name}" in listed for name in TOPICS)

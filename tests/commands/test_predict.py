@@ -251,7 +251,7 @@ def test_writing_among_the_images_is_refused(bright_run, tmp_path, capsys, insid
         (("--diameter", "9999"), "--diameter 9999: beads of 2 to 256 px can be found"),
         (("--pixel-size", "0"), "give um above 0"),
         (("--top", "2"), "is for a sweep, and this is none"),
-        (("--channel", "3"), "there is no channel 3"),
+        (("--channel", "3"), "there is no channel 3 in 1: give 0 with --channel"),
     ],
 )
 def test_wrong_use_is_one_line(bright_run, images, tmp_path, capsys, arguments, words):

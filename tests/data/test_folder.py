@@ -313,8 +313,24 @@ def test_a_note_on_many_files_is_one_line(config, data, save_pairs, grid):
         )
     assert scanned(config).notes == (
         f"{data / 'images' / 'a.tif'} and 1 more: 2 channels, using channel 0 (choose "
-        "with --channel or data.channel)",
+        "with data.channel or channel in beads.toml)",
     )
+
+
+@pytest.mark.parametrize(
+    ("field", "toml", "asked_with"),
+    [(3, None, "data.channel"), (3, 4, "data.channel"), (None, 3, "channel in")],
+)
+def test_a_wrong_channel_names_what_asked_for_it(
+    config, data, save, picture, grid, field, toml, asked_with
+):
+    file = save("images/a.tif", picture(grid(2)))
+    config.data.channel = field
+    if toml is not None:
+        (data / "beads.toml").write_text(f"channel = {toml}\n")
+    (problem,) = scanned(config).problems
+    assert problem.startswith(f"{file}: there is no channel 3 in 1: give 0 with ")
+    assert f"give 0 with {asked_with}" in problem
 
 
 # What cannot be trained on

@@ -1,8 +1,10 @@
 """What is found in images in memory, against what the command writes of their files."""
 
+import copy
 import csv
 import re
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,6 +31,15 @@ def bright(bright_run):
 def two_images():
     image, _ = beads_image()
     return {"a": image, "b": image[: image.shape[0] // 2]}
+
+
+def test_a_channel_that_an_array_lacks_is_that_of_the_run(bright):
+    predictor = copy.copy(bright)
+    predictor.runs = [replace(bright.runs[0], channel=3)]
+    image, _ = beads_image()
+    said = "^the image: has no channel 3, which the run was trained on: give that"
+    with pytest.raises(BeadsegError, match=said):
+        predictor.predict(np.stack([image] * 3, -1))
 
 
 def files(folder):

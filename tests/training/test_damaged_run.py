@@ -15,6 +15,7 @@ from beadseg.inference.run import load_run
 from beadseg.training.loop import train
 from beadseg.training.run import Run
 from beadseg.training.tracking.tracker import read_rows
+from tests.calls import exit_code
 from tests.tiny import FOUR_IMAGES, tiny_config
 
 
@@ -226,6 +227,11 @@ def edit(file: Path, change) -> None:
         ("config.json", lambda c: c["model"].update(depth=2.5)),
         ("config.json", lambda c: c.update(model=[1])),
         ("config.json", lambda c: c.update(data=None)),
+        ("config.json", lambda c: c["data"].update(channel=-1)),
+        ("config.json", lambda c: c["data"].update(channel=[1, 2])),
+        ("config.json", lambda c: c["data"].update(channel="x")),
+        ("config.json", lambda c: c["data"].update(stack=None)),
+        ("config.json", lambda c: c["data"].update(stack=["max"])),
         ("dataset.json", lambda c: c.update(scale=-1)),
         ("dataset.json", lambda c: c.update(scale=float("nan"))),
         ("dataset.json", lambda c: c.update(scale="2")),
@@ -254,6 +260,13 @@ def test_a_threshold_that_cannot_be_is_taken_from_the_log(threshold, run, whole)
     assert any("threshold" in note for note in found.notes)
 
 
+@pytest.mark.parametrize("how", ["empty", "noise", "list", "zeros"])
+def test_weights_that_are_no_arrays_are_named_so(how, run):
+    spoil(run / "weights.npz", how)
+    (note,) = load_run(run).notes
+    assert "weights.npz: damaged (it is no .npz file): copy it again" in note
+
+
 @pytest.mark.parametrize("how", ["empty", "cut", "noise"])
 def test_damaged_weights_are_taken_from_the_best_checkpoint(how, run, whole):
     spoil(run / "weights.npz", how)
@@ -274,6 +287,36 @@ def test_a_report_is_made_of_what_is_there(name, how, run, tmp_path, capsys):
         cli.main(["report", str(run), "-o", str(tmp_path / "page.html")])
     assert ended.value.code == 0, capsys.readouterr().err
     assert "Settings" in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "code"),
+    [
+        ("config.json", "cut", 2),
+        ("dataset.json", "cut", 1),
+        ("split.json", "noise", 1),
+        ("weights.npz", "gone", 1),
+    ],
+)
+def test_a_diagnosis_without_images_is_no_good_health(
+    name, how, code, run, tmp_path, capsys
+):
+    spoil(run / name, how)
+    page = tmp_path / "page.html"
+    assert exit_code("diagnose", run, "-o", page) == code
+    said = "".join(capsys.readouterr())
+    assert f"{run / name}" in said and "healthy" not in said
+    assert how == "gone" or "copy this file again" in said
+    assert page.exists() == (code == 1)
+    assert code == 2 or "healthy" not in page.read_text()
+
+
+@pytest.mark.parametrize("name", ["summary.json", "weights.npz"])
+def test_a_diagnosis_says_what_it_took_in_place_of_damage(name, run, tmp_path, capsys):
+    spoil(run / name, "cut")
+    assert exit_code("diagnose", run, "-o", tmp_path / "page.html") in (0, 1)
+    out = capsys.readouterr().out
+    assert f"{run / name}: damaged" in out and "No image was predicted" not in out
 
 
 def test_two_at_once_are_refused_and_a_leftover_is_removed(tmp_path, config):

@@ -25,8 +25,9 @@ COLUMNS = {  # of the table of images: numbers of `evidence.Row`
 
 def no_cause(evidence: Evidence) -> str:
     """What is said of a run in which nothing was found."""
-    where = "" if evidence.rows else " in the curves"
-    return f"No cause shows{where}: the numbers are those of a healthy run."
+    if not evidence.rows:
+        return "No cause shows in the curves: without images they say little."
+    return "No cause shows: the numbers are those of a healthy run."
 
 
 def write_page(
@@ -66,7 +67,7 @@ def write_page(
     for note in notes:
         page.callout("note", note)
     if not findings:
-        page.callout("good", "No cause shows.")
+        page.callout("good" if evidence.rows else "note", no_cause(evidence))
     for finding in findings:
         title = CAUSES[finding.cause].title
         page.section(f"{title} ({percent(finding.confidence)})")

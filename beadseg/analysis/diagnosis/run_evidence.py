@@ -21,15 +21,15 @@ from beadseg.data.dataset import Dataset
 from beadseg.data.masks import sizes
 from beadseg.data.masks.instances import find_beads
 from beadseg.errors import BeadsegError
-from beadseg.files import read_json
+from beadseg.files import read_json_or_none
 from beadseg.inference.estimate import estimate
 from beadseg.inference.networks.tiles import Network
 from beadseg.inference.predictor import Predictor
-from beadseg.inference.run import load_run
+from beadseg.inference.run import load_run, read_part
 from beadseg.partial.agreement import agree
 from beadseg.training import beads
 from beadseg.training.run_data import open_both
-from beadseg.training.tracking.summary import best_of
+from beadseg.training.tracking.summary import SUMMARY, best_of
 from beadseg.training.tracking.tracker import read_rows
 from beadseg.training.weights import WEIGHTS
 
@@ -59,7 +59,7 @@ def examine_run(
     """
     if not run.is_dir():
         raise BeadsegError(f"{run}: no such folder: give the folder of a run")
-    stored = _read(run / "config.json")
+    stored = read_part(run, "config.json")
     if stored is None:
         raise BeadsegError(f"{run}: no config.json in it: this is no run folder")
     config = _as_config(stored, run)
@@ -80,8 +80,9 @@ def examine_run(
     threshold = _threshold(run, curve)
     images: tuple[ExaminedImage, ...] = ()
     try:
-        images, more = _predicted(run, config, threshold, most)
+        images, more, notes_of_run = _predicted(run, config, threshold, most)
         known |= more
+        notes += notes_of_run
     except BeadsegError as error:
         notes.append(f"No image was predicted: {error}")
     if not curve and not images:
@@ -94,13 +95,14 @@ def examine_run(
 
 def _predicted(
     run: Path, config: ConfigDict, threshold: float, most: int
-) -> tuple[tuple[ExaminedImage, ...], dict[str, Any]]:
+) -> tuple[tuple[ExaminedImage, ...], dict[str, Any], tuple[str, ...]]:
+    """What its network makes of its images, what else they tell, and notes."""
     if not (run / WEIGHTS).exists():
         raise BeadsegError(f"{run / WEIGHTS} is not there: the run has not ended")
-    stored = _read(run / "split.json")
+    stored = read_part(run, "split.json")
     if stored is None:
         raise BeadsegError(f"{run / 'split.json'} is not there")
-    settled = sizes.settled(config, _read(run / "dataset.json"))
+    settled = sizes.settled(config, read_part(run, "dataset.json"))
     dataset, truth = open_both(settled)
     sides = splits.from_json(stored, truth.records)
     loaded, size = load_run(run), 24.0
@@ -123,12 +125,13 @@ def _predicted(
         )
         images.append(seen)
     labelled, seen = _completeness(dataset, _spread(sides.train, _MASKS))
-    return tuple(images), {
+    more = {
         "expected_diameter": size,
         "labelled": labelled,
         "seen": seen,
         "leaks": tuple(_leaks(dataset, sides)),
     }
+    return tuple(images), more, loaded.notes
 
 
 def _as_they_are(
@@ -203,22 +206,13 @@ def _spread(indices, most: int) -> list[int]:
 
 
 def _threshold(run: Path, curve) -> float:
-    summary = _read(run / "summary.json")
+    summary = read_json_or_none(run / SUMMARY)  # damage is said as the run is loaded
     best = best_of(list(curve)) if curve else {}
     for source in (summary or {}, best):
         threshold = source.get("threshold")
         if type(threshold) in (int, float) and 0 <= threshold <= 1:
             return float(threshold)
     return 0.5
-
-
-def _read(file: Path) -> Any | None:
-    try:
-        return read_json(file)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise BeadsegError(f"{file}: damaged ({error})") from error
 
 
 def _as_config(stored: dict, run: Path) -> ConfigDict:
@@ -237,5 +231,7 @@ def _as_config(stored: dict, run: Path) -> ConfigDict:
     try:
         set_all(config, stored)
     except (TypeError, AttributeError) as error:
-        raise BeadsegError(f"{run / 'config.json'}: damaged ({error})") from error
+        raise BeadsegError(
+            f"{run / 'config.json'}: damaged ({error}): copy this file again"
+        ) from error
     return config

@@ -28,28 +28,32 @@ def write_generated(
     preset: str = "beads",
     modalities: tuple[str, ...] = (),
     damage: str = "none",
-    amount: float = 0.0,
+    amount: float | None = None,
     maker: str = "",
 ) -> dict[str, int]:
     """Writes DIR/images and DIR/masks, one TIFF each an image, u8 or u16.
 
-    With `damage` the masks are damaged (see `beadseg.data.damage`) and the complete
-    ones go to DIR/truth. `modalities` as in `GeneratedSettings`, `maker` as in
+    With `damage` the masks are damaged by an `amount` (see `damage_labels`) and the
+    complete ones go to DIR/truth. `modalities` as in `GeneratedSettings`, `maker` as in
     `whole_folder`.
 
     Returns:
       How many images there are, beads in them, and beads that their masks label.
 
     Raises:
-      BeadsegError: the folder holds something or cannot be written, or a setting is
-        unknown.
+      BeadsegError: the folder holds something or cannot be written, a setting is
+        unknown, or of a damage and its amount one is given alone.
     """
     settings = GeneratedSettings(preset=preset, size=size, modalities=modalities)
     if count < 1:
         raise BeadsegError(f"--count {count}: give at least 1 image")
     if seed < 0:
         raise BeadsegError(f"--seed {seed}: give a number from 0")
-    beads = labelled = 0
+    if amount and damage == "none":
+        raise BeadsegError(f"--amount {amount:g}: say of what with --damage")
+    if amount is None and damage != "none":
+        raise BeadsegError(f"--damage {damage}: say how much with --amount")
+    amount, beads, labelled = amount or 0.0, 0, 0
     check_unused(folder, None, maker)
     with writing(folder, None), whole_folder(folder, None, maker) as part:
         for index in tqdm(range(count), "drawing images", disable=None):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+WITH_OPTION = " with --channel"  # where a data set is scanned, with a field instead
 _LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
@@ -27,13 +28,14 @@ def choose_channel(
     """
     count = 1 if kind == "grey" else count
     if channel is not None and not 0 <= channel < count:
+        known = "0" if count == 1 else f"0 to {count - 1}"
         raise ValueError(
-            f"there is no channel {channel} in {count}; set data.channel below {count}"
+            f"there is no channel {channel} in {count}: give {known}{WITH_OPTION}"
         )
     if kind == "colour" or count == 1:
         return (channel if kind == "colour" else None), ()
     if channel is None:
-        note = "using channel 0 (choose with --channel or data.channel)"
+        note = f"using channel 0 (choose{WITH_OPTION})"
         return 0, (f"{count} channels, {note}",)
     return channel, ()
 

@@ -25,6 +25,7 @@ from beadseg.data.images.pixels import (
 from beadseg.data.images.readers import Reader, reader_of
 from beadseg.data.images.stacks import (
     COLOURS,
+    STACKS,
     Channel,
     Plane,
     Stack,
@@ -172,7 +173,7 @@ def open_pages(
       ReadError: nothing in the file can be read.
     """
     path = Path(path)
-    if stack not in ("pages", "max", "mean"):
+    if stack not in STACKS:
         raise ReadError(f"data.stack is {stack!r}: choose pages, max or mean")
     try:
         pages = _list(path, channel, stack, level)

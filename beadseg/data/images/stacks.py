@@ -10,6 +10,7 @@ from beadseg.quoting import printable
 
 MOST_PAGES = 50_000  # of a file: listing them takes seconds
 COLOURS = ("red", "green", "blue")
+STACKS = ("pages", "max", "mean")  # every page is an image, or z is projected
 PLACE = ("scene", "t", "z", "channel")
 _ENDS = {"scene": "s{}", "t": "t{:03d}", "z": "z{:02d}"}
 

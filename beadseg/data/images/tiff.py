@@ -9,6 +9,7 @@ import math
 import re
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ def scan(path: Path) -> tuple[list[Stack], str]:
     metadata give (OME, ImageJ, ...); of a pyramid the full resolution alone counts.
     Pages without such metadata are unnamed pages in file order.
     """
-    with tifffile.TiffFile(path) as file:
+    with _tiff(path) as file:
         offsets, missing = _directories(file)
         _check_promise(file)
         try:
@@ -86,16 +87,26 @@ def scan(path: Path) -> tuple[list[Stack], str]:
         return stacks, missing
 
 
+def _tiff(path: Path) -> tifffile.TiffFile:
+    """An open file; one with the name of a Hamamatsu slide alone has plain offsets."""
+    with suppress(Exception):  # read as a slide, a plain file raises anything
+        file = tifffile.TiffFile(path)
+        if not file.tiff.is_ndpi or file.is_ndpi:
+            return file
+        file.close()
+    return tifffile.TiffFile(path, is_ndpi=False)
+
+
 def read_plane(path: Path, plane: Plane, stored: bool) -> np.ndarray:
     """Returns [H, W] or [H, W, S]; `stored` keeps palette indices as they are."""
     if plane.number:  # of many pages: the file stays open for the next
         return opened(path, _open).read(plane, stored)
-    with tifffile.TiffFile(path) as file:
+    with _tiff(path) as file:
         return _Open(file).read(plane, stored)
 
 
 def _open(path: Path) -> tuple["_Open", Callable[[], None]]:
-    file = tifffile.TiffFile(path)
+    file = _tiff(path)
     return _Open(file), file.close
 
 

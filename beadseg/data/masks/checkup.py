@@ -22,15 +22,13 @@ from beadseg.data.cache import (
 from beadseg.data.frames import Edges, continued, edges_of
 from beadseg.data.images.reading import ReadError
 from beadseg.data.masks import mask_fit
-from beadseg.data.masks.labels import read_foreground
+from beadseg.data.masks.labels import IF_MISREAD, read_foreground
 from beadseg.data.masks.mask_fit import Fit, Light, Probes
 from beadseg.data.samples import Sample
 from beadseg.quoting import percent
 from beadseg.threads import ordered_map
 
 _OTHERS = 200  # images of its size that a doubtful mask is tried on, at most
-# Readings of masks (beadseg.data.encodings) that are right as far as shapes can tell.
-_READ = "if that is wrong, save the mask with one number per bead and 0 for all else"
 _LEFT_OUT = (
     "it is not trained on (it is with data.check_masks=False, if it is right after all)"
 )
@@ -97,7 +95,7 @@ def _doubts(sample: Sample, fit: Sequence[str] | None) -> list[MaskDoubt]:
     made = []
     if sample.reading[0]:
         kind, note = sample.reading
-        made.append(MaskDoubt(sample.name, where, kind, note, _READ, False))
+        made.append(MaskDoubt(sample.name, where, kind, note, IF_MISREAD, False))
     if fit:
         kind, evidence, remedy = fit
         remedy = f"{remedy}; {_LEFT_OUT}"

@@ -13,6 +13,10 @@ from beadseg.matching import centroids
 from beadseg.quoting import counted
 
 UNKNOWN = -1
+# Of readings with a kind, which are right as far as shapes can tell.
+IF_MISREAD = (
+    "if that is wrong, save the mask with one number per bead and 0 for all else"
+)
 _SPECK = 4  # px; most colours of a soft edge or a photograph have fewer
 _UNKNOWNS = 2  # numbers below 0 that a mask may have whatever its ids
 

@@ -1,4 +1,9 @@
-"""The outlines of beads as polygons."""
+"""The outlines of beads as polygons.
+
+ImageJ ROIs, GeoJSON and overlays hold one outline per bead: holes are filled, and of a
+bead in several parts the longest outline alone is written. Labels and areas are of all
+of its pixels, without its holes.
+"""
 
 from collections.abc import Iterator
 

@@ -1,13 +1,14 @@
 """Predictions against the truth, image by image: all numbers, and the CSV of them."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from beadseg.data.images.reading import ReadError
-from beadseg.data.masks.labels import UNKNOWN
+from beadseg.data.images.reading import PageRef, ReadError
+from beadseg.data.masks.labels import IF_MISREAD, UNKNOWN, Mask
 from beadseg.errors import BeadsegError
 from beadseg.inference.scores.evaluation import (
     BOUNDARY_TOLERANCE,
@@ -18,10 +19,19 @@ from beadseg.inference.scores.evaluation import (
     score,
 )
 from beadseg.inference.scores.incomplete import expected
-from beadseg.inference.scores.pairing import Pairing, read_predicted, read_truth
+from beadseg.inference.scores.pairing import Pairing, Truth, read_predicted, read_truth
 from beadseg.matching import MIN_IOUS
-from beadseg.quoting import counted, percent
+from beadseg.quoting import counted, percent, some_of
 from beadseg.tables import Table, rows_to_table
+
+
+class _Reading(NamedTuple):
+    """A way in which a mask was read, if its numbers did not stand for beads."""
+
+    whose: str  # "truth" or "prediction"
+    kind: str
+    file: str
+    note: str
 
 
 def evaluate(
@@ -49,8 +59,8 @@ def evaluate(
       "held_out" (the same of the images not trained on, where some are and some are
       not, else None), "if_incomplete" (what is expected at the suspected completeness,
       else None), "mean_of_images",
-      "without_prediction", "without_truth", "failed", "tolerance", "distance", and
-      "exit_code" 1 if a file failed.
+      "without_prediction", "without_truth", "doubts" (lines on how masks were read),
+      "failed", "tolerance", "distance", and "exit_code" 1 if a file failed.
 
     Raises:
       BeadsegError: a distance or tolerance below 0, or no pair can be read.
@@ -59,27 +69,30 @@ def evaluate(
         if value is not None and not 0 <= value < math.inf:
             raise BeadsegError(f"{name} {value:g}: give pixels, 0 or more")
     failed, scores, images = list(pairing.problems), [], []
-    whole = []
+    whole, readings = [], []
     shares = completeness or {}
     for pair in tqdm(pairing.pairs, "evaluating", disable=None, leave=False):
         try:
-            truth, centres = read_truth(pair)
+            truth, predicted = read_truth(pair), read_predicted(pair)
             found = score(
-                truth,
-                centres,
-                read_predicted(pair),
+                truth.labels,
+                truth.centres,
+                predicted.labels,
                 distance=distance,
                 tolerance=tolerance,
             )
         except ReadError as error:
             failed.append(str(error))
             continue
+        readings += _readings("truth", pair.mask or pair.points, truth)
+        readings += _readings("prediction", pair.predicted, predicted)
         share = shares.get(pair.name)
         found = expected(found, share or 1.0)
         scores.append(found)
         whole.append(found if share else expected(found, suspected or 1.0))
         about = {"completeness": share, "trained_on": pair.name in trained}
-        about |= {"pixels": truth.size, "unknown": int((truth == UNKNOWN).sum())}
+        about |= {"pixels": truth.labels.size}
+        about |= {"unknown": int((truth.labels == UNKNOWN).sum())}
         images.append({"name": pair.name, **metrics(found), **about})
     if not scores:
         raise BeadsegError(f"no image can be evaluated; the first: {failed[0]}")
@@ -96,11 +109,32 @@ def evaluate(
         "mean_of_images": _means(images),
         "without_prediction": list(pairing.without_prediction),
         "without_truth": list(pairing.without_truth),
+        "doubts": _said_once(readings),
         "failed": failed,
         "tolerance": tolerance,
         "distance": distance,
         "exit_code": int(bool(failed)),
     }
+
+
+def _readings(whose: str, page: PageRef, read: Mask | Truth) -> list[_Reading]:
+    """In which ways a mask was read other than as it stands."""
+    said = [_Reading(whose, note, page.where, note) for note in page.notes]
+    if read.kind:
+        note = f"{read.note}; {IF_MISREAD}"
+        said.append(_Reading(whose, read.kind, page.where, note))
+    return said
+
+
+def _said_once(readings: Sequence[_Reading]) -> list[str]:
+    """A line for each way: what was noted of its first file, and how many more."""
+    ways: dict[tuple[str, str], list[_Reading]] = {}
+    for reading in readings:
+        ways.setdefault((reading.whose, reading.kind), []).append(reading)
+    return [
+        f"{some_of([reading.file for reading in alike])}: {alike[0].note}"
+        for alike in ways.values()
+    ]
 
 
 def cells(image: dict, masks: bool) -> list[str | None]:

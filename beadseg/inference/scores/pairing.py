@@ -19,9 +19,9 @@ from beadseg.data.folder import find_files, stem_of
 from beadseg.data.images.readers import endings
 from beadseg.data.images.reading import PageRef, ReadError, file_stem
 from beadseg.data.masks.labels import (
-    UNKNOWN,
+    Mask,
     read_ignored,
-    read_labels,
+    read_mask,
     read_points,
     with_unknown,
 )
@@ -48,6 +48,15 @@ class Pair(NamedTuple):
     points: PageRef | None
     ignore: PageRef | None
     image: PageRef | None
+
+
+class Truth(NamedTuple):
+    """What is known of an image."""
+
+    labels: np.ndarray  # i32[H, W] with -1 where unknown
+    centres: np.ndarray | None  # f32[N, 2], if they are all
+    kind: str = ""  # of the reading of the mask, and in words, as of `Mask`
+    note: str = ""
 
 
 class Pairing(NamedTuple):
@@ -173,19 +182,23 @@ def dataset_of(truth: Path) -> Path:
     return folder.parent if folder.name in ("masks", "points") else folder
 
 
-def read_predicted(pair: Pair) -> np.ndarray:
-    """Labels i32[H, W] of a prediction; raises ReadError."""
+def read_predicted(pair: Pair) -> Mask:
+    """Labels i32[H, W] of a prediction, unknown pixels as background.
+
+    Raises:
+      ReadError: the file is damaged or no mask.
+    """
     if not pair.instances:
-        labels = read_labels(pair.predicted)
-        return np.where(labels == UNKNOWN, 0, labels)
+        mask = read_mask(pair.predicted)
+        return mask._replace(labels=np.maximum(mask.labels, 0))
     stored = pair.predicted.read_stored()
     if stored.ndim != 2 or (stored != np.round(stored)).any():
         raise ReadError(f"{pair.predicted.where}: holds no whole numbers, one per bead")
-    return np.maximum(stored, 0).astype(np.int32)
+    return Mask(np.maximum(stored, 0).astype(np.int32))
 
 
-def read_truth(pair: Pair) -> tuple[np.ndarray, np.ndarray | None]:
-    """Labels i32[H, W] with -1 where unknown, and centres f32[N, 2] if they are all.
+def read_truth(pair: Pair) -> Truth:
+    """Reads the mask or the points of a truth, and what is to be ignored.
 
     Raises:
       ReadError: a file is damaged or no mask, or sizes differ.
@@ -198,14 +211,13 @@ def read_truth(pair: Pair) -> tuple[np.ndarray, np.ndarray | None]:
                 f"{page.where} is {page.shape[0]} x {page.shape[1]} px: "
                 "predict and label the image at the same size"
             )
-    labels, centres = np.zeros(shape, np.int32), None
+    mask, centres = Mask(np.zeros(shape, np.int32)), None
     if pair.mask is not None:
-        labels = read_labels(pair.mask)
+        mask = read_mask(pair.mask)
     else:
         centres = read_points(pair.points)
-    if pair.ignore is not None:
-        labels = with_unknown(labels, read_ignored(pair.ignore))
-    return labels, centres
+    ignored = None if pair.ignore is None else read_ignored(pair.ignore)
+    return Truth(with_unknown(mask.labels, ignored), centres, mask.kind, mask.note)
 
 
 def _names(pages: Pages) -> Names:

@@ -310,9 +310,7 @@ def test_hyperstack_axes_come_from_the_metadata(tmp_path, ome, compression):
     places = [(t, z) for t in range(2) for z in range(5)]
     assert [p.name for p in pages] == [f"a_p{i:03d}" for i in range(10)]
     assert [dict(p.place) for p in pages] == [{"t": t, "z": z} for t, z in places]
-    assert pages[0].notes == (
-        "3 channels, using channel 0 (choose with --channel or data.channel)",
-    )
+    assert pages[0].notes == ("3 channels, using channel 0 (choose with --channel)",)
     for page, plane in zip(pages, truth[:, :, 0].reshape(10, 20, 24), strict=True):
         np.testing.assert_array_equal(page.read(), plane)
     projected = open_pages(path, channel=2, stack="max")
@@ -465,6 +463,48 @@ def test_content_and_not_the_ending_says_what_a_file_is(tmp_path):
     (tmp_path / "b.png").write_bytes(tiff_bytes(truth))
     for name in ("a.tif", "b.png"):
         np.testing.assert_array_equal(only(tmp_path / name).read(), truth)
+
+
+def ndpi_bytes(array) -> bytes:
+    """A slide of Hamamatsu: the offset of a directory has 8 bytes.
+
+    The upper 4 bytes of the values of all tags follow the directory.
+    """
+    height, width = array.shape
+    values = {256: width, 257: height, 258: 8, 259: 1, 262: 1, 271: 0, 273: 12}
+    values |= {277: 1, 278: height, 279: array.size, 65420: 1}
+    body = struct.pack("<2sHQ", b"II", 42, 12 + array.size) + array.tobytes()
+    body += struct.pack("<H", len(values))
+    for tag, value in values.items():
+        kind, value = (2, 0) if tag == 271 else (4, value)
+        body += struct.pack("<HHII", tag, kind, 1, value)
+    return body + b"\0" * (8 + 4 * len(values))
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_tiff_that_is_named_as_a_slide_is_read_as_any(tmp_path, dark):
+    truth = np.stack([picture(), picture()[::-1]])
+    truth[0, 0] = 0 if dark else 255  # which may look like the end of an offset
+    options = {"resolution": (2e4, 2e4), "resolutionunit": "CENTIMETER"}
+    file = tmp_path / "a.ndpi"
+    tifffile.imwrite(
+        tmp_path / "a.tif", truth, photometric="minisblack", metadata=None, **options
+    )
+    (tmp_path / "a.tif").rename(file)
+    pages = open_pages(file)
+    np.testing.assert_array_equal([page.read() for page in pages], truth)
+    assert [page.pixel_size for page in pages] == [0.5, 0.5]
+    handmade = truth[0]
+    file.write_bytes(tiff_bytes(handmade))
+    np.testing.assert_array_equal(only(file).read(), handmade)
+
+
+def test_a_slide_of_hamamatsu_is_read_by_its_own_offsets(tmp_path):
+    truth = picture()
+    (tmp_path / "a.ndpi").write_bytes(ndpi_bytes(truth))
+    with tifffile.TiffFile(tmp_path / "a.ndpi") as file:
+        assert file.is_ndpi and file.tiff.is_ndpi
+    np.testing.assert_array_equal(only(tmp_path / "a.ndpi").read(), truth)
 
 
 def test_a_page_travels_to_another_process(tmp_path):

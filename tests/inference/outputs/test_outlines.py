@@ -87,6 +87,15 @@ def test_of_a_bead_in_parts_the_longest_outline_is_given():
     assert outline.max(0).tolist() == [10.5, 10.5]
 
 
+def test_the_holes_of_a_bead_are_filled():
+    labels = np.zeros((12, 12), np.int32)
+    labels[1:11, 2:11] = 1
+    (whole,) = polygons(labels, np.array([[1, 11, 2, 11]]), np.array([1]))
+    labels[4:8, 4:8] = 0
+    (outline,) = polygons(labels, np.array([[1, 11, 2, 11]]), np.array([1]))
+    np.testing.assert_array_equal(outline, whole)
+
+
 def test_no_bead_has_no_outline():
     none = np.zeros((0, 4), int)
     assert list(polygons(np.zeros((5, 5), np.int32), none, none[:, 0])) == []

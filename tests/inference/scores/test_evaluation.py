@@ -300,6 +300,23 @@ def test_pixels_of_a_mask_without_data_count_neither_way_and_are_said(folders, c
     assert "note: 2 images have unknown pixels (-1, NaN, or ignore/), " in said
 
 
+@pytest.mark.parametrize("whose", ["data/masks", "pred/labels"])
+def test_a_way_in_which_masks_were_read_is_said_once(folders, capsys, whose):
+    beads = discs(CENTRES)
+    for name in "abcde":
+        for side in ("data/masks", "pred/labels"):
+            shown = beads if side != whose else (beads == 0) * 255
+            save(folders / side / f"{name}.tif", shown.astype(np.uint8))
+    result = folders / "e.json"
+    said = evaluate(capsys, folders / "pred", folders / "data", "--json", result).out
+    assert json.loads(result.read_text())["pooled"]["count_error"] == 0
+    notes = [line for line in said.splitlines() if "inverted" in line]
+    assert len(notes) == 1
+    start = f"note: {folders / whose / 'a.tif'} and 4 more: inverted: the background"
+    assert notes[0].startswith(start)
+    assert "if that is wrong, save the mask with one number per bead" in notes[0]
+
+
 def test_files_that_fail_are_named_and_the_rest_is_done(folders, capsys):
     save(folders / "pred" / "labels" / "a.tif", np.zeros((40, 50), np.uint8))
     (folders / "pred" / "labels" / "c.tif").write_bytes(b"nonsense")
