@@ -29,7 +29,12 @@ def folder(tiny, tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    ["", "[]", '{"best_jaccard": "x"}', json.dumps(SUMMARY)[:40], "[" * 99_999, "\0\1"],
+    [
+        *("", "[]", '{"best_jaccard": "x"}', json.dumps(SUMMARY)[:40]),
+        *("[" * 99_999, "\0\1"),
+        *(json.dumps(SUMMARY | {"best_f1": value}) for value in ("x", [1, 2], True)),
+        *(json.dumps(SUMMARY | {"best_score": value}) for value in (None, {}, 1e308)),
+    ],
 )
 def test_a_damaged_summary_is_a_member_to_go_on_with(content, folder):
     (folder.run_path(1) / "summary.json").write_text(content)

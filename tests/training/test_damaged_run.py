@@ -311,6 +311,23 @@ def test_a_diagnosis_without_images_is_no_good_health(
     assert code == 2 or "healthy" not in page.read_text()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d["generated"].update(seed=-1),
+        lambda d: d["normalise"].update(high=1e308),
+        lambda d: d["normalise"].update(flatten=1e308),
+        lambda d: d.update(density_bins=[]),
+    ],
+)
+def test_a_diagnosis_of_settings_that_cannot_be_is_one_line(change, run, capsys):
+    edit(run / "config.json", lambda c: change(c["data"]))
+    assert exit_code("diagnose", run) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{run / 'config.json'}: damaged (config.data." in line
+    assert line.endswith("copy this file again")
+
+
 @pytest.mark.parametrize("name", ["summary.json", "weights.npz"])
 def test_a_diagnosis_says_what_it_took_in_place_of_damage(name, run, tmp_path, capsys):
     spoil(run / name, "cut")

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from beadseg.analysis.diagnosis.evidence import Evidence, ExaminedImage, pool
 from beadseg.analysis.fingerprint import find_duplicates, share_labelled
 from beadseg.analysis.image_facts import thumbnail
-from beadseg.config import base_config
+from beadseg.config import base_config, check_ranges
 from beadseg.data import splits
 from beadseg.data.builders import open_dataset
 from beadseg.data.dataset import Dataset
@@ -230,7 +230,8 @@ def _as_config(stored: dict, run: Path) -> ConfigDict:
 
     try:
         set_all(config, stored)
-    except (TypeError, AttributeError) as error:
+        check_ranges(config)
+    except (TypeError, AttributeError, BeadsegError) as error:
         raise BeadsegError(
             f"{run / 'config.json'}: damaged ({error}): copy this file again"
         ) from error

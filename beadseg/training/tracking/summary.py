@@ -1,5 +1,6 @@
 """What came of a run, in numbers and in one sentence."""
 
+from types import NoneType
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -9,6 +10,11 @@ from beadseg.quoting import percent
 SUMMARY = "summary.json"
 _SHARES = ("best_jaccard", "final_jaccard", "threshold")
 _COUNTS = ("best_epoch", "final_epoch")
+_NUMBERS = (  # or null; older runs, or runs of another kind, lack them
+    *("best_f1", "best_jaccard_mean_of_images", "best_count_error", "final_f1"),
+    *("best_diameter_error", "start_score", "tuned_score", "share_of_start"),
+)
+_MOST = 1e9  # of a score: more is damage
 WITHIN = 0.9  # of the best: a final score below has fallen
 LEARNT = 0.3  # score; below it nothing useful was learnt
 SKILL = 0.15  # Jaccard over calling everything bead, that shows something learnt
@@ -80,6 +86,12 @@ def check_summary(summary: Any) -> None:
         value = summary.get(name)
         if type(value) not in (int, float) or value < 0 or value > 1:
             raise ValueError(f"{SUMMARY} has no {name} from 0 to 1")
+    for name in _NUMBERS:
+        if type(summary.get(name, 0)) not in (int, float, NoneType):
+            raise ValueError(f"{SUMMARY} has no number for {name}")
+    score = summary.get("best_score", 0)  # not in older runs
+    if type(score) not in (int, float) or not abs(score) <= _MOST:
+        raise ValueError(f"{SUMMARY} has no number for best_score")
     for name in ("epochs", *_COUNTS):
         value = summary.get(name, None if name in _COUNTS else 0)
         if type(value) is not int or value < 0:
