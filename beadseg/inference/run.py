@@ -288,6 +288,11 @@ def _weights(path: Path) -> tuple[Weights, list[str]]:
     if damaged is not None:
         note = f"{damaged}; using the best checkpoint"
         return Weights(state["params"], state["statistics"] or {}), [note]
+    if state is None and (path / SUMMARY).exists():
+        raise BeadsegError(
+            f"{path}: {WEIGHTS} is missing, and there are no checkpoints: copy the run "
+            "folder again, or train again"
+        )
     if state is None:
         raise BeadsegError(
             f"{path}: training never reached a checkpoint: run its command again "
@@ -383,7 +388,8 @@ def _members(path: Path) -> list[Path] | None:
         return None
     try:
         text = read_file(board).decode(errors="replace")
-        names = [row.get("member") for row in csv.DictReader(io.StringIO(text))]
+        rows = list(csv.DictReader(io.StringIO(text), restkey="shifted"))
+        names = [None if "shifted" in row else row.get("member") for row in rows]
     except (OSError, csv.Error) as error:
         raise BeadsegError(
             f"{board}: cannot be read ({error}): delete this one file and run the "

@@ -457,8 +457,12 @@ def test_runs_that_cannot_be_used_say_why(bright_run, tmp_path):
         assert "\n" not in str(error.value)
         return str(error.value)
 
-    def no_weights(run):
+    def lost_weights(run):
         (run / "weights.npz").unlink()
+
+    def no_weights(run):  # nor what is written when training ends
+        lost_weights(run)
+        (run / "summary.json").unlink()
 
     def no_config(run):
         (run / "config.json").unlink()
@@ -481,6 +485,7 @@ def test_runs_that_cannot_be_used_say_why(bright_run, tmp_path):
     def other(run):
         edit(run, lambda model: model.update(width=2))
 
+    assert "weights.npz is missing" in refused(lost_weights)
     assert "training never reached a checkpoint" in refused(no_weights)
     assert "not a run folder (no config.json" in refused(no_config)
     assert "config.json: cannot be read" in refused(damaged)

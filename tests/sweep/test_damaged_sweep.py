@@ -85,7 +85,9 @@ def test_a_leaderboard_that_names_no_member_is_one_line(member, folder):
     assert len(str(error.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"rank\n1\n", b"\x00" * 9])
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe\x00", b"rank\n1\n", b"\x00" * 9, b"member\n1,2\n"]
+)
 def test_a_leaderboard_that_is_none_is_one_line(content, folder):
     (folder.path / "leaderboard.csv").write_bytes(content)
     with pytest.raises(BeadsegError) as error:

@@ -267,6 +267,16 @@ def test_weights_that_are_no_arrays_are_named_so(how, run):
     assert "weights.npz: damaged (it is no .npz file): copy it again" in note
 
 
+def test_weights_that_are_lost_are_no_run_that_goes_on(run):
+    spoil(run / "weights.npz", "gone")
+    shutil.rmtree(run / "checkpoints")
+    with pytest.raises(BeadsegError, match="is missing.*copy the run folder again"):
+        load_run(run)
+    (run / "summary.json").unlink()
+    with pytest.raises(BeadsegError, match="never reached a checkpoint"):
+        load_run(run)
+
+
 @pytest.mark.parametrize("how", ["empty", "cut", "noise"])
 def test_damaged_weights_are_taken_from_the_best_checkpoint(how, run, whole):
     spoil(run / "weights.npz", how)

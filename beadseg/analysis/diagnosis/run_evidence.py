@@ -98,7 +98,9 @@ def _predicted(
 ) -> tuple[tuple[ExaminedImage, ...], dict[str, Any], tuple[str, ...]]:
     """What its network makes of its images, what else they tell, and notes."""
     if not (run / WEIGHTS).exists():
-        raise BeadsegError(f"{run / WEIGHTS} is not there: the run has not ended")
+        ended = (run / SUMMARY).exists()
+        why = "copy the run folder again" if ended else "the run has not ended"
+        raise BeadsegError(f"{run / WEIGHTS} is not there: {why}")
     stored = read_part(run, "split.json")
     if stored is None:
         raise BeadsegError(f"{run / 'split.json'} is not there")
